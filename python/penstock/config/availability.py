@@ -1,0 +1,60 @@
+"""Keys and values that the contract names and this version cannot serve yet.
+
+A key whose feature does not exist is refused, never accepted and ignored (contract §7). The step that brings a feature
+deletes its line here and adds the key to ``schema.py``. ``*`` stands for any name.
+"""
+
+from __future__ import annotations
+
+import re
+
+from penstock.config.problem import Path
+
+KEYS: frozenset[tuple[str, ...]] = frozenset(
+    {
+        ("cluster",),
+        ("cors",),
+        ("keys",),
+        ("tls",),
+        ("trusted_proxies",),
+        ("access", "priority_header"),
+        ("access", "tenant_header"),
+        ("limits", "connections_per_address"),
+        ("backends", "*", "context"),
+        ("backends", "*", "dialect"),
+        ("backends", "*", "health"),
+        ("backends", "*", "kv_tokens"),
+        ("backends", "*", "prefill_tokens"),
+        ("backends", "*", "tokenizer"),
+        ("backends", "*", "weight"),
+        ("tiers", "*", "adaptive"),
+        ("tiers", "*", "affinity"),
+        ("tiers", "*", "bands"),
+        ("tiers", "*", "heartbeat"),
+        ("tiers", "*", "queue", "per_tenant"),
+        ("tiers", "*", "reasoning"),
+        ("tiers", "*", "retry", "hedge"),
+        ("tiers", "*", "share"),
+        ("tiers", "*", "slo"),
+        ("tiers", "*", "variants"),
+    }
+)
+
+# Of these keys some values exist: what matches here comes later, the rest is for the schema to judge.
+VALUES: dict[tuple[str, ...], re.Pattern[str]] = {
+    ("lane",): re.compile("on|true"),
+    ("workers",): re.compile("auto|[2-9]|[1-9][0-9]+"),
+}
+
+
+def is_later_key(path: Path) -> bool:
+    """Whether the key at ``path`` belongs to a later version."""
+    return any(
+        len(key) == len(path) and all(part in ("*", name) for part, name in zip(key, path, strict=True)) for key in KEYS
+    )
+
+
+def is_later_value(path: Path, text: str) -> bool:
+    """Whether the key at ``path`` exists and only its value ``text`` belongs to a later version."""
+    values = VALUES.get(tuple(map(str, path)))
+    return values is not None and values.fullmatch(text) is not None

@@ -1,0 +1,109 @@
+"""The checked file to ``Settings``: texts become numbers, absent keys the defaults of the profile."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, UnsetType
+
+from penstock.config import schema, texts
+from penstock.config.address import Address, Url
+from penstock.config.problem import Problem
+from penstock.config.settings import (
+    Access,
+    Admin,
+    Backend,
+    BackendTls,
+    Drain,
+    Limits,
+    Log,
+    Node,
+    Parameters,
+    Profile,
+    Queue,
+    Settings,
+    Tier,
+    Timeouts,
+)
+from penstock.config.units import parse_duration, parse_share, parse_size
+
+
+def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Settings:
+    """The settings of a file in which ``decode`` and ``validate`` found no error."""
+    limits, drain = file.limits, file.drain
+    return Settings(
+        source=source,
+        listen=Address.parse(file.listen),
+        admin=Admin(Address.parse(file.admin.listen), file.admin.token),
+        workers=file.workers,
+        lane=file.lane != "off",
+        limits=Limits(
+            body=parse_size(limits.body),
+            head=parse_size(limits.head),
+            connections=limits.connections,
+            response=parse_size(limits.response),
+            event=parse_size(limits.event),
+        ),
+        access=Access(file.access.allow_anonymous),
+        drain=Drain(parse_duration(drain.delay), parse_duration(drain.instant), parse_duration(drain.thinking)),
+        log=Log(file.log.format, file.log.level),
+        nodes={name: Node(name, node.concurrency) for name, node in file.nodes.items()},
+        backends={name: _backend(name, backend) for name, backend in file.backends.items()},
+        tiers={name: _tier(name, tier) for name, tier in file.tiers.items()},
+        warnings=warnings,
+    )
+
+
+def _backend(name: str, raw: schema.Backend) -> Backend:
+    headers = [(texts.read_header_name(header), value) for header, value in raw.headers.items()]
+    if raw.api_key is not None:
+        headers.append(("authorization", f"Bearer {raw.api_key}"))
+    return Backend(
+        name=name,
+        url=Url.parse(raw.url),
+        concurrency=raw.concurrency,
+        serves=raw.serves,
+        node=raw.node,
+        keep_alive=parse_duration(raw.keep_alive),
+        abort_grace=parse_duration(raw.abort_grace),
+        headers=tuple(headers),
+        tls=None if raw.tls is None else BackendTls(raw.tls.ca, raw.tls.cert, raw.tls.key),
+    )
+
+
+def _tier(name: str, raw: schema.Tier) -> Tier:
+    profile = _profile(name) if raw.profile is UNSET else raw.profile
+    queue, timeouts = Queue.of(profile), Timeouts.of(profile)
+    return Tier(
+        name=name,
+        profile=profile,
+        models=raw.models,
+        backends=raw.backends,
+        concurrency=raw.concurrency,
+        queue=Queue(
+            requests=raw.queue.requests,
+            tokens=raw.queue.tokens,
+            bytes=parse_size(raw.queue.bytes),
+            wait=_seconds(raw.queue.wait, queue.wait),
+        ),
+        timeouts=Timeouts(
+            connect=_seconds(raw.timeouts.connect, timeouts.connect),
+            first_event=_seconds(raw.timeouts.first_event, timeouts.first_event),
+            between_events=_seconds(raw.timeouts.between_events, timeouts.between_events),
+            total=_seconds(raw.timeouts.total, timeouts.total),
+        ),
+        retry_budget=parse_share(raw.retry.budget),
+        parameters=Parameters(
+            default=raw.parameters.default,
+            force=raw.parameters.force,
+            max_tokens=raw.parameters.max_tokens,
+            unsupported=raw.parameters.unsupported,
+            allow=raw.parameters.allow,
+        ),
+    )
+
+
+def _profile(name: str) -> Profile:
+    return "thinking" if name == "thinking" else "instant"
+
+
+def _seconds(text: str | UnsetType, default: float) -> float:
+    return default if isinstance(text, UnsetType) else parse_duration(text)

@@ -1,0 +1,211 @@
+"""The settings that a running Penstock uses: plain, frozen, complete. The defaults stand here, and only here.
+
+Durations are seconds (float), sizes bytes (int), shares fractions of 1. Concurrency, queue lengths and permits are
+counted in slots (contract §3). ``None`` means that there is no limit of that kind, or that nothing is set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from penstock.config.address import Address, Url
+
+if TYPE_CHECKING:
+    from penstock.config.problem import Problem
+
+__all__ = [
+    "Access",
+    "Address",
+    "Admin",
+    "Backend",
+    "BackendTls",
+    "Drain",
+    "Limits",
+    "Log",
+    "Node",
+    "Parameters",
+    "Profile",
+    "Queue",
+    "Settings",
+    "Tier",
+    "Timeouts",
+    "Unsupported",
+    "Url",
+]
+
+Profile = Literal["instant", "thinking"]
+Unsupported = Literal["strict", "warn", "permissive"]
+LogFormat = Literal["auto", "json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+KIB, MIB = 1 << 10, 1 << 20
+DEFAULT_LISTEN = Address("127.0.0.1", 8080)
+DEFAULT_ADMIN_LISTEN = Address("127.0.0.1", 9180)
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The admin listener. Without a ``token``, serve makes a random one (contract §7)."""
+
+    listen: Address = DEFAULT_ADMIN_LISTEN
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes in bytes; ``connections`` counts client connections of one worker."""
+
+    body: int = 8 * MIB
+    head: int = 16 * KIB
+    connections: int = 10_000
+    response: int = 32 * MIB
+    event: int = 1 * MIB
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use the data listener."""
+
+    allow_anonymous: bool = False
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Seconds of the shutdown: before accepting stops, and then for the streams of each profile (contract §5)."""
+
+    delay: float = 0.0
+    instant: float = 60.0
+    thinking: float = 600.0
+
+
+@dataclass(frozen=True)
+class Log:
+    """``auto`` is the console form on a terminal, else JSON."""
+
+    format: LogFormat = "auto"
+    level: LogLevel = "info"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A GPU machine; ``concurrency`` caps all its backends together."""
+
+    name: str
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True)
+class BackendTls:
+    """Paths of PEM files: the authorities to trust instead of the system's, and a client certificate with its key."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One model server. ``concurrency`` is the requests that run on it at once; 0: drained on purpose.
+
+    ``serves`` is the model name that the server knows (None: found by a probe); ``keep_alive`` how many seconds an idle
+    connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most. ``headers`` are
+    sent with each request, names in lower case; their values are secrets.
+    """
+
+    name: str
+    url: Url
+    concurrency: int
+    serves: str | None = None
+    node: str | None = None
+    keep_alive: float = 3.0
+    abort_grace: float = 0.25
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tls: BackendTls | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Bounds of a tier's queue: requests, estimated tokens and bytes of bodies in it, and seconds of waiting."""
+
+    requests: int = 1024
+    tokens: int = 2_000_000
+    bytes: int = 256 * MIB
+    wait: float = 2.0
+
+    @classmethod
+    def of(cls, profile: Profile) -> Queue:
+        """The defaults of a profile (contract §3)."""
+        return cls(wait=30.0) if profile == "thinking" else cls()
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds: to connect, from dispatch to the first meaningful event, between events, and over all."""
+
+    connect: float = 1.0
+    first_event: float = 10.0
+    between_events: float = 15.0
+    total: float = 120.0
+
+    @classmethod
+    def of(cls, profile: Profile) -> Timeouts:
+        """The defaults of a profile (design §4.2)."""
+        return cls(first_event=180.0, between_events=120.0, total=1800.0) if profile == "thinking" else cls()
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What happens to the parameters of a request (contract §7).
+
+    ``default`` fills absent or null keys, ``force`` is an RFC 7396 merge patch applied last, ``max_tokens`` caps the
+    length asked for; ``unsupported`` is what a parameter meets that the backend ignores; ``allow`` names the keys of
+    ``chat_template_kwargs`` that a client may set.
+    """
+
+    default: dict[str, Any] = field(default_factory=dict)
+    force: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    unsupported: Unsupported = "warn"
+    allow: tuple[str, ...] = ("enable_thinking", "thinking", "reasoning_effort")
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A set of models with one service level. ``models`` are names that clients send, ``backends`` are names of ours.
+
+    ``retry_budget`` is the share of requests that may be retries.
+    """
+
+    name: str
+    profile: Profile
+    models: tuple[str, ...]
+    backends: tuple[str, ...]
+    concurrency: int | None = None
+    queue: Queue = Queue()
+    timeouts: Timeouts = Timeouts()
+    retry_budget: float = 0.10
+    parameters: Parameters = field(default_factory=Parameters)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One whole configuration. The dicts are keyed by name, in the order of the file.
+
+    ``source`` is the file it came from; ``lane`` whether the fast path is on; ``warnings`` what is allowed in the file
+    and probably not meant.
+    """
+
+    source: str
+    listen: Address = DEFAULT_LISTEN
+    admin: Admin = Admin()
+    workers: int = 1
+    lane: bool = False
+    limits: Limits = Limits()
+    access: Access = Access()
+    drain: Drain = Drain()
+    log: Log = Log()
+    nodes: dict[str, Node] = field(default_factory=dict)
+    backends: dict[str, Backend] = field(default_factory=dict)
+    tiers: dict[str, Tier] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)

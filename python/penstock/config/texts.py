@@ -1,0 +1,103 @@
+"""How the strings of the file are read: names, headers, secrets. Each reader raises ValueError for its author."""
+
+from __future__ import annotations
+
+import re
+
+from penstock.config import units
+
+NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+# `token` of RFC 9110 §5.6.2.
+HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+# `field-value` of RFC 9110 §5.5 without obs-text, whose meaning nobody agrees on.
+HEADER_VALUE_PATTERN = r"^([!-~]([\t -~]*[!-~])?)?$"
+TOKEN_PATTERN = r"^[!-~]+$"
+
+_MAX_MODEL_BYTES = 256
+
+# What the gateway itself decides; and a forced stream_options would break the accounting of usage.
+REFUSED_DEFAULTS = ("model", "messages", "stream")
+REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
+
+# Framing is the gateway's own business, and hop-by-hop fields belong to one connection (RFC 9110 §7.6.1).
+_OWN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def read_timeout(text: str) -> float:
+    """Seconds, more than none: a timeout of 0s would fail every request."""
+    seconds = units.parse_duration(text)
+    if seconds == 0:
+        raise ValueError("must be more than 0s")
+    return seconds
+
+
+def read_size(text: str) -> int:
+    """Bytes, at least one."""
+    size = units.parse_size(text)
+    if size == 0:
+        raise ValueError("must be more than 0B")
+    return size
+
+
+def read_name(text: str) -> str:
+    """The name of a tier, backend or node: it becomes a metric label, a header value and a part of a path."""
+    if re.fullmatch(NAME_PATTERN, text) is None:
+        raise ValueError(f'"{text[:80]}" is not a name: 1 to 64 letters, digits, ".", "_" or "-"')
+    return text
+
+
+def read_model(text: str) -> str:
+    """The name of a model, as clients or backends write it."""
+    if not text:
+        raise ValueError("a model name must not be empty")
+    if not text.isprintable():
+        raise ValueError("a model name holds only printable characters")
+    if len(text.encode()) > _MAX_MODEL_BYTES:
+        raise ValueError(f"a model name is at most {_MAX_MODEL_BYTES} bytes long")
+    return text
+
+
+def read_header_name(text: str) -> str:
+    """A header field name in lower case."""
+    if re.fullmatch(HEADER_NAME_PATTERN, text) is None:
+        raise ValueError(f'"{text[:80]}" is not a header name')
+    if text.lower() in _OWN_HEADERS:
+        raise ValueError(f'the header "{text}" is set by the gateway itself')
+    return text.lower()
+
+
+def read_header_value(text: str) -> str:
+    """A header field value; messages never show it."""
+    if re.fullmatch(HEADER_VALUE_PATTERN, text) is None:
+        raise ValueError("a header value holds only printable ASCII characters, and no space at its ends")
+    return text
+
+
+def read_token(text: str) -> str:
+    """A secret that travels in a header; messages never show it."""
+    if not text:
+        raise ValueError("must not be empty")
+    if re.fullmatch(TOKEN_PATTERN, text) is None:
+        raise ValueError("a key holds only visible ASCII characters: no spaces, no line breaks")
+    return text
+
+
+def read_path(text: str) -> str:
+    """The path of a file on this machine, which may not be there yet."""
+    if not text or "\0" in text:
+        raise ValueError("expected the path of a file")
+    return text

@@ -1,0 +1,4 @@
+//! `penstock._core`
+use pyo3::prelude::*;
+#[pymodule]
+mod _core {}

@@ -1,0 +1,130 @@
+//! P1: one id, one creation time and the asked-for model name on everything of one answer.
+
+use std::io::Write;
+
+use crate::json::{Cutter, Edits, Span, write_string};
+use crate::openai::{Field, Part};
+
+/// Who an answer says it is. The texts are JSON, ready to be spliced in.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    id: Vec<u8>,
+    created: Vec<u8>,
+    model: Vec<u8>,
+}
+
+/// What is done with `usage` and the other members that are not identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UsageRule {
+    Keep,
+    /// P7: nobody asked.
+    Cut,
+    /// P7: asked for, but its place is the last chunk; every earlier one says null.
+    Null,
+}
+
+impl Identity {
+    /// `id`: the answer's id; `created`: seconds since 1970; `model`: the name the client asked for.
+    pub fn new(id: &str, created: u64, model: &str) -> Self {
+        let mut identity = Identity { id: Vec::new(), created: Vec::new(), model: Vec::new() };
+        write_string(id, &mut identity.id);
+        // Writing to a Vec cannot fail.
+        let _ = write!(identity.created, "{created}");
+        write_string(model, &mut identity.model);
+        identity
+    }
+
+    /// Edits the top level of an answer: identity set, `usage` by its rule, `error: null` cut
+    /// (one client library fails on the mere key, research/compat.md §6).
+    pub(super) fn edit(
+        &self,
+        object: Span,
+        parts: &[Part],
+        kind: &str,
+        usage: UsageRule,
+        text: &[u8],
+        edits: &mut Edits,
+    ) {
+        let mut cutter = Cutter::new(object.start);
+        let mut has = [false; 4];
+        let mut has_usage = false;
+        for part in parts {
+            let span = part.value.span;
+            let fresh: Option<&[u8]> = match part.field {
+                Field::Id => Some(&self.id),
+                Field::Created => Some(&self.created),
+                Field::Model => Some(&self.model),
+                Field::Object => {
+                    has[1] = true;
+                    if part.value.raw_str(text) != Some(kind.as_bytes()) {
+                        edits.replace(span, |out| write_string(kind, out));
+                    }
+                    None
+                }
+                Field::Usage if usage == UsageRule::Null => {
+                    has_usage = true;
+                    Some(b"null")
+                }
+                Field::Usage if usage == UsageRule::Cut => {
+                    cutter.cut(span.end, edits);
+                    continue;
+                }
+                Field::Error => {
+                    cutter.cut(span.end, edits);
+                    continue;
+                }
+                _ => None,
+            };
+            match part.field {
+                Field::Id => has[0] = true,
+                Field::Created => has[2] = true,
+                Field::Model => has[3] = true,
+                _ => {}
+            }
+            cutter.keep(part.start, span.end, edits);
+            if let Some(fresh) = fresh {
+                edits.replace(span, |out| out.extend_from_slice(fresh));
+            }
+        }
+        if has == [true; 4] && (has_usage || usage != UsageRule::Null) {
+            return;
+        }
+        let mut comma = cutter.any_kept();
+        let mut add = |out: &mut Vec<u8>, name: &str, write: &dyn Fn(&mut Vec<u8>)| {
+            if std::mem::replace(&mut comma, true) {
+                out.push(b',');
+            }
+            write_string(name, out);
+            out.push(b':');
+            write(out);
+        };
+        edits.insert(object.end - 1, |out| {
+            if !has[0] {
+                add(out, "id", &|out| out.extend_from_slice(&self.id));
+            }
+            if !has[1] {
+                add(out, "object", &|out| write_string(kind, out));
+            }
+            if !has[2] {
+                add(out, "created", &|out| out.extend_from_slice(&self.created));
+            }
+            if !has[3] {
+                add(out, "model", &|out| out.extend_from_slice(&self.model));
+            }
+            if !has_usage && usage == UsageRule::Null {
+                add(out, "usage", &|out| out.extend_from_slice(b"null"));
+            }
+        });
+    }
+
+    /// Appends the start of a chunk of our own, up to and with `"choices":[`.
+    pub(super) fn write_chunk_start(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        out.extend_from_slice(&self.id);
+        out.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        out.extend_from_slice(&self.created);
+        out.extend_from_slice(b",\"model\":");
+        out.extend_from_slice(&self.model);
+        out.extend_from_slice(b",\"choices\":[");
+    }
+}

@@ -1,0 +1,261 @@
+//! The normaliser of streamed chat answers: P1, P6, P7, P12, and what P13 and P14 need to know.
+
+use std::io::Write;
+
+use super::identity::{Identity, UsageRule};
+use crate::json::{Cutter, Edits, Kind, Span};
+use crate::openai::{
+    BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
+};
+
+/// What one event was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// Nothing for the client.
+    Swallowed,
+    /// Output was appended. `meaningful`: it is (part of) the answer (contract §2).
+    Chunk { meaningful: bool },
+    /// `[DONE]`.
+    Done,
+    /// The backend reports a failure in the stream.
+    Failure(BackendFailure),
+}
+
+/// The event is not what a chat stream may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a chat completion chunk")]
+pub struct StreamFault;
+
+const OBJECT: &str = "chat.completion.chunk";
+
+/// A set of choices, by index.
+type ChoiceSet = u128;
+
+#[derive(Debug)]
+pub struct StreamNormaliser {
+    identity: Identity,
+    /// The client asked for the usage chunk.
+    include_usage: bool,
+    /// How many choices were asked for.
+    n: u32,
+    /// Choices whose role has been said.
+    introduced: ChoiceSet,
+    finished: ChoiceSet,
+    /// The last `usage` object seen, as it came.
+    usage: Vec<u8>,
+    chunk: Chunk,
+    edits: Edits,
+    /// Choices of the current chunk whose text came with the finish reason: index, reason.
+    split: Vec<(u32, Span)>,
+}
+
+impl StreamNormaliser {
+    pub fn new(identity: Identity, n: u32, include_usage: bool) -> Self {
+        StreamNormaliser {
+            identity,
+            include_usage,
+            n,
+            introduced: 0,
+            finished: 0,
+            usage: Vec::new(),
+            chunk: Chunk::default(),
+            edits: Edits::default(),
+            split: Vec::new(),
+        }
+    }
+
+    /// Takes the data of one event and appends what the client gets of it, as strict SSE.
+    pub fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<StreamEvent, StreamFault> {
+        let data = data.trim_ascii();
+        if data == b"[DONE]" {
+            return Ok(StreamEvent::Done);
+        }
+        if std::str::from_utf8(data).is_err() || self.chunk.read(data).is_err() {
+            return Err(StreamFault);
+        }
+        if let Some(error) = find(&self.chunk.parts, Field::Error) {
+            return Ok(StreamEvent::Failure(BackendFailure::of_error_value(data, error)));
+        }
+        if let Some(usage) = find(&self.chunk.parts, Field::Usage) {
+            if usage.kind != Kind::Object {
+                return Err(StreamFault);
+            }
+            self.usage.clear();
+            self.usage.extend_from_slice(usage.span.of(data));
+        }
+        match find(&self.chunk.parts, Field::Choices) {
+            Some(value) if value.kind != Kind::Array => return Err(StreamFault),
+            _ if self.chunk.choices.is_empty() => return Ok(StreamEvent::Swallowed),
+            Some(value) => self.choices(value.span, data, out),
+            None => Ok(StreamEvent::Swallowed),
+        }
+    }
+
+    fn choices(
+        &mut self,
+        array: Span,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<StreamEvent, StreamFault> {
+        self.edits.clear();
+        self.split.clear();
+        let mut cutter = Cutter::new(array.start);
+        let mut meaningful = false;
+        let count = self.chunk.choices.len();
+        for at in 0..count {
+            let choice = self.chunk.choices[at];
+            if u64::from(choice.index) >= MAX_CHOICES {
+                return Err(StreamFault);
+            }
+            if self.is_droppable(&choice) {
+                cutter.cut(choice.span.end, &mut self.edits);
+            } else {
+                cutter.keep(choice.span.start, choice.span.end, &mut self.edits);
+                meaningful |= choice.says_something || matches!(choice.finish, Finish::Reason(_));
+                self.edit_choice(&choice, data);
+            }
+        }
+        if !cutter.any_kept() {
+            return Ok(StreamEvent::Swallowed);
+        }
+        let usage = if self.include_usage { UsageRule::Null } else { UsageRule::Cut };
+        let Chunk { object, parts, .. } = &self.chunk;
+        self.identity.edit(*object, parts, OBJECT, usage, data, &mut self.edits);
+        out.extend_from_slice(b"data: ");
+        // One event, one line: an LF between members would end the line early (WHATWG §9.2.6).
+        let start = out.len();
+        self.edits.apply(data, out);
+        blank_line_breaks(&mut out[start..]);
+        out.extend_from_slice(b"\n\n");
+        if !self.split.is_empty() {
+            self.write_finish_chunk(data, out);
+        }
+        Ok(StreamEvent::Chunk { meaningful })
+    }
+
+    /// P6: a delta that says nothing is dropped, but for the first one's role; so is what comes
+    /// after a choice has finished.
+    fn is_droppable(&self, choice: &Choice) -> bool {
+        let bit = 1 << choice.index;
+        if self.finished & bit != 0 {
+            return true;
+        }
+        let introduces = self.introduced & bit == 0 && matches!(choice.role, Role::Given(..));
+        !introduces
+            && choice.finish == Finish::Open
+            && !choice.carries_something
+            && !choice.has_logprobs
+    }
+
+    fn edit_choice(&mut self, choice: &Choice, data: &[u8]) {
+        let bit = 1 << choice.index;
+        let first = self.introduced & bit == 0;
+        self.introduced |= bit;
+        self.edit_role(choice, first, data);
+        if let Finish::Reason(reason) = choice.finish {
+            self.finished |= bit;
+            if choice.says_something {
+                self.edits.replace(reason, |out| out.extend_from_slice(b"null"));
+                self.split.push((choice.index, reason));
+            }
+        }
+    }
+
+    /// P6: the role is said once per choice, in its first chunk.
+    fn edit_role(&mut self, choice: &Choice, first: bool, data: &[u8]) {
+        let said: &[u8] = if first { b"{\"role\":\"assistant\"}" } else { b"{}" };
+        let delta = match choice.delta {
+            Delta::Object(span) => span,
+            Delta::Odd(span) => {
+                return self.edits.replace(span, |out| out.extend_from_slice(said));
+            }
+            Delta::Missing => {
+                // The choice has at least its finish reason, so a comma is due.
+                return self.edits.insert(choice.span.start + 1, |out| {
+                    out.extend_from_slice(b"\"delta\":");
+                    out.extend_from_slice(said);
+                    out.push(b',');
+                });
+            }
+        };
+        match (first, choice.role) {
+            (true, Role::Given(..)) | (false, Role::Absent) => {}
+            (true, Role::Odd(_, value)) => {
+                self.edits.replace(value, |out| out.extend_from_slice(b"\"assistant\""));
+            }
+            (true, Role::Absent) => self.edits.insert(delta.start + 1, |out| {
+                out.extend_from_slice(b"\"role\":\"assistant\"");
+                if choice.more_than_role {
+                    out.push(b',');
+                }
+            }),
+            (false, Role::Given(start, value) | Role::Odd(start, value)) => {
+                self.edits.remove(member_with_comma(data, start, value.end));
+            }
+        }
+    }
+
+    /// P6: a chunk of its own for the finish reasons that came together with text.
+    fn write_finish_chunk(&self, data: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        self.identity.write_chunk_start(out);
+        for (at, (index, reason)) in self.split.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "{comma}{{\"index\":{index},\"delta\":{{}},\"finish_reason\":");
+            out.extend_from_slice(reason.of(data));
+            out.push(b'}');
+        }
+        out.extend_from_slice(if self.include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" });
+    }
+
+    /// Whether every choice that was asked for, and every one that was begun, has finished.
+    pub fn is_complete(&self) -> bool {
+        self.has_finished_all_begun() && self.finished.count_ones() >= self.n
+    }
+
+    /// Whether at least one choice was begun and all that were have finished.
+    pub fn has_finished_all_begun(&self) -> bool {
+        self.introduced != 0 && self.introduced == self.finished
+    }
+
+    /// P7 and P12: the usage chunk, if it was asked for and known, and `[DONE]`. Only to be called
+    /// once [`Self::is_complete`].
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        if self.include_usage && !self.usage.is_empty() {
+            out.extend_from_slice(b"data: ");
+            let start = out.len();
+            self.identity.write_chunk_start(out);
+            out.extend_from_slice(b"],\"usage\":");
+            out.extend_from_slice(&self.usage);
+            blank_line_breaks(&mut out[start..]);
+            out.extend_from_slice(b"}\n\n");
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// The token counts, if the backend has reported any.
+    pub fn usage(&self) -> Option<Usage> {
+        Usage::read(&self.usage).ok()
+    }
+}
+
+/// A member's range and one comma beside it.
+fn member_with_comma(text: &[u8], start: usize, end: usize) -> Span {
+    let before = text[..start].trim_ascii_end().len();
+    if text[..before].ends_with(b",") {
+        return Span { start: before - 1, end };
+    }
+    let blanks = text[end..].len() - text[end..].trim_ascii_start().len();
+    if text[end + blanks..].starts_with(b",") {
+        return Span { start, end: end + blanks + 1 };
+    }
+    Span { start, end }
+}
+
+/// Line breaks can stand only between tokens of valid JSON, where a space means the same.
+fn blank_line_breaks(text: &mut [u8]) {
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', text) {
+        text[at] = b' ';
+    }
+}

@@ -1,0 +1,60 @@
+//! The `date` header's form (RFC 9110 §5.6.7, IMF-fixdate).
+
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Appends a time, given in seconds since 1970, as `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let days = unix_seconds / 86_400;
+    let second = unix_seconds % 86_400;
+    let (year, month, day) = civil(days);
+    let weekday = DAYS[(days % 7) as usize];
+    let name = MONTHS[month - 1];
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "{weekday}, {day:02} {name} {year} {hour:02}:{minute:02}:{second:02} GMT"
+    );
+}
+
+/// The Gregorian date of a day counted from 1970-01-01.
+///
+/// Years are counted from March, so that the leap day is the last of its year and the months have a
+/// fixed pattern (Howard Hinnant, "chrono-compatible low-level date algorithms", 2014).
+fn civil(days: u64) -> (u64, usize, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_date;
+
+    #[test]
+    fn known_dates() {
+        let cases = [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (1_795_379_454, "Sun, 22 Nov 2026 20:30:54 GMT"),
+        ];
+        for (seconds, text) in cases {
+            let mut out = Vec::new();
+            write_date(seconds, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), text);
+        }
+    }
+}

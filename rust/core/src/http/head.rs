@@ -1,0 +1,173 @@
+//! The head of a model server's response.
+
+use super::limits::{RESPONSE_HEAD, RESPONSE_HEADERS};
+
+/// How the body's end is known (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// The media types that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentType {
+    EventStream,
+    Json,
+    Other,
+}
+
+/// What Penstock needs of a response head; nothing else of it is kept or passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub framing: Framing,
+    pub content_type: ContentType,
+    /// Whether the connection may carry another request.
+    pub keep_alive: bool,
+    /// `Retry-After` in seconds, if it was given as a number.
+    pub retry_after: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    #[error("response head longer than {RESPONSE_HEAD} bytes")]
+    TooLarge,
+    #[error("malformed response head")]
+    Malformed,
+    #[error("contradictory body framing")]
+    Framing,
+    #[error("compressed although identity was asked for")]
+    Encoded,
+}
+
+/// Collects the bytes of a head until it is complete.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    held: Vec<u8>,
+}
+
+impl HeadReader {
+    /// Takes the next piece: `None` while the head is incomplete, else the head and how many bytes
+    /// of *this piece* belonged to it. Informational responses (1xx) are skipped.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+        // Nearly always the head comes whole, and nothing is copied.
+        let before = self.held.len();
+        let mut start = 0;
+        loop {
+            let found = if before == 0 {
+                parse(&piece[start..])?
+            } else {
+                if self.held.len() == before {
+                    self.held.extend_from_slice(piece);
+                }
+                parse(&self.held[start..])?
+            };
+            match found {
+                Some((head, length)) if (100..200).contains(&head.status) => start += length,
+                Some((head, length)) => {
+                    let end = start + length;
+                    self.held = Vec::new();
+                    // A head that ended inside earlier bytes would have been found earlier.
+                    return Ok(Some((head, end.saturating_sub(before))));
+                }
+                None => {
+                    if before == 0 {
+                        self.held.extend_from_slice(&piece[start..]);
+                    } else {
+                        self.held.drain(..start);
+                    }
+                    let size = self.held.len();
+                    return if size > RESPONSE_HEAD { Err(HeadError::TooLarge) } else { Ok(None) };
+                }
+            }
+        }
+    }
+
+    /// Whether nothing of a response has come so far.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+    let mut headers = [httparse::EMPTY_HEADER; RESPONSE_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let length = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(HeadError::Malformed),
+    };
+    if length > RESPONSE_HEAD {
+        return Err(HeadError::TooLarge);
+    }
+    let status = response.code.unwrap_or(0);
+    let mut keep_alive = response.version == Some(1);
+    let mut content_length: Option<u64> = None;
+    let mut chunked = false;
+    let mut content_type = ContentType::Other;
+    let mut retry_after = None;
+    for header in response.headers.iter() {
+        let name = header.name;
+        let value = header.value.trim_ascii();
+        if name.eq_ignore_ascii_case("content-length") {
+            let number = std::str::from_utf8(value)
+                .ok()
+                .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|text| text.parse().ok())
+                .ok_or(HeadError::Framing)?;
+            if content_length.is_some_and(|earlier| earlier != number) {
+                return Err(HeadError::Framing);
+            }
+            content_length = Some(number);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            if chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(HeadError::Framing);
+            }
+            chunked = true;
+        } else if name.eq_ignore_ascii_case("connection") {
+            for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                if token.eq_ignore_ascii_case(b"close") {
+                    keep_alive = false;
+                } else if token.eq_ignore_ascii_case(b"keep-alive") && response.version == Some(0) {
+                    keep_alive = true;
+                }
+            }
+        } else if name.eq_ignore_ascii_case("content-type") {
+            content_type = media_type(value);
+        } else if name.eq_ignore_ascii_case("content-encoding") {
+            if !value.is_empty() && !value.eq_ignore_ascii_case(b"identity") {
+                return Err(HeadError::Encoded);
+            }
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            retry_after = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        }
+    }
+    // RFC 9112 §6.3: both together are an attempt at smuggling or a broken server.
+    let framing = match (chunked, content_length) {
+        (true, Some(_)) => return Err(HeadError::Framing),
+        _ if status == 204 || status == 304 || status < 200 => Framing::Length(0),
+        (true, None) => Framing::Chunked,
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::UntilClose,
+    };
+    if framing == Framing::UntilClose {
+        keep_alive = false;
+    }
+    let head = ResponseHead { status, framing, content_type, keep_alive, retry_after };
+    Ok(Some((head, length)))
+}
+
+fn media_type(value: &[u8]) -> ContentType {
+    let essence = value.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        ContentType::EventStream
+    } else if essence.eq_ignore_ascii_case(b"application/json")
+        || essence.to_ascii_lowercase().ends_with(b"+json")
+    {
+        ContentType::Json
+    } else {
+        ContentType::Other
+    }
+}

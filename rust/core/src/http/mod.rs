@@ -1,0 +1,16 @@
+//! HTTP/1.1 as Penstock speaks it to model servers and clients (RFC 9112).
+
+mod body;
+mod chunked;
+mod date;
+mod head;
+pub mod limits;
+mod request;
+mod response;
+
+pub use body::{BodyDecoder, BodyEnd};
+pub use chunked::{ChunkedDecoder, FramingError};
+pub use date::write_date;
+pub use head::{ContentType, Framing, HeadError, HeadReader, ResponseHead};
+pub use request::write_request_head;
+pub use response::{AnswerHead, Framed, LAST_CHUNK, reason, write_answer_head, write_chunk_size};

@@ -1,0 +1,30 @@
+//! The head of a request to a model server: always written new, never forwarded.
+
+use std::io::Write;
+
+/// Appends a request head for a JSON body of `length` bytes.
+///
+/// `fixed` holds the backend's own header lines, each ended by CRLF: `host`, credentials and what
+/// the configuration adds. No header of the client reaches a backend (design §6).
+pub fn write_request_head(
+    path: &str,
+    fixed: &[u8],
+    upstream_id: &str,
+    stream: bool,
+    length: usize,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"POST ");
+    out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(fixed);
+    out.extend_from_slice(if stream {
+        b"accept: text/event-stream\r\n"
+    } else {
+        b"accept: application/json\r\n"
+    });
+    out.extend_from_slice(b"accept-encoding: identity\r\ncontent-type: application/json\r\nx-request-id: ");
+    out.extend_from_slice(upstream_id.as_bytes());
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "\r\ncontent-length: {length}\r\n\r\n");
+}

@@ -1,0 +1,89 @@
+//! The heads of the answers that Penstock gives to its clients.
+
+use std::io::Write;
+
+use super::date::write_date;
+
+/// The end of a chunked body.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// How an answer's body is framed towards the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framed {
+    /// Known length.
+    Length(usize),
+    /// Chunked; HTTP/1.1 clients only.
+    Chunked,
+    /// Until close; what an HTTP/1.0 client gets of a stream.
+    UntilClose,
+}
+
+/// The fixed part of an answer's head. `extra` are further header lines, each ended by CRLF.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerHead<'a> {
+    pub status: u16,
+    pub content_type: &'a str,
+    pub framed: Framed,
+    /// Whether the connection stays open behind this answer.
+    pub keep_alive: bool,
+    /// The client speaks HTTP/1.0, where keeping alive must be said.
+    pub http10: bool,
+    /// Seconds since 1970.
+    pub date: u64,
+    pub extra: &'a [u8],
+}
+
+pub fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "HTTP/1.1 {} {}\r\ndate: ", head.status, reason(head.status));
+    write_date(head.date, out);
+    let _ = write!(out, "\r\ncontent-type: {}\r\n", head.content_type);
+    match head.framed {
+        Framed::Length(length) => {
+            let _ = write!(out, "content-length: {length}\r\n");
+        }
+        Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framed::UntilClose => {}
+    }
+    let open = head.keep_alive && head.framed != Framed::UntilClose;
+    if !open {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if head.http10 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(head.extra);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the size line of a chunk of `length` bytes, which must not be zero.
+pub fn write_chunk_size(length: usize, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4);
+    for digit in (0..digits).rev() {
+        out.push(HEX[length >> (4 * digit) & 15]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The reason phrase of the statuses that Penstock sends.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Status",
+    }
+}

@@ -1,0 +1,28 @@
+//! The core of Penstock: every rule of the gateway, and no I/O.
+//!
+//! Bytes, events and time go in; bytes and actions come out. There is no socket, no clock, no
+//! thread and no Python here, so every rule is tested on plain memory and virtual time.
+//!
+//! In the order in which a request meets them:
+//!
+//! * [`http`]: heads, body framing, the answers that Penstock writes itself
+//! * [`json`]: one-pass reader of byte ranges, and edits by splicing
+//! * [`openai`]: the request's view, chunks, whole answers, errors
+//! * [`routing`]: tiers, backends and names
+//! * [`tokens`]: bounds and estimates of prompt sizes
+//! * [`admission`]: when a request may go, and where
+//! * [`exchange`]: one proxied request from grant to end
+//! * [`sse`] and [`dialect`]: what comes back, scanned and put right
+//! * [`metrics`]: what is counted
+
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod dialect;
+pub mod http;
+pub mod json;
+pub mod openai;
+pub mod routing;
+pub mod sse;
+pub mod time;
+pub mod tokens;

@@ -1,0 +1,243 @@
+//! The view of one chat completion request: where its members lie, and what Penstock reads of them.
+
+use std::borrow::Cow;
+
+use super::error::{ApiError, Code};
+use super::field::{Shape, shape_of};
+use crate::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
+
+/// One top-level member: its name, where it starts, and its value.
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    pub name: Cow<'a, str>,
+    /// Where the key's opening quote stands.
+    pub start: usize,
+    pub value: Value,
+}
+
+/// A well-formed request. Everything that cannot be served has been refused by [`Self::read`].
+#[derive(Debug, Clone)]
+pub struct ChatRequest<'a> {
+    pub text: &'a [u8],
+    pub members: Vec<Member<'a>>,
+    /// The whole top-level object.
+    pub object: Span,
+    pub model: Cow<'a, str>,
+    pub stream: bool,
+    /// `stream_options.include_usage`: the client wants the usage chunk.
+    pub include_usage: bool,
+    /// How many choices are asked for; at least 1.
+    pub n: u32,
+    /// The length cap that counts: `max_completion_tokens` if both are there (contract §7).
+    pub max_tokens: Option<u64>,
+    /// Bytes of the messages and tools, from which the prompt's tokens are estimated.
+    pub prompt_bytes: usize,
+}
+
+/// Most choices of one request, as `OpenAI` has it.
+pub const MAX_CHOICES: u64 = 128;
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> Self {
+        let message = match error.fault {
+            JsonFault::TooDeep => format!("the request body is {error}"),
+            _ => format!("the request body is not valid JSON: {error}"),
+        };
+        ApiError::new(Code::InvalidJson, message)
+    }
+}
+
+impl<'a> ChatRequest<'a> {
+    pub fn read(text: &'a [u8]) -> Result<Self, ApiError> {
+        if let Err(error) = std::str::from_utf8(text) {
+            let at = error.valid_up_to();
+            let message = format!("the request body is not valid UTF-8 at byte {at}");
+            return Err(ApiError::new(Code::InvalidJson, message));
+        }
+        let mut reader = Reader::new(text);
+        let kind = reader.kind()?;
+        if kind != Kind::Object {
+            let message = format!("the request body must be a JSON object, not {}", kind.name());
+            return Err(ApiError::new(Code::InvalidJson, message));
+        }
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(12);
+        let object = reader.object(|reader, key| {
+            let name = if key.escaped {
+                unescape(key.raw)
+            } else {
+                String::from_utf8_lossy(key.raw)
+            };
+            let value = reader.value()?;
+            members.push(Member { name, start: key.start, value });
+            Ok::<(), ApiError>(())
+        })?;
+        reader.end()?;
+        refuse_duplicates(&members)?;
+
+        let mut request = ChatRequest {
+            text,
+            members,
+            object,
+            model: Cow::Borrowed(""),
+            stream: false,
+            include_usage: false,
+            n: 1,
+            max_tokens: None,
+            prompt_bytes: 0,
+        };
+        request.check_shapes()?;
+        request.read_members()?;
+        Ok(request)
+    }
+
+    /// A member that is there and not null.
+    pub fn get(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|m| m.name == name && m.value.kind != Kind::Null)
+    }
+
+    fn required(&self, name: &str) -> Result<&Member<'a>, ApiError> {
+        self.get(name).ok_or_else(|| {
+            ApiError::new(
+                Code::MissingRequiredParameter,
+                format!("missing required parameter: '{name}'"),
+            )
+            .param(name)
+        })
+    }
+
+    fn check_shapes(&self) -> Result<(), ApiError> {
+        for member in &self.members {
+            let Some(shape) = shape_of(&member.name) else { continue };
+            let kind = member.value.kind;
+            let fraction = shape == Shape::Integer
+                && kind == Kind::Number
+                && !is_integer(member.value.span.of(self.text));
+            if !shape.allows(kind) || fraction {
+                let found = if fraction { "a fraction" } else { kind.name() };
+                let (name, wanted) = (&member.name, shape.name());
+                let message = format!("'{name}' must be {wanted}, not {found}");
+                return Err(ApiError::new(Code::InvalidValue, message).param(name.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_members(&mut self) -> Result<(), ApiError> {
+        let text = self.text;
+        let model = self.required("model")?.value;
+        self.model = unescape(model.raw_str(text).unwrap_or_default());
+        let messages = self.required("messages")?.value;
+        check_messages(messages.span.of(text))?;
+        self.prompt_bytes = messages.span.len();
+        if let Some(tools) = self.get("tools") {
+            self.prompt_bytes += tools.value.span.len();
+        }
+        self.stream = self.get("stream").is_some_and(|m| m.value.kind == Kind::True);
+        self.include_usage = self.read_include_usage()?;
+        self.n = self.read_count("n", MAX_CHOICES)?.map_or(1, |n| n as u32);
+        let old = self.read_count("max_tokens", u64::MAX)?;
+        let new = self.read_count("max_completion_tokens", u64::MAX)?;
+        self.max_tokens = new.or(old);
+        if self.members.iter().any(|member| member.name == "chat_template") {
+            let message = "'chat_template' is not accepted from clients";
+            return Err(ApiError::new(Code::UnsupportedParameter, message).param("chat_template"));
+        }
+        Ok(())
+    }
+
+    fn read_include_usage(&self) -> Result<bool, ApiError> {
+        let Some(options) = self.get("stream_options") else { return Ok(false) };
+        let mut asked = false;
+        let mut reader = Reader::new(options.value.span.of(self.text));
+        reader.object(|reader, key| {
+            let value = reader.value()?;
+            if key.is("include_usage") {
+                if !Shape::Boolean.allows(value.kind) {
+                    let found = value.kind.name();
+                    let message = format!("'include_usage' must be a boolean, not {found}");
+                    return Err(ApiError::new(Code::InvalidValue, message)
+                        .param("stream_options.include_usage"));
+                }
+                asked = value.kind == Kind::True;
+            }
+            Ok(())
+        })?;
+        Ok(asked)
+    }
+
+    /// An integer of at least 1 and at most `most`.
+    fn read_count(&self, name: &str, most: u64) -> Result<Option<u64>, ApiError> {
+        let Some(member) = self.get(name) else { return Ok(None) };
+        match member.value.as_u64(self.text) {
+            Some(count) if (1..=most).contains(&count) => Ok(Some(count)),
+            _ => {
+                let range = if most == u64::MAX {
+                    "at least 1".to_owned()
+                } else {
+                    format!("from 1 to {most}")
+                };
+                let message = format!("'{name}' must be an integer {range}");
+                Err(ApiError::new(Code::InvalidValue, message).param(name))
+            }
+        }
+    }
+}
+
+/// Whether a JSON number is an integer as people write them: digits, perhaps a minus in front.
+fn is_integer(number: &[u8]) -> bool {
+    number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)
+}
+
+/// Two members of one name make parsers disagree about what was asked, so neither is believed.
+fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), ApiError> {
+    let mut names: Vec<&str> = members.iter().map(|member| member.name.as_ref()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let shown: String = pair[0].chars().take(64).collect();
+            let message = format!("the key '{shown}' appears twice");
+            Err(ApiError::new(Code::DuplicateKey, message).param(shown))
+        }
+    }
+}
+
+/// Each message is an object with a role; there is at least one.
+fn check_messages(text: &[u8]) -> Result<(), ApiError> {
+    let mut count = 0;
+    let mut reader = Reader::new(text);
+    reader.array(|reader, index| {
+        count += 1;
+        let kind = reader.kind()?;
+        if kind != Kind::Object {
+            let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
+            return Err(ApiError::new(Code::InvalidValue, message)
+                .param(format!("messages[{index}]")));
+        }
+        let mut role = None;
+        reader.object(|reader, key| {
+            let value = reader.value()?;
+            if key.is("role") {
+                role = Some(value.kind);
+            }
+            Ok::<(), ApiError>(())
+        })?;
+        let param = format!("messages[{index}].role");
+        match role {
+            Some(Kind::String) => Ok(()),
+            None => {
+                let message = format!("missing required parameter: '{param}'");
+                Err(ApiError::new(Code::MissingRequiredParameter, message).param(param))
+            }
+            Some(kind) => {
+                let message = format!("'{param}' must be a string, not {}", kind.name());
+                Err(ApiError::new(Code::InvalidValue, message).param(param))
+            }
+        }
+    })?;
+    if count == 0 {
+        let message = "'messages' must hold at least one message";
+        return Err(ApiError::new(Code::InvalidValue, message).param("messages"));
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! One choice of a chunk: what it says, and what it leaves out.
+
+use crate::json::{JsonError, Kind, Reader, Span};
+
+/// The `delta` of a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delta {
+    Missing,
+    /// Null or another value that is no object.
+    Odd(Span),
+    Object(Span),
+}
+
+/// The `role` in a delta: where its key starts, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Absent,
+    Given(usize, Span),
+    /// There, but null or no string.
+    Odd(usize, Span),
+}
+
+/// The `finish_reason` of a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Absent, null or "": the choice goes on.
+    Open,
+    /// The range of the reason's string, quotes included.
+    Reason(Span),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    pub span: Span,
+    pub index: u32,
+    pub delta: Delta,
+    /// The delta has a member besides the role.
+    pub more_than_role: bool,
+    pub role: Role,
+    /// Something of the answer is in the delta: text, reasoning, a refusal or a tool call
+    /// (contract §2, meaningful event).
+    pub says_something: bool,
+    /// Any member besides the role is neither null nor empty.
+    pub carries_something: bool,
+    pub finish: Finish,
+    /// Log probabilities are there and not null.
+    pub has_logprobs: bool,
+}
+
+/// The members of a delta that are the answer itself.
+const ANSWER: [&str; 6] =
+    ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
+
+impl Choice {
+    /// Reads one choice. `position` stands in for a missing `index`.
+    pub fn read(reader: &mut Reader<'_>, position: usize) -> Result<Self, JsonError> {
+        let text = reader.text();
+        let mut choice = Choice {
+            span: Span { start: 0, end: 0 },
+            index: position as u32,
+            delta: Delta::Missing,
+            more_than_role: false,
+            role: Role::Absent,
+            says_something: false,
+            carries_something: false,
+            finish: Finish::Open,
+            has_logprobs: false,
+        };
+        choice.span = reader.object(|reader, key| {
+            if key.is("delta") && reader.kind()? == Kind::Object {
+                return choice.read_delta(reader);
+            }
+            let value = reader.value()?;
+            if key.is("index") {
+                if let Some(index) = value.as_u64(text) {
+                    choice.index = u32::try_from(index).unwrap_or(u32::MAX);
+                }
+            } else if key.is("finish_reason") {
+                if value.kind == Kind::String && !value.is_empty(text) {
+                    choice.finish = Finish::Reason(value.span);
+                }
+            } else if key.is("logprobs") {
+                choice.has_logprobs = value.kind != Kind::Null;
+            } else if key.is("delta") {
+                choice.delta = Delta::Odd(value.span);
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        Ok(choice)
+    }
+
+    fn read_delta(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        let text = reader.text();
+        let span = reader.object(|reader, key| {
+            let value = reader.value()?;
+            if key.is("role") {
+                self.role = if value.kind == Kind::String {
+                    Role::Given(key.start, value.span)
+                } else {
+                    Role::Odd(key.start, value.span)
+                };
+                return Ok(());
+            }
+            self.more_than_role = true;
+            if !value.is_empty(text) {
+                self.carries_something = true;
+                self.says_something |= ANSWER.iter().any(|name| key.is(name));
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        self.delta = Delta::Object(span);
+        Ok(())
+    }
+}

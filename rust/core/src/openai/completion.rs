@@ -1,0 +1,78 @@
+//! A whole answer: `chat.completion`.
+
+use super::envelope::{Field, Part};
+use crate::json::{JsonError, Kind, Reader, Span, Value};
+
+/// One choice of a whole answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WholeChoice {
+    pub message: Option<Span>,
+    /// The reason's string, quotes included; `None` where it is missing, null or "".
+    pub finish_reason: Option<Span>,
+    pub logprobs: Option<Span>,
+    /// The range of `message.tool_calls`, if it is an array.
+    pub tool_calls: Option<Span>,
+}
+
+#[derive(Debug)]
+pub struct Completion {
+    pub object: Span,
+    pub parts: Vec<Part>,
+    /// `None` if there is no `choices` array: then this is no completion.
+    pub choices: Option<Vec<WholeChoice>>,
+}
+
+impl Completion {
+    /// Reads a body, which must be valid UTF-8 and a JSON object.
+    pub fn read(text: &[u8]) -> Result<Self, JsonError> {
+        let mut parts = Vec::with_capacity(12);
+        let mut choices = None;
+        let mut reader = Reader::new(text);
+        let object = reader.object(|reader, key| {
+            let field = Field::of(&key);
+            let value = if field == Field::Choices && reader.kind()? == Kind::Array {
+                let mut found = Vec::with_capacity(1);
+                let span = reader.array(|reader, _| {
+                    found.push(WholeChoice::read(reader)?);
+                    Ok::<(), JsonError>(())
+                })?;
+                choices = Some(found);
+                Value { kind: Kind::Array, span }
+            } else {
+                reader.value()?
+            };
+            parts.push(Part { field, start: key.start, value });
+            Ok::<(), JsonError>(())
+        })?;
+        reader.end()?;
+        Ok(Completion { object, parts, choices })
+    }
+}
+
+impl WholeChoice {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
+        let text = reader.text();
+        let mut choice = WholeChoice::default();
+        reader.object(|reader, key| {
+            if key.is("message") && reader.kind()? == Kind::Object {
+                let span = reader.object(|reader, key| {
+                    let value = reader.value()?;
+                    if key.is("tool_calls") && value.kind == Kind::Array {
+                        choice.tool_calls = Some(value.span);
+                    }
+                    Ok::<(), JsonError>(())
+                })?;
+                choice.message = Some(span);
+                return Ok(());
+            }
+            let value = reader.value()?;
+            if key.is("finish_reason") && value.kind == Kind::String && !value.is_empty(text) {
+                choice.finish_reason = Some(value.span);
+            } else if key.is("logprobs") && value.kind != Kind::Null {
+                choice.logprobs = Some(value.span);
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        Ok(choice)
+    }
+}

@@ -1,0 +1,26 @@
+//! Token counts as a backend reports them.
+
+use crate::json::{JsonError, Reader};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+}
+
+impl Usage {
+    /// Reads a `usage` object; missing counters are 0.
+    pub fn read(text: &[u8]) -> Result<Self, JsonError> {
+        let mut usage = Usage::default();
+        Reader::new(text).object(|reader, key| {
+            let value = reader.value()?;
+            if key.is("prompt_tokens") {
+                usage.prompt_tokens = value.as_u64(text).unwrap_or(0);
+            } else if key.is("completion_tokens") {
+                usage.completion_tokens = value.as_u64(text).unwrap_or(0);
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        Ok(usage)
+    }
+}

@@ -1,0 +1,89 @@
+//! The routing part of a checked configuration, as the Python side hands it over (JSON).
+//!
+//! Python has refused everything invalid with file and line; what is wrong here is a bug, and a
+//! plain error is enough. Times are in seconds, sizes in bytes.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::parameters::Unsupported;
+use super::table::Profile;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingConfig {
+    pub nodes: Vec<NodeConfig>,
+    pub backends: Vec<BackendConfig>,
+    pub tiers: Vec<TierConfig>,
+    /// `limits.response`: the largest whole answer.
+    pub response_limit: usize,
+    /// `limits.event`: the largest event of a stream.
+    pub event_limit: usize,
+    /// `limits.connections`: sizes the admission rows.
+    pub connections: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    pub name: String,
+    pub concurrency: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendConfig {
+    pub name: String,
+    /// What stands before `/v1/…` in its paths; empty for none.
+    pub prefix: String,
+    /// Header lines for each request: host, credentials, configured headers.
+    pub headers: Vec<(String, String)>,
+    /// The name this server knows; `None` until a probe has found it.
+    pub serves: Option<String>,
+    pub node: Option<String>,
+    pub concurrency: u32,
+    pub keep_alive: f64,
+    pub abort_grace: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierConfig {
+    pub name: String,
+    pub profile: Profile,
+    pub models: Vec<String>,
+    pub backends: Vec<String>,
+    pub concurrency: Option<u32>,
+    pub queue: QueueConfig,
+    pub timeouts: TimeoutConfig,
+    pub retry_budget: f64,
+    pub parameters: ParameterConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    pub requests: u32,
+    pub tokens: u64,
+    pub bytes: u64,
+    pub wait: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutConfig {
+    pub connect: f64,
+    pub first_event: f64,
+    pub between_events: f64,
+    pub total: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterConfig {
+    pub default: Map<String, Value>,
+    pub force: Map<String, Value>,
+    pub max_tokens: Option<u64>,
+    pub unsupported: Unsupported,
+    pub allow: Vec<String>,
+}

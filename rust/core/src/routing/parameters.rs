@@ -1,0 +1,264 @@
+//! A tier's parameter policy: defaults, forced values, the length cap (contract §7).
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::config::ParameterConfig;
+use crate::json::{Cutter, Edits, Kind, write_string};
+use crate::openai::{ApiError, ChatRequest, Code, Member};
+
+/// What happens to a parameter that cannot be honoured as sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsupported {
+    Strict,
+    Warn,
+    Permissive,
+}
+
+/// One entry of `x-penstock-warning`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warning {
+    /// `max_tokens` was above the tier's cap and was lowered.
+    MaxTokensCapped,
+    /// Something in `chat_template_kwargs` is not allowed here and was left out.
+    TemplateArgumentDropped,
+}
+
+impl Warning {
+    pub fn text(self) -> &'static str {
+        match self {
+            Warning::MaxTokensCapped => "max_tokens=capped",
+            Warning::TemplateArgumentDropped => "chat_template_kwargs=dropped",
+        }
+    }
+}
+
+/// What becomes of one top-level member on its way to the backend.
+enum Fate {
+    Keep,
+    Drop,
+    Replace(Vec<u8>),
+}
+
+/// The two names of the length cap.
+const LENGTH_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+#[derive(Debug)]
+pub struct ParameterPolicy {
+    default: Map<String, Value>,
+    default_max_tokens: Option<u64>,
+    force: Map<String, Value>,
+    max_tokens: Option<u64>,
+    unsupported: Unsupported,
+    allow: Vec<String>,
+}
+
+impl ParameterPolicy {
+    pub(super) fn new(config: ParameterConfig) -> Self {
+        let mut default = config.default;
+        let old = default.remove("max_tokens");
+        let new = default.remove("max_completion_tokens");
+        let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
+        ParameterPolicy {
+            default,
+            default_max_tokens,
+            force: config.force,
+            max_tokens: config.max_tokens,
+            unsupported: config.unsupported,
+            allow: config.allow,
+        }
+    }
+
+    /// Writes what the backend gets of a request, all but the model: the members behind it, up to and
+    /// with the closing brace. Untouched members are copied byte for byte; null ones are left out,
+    /// because absent means the same and some engines refuse the null (research/compat.md Q1).
+    pub fn rewrite(
+        &self,
+        request: &ChatRequest<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let max_tokens = self.length(request, warnings)?;
+        let mut edits = Edits::default();
+        let mut cutter = Cutter::new(request.object.start);
+        for member in &request.members {
+            match self.fate(request, member, warnings)? {
+                Fate::Keep => cutter.keep(member.start, member.value.span.end, &mut edits),
+                Fate::Drop => cutter.cut(member.value.span.end, &mut edits),
+                Fate::Replace(fresh) => {
+                    cutter.keep(member.start, member.value.span.end, &mut edits);
+                    edits.replace(member.value.span, |out| out.extend_from_slice(&fresh));
+                }
+            }
+        }
+        edits.insert(request.object.end - 1, |out| {
+            let mut comma = cutter.any_kept();
+            let mut add = |name: &str, value: &[u8]| {
+                if std::mem::replace(&mut comma, true) {
+                    out.push(b',');
+                }
+                write_string(name, out);
+                out.push(b':');
+                out.extend_from_slice(value);
+            };
+            if let Some(count) = max_tokens {
+                add("max_tokens", count.to_string().as_bytes());
+            }
+            if request.stream {
+                // Q17: usage is always asked for, because Penstock counts tokens by it.
+                add("stream_options", b"{\"include_usage\":true}");
+            }
+            for (name, value) in self.missing(request) {
+                add(name, value.to_string().as_bytes());
+            }
+        });
+        let mut out = Vec::with_capacity(request.text.len() + 64);
+        edits.apply(request.text, &mut out);
+        // The object's own opening brace is written by whoever puts the model in front.
+        let brace = out.iter().position(|&b| b == b'{').map_or(0, |at| at + 1);
+        out.drain(..brace);
+        Ok(out)
+    }
+
+    /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores
+    /// `max_completion_tokens` and never stops (research/compat.md §2), so it is sent as the former.
+    fn length(
+        &self,
+        request: &ChatRequest<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<u64>, ApiError> {
+        if let Some(forced) = LENGTH_KEYS.iter().find_map(|key| self.force.get(*key)) {
+            return Ok(forced.as_u64());
+        }
+        let asked = request.max_tokens.or(self.default_max_tokens);
+        match (asked, self.max_tokens) {
+            (Some(asked), Some(cap)) if asked > cap => {
+                if request.max_tokens.is_some() {
+                    if self.unsupported == Unsupported::Strict {
+                        let both = request.get("max_completion_tokens").is_some();
+                        let name = LENGTH_KEYS[usize::from(both)];
+                        let message = format!("'{name}' is at most {cap} here, not {asked}");
+                        return Err(ApiError::new(Code::InvalidValue, message).param(name));
+                    }
+                    warnings.push(Warning::MaxTokensCapped);
+                }
+                Ok(Some(cap))
+            }
+            // Without a length the engine's own default could pass the cap.
+            (None, Some(cap)) => Ok(Some(cap)),
+            (asked, _) => Ok(asked),
+        }
+    }
+
+    fn fate(
+        &self,
+        request: &ChatRequest<'_>,
+        member: &Member<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Fate, ApiError> {
+        let name = member.name.as_ref();
+        if name == "model" || name == "stream_options" || LENGTH_KEYS.contains(&name) {
+            return Ok(Fate::Drop);
+        }
+        let mut fate = if member.value.kind == Kind::Null {
+            Fate::Drop
+        } else if name == "chat_template_kwargs" {
+            self.template_arguments(request, member, warnings)?
+        } else {
+            Fate::Keep
+        };
+        if let Some(patch) = self.force.get(name) {
+            let own = match &fate {
+                Fate::Drop => None,
+                Fate::Keep => serde_json::from_slice(member.value.span.of(request.text)).ok(),
+                Fate::Replace(fresh) => serde_json::from_slice(fresh).ok(),
+            };
+            fate = match merge(own, patch) {
+                Some(value) => Fate::Replace(value.to_string().into_bytes()),
+                None => Fate::Drop,
+            };
+        } else if matches!(fate, Fate::Drop)
+            && let Some(value) = self.default.get(name)
+        {
+            fate = Fate::Replace(value.to_string().into_bytes());
+        }
+        Ok(fate)
+    }
+
+    /// Scalars under allowed names pass: a template argument can block an engine's loop
+    /// (research/reliability-and-ux.md §1.10).
+    fn template_arguments(
+        &self,
+        request: &ChatRequest<'_>,
+        member: &Member<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Fate, ApiError> {
+        let text = member.value.span.of(request.text);
+        let Ok(mut given) = serde_json::from_slice::<Map<String, Value>>(text) else {
+            return Ok(Fate::Keep);
+        };
+        let fits = |name: &String, value: &Value| {
+            self.allow.contains(name) && !value.is_object() && !value.is_array()
+        };
+        let Some(odd) = given.iter().find(|(name, value)| !fits(name, value)) else {
+            return Ok(Fate::Keep);
+        };
+        if self.unsupported == Unsupported::Strict {
+            let shown: String = odd.0.chars().take(64).collect();
+            let param = format!("chat_template_kwargs.{shown}");
+            let message = format!("'{param}' is not accepted here");
+            return Err(ApiError::new(Code::UnsupportedParameter, message).param(param));
+        }
+        warnings.push(Warning::TemplateArgumentDropped);
+        given.retain(|name, value| fits(name, value));
+        Ok(if given.is_empty() {
+            Fate::Drop
+        } else {
+            Fate::Replace(Value::Object(given).to_string().into_bytes())
+        })
+    }
+
+    /// Members that the client did not send at all: forced ones, then defaults.
+    fn missing(&self, request: &ChatRequest<'_>) -> impl Iterator<Item = (&str, Value)> {
+        let absent = |name: &str| {
+            !LENGTH_KEYS.contains(&name) && !request.members.iter().any(|m| m.name == name)
+        };
+        let forced = self
+            .force
+            .iter()
+            .filter(move |(name, _)| absent(name))
+            .filter_map(|(name, patch)| {
+                let value = merge(self.default.get(name).cloned(), patch)?;
+                Some((name.as_str(), value))
+            });
+        let defaults = self
+            .default
+            .iter()
+            .filter(move |(name, _)| absent(name) && !self.force.contains_key(*name))
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        forced.chain(defaults)
+    }
+}
+
+/// RFC 7396 (JSON merge patch): null removes, objects merge, everything else replaces.
+fn merge(own: Option<Value>, patch: &Value) -> Option<Value> {
+    match patch {
+        Value::Null => None,
+        Value::Object(patch) => {
+            let mut own = match own {
+                Some(Value::Object(own)) => own,
+                _ => Map::new(),
+            };
+            for (name, value) in patch {
+                match merge(own.remove(name), value) {
+                    Some(value) => {
+                        own.insert(name.clone(), value);
+                    }
+                    None => {}
+                }
+            }
+            Some(Value::Object(own))
+        }
+        value => Some(value.clone()),
+    }
+}

@@ -1,0 +1,161 @@
+//! The routing table: built once for a configuration, read by every request.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::config::{QueueConfig, RoutingConfig, TierConfig};
+use super::parameters::ParameterPolicy;
+use crate::openai::{ApiError, Code};
+use crate::time::{Nanos, seconds};
+
+pub type TierIndex = u16;
+pub type BackendIndex = u16;
+
+/// What kind of answers a tier gives; it decides what may be retried
+/// (research/reliability-and-ux.md §1.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    Instant,
+    Thinking,
+}
+
+/// A tier's timers (research/reliability-and-ux.md §1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Nanos,
+    /// From dispatch to the first meaningful event of a stream.
+    pub first_event: Nanos,
+    pub between_events: Nanos,
+    /// From arrival to the end, all attempts together.
+    pub total: Nanos,
+}
+
+#[derive(Debug)]
+pub struct Tier {
+    pub name: String,
+    pub profile: Profile,
+    pub models: Vec<String>,
+    pub backends: Vec<BackendIndex>,
+    pub concurrency: Option<u32>,
+    pub queue: QueueConfig,
+    pub timeouts: Timeouts,
+    pub retry_budget: f64,
+    pub parameters: ParameterPolicy,
+}
+
+#[derive(Debug)]
+pub struct Backend {
+    pub name: String,
+    pub chat_path: String,
+    /// Header lines that every request to it carries, each ended by CRLF.
+    pub headers: Vec<u8>,
+    /// Index into the nodes.
+    pub node: Option<usize>,
+    pub concurrency: u32,
+    /// How long an idle connection is kept: less than the backend keeps it.
+    pub keep_alive: Nanos,
+    pub abort_grace: Nanos,
+}
+
+#[derive(Debug)]
+pub struct Table {
+    pub tiers: Vec<Tier>,
+    pub backends: Vec<Backend>,
+    /// Caps of the GPU nodes, by index.
+    pub nodes: Vec<Option<u32>>,
+    pub response_limit: usize,
+    pub event_limit: usize,
+    by_model: HashMap<String, TierIndex>,
+    /// Every name that clients may use, sorted, for messages.
+    names: String,
+}
+
+impl Table {
+    /// Fails with a plain text if names do not fit together, which the Python side rules out.
+    pub fn build(config: RoutingConfig) -> Result<Self, String> {
+        let node_index = index_of(config.nodes.iter().map(|node| &node.name));
+        let backend_index = index_of(config.backends.iter().map(|backend| &backend.name));
+        let mut backends = Vec::with_capacity(config.backends.len());
+        for backend in config.backends {
+            let node = match &backend.node {
+                None => None,
+                Some(name) => Some(*node_index.get(name).ok_or(format!("no node {name}"))?),
+            };
+            let mut headers = Vec::new();
+            for (name, value) in &backend.headers {
+                headers.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+            backends.push(Backend {
+                chat_path: format!("{}/v1/chat/completions", backend.prefix),
+                name: backend.name,
+                headers,
+                node,
+                concurrency: backend.concurrency,
+                keep_alive: seconds(backend.keep_alive),
+                abort_grace: seconds(backend.abort_grace),
+            });
+        }
+        let mut by_model = HashMap::new();
+        let mut tiers = Vec::with_capacity(config.tiers.len());
+        for (index, tier) in config.tiers.into_iter().enumerate() {
+            for model in &tier.models {
+                by_model.insert(model.clone(), index as TierIndex);
+            }
+            tiers.push(build_tier(tier, &backend_index)?);
+        }
+        let mut names: Vec<&str> = by_model.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let names = names.join(", ");
+        Ok(Table {
+            tiers,
+            backends,
+            nodes: config.nodes.iter().map(|node| node.concurrency).collect(),
+            response_limit: config.response_limit,
+            event_limit: config.event_limit,
+            by_model,
+            names,
+        })
+    }
+
+    pub fn tier_of(&self, model: &str) -> Result<TierIndex, ApiError> {
+        self.by_model.get(model).copied().ok_or_else(|| {
+            let shown: String = model.chars().take(256).collect();
+            let message =
+                format!("the model '{shown}' does not exist; available models: {}", self.names);
+            ApiError::new(Code::ModelNotFound, message).param("model")
+        })
+    }
+}
+
+fn index_of<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<String, usize> {
+    names.enumerate().map(|(index, name)| (name.clone(), index)).collect()
+}
+
+fn build_tier(tier: TierConfig, backends: &HashMap<String, usize>) -> Result<Tier, String> {
+    let indices = tier
+        .backends
+        .iter()
+        .map(|name| {
+            let index = backends.get(name).ok_or(format!("no backend {name}"))?;
+            Ok(*index as BackendIndex)
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(Tier {
+        timeouts: Timeouts {
+            connect: seconds(tier.timeouts.connect),
+            first_event: seconds(tier.timeouts.first_event),
+            between_events: seconds(tier.timeouts.between_events),
+            total: seconds(tier.timeouts.total),
+        },
+        parameters: ParameterPolicy::new(tier.parameters),
+        name: tier.name,
+        profile: tier.profile,
+        models: tier.models,
+        backends: indices,
+        concurrency: tier.concurrency,
+        queue: tier.queue,
+        retry_budget: tier.retry_budget,
+    })
+}

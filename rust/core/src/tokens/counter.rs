@@ -1,0 +1,25 @@
+//! The interface of everything that knows, or guesses, a prompt's tokens.
+
+/// What is known of a prompt when it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptSize {
+    /// Bytes of the messages and tools as JSON.
+    pub bytes: usize,
+}
+
+impl PromptSize {
+    /// No byte-level tokenizer makes more tokens than there are bytes
+    /// (research/techniques-and-style.md §1.8).
+    pub fn bound(self) -> u64 {
+        self.bytes as u64
+    }
+}
+
+/// Counts or estimates prompt tokens for one served model.
+pub trait TokenCounter {
+    /// Tokens of a prompt; at least 1.
+    fn count(&self, prompt: PromptSize) -> u64;
+
+    /// A finished request reported its true count.
+    fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64);
+}

@@ -1,0 +1,85 @@
+//! The learned estimate: bytes over a ratio that follows what the backend reports.
+
+use super::counter::{PromptSize, TokenCounter};
+
+/// Bytes per token of English prose in the common vocabularies (research/scheduling.md §2.2).
+const FIRST_GUESS: f64 = 4.0;
+/// Weight of one new report: about fifty requests until an old habit is forgotten.
+const WEIGHT: f64 = 0.02;
+/// Reports outside are cached or cut prompts, not a ratio.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.5..=16.0;
+/// Shorter prompts are mostly template, and would teach the template's ratio.
+const SHORTEST_LESSON: u64 = 16;
+
+/// An exponentially weighted mean of bytes per token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearnedRatio {
+    bytes_per_token: f64,
+    lessons: u64,
+}
+
+impl Default for LearnedRatio {
+    fn default() -> Self {
+        LearnedRatio { bytes_per_token: FIRST_GUESS, lessons: 0 }
+    }
+}
+
+impl LearnedRatio {
+    pub fn bytes_per_token(&self) -> f64 {
+        self.bytes_per_token
+    }
+}
+
+impl TokenCounter for LearnedRatio {
+    fn count(&self, prompt: PromptSize) -> u64 {
+        let estimate = (prompt.bytes as f64 / self.bytes_per_token).ceil() as u64;
+        estimate.clamp(1, prompt.bound().max(1))
+    }
+
+    fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64) {
+        if prompt_tokens < SHORTEST_LESSON {
+            return;
+        }
+        let seen = prompt.bytes as f64 / prompt_tokens as f64;
+        if !PLAUSIBLE.contains(&seen) {
+            return;
+        }
+        self.lessons += 1;
+        // The first lessons count as a plain mean, so that a new model is known soon.
+        let weight = WEIGHT.max(1.0 / self.lessons as f64);
+        self.bytes_per_token += weight * (seen - self.bytes_per_token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LearnedRatio, PromptSize, TokenCounter};
+
+    #[test]
+    fn starts_at_four_bytes_a_token_and_never_leaves_the_bound() {
+        let ratio = LearnedRatio::default();
+        assert_eq!(ratio.count(PromptSize { bytes: 400 }), 100);
+        assert_eq!(ratio.count(PromptSize { bytes: 0 }), 1);
+        assert_eq!(ratio.count(PromptSize { bytes: 1 }), 1);
+    }
+
+    #[test]
+    fn follows_reports_and_forgets_old_ones() {
+        let mut ratio = LearnedRatio::default();
+        ratio.learn(PromptSize { bytes: 300 }, 200);
+        assert!((ratio.bytes_per_token() - 1.5).abs() < 1e-9, "the first report is believed whole");
+        for _ in 0..400 {
+            ratio.learn(PromptSize { bytes: 600 }, 200);
+        }
+        assert!((ratio.bytes_per_token() - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn ignores_reports_that_cannot_be_a_ratio() {
+        let mut ratio = LearnedRatio::default();
+        ratio.learn(PromptSize { bytes: 100_000 }, 1_026); // a silently cut prompt
+        ratio.learn(PromptSize { bytes: 40 }, 12); // mostly template
+        ratio.learn(PromptSize { bytes: 0 }, 50);
+        assert!((ratio.bytes_per_token() - 4.0).abs() < 1e-9);
+    }
+}

@@ -156,7 +156,7 @@ class _Decoder:
             message = f"expected {_expected(inspect.StrType(), extra)}, got {describe(node)}"
             if "unit" in extra and re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", node.text):
                 message += f"; write {node.text}{extra['unit']}"
-            elif node.value is not None and "unit" not in extra:
+            elif node.value is not None and "expected" not in extra:
                 message += "; put it in quotes"
             return self._wrong(node, path, message)
         try:

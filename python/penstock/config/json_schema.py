@@ -42,13 +42,14 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     variants = _variants(schema)
     if not any(_is_narrow_scalar(variant) for variant in variants):
         return schema
-    outer = {key: schema[key] for key in ("description", "default") if key in schema}
+    outer: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
     inner = [{key: value for key, value in variant.items() if key not in outer} for variant in variants]
     return {**outer, "anyOf": [*inner, {"$ref": "#/$defs/Reference"}]}
 
 
 def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    return schema["anyOf"] if "anyOf" in schema else [schema]
+    variants: list[dict[str, Any]] = schema.get("anyOf", [schema])
+    return variants
 
 
 def _is_narrow_scalar(schema: dict[str, Any]) -> bool:

@@ -164,7 +164,8 @@ class _Composer:
             raise self._report.fail(mark, path, f"nested more than {MAX_DEPTH} deep")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._report.error(mark, path, f"YAML tags such as {tag} are not allowed")
+            short = tag.replace("tag:yaml.org,2002:", "!!")
+            self._report.error(mark, path, f"YAML tags such as {short} are not allowed")
         node: Node
         if isinstance(event, yaml.SequenceStartEvent):
             node = Sequence(mark, self._items(path))

@@ -1,0 +1,206 @@
+"""Valid files: text in, Settings out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from penstock.config import ConfigError, load, load_text
+from penstock.config.settings import (
+    Access,
+    Address,
+    Admin,
+    Backend,
+    BackendTls,
+    Drain,
+    Limits,
+    Log,
+    Node,
+    Parameters,
+    Queue,
+    Settings,
+    Tier,
+    Timeouts,
+    Url,
+)
+
+MIB = 2**20
+
+
+def test_minimal_file_gets_all_defaults(minimal: str) -> None:
+    expected = Settings(
+        source="p.yaml",
+        listen=Address("127.0.0.1", 8080),
+        admin=Admin(Address("127.0.0.1", 9180), None),
+        workers=1,
+        lane=False,
+        limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
+        access=Access(False),
+        drain=Drain(0.0, 60.0, 600.0),
+        log=Log("auto", "info"),
+        backends={
+            "a1": Backend("a1", Url("http", "h", 8000), 4, keep_alive=3.0, abort_grace=0.25, headers=(), tls=None)
+        },
+        tiers={
+            "instant": Tier(
+                name="instant",
+                profile="instant",
+                models=("m",),
+                backends=("a1",),
+                concurrency=None,
+                queue=Queue(requests=1024, tokens=2_000_000, bytes=256 * MIB, wait=2.0),
+                timeouts=Timeouts(connect=1.0, first_event=10.0, between_events=15.0, total=120.0),
+                retry_budget=0.1,
+                parameters=Parameters({}, {}, None, "warn", allow=("enable_thinking", "thinking", "reasoning_effort")),
+            )
+        },
+    )
+    assert load_text(minimal, "p.yaml") == expected
+    assert load_text(minimal, "p.yaml").warnings == ()
+
+
+def test_every_key_arrives(example: str) -> None:
+    engine = {"serves": "Qwen/Qwen3-8B", "keep_alive": 2.0, "abort_grace": 1.2}
+    settings = load_text(example, "e")
+    assert settings == Settings(
+        source="e",
+        listen=Address("0.0.0.0", 8080),
+        admin=Admin(Address("127.0.0.1", 9180), "adm1n"),
+        limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),
+        access=Access(True),
+        drain=Drain(15.0, 90.0, 3600.0),
+        log=Log("json", "warning"),
+        nodes={"gpu-a": Node("gpu-a", 96), "gpu-b": Node("gpu-b", None)},
+        backends={
+            "a1": Backend(
+                "a1",
+                Url("http", "10.0.0.11", 8000),
+                64,
+                node="gpu-a",
+                headers=(("authorization", "Bearer s3cret"),),
+                **engine,  # type: ignore[arg-type]
+            ),
+            "a2": Backend(
+                "a2",
+                Url("https", "2001:db8::1", 443, "/llm"),
+                64,
+                node="gpu-b",
+                headers=(("x-api-key", "s3cret"), ("x-team", "blue")),
+                tls=BackendTls("/etc/ca.pem", "/etc/client.pem", "/etc/client.key"),
+                **engine,  # type: ignore[arg-type]
+            ),
+            "local": Backend("local", Url("unix", "localhost", 0, path="/run/engine.sock"), 0),
+        },
+        tiers={
+            "instant": Tier(
+                "instant",
+                "instant",
+                ("instant-model", "fast/model:8b"),
+                ("a1", "a2"),
+                128,
+                Queue(512, 1_000_000, 128 * MIB, 0.5),
+                Timeouts(2.0, 5.0, 10.0, 60.0),
+                0.125,
+                Parameters(
+                    {"max_tokens": 2048, "temperature": 0.7, "stop": ["\n\n"], "seed": None},
+                    {"user": "${none}"},
+                    8192,
+                    "strict",
+                    ("enable_thinking",),
+                ),
+            ),
+            "thinking": Tier(
+                "thinking",
+                "thinking",
+                ("thinking-model",),
+                ("a2",),
+                queue=Queue(wait=30.0),
+                timeouts=Timeouts(1.0, 180.0, 120.0, 1800.0),
+            ),
+            "batch": Tier(
+                "batch",
+                "thinking",
+                ("batch-model",),
+                ("local",),
+                queue=Queue(wait=30.0),
+                timeouts=Timeouts(1.0, 180.0, 120.0, 1800.0),
+            ),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "profile", "wait"),
+    [
+        ("instant", "", "instant", 2.0),
+        ("thinking", "", "thinking", 30.0),
+        ("other", "", "instant", 2.0),
+        ("thinking", "profile: instant, ", "instant", 2.0),
+        ("instant", "profile: thinking, ", "thinking", 30.0),
+        ("thinking", "queue: {wait: 1s}, ", "thinking", 1.0),
+    ],
+)
+def test_profile_picks_the_defaults(minimal: str, name: str, line: str, profile: str, wait: float) -> None:
+    tier = load_text(minimal.replace("instant: {", f"{name}: {{{line}"), "p").tiers[name]
+    assert (tier.profile, tier.queue.wait) == (profile, wait)
+
+
+@pytest.mark.parametrize("spelling", ["off", "false", '"off"', "False"])
+def test_lane_off(minimal: str, spelling: str) -> None:
+    assert load_text(f"lane: {spelling}\n{minimal}", "p").lane is False
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/p.sock", "127.9.9.9:0"])
+def test_loopback_needs_no_permission(minimal: str, listen: str) -> None:
+    assert str(load_text(f'listen: "{listen}"\n{minimal}', "p").listen) == listen
+
+
+def test_secrets_are_not_in_the_repr(example: str) -> None:
+    assert "s3cret" not in repr(load_text(example, "e"))
+    assert "adm1n" not in repr(load_text(example, "e"))
+
+
+def test_unused_names_are_warnings(minimal: str) -> None:
+    text = minimal.replace("tiers:", "  a2: {url: http://h, concurrency: 1}\nnodes:\n  gpu: {}\ntiers:")
+    assert [str(warning) for warning in load_text(text, "p.yaml").warnings] == [
+        "p.yaml:3:3: backends.a2: no tier uses it",
+        "p.yaml:5:3: nodes.gpu: no backend uses it",
+    ]
+
+
+def test_byte_order_mark_is_ignored(minimal: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + minimal.encode())
+    assert load(path).source == str(path)
+
+
+def _raw(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: None, ": cannot read the file: No such file or directory"),
+        (Path.mkdir, ": cannot read the file: Is a directory"),
+        (_raw(b"\n"), ": the file is empty"),
+        (_raw(b"# nothing\n---\n"), ": the file is empty"),
+        (_raw(b"- a\n- b\n"), ":1:1: the file must hold keys and values, not a list"),
+        (_raw(b"penstock\n"), ":1:1: the file must hold keys and values, not a string"),
+        (_raw(b"a: 1\nb: \xc3\xa9\xff\n"), ":2:5: not valid UTF-8: the byte 0xFF"),
+        (_raw(b"a: 1\nbb: \x00\n"), ":2:5: not valid YAML: the character U+0000 is not allowed"),
+        (_raw(b"\xff\xfea\x00"), ":1:1: not valid UTF-8: the byte 0xFF"),
+        (_raw(b"# " + b"x" * 10_000_000), ": the file is larger than 1 MiB"),
+        (_raw(b"[" * 100_000), ":1:65: " + "[0]" * 64 + ": nested more than 64 deep"),
+        (_raw(b"a: 1\n---\nb: 1\n"), ":2:1: the file holds more than one YAML document"),
+        (_raw(b"a: [1,\nb: 2\n"), ":3:1: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        (_raw(b'a: "\\UFFFFFFFF"\n'), ": not valid YAML: an escape or a number is out of range"),
+        (_raw(b'a: "\\ud800"\n'), ":1:4: a: half of a surrogate pair is not a character"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
+    path = tmp_path / "p.yaml"
+    make(path)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert f"{path}{message}" in str(caught.value).split("\n")

@@ -19,8 +19,10 @@
 
 pub mod admission;
 pub mod dialect;
+pub mod exchange;
 pub mod http;
 pub mod json;
+pub mod metrics;
 pub mod openai;
 pub mod routing;
 pub mod sse;

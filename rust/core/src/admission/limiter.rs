@@ -298,6 +298,9 @@ impl Admission {
 
     /// Time has passed: the expired leave the queue, and what a bounce had closed opens again.
     pub fn tick(&mut self, now: Nanos) {
+        for backend in self.backends.iter_mut().filter(|backend| backend.closed_until <= now) {
+            backend.closed_until = 0;
+        }
         for tier in 0..self.tiers.len() {
             while let Some(at) = self.tiers[tier].queue.head()
                 && self.rows[at as usize].deadline <= now

@@ -4,7 +4,7 @@ use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
 /// Most backends that one request is scored for (contract §3).
-pub const MAX_CANDIDATES: usize = 8;
+pub(super) const MAX_CANDIDATES: usize = 8;
 /// The end of an intrusive list.
 pub(super) const NONE: u32 = u32::MAX;
 

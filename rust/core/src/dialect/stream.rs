@@ -219,6 +219,10 @@ impl StreamNormaliser {
         self.introduced != 0 && self.introduced == self.finished
     }
 
+    pub fn choices_begun(&self) -> u32 {
+        self.introduced.count_ones()
+    }
+
     /// P7 and P12: the usage chunk, if it was asked for and known, and `[DONE]`. Only to be called
     /// once [`Self::is_complete`].
     pub fn finish(&self, out: &mut Vec<u8>) {

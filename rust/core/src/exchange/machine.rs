@@ -1,0 +1,675 @@
+//! The exchange itself: from the grant of a permit to the last byte for the client.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use super::attempt::{Attempt, Report};
+use super::failure::{Failure, Progress};
+use super::output::{Output, write_error};
+use super::record::{Outcome, Record, Served, Term, Where, Who};
+use crate::dialect::{
+    BodyFault, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
+};
+use crate::metrics::Histogram;
+use crate::http::{AnswerHead, Framed, ResponseHead, write_request_head};
+use crate::openai::{BackendFailure, Usage, Verdict};
+use crate::routing::{BackendIndex, Plan, Table, Tier};
+use crate::time::{Nanos, Now, SECOND, as_ms};
+
+/// How long a connection may stay open behind `[DONE]` (contract §3).
+const LINGER: Nanos = SECOND;
+
+/// The client's side of a request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its own id if that was valid, else one made for it.
+    pub request_id: String,
+    pub keep_alive: bool,
+    pub http10: bool,
+}
+
+/// What becomes of the backend's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamEnd {
+    /// The message is complete: back to the pool.
+    Reuse,
+    /// The message is complete or broken: close.
+    Close,
+    /// The backend may still be at work: half-close, discard, wait for its end (contract §3).
+    Abort,
+}
+
+/// The request has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub upstream: UpstreamEnd,
+    /// The `result` label of the attempt.
+    pub result: &'static str,
+}
+
+/// What the caller does after feeding the exchange; output may be there besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    Continue,
+    /// The attempt failed and the client has nothing yet: retry, or [`Exchange::give_up`].
+    Failed { failure: Failure, upstream: UpstreamEnd },
+    /// The client has its whole answer, but the backend's message goes on: feed what comes.
+    Answered,
+    /// The client has its whole answer, and the backend's message is over or to be ended.
+    Ended(Ended),
+}
+
+#[derive(Debug)]
+enum State {
+    /// In the queue, or connecting.
+    Waiting,
+    Attempting(Attempt),
+    /// The client is served; only the end of the backend's message is awaited.
+    Lingering(Attempt),
+    Over,
+}
+
+#[derive(Debug)]
+pub struct Exchange {
+    pub plan: Plan,
+    pub client: Client,
+    identity: Identity,
+    state: State,
+    /// The stream's rules of this attempt.
+    normaliser: Option<StreamNormaliser>,
+    /// Normalised events from before the first meaningful one (P14).
+    held: Vec<u8>,
+    /// The client has the head of its answer.
+    begun: bool,
+    served: Served,
+    upstream_id: Option<String>,
+    attempts: u32,
+    arrived: Nanos,
+    queued: Option<Nanos>,
+    dispatched: Nanos,
+    first: Option<Nanos>,
+    last_event: Nanos,
+    /// When the client last got a piece of the answer, and the times between.
+    last_piece: Nanos,
+    gaps: Histogram,
+    answered: Nanos,
+    /// The client does not read, so the backend is not read either.
+    paused: bool,
+    usage: Option<Usage>,
+    record: Option<Record>,
+}
+
+impl Exchange {
+    /// `id`: the answer's own id.
+    pub fn new(plan: Plan, client: Client, id: &str, now: Now) -> Self {
+        Exchange {
+            identity: Identity::new(id, now.unix, &plan.model),
+            served: Served { tier: Some(plan.tier), backend: None },
+            plan,
+            client,
+            state: State::Waiting,
+            normaliser: None,
+            held: Vec::new(),
+            begun: false,
+            upstream_id: None,
+            attempts: 0,
+            arrived: now.mono,
+            queued: None,
+            dispatched: now.mono,
+            first: None,
+            last_event: now.mono,
+            last_piece: now.mono,
+            gaps: Histogram::fine(),
+            answered: now.mono,
+            paused: false,
+            usage: None,
+            record: None,
+        }
+    }
+
+    /// A permit has come: an attempt at `backend` begins. `nonce` makes its upstream id unique.
+    pub fn granted(&mut self, backend: BackendIndex, nonce: u32, now: Now) {
+        self.queued.get_or_insert(now.mono - self.arrived);
+        self.served.backend = Some(backend);
+        self.attempts += 1;
+        self.upstream_id = Some(format!("{}-{nonce:08x}", self.client.request_id));
+        self.dispatched = now.mono;
+        self.state = State::Waiting;
+    }
+
+    /// The request is about to be written: appends its bytes. `serves`: the backend's model name;
+    /// `reused`: the connection has carried a request before.
+    pub fn send(&mut self, table: &Table, serves: &str, reused: bool, now: Now, out: &mut Vec<u8>) {
+        let Some(backend) = self.served.backend.map(|at| &table.backends[usize::from(at)]) else {
+            return;
+        };
+        let mut body = Vec::with_capacity(self.plan.held_bytes() + 64);
+        self.plan.write_body(serves, &mut body);
+        let id = self.upstream_id.as_deref().unwrap_or_default();
+        let path = &backend.chat_path;
+        write_request_head(path, &backend.headers, id, self.plan.stream, body.len(), out);
+        out.extend_from_slice(&body);
+        self.last_event = now.mono;
+        self.held.clear();
+        self.normaliser = self.plan.stream.then(|| {
+            StreamNormaliser::new(self.identity.clone(), self.plan.n, self.plan.include_usage)
+        });
+        self.state = State::Attempting(Attempt::new(
+            self.plan.stream,
+            reused,
+            table.event_limit,
+            table.response_limit,
+        ));
+    }
+
+    /// Bytes of the backend.
+    pub fn upstream_bytes(
+        &mut self,
+        table: &Table,
+        piece: &[u8],
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        self.read(table, now, out, |attempt, visit| attempt.feed(piece, visit))
+    }
+
+    /// The backend has closed its side.
+    pub fn upstream_eof(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
+        self.read(table, now, out, |attempt, visit| attempt.eof(visit))
+    }
+
+    /// The connection to the backend broke.
+    pub fn upstream_lost(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
+        self.read(table, now, out, |attempt, _| Err(attempt.reset()))
+    }
+
+    fn read(
+        &mut self,
+        table: &Table,
+        now: Now,
+        out: &mut Output,
+        step: impl FnOnce(
+            &mut Attempt,
+            &mut dyn FnMut(crate::sse::Event<'_>) -> ControlFlow<()>,
+        ) -> Result<Report, Failure>,
+    ) -> Next {
+        let mut attempt = match std::mem::replace(&mut self.state, State::Over) {
+            State::Attempting(attempt) => attempt,
+            State::Lingering(mut attempt) => {
+                return match step(&mut attempt, &mut |_| ControlFlow::Continue(())) {
+                    Ok(Report::More) => {
+                        self.state = State::Lingering(attempt);
+                        Next::Continue
+                    }
+                    Ok(Report::Drained { reuse }) => served(reuse),
+                    Ok(_) | Err(_) => served(false),
+                };
+            }
+            state => {
+                self.state = state;
+                return Next::Continue;
+            }
+        };
+        // What the events have come to; the scan stops at `Break`.
+        let mut done = false;
+        let mut failure = None;
+        let report = step(&mut attempt, &mut |event| {
+            match self.event(event.data, table, now, out) {
+                Ok(false) => ControlFlow::Continue(()),
+                Ok(true) => {
+                    done = true;
+                    ControlFlow::Break(())
+                }
+                Err(found) => {
+                    failure = Some(found);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        if done {
+            return self.answer_stream(attempt, report.ok().as_ref(), now, out);
+        }
+        if let Some(failure) = failure {
+            // The backend may well go on after its own error or garbage.
+            let over = matches!(report, Ok(Report::Drained { .. } | Report::StreamEnd { .. }));
+            let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
+            return self.fail(failure, upstream, now, out);
+        }
+        let report = match report {
+            Ok(report) => report,
+            Err(failure) => {
+                let over = matches!(failure, Failure::Reset { .. } | Failure::Truncated { .. });
+                let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
+                return self.fail(failure, upstream, now, out);
+            }
+        };
+        match report {
+            Report::More => {
+                self.state = State::Attempting(attempt);
+                Next::Continue
+            }
+            Report::Whole { head, body, reuse } => {
+                self.whole(table, head, &body, reuse, now, out)
+            }
+            Report::StreamEnd { .. } | Report::Drained { .. } => {
+                // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
+                match self.finish_stream(out) {
+                    Ok(()) => self.answer_stream(attempt, Some(&report), now, out),
+                    Err(failure) => self.fail(failure, UpstreamEnd::Close, now, out),
+                }
+            }
+        }
+    }
+
+    /// One event of the stream. True: the answer is complete.
+    fn event(
+        &mut self,
+        data: &[u8],
+        table: &Table,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<bool, Failure> {
+        let Some(normaliser) = &mut self.normaliser else { return Ok(false) };
+        let text = if self.begun { &mut out.body } else { &mut self.held };
+        let event = normaliser
+            .event(data, text)
+            .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
+        match event {
+            StreamEvent::Swallowed => {}
+            StreamEvent::Chunk { meaningful } => {
+                if meaningful {
+                    if self.begun {
+                        self.gaps.observe(now.mono - self.last_piece);
+                    } else {
+                        self.begin_stream(table, now, out);
+                    }
+                    self.last_piece = now.mono;
+                }
+                if self.held.len() > table.event_limit {
+                    return Err(Failure::Garbage { detail: "too much before the first answer" });
+                }
+            }
+            StreamEvent::Done => {
+                self.finish_stream(out)?;
+                return Ok(true);
+            }
+            StreamEvent::Failure(failure) => return Err(failure_of(&failure, None)),
+        }
+        self.last_event = now.mono;
+        Ok(false)
+    }
+
+    /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
+    fn begin_stream(&mut self, table: &Table, now: Now, out: &mut Output) {
+        self.begun = true;
+        self.first = Some(now.mono - self.arrived);
+        self.plan.free_body();
+        let framed = self.framed();
+        out.piece(framed);
+        out.body.append(&mut self.held);
+        let mut extra = self.answer_headers(table);
+        extra.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+        out.write_head(&AnswerHead {
+            status: 200,
+            content_type: "text/event-stream; charset=utf-8",
+            framed,
+            keep_alive: self.client.keep_alive,
+            http10: self.client.http10,
+            date: now.unix,
+            extra: &extra,
+        });
+    }
+
+    fn framed(&self) -> Framed {
+        if self.client.http10 { Framed::UntilClose } else { Framed::Chunked }
+    }
+
+    /// Writes the end of the stream, if the answer is complete.
+    fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(normaliser) = &self.normaliser else {
+            return Err(Failure::Truncated { progress: Progress::Something });
+        };
+        if !normaliser.is_complete() {
+            let (asked, got) = (self.plan.n, normaliser.choices_begun());
+            return Err(if normaliser.has_finished_all_begun() {
+                Failure::IgnoredChoices { asked, got }
+            } else {
+                Failure::Truncated { progress: Progress::Something }
+            });
+        }
+        normaliser.finish(&mut out.body);
+        self.usage = normaliser.usage();
+        out.end_stream();
+        Ok(())
+    }
+
+    /// The stream is complete. `report`: how far the backend's message is; `None` if it broke
+    /// behind the answer.
+    fn answer_stream(
+        &mut self,
+        mut attempt: Attempt,
+        report: Option<&Report>,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        out.piece(self.framed());
+        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+        match report {
+            None => served(false),
+            Some(Report::Drained { reuse } | Report::StreamEnd { reuse }) => served(*reuse),
+            Some(_) => {
+                attempt.drain();
+                self.answered = now.mono;
+                self.state = State::Lingering(attempt);
+                Next::Answered
+            }
+        }
+    }
+
+    /// A whole body has come: an error, the answer, or an answer where a stream was asked for.
+    fn whole(
+        &mut self,
+        table: &Table,
+        head: ResponseHead,
+        body: &[u8],
+        reuse: bool,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
+        if head.status != 200 {
+            let failure = BackendFailure::of_response(head.status, body);
+            return self.fail(failure_of(&failure, head.retry_after), upstream, now, out);
+        }
+        if self.plan.stream {
+            return self.whole_as_stream(table, body, upstream, now, out);
+        }
+        match normalise_body(body, &self.identity, self.plan.n, &mut out.body) {
+            Err(fault) => self.fail(failure_of_body(fault, self.plan.n), upstream, now, out),
+            Ok(usage) => {
+                self.usage = usage;
+                self.first = Some(now.mono - self.arrived);
+                let extra = self.answer_headers(table);
+                let length = out.body.len();
+                out.write_head(&AnswerHead {
+                    status: 200,
+                    content_type: "application/json",
+                    framed: Framed::Length(length),
+                    keep_alive: self.client.keep_alive,
+                    http10: self.client.http10,
+                    date: now.unix,
+                    extra: &extra,
+                });
+                self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+                served(reuse)
+            }
+        }
+    }
+
+    /// P14: JSON on 200 where a stream was asked for.
+    fn whole_as_stream(
+        &mut self,
+        table: &Table,
+        body: &[u8],
+        upstream: UpstreamEnd,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        let mut failure = None;
+        let split = stream_of(body, self.plan.n, |chunk| {
+            if failure.is_none() {
+                failure = self.event(chunk, table, now, out).err();
+            }
+        });
+        let failure = match split {
+            Err(fault) => Some(failure_of_body(fault, self.plan.n)),
+            Ok(()) => failure.or_else(|| self.finish_stream(out).err()),
+        };
+        if let Some(failure) = failure {
+            return self.fail(failure, upstream, now, out);
+        }
+        out.piece(self.framed());
+        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+        served(upstream == UpstreamEnd::Reuse)
+    }
+
+    fn fail(
+        &mut self,
+        failure: Failure,
+        upstream: UpstreamEnd,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        self.state = State::Over;
+        if !self.begun {
+            out.clear();
+            return Next::Failed { failure, upstream };
+        }
+        // The client has part of an answer: an error event, and no `[DONE]` (P13).
+        let error = failure.error();
+        out.body.extend_from_slice(b"data: ");
+        error.write(&mut out.body);
+        out.body.extend_from_slice(b"\n\n");
+        out.piece(self.framed());
+        out.end_stream();
+        let outcome = Outcome::of_error(error.code);
+        self.usage = self.normaliser.as_ref().and_then(StreamNormaliser::usage);
+        self.close_record(200, Some(&failure), failure.term(true), outcome, now);
+        Next::Ended(Ended { upstream, result: failure.attempt_result() })
+    }
+
+    /// No further attempt: the client gets the failure as a status.
+    pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
+        let error = failure.error();
+        let extra = self.names(table);
+        write_error(&error, &self.client, &extra, now, out);
+        let outcome = Outcome::of_error(error.code);
+        self.state = State::Over;
+        self.close_record(error.status(), Some(failure), failure.term(false), outcome, now);
+    }
+
+    /// The request was refused without an attempt, or a drain cuts it: `error` as a status, or as an
+    /// event if the answer has begun.
+    pub fn refuse(
+        &mut self,
+        table: &Table,
+        error: &crate::openai::ApiError,
+        term: Term,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let outcome = Outcome::of_error(error.code);
+        let status = if self.begun {
+            out.body.extend_from_slice(b"data: ");
+            error.write(&mut out.body);
+            out.body.extend_from_slice(b"\n\n");
+            out.piece(self.framed());
+            out.end_stream();
+            200
+        } else {
+            let extra = self.names(table);
+            write_error(error, &self.client, &extra, now, out);
+            error.status()
+        };
+        self.state = State::Over;
+        self.close_record(status, None, term, outcome, now);
+        if let Some(record) = &mut self.record {
+            record.code = Some(error.code);
+        }
+    }
+
+    /// The client has left.
+    pub fn client_gone(&mut self, now: Now) {
+        let phase = match (&self.state, self.queued) {
+            _ if self.begun => Where::Stream,
+            (_, None) => Where::Queue,
+            (State::Waiting, _) => Where::Connect,
+            _ => Where::FirstEvent,
+        };
+        self.state = State::Over;
+        let status = if self.begun { 200 } else { 499 };
+        self.close_record(status, None, Term(Who::Client, phase), Outcome::ClientAbort, now);
+    }
+
+    /// Time has passed. The caller asks at [`Self::deadline`], or whenever it likes.
+    pub fn time(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
+        if self.deadline(table).is_none_or(|deadline| now.mono < deadline) {
+            return Next::Continue;
+        }
+        let timeouts = &self.tier(table).timeouts;
+        let progress = if self.begun { Progress::Begun } else { Progress::Nothing };
+        let failure = if now.mono >= self.arrived + timeouts.total {
+            Failure::Deadline { progress }
+        } else if self.begun {
+            Failure::Stalled
+        } else {
+            Failure::FirstEventTimeout
+        };
+        match &self.state {
+            State::Over => Next::Continue,
+            State::Lingering(_) => {
+                self.state = State::Over;
+                served(false)
+            }
+            State::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
+                self.fail(Failure::ConnectTimeout, UpstreamEnd::Close, now, out)
+            }
+            _ => self.fail(failure, UpstreamEnd::Abort, now, out),
+        }
+    }
+
+    /// When [`Self::time`] has something to do. It can only move later without being fed, so a timer
+    /// set for an earlier value merely looks again.
+    pub fn deadline(&self, table: &Table) -> Option<Nanos> {
+        let timeouts = &self.tier(table).timeouts;
+        let total = self.arrived + timeouts.total;
+        match &self.state {
+            State::Over => None,
+            State::Lingering(_) => Some(self.answered + LINGER),
+            // In the queue the queue's own deadline counts.
+            State::Waiting if self.queued.is_none() => Some(total),
+            State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
+            State::Attempting(_) if self.paused => Some(total),
+            State::Attempting(_) if self.begun => {
+                Some(total.min(self.last_event + timeouts.between_events))
+            }
+            // A whole answer has no first event but itself; only the total bounds it.
+            State::Attempting(_) if !self.plan.stream => Some(total),
+            State::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
+        }
+    }
+
+    /// The client reads too slowly, so the backend is not read: its silence is ours.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    pub fn resume(&mut self, now: Now) {
+        self.paused = false;
+        self.last_event = now.mono;
+    }
+
+    pub fn backend(&self) -> Option<BackendIndex> {
+        self.served.backend
+    }
+
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    pub fn arrived(&self) -> Nanos {
+        self.arrived
+    }
+
+    /// Whether the client has the head of its answer.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The finished request, once.
+    pub fn take_record(&mut self) -> Option<Record> {
+        self.record.take()
+    }
+
+    fn tier<'t>(&self, table: &'t Table) -> &'t Tier {
+        &table.tiers[usize::from(self.plan.tier)]
+    }
+
+    fn close_record(
+        &mut self,
+        status: u16,
+        failure: Option<&Failure>,
+        term: Term,
+        outcome: Outcome,
+        now: Now,
+    ) {
+        self.record = Some(Record {
+            request_id: self.client.request_id.clone(),
+            upstream_id: self.upstream_id.clone(),
+            served: self.served,
+            model: Some(self.plan.model.clone()),
+            status,
+            code: failure.map(|failure| failure.error().code),
+            term,
+            outcome,
+            attempts: self.attempts,
+            queued: self.queued,
+            first: self.first,
+            gaps: self.gaps.clone(),
+            total: now.mono - self.arrived,
+            prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
+            output_tokens: self.usage.map(|usage| usage.completion_tokens),
+        });
+    }
+
+    /// Tier and backend, as header lines.
+    fn names(&self, table: &Table) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        // Writing to a Vec cannot fail.
+        let _ = write!(lines, "x-penstock-tier: {}\r\n", self.tier(table).name);
+        if let Some(backend) = self.served.backend {
+            let name = &table.backends[usize::from(backend)].name;
+            let _ = write!(lines, "x-penstock-backend: {name}\r\n");
+        }
+        lines
+    }
+
+    /// All header lines of a good answer besides the framing (design §4.5).
+    fn answer_headers(&self, table: &Table) -> Vec<u8> {
+        let mut lines = self.names(table);
+        let _ = write!(lines, "x-request-id: {}\r\n", self.client.request_id);
+        let queue = as_ms(self.queued.unwrap_or(0));
+        let first = as_ms(self.first.unwrap_or(0));
+        let _ = write!(lines, "server-timing: queue;dur={queue:.3}, first;dur={first:.3}\r\n");
+        if !self.plan.warnings.is_empty() {
+            let texts: Vec<&str> = self.plan.warnings.iter().map(|warning| warning.text()).collect();
+            let _ = write!(lines, "x-penstock-warning: {}\r\n", texts.join(", "));
+        }
+        lines
+    }
+}
+
+/// The whole answer has been given, and the backend's message is over.
+fn served(reuse: bool) -> Next {
+    let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
+    Next::Ended(Ended { upstream, result: "ok" })
+}
+
+/// What a failure that the backend reports means for the attempt.
+fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
+    match reported.verdict() {
+        Verdict::Client(error) => Failure::Refused { error },
+        Verdict::Full => Failure::Full { retry_after },
+        Verdict::Loading => Failure::Loading,
+        Verdict::Fault { error, transient } => Failure::Fault { error, transient },
+    }
+}
+
+fn failure_of_body(fault: BodyFault, asked: u32) -> Failure {
+    match fault {
+        BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
+        BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
+        BodyFault::MissingChoices { got } => Failure::IgnoredChoices { asked, got },
+        BodyFault::Failure(reported) => failure_of(&reported, None),
+    }
+}

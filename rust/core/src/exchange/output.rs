@@ -1,0 +1,85 @@
+//! What is to be written to a client: a head, a body, and the framing around it.
+//!
+//! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
+
+use crate::http::{AnswerHead, Framed, LAST_CHUNK, write_answer_head, write_chunk_size};
+use crate::openai::ApiError;
+use crate::time::Now;
+
+use super::machine::Client;
+
+/// A reusable buffer for one write. Empty after [`Self::clear`].
+#[derive(Debug, Default)]
+pub struct Output {
+    head: Vec<u8>,
+    pub body: Vec<u8>,
+    /// The body is a piece of a chunked stream.
+    chunked: bool,
+    /// The stream ends behind this piece.
+    last: bool,
+}
+
+impl Output {
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.body.clear();
+        self.chunked = false;
+        self.last = false;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty() && !self.last
+    }
+
+    /// The body of this output is a piece of a stream.
+    pub(super) fn piece(&mut self, framed: Framed) {
+        self.chunked = framed == Framed::Chunked;
+    }
+
+    pub(super) fn end_stream(&mut self) {
+        self.last = true;
+    }
+
+    pub(super) fn write_head(&mut self, head: &AnswerHead<'_>) {
+        write_answer_head(head, &mut self.head);
+    }
+
+    /// The exact bytes for the client's transport, appended to `out`.
+    pub fn assemble(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        if !self.chunked {
+            out.extend_from_slice(&self.body);
+            return;
+        }
+        if !self.body.is_empty() {
+            write_chunk_size(self.body.len(), out);
+            out.extend_from_slice(&self.body);
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.last {
+            out.extend_from_slice(LAST_CHUNK);
+        }
+    }
+}
+
+/// Writes a whole error answer. `extra`: further header lines, each ended by CRLF.
+pub fn write_error(error: &ApiError, client: &Client, extra: &[u8], now: Now, out: &mut Output) {
+    out.clear();
+    error.write(&mut out.body);
+    let mut lines = Vec::with_capacity(128);
+    lines.extend_from_slice(b"x-request-id: ");
+    lines.extend_from_slice(client.request_id.as_bytes());
+    lines.extend_from_slice(b"\r\n");
+    lines.extend_from_slice(extra);
+    error.write_headers(&mut lines);
+    let head = AnswerHead {
+        status: error.status(),
+        content_type: "application/json",
+        framed: Framed::Length(out.body.len()),
+        keep_alive: client.keep_alive,
+        http10: client.http10,
+        date: now.unix,
+        extra: &lines,
+    };
+    out.write_head(&head);
+}

@@ -1,0 +1,99 @@
+//! A histogram of times whose bucket bounds double.
+
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+const MICROSECOND: Nanos = 1_000;
+/// Enough for both ladders, and one for what is above.
+const BUCKETS: usize = 22;
+
+/// Counts by bucket. Bound `i` is `first << i`; the last bucket holds what is above all bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    first: Nanos,
+    bounds: usize,
+    counts: [u32; BUCKETS],
+    sum: Nanos,
+}
+
+impl Histogram {
+    /// 1 ms, doubling up to 1,024 s (contract §8).
+    pub fn coarse() -> Self {
+        Histogram { first: MILLISECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
+    }
+
+    /// 10 µs, doubling up to 10 s: for times between tokens, and Penstock's own.
+    pub fn fine() -> Self {
+        Histogram { first: 10 * MICROSECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
+    }
+
+    pub fn observe(&mut self, time: Nanos) {
+        // The smallest i with time <= first << i.
+        let steps = time.div_ceil(self.first).max(1);
+        let index = (u64::BITS - (steps - 1).leading_zeros()) as usize;
+        self.counts[index.min(self.bounds)] += 1;
+        self.sum += time;
+    }
+
+    pub fn add(&mut self, other: &Histogram) {
+        debug_assert_eq!(self.first, other.first);
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.saturating_add(more);
+        }
+        self.sum += other.sum;
+    }
+
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// Sum of all times, in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum as f64 / SECOND as f64
+    }
+
+    /// Each bound in seconds with the count of its bucket alone; the last bound is infinite.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        (0..=self.bounds).map(|index| {
+            let bound = if index == self.bounds {
+                f64::INFINITY
+            } else {
+                (self.first << index) as f64 / SECOND as f64
+            };
+            (bound, u64::from(self.counts[index]))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Histogram, MICROSECOND};
+    use crate::time::{MILLISECOND, SECOND};
+
+    #[test]
+    fn bounds_are_inclusive_as_prometheus_has_it() {
+        for (time, bound) in [
+            (0, 0.001),
+            (MILLISECOND, 0.001),
+            (MILLISECOND + 1, 0.002),
+            (2 * MILLISECOND, 0.002),
+            (2 * MILLISECOND + 1, 0.004),
+            (1024 * SECOND, 1048.576),
+            (1025 * SECOND, 1048.576),
+            (2000 * SECOND, f64::INFINITY),
+        ] {
+            let mut histogram = Histogram::coarse();
+            histogram.observe(time);
+            let hit = histogram.buckets().find(|&(_, count)| count == 1);
+            assert_eq!(hit.map(|(bound, _)| bound), Some(bound), "{time}");
+        }
+    }
+
+    #[test]
+    fn fine_starts_at_ten_microseconds() {
+        let mut histogram = Histogram::fine();
+        histogram.observe(10 * MICROSECOND);
+        histogram.observe(11 * MICROSECOND);
+        let first: Vec<_> = histogram.buckets().take(2).collect();
+        assert_eq!(first, [(0.000_01, 1), (0.000_02, 1)]);
+    }
+}

@@ -206,9 +206,10 @@ class _Composer:
         entries: dict[str, Entry] = {}
         merges: list[Mapping] | None = None
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            key = self._node(event, path)
+            # Refused before it is read: keys within keys would pass by the limit on depth.
+            key = self._node(event, path) if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent) else None
             if not isinstance(key, Scalar):
-                raise self._report.fail(key.mark, path, f"a key must be a name, not {describe(key)}")
+                raise self._report.fail(_mark(event.start_mark), path, "a key must be a name, not a list or mapping")
             is_merge = key.text == "<<" and not key.quoted
             inner = (*path, key.text)
             node = self._node(next(self._events), inner)

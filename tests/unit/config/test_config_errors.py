@@ -156,7 +156,9 @@ ONE_PROBLEM = [
     (top("log: *x"), "1:6: log: *x stands for nothing that is complete before it"),
     (top("log: &x {level: *x}"), "1:17: log.level: *x stands for nothing that is complete before it"),
     (top("log: {<<: 3}"), "1:11: log.<<: << takes a mapping or a list of mappings, not a whole number"),
-    (top("? [a]\n: b"), "1:3: a key must be a name, not a list"),
+    (top("? [a]\n: b"), "1:3: a key must be a name, not a list or mapping"),
+    (top("a: &a [x]\n*a : b"), "2:1: a key must be a name, not a list or mapping"),
+    ("? " * 100_000, "1:3: a key must be a name, not a list or mapping"),
     (top("listen: 127.0.0.1:80\n\tlane: off"), "2:1: not valid YAML: found character '\\t' that cannot start any token"),
 ]  # fmt: skip
 

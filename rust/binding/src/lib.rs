@@ -1,4 +1,30 @@
-//! `penstock._core`
+//! `penstock._core`: the Python face of `penstock_core`, and nothing else.
+
+mod acts;
+mod calls;
+mod client;
+mod clock;
+mod engine;
+mod faults;
+mod flow;
+mod gateway;
+mod ids;
+mod pool;
+mod snapshot;
+mod transport;
+mod upstream;
+
 use pyo3::prelude::*;
+
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use crate::client::Call;
+    #[cfg(feature = "faults")]
+    #[pymodule_export]
+    use crate::faults::arm_panic;
+    #[pymodule_export]
+    use crate::gateway::Gateway;
+    #[pymodule_export]
+    use crate::upstream::UpstreamConnection;
+}

@@ -95,6 +95,8 @@ pub struct Exchange {
     answered: Nanos,
     /// The client does not read, so the backend is not read either.
     paused: bool,
+    /// Waits for a further permit.
+    requeued: bool,
     usage: Option<Usage>,
     record: Option<Record>,
 }
@@ -122,6 +124,7 @@ impl Exchange {
             gaps: Histogram::fine(),
             answered: now.mono,
             paused: false,
+            requeued: false,
             usage: None,
             record: None,
         }
@@ -134,6 +137,7 @@ impl Exchange {
         self.attempts += 1;
         self.upstream_id = Some(format!("{}-{nonce:08x}", self.client.request_id));
         self.dispatched = now.mono;
+        self.requeued = false;
         self.state = State::Waiting;
     }
 
@@ -500,10 +504,10 @@ impl Exchange {
 
     /// The client has left.
     pub fn client_gone(&mut self, now: Now) {
-        let phase = match (&self.state, self.queued) {
+        let phase = match &self.state {
             _ if self.begun => Where::Stream,
-            (_, None) => Where::Queue,
-            (State::Waiting, _) => Where::Connect,
+            State::Waiting if self.is_queued() => Where::Queue,
+            State::Waiting => Where::Connect,
             _ => Where::FirstEvent,
         };
         self.state = State::Over;
@@ -547,7 +551,7 @@ impl Exchange {
             State::Over => None,
             State::Lingering(_) => Some(self.answered + LINGER),
             // In the queue the queue's own deadline counts.
-            State::Waiting if self.queued.is_none() => Some(total),
+            State::Waiting if self.is_queued() => Some(total),
             State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
             State::Attempting(_) if self.paused => Some(total),
             State::Attempting(_) if self.begun => {
@@ -584,6 +588,22 @@ impl Exchange {
     /// Whether the client has the head of its answer.
     pub fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// No permit is held: the request waits for its first one, or for another after a bounce.
+    pub fn is_queued(&self) -> bool {
+        self.requeued || self.queued.is_none()
+    }
+
+    /// The attempt is over without an answer, and the request waits again.
+    pub fn requeued(&mut self) {
+        self.requeued = true;
+        self.state = State::Waiting;
+    }
+
+    /// Whether the client's connection may carry another request behind this answer.
+    pub fn keeps_client(&self) -> bool {
+        self.client.keep_alive && !(self.begun && self.framed() == Framed::UntilClose)
     }
 
     /// The finished request, once.

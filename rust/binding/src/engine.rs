@@ -1,0 +1,568 @@
+//! One worker's state, and every decision about it. Nothing here calls into Python's own code: what
+//! is to be done is pushed to `acts` and run after the borrow ends.
+
+use std::collections::HashMap;
+
+use penstock_core::admission::{
+    Admission, Candidates, Decision, Grant, Health, Offer, Outcome as PermitOutcome, Owner, Refusal,
+    Resources, Sizes, Ticket, TierLimits,
+};
+use penstock_core::exchange::{
+    Client, Exchange, Outcome, Output, Quarantine, Record, RetryBudget, Served, Term, Where,
+    Who, write_error,
+};
+use penstock_core::metrics::{Histogram, Registry};
+use penstock_core::openai::{ApiError, Code};
+use penstock_core::routing::{BackendIndex, Plan, RoutingConfig, Table, TierIndex};
+use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel, seconds};
+use penstock_core::tokens::{LearnedRatio, TokenCounter};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::acts::Act;
+use crate::calls::{Call, CallKey, Calls, ClientSide};
+use crate::clock::{Clock, unix_seconds};
+use crate::gateway::Gateway;
+use crate::ids::Ids;
+use crate::pool::Pool;
+use crate::upstream::UpstreamConnection;
+
+/// Width of the timer wheel's slots: how late a timer may be.
+pub(crate) const TICK: Nanos = 10 * MILLISECOND;
+/// Connect failures in a row after which a backend counts as down.
+const FAILURES_TO_DOWN: u32 = 3;
+/// Log lines waiting to be written; above, lines are dropped and counted.
+const LOG_LIMIT: usize = 1 << 20;
+/// What clients are told to wait when a queue is full or no backend is there.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// A half-closed connection whose permit waits for the backend's end.
+#[derive(Debug)]
+pub(crate) struct Aborting {
+    pub(crate) until: Nanos,
+    pub(crate) connection: Py<UpstreamConnection>,
+    pub(crate) ticket: Ticket,
+}
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) clock: Clock,
+    pub(crate) table: Table,
+    pub(crate) admission: Admission,
+    pub(crate) calls: Calls,
+    pub(crate) pool: Pool,
+    pub(crate) registry: Registry,
+    pub(crate) acts: Vec<Act>,
+    pub(crate) draining: bool,
+    pub(crate) log: Vec<u8>,
+    pub(crate) log_dropped: u64,
+    /// An answer was just begun or given: its tier, and Penstock's own time before this moment.
+    pub(crate) answered: Option<(TierIndex, Nanos)>,
+    pub(super) ids: Ids,
+    /// The model name that each backend knows.
+    pub(super) serves: Vec<Option<String>>,
+    pub(super) connect_failures: Vec<u32>,
+    /// The call behind each admission row.
+    pub(super) rows: Vec<Option<CallKey>>,
+    pub(super) aborting: Vec<Aborting>,
+    pub(super) wheel: TimerWheel,
+    pub(super) budgets: Vec<RetryBudget>,
+    pub(super) quarantine: Quarantine,
+    ratios: HashMap<String, LearnedRatio>,
+    pub(super) output: Output,
+    scratch: Vec<u8>,
+    grants: Vec<Grant>,
+    expelled: Vec<(Ticket, Refusal)>,
+}
+
+impl Engine {
+    pub(crate) fn new(config: RoutingConfig) -> Result<Self, String> {
+        // Every connection may carry one request, and a tenth more may be closing (contract §4).
+        let rows = config.connections + config.connections / 10 + 16;
+        let serves: Vec<_> = config.backends.iter().map(|b| b.serves.clone()).collect();
+        let table = Table::build(config)?;
+        let clock = Clock::start();
+        let now = clock.mono();
+        let mut admission = Admission::new(Sizes {
+            rows,
+            tiers: table
+                .tiers
+                .iter()
+                .map(|tier| TierLimits {
+                    concurrency: tier.concurrency,
+                    queue_requests: tier.queue.requests,
+                    queue_tokens: tier.queue.tokens,
+                    queue_bytes: tier.queue.bytes,
+                })
+                .collect(),
+            backends: table.backends.iter().map(|b| (b.concurrency, b.node)).collect(),
+            nodes: table.nodes.clone(),
+            workers: 1,
+        });
+        for (index, name) in serves.iter().enumerate() {
+            if name.is_none() {
+                admission.set_health(index as BackendIndex, Health::Down, now);
+            }
+        }
+        let budget = |tier: &penstock_core::routing::Tier| RetryBudget::new(tier.retry_budget, now);
+        Ok(Engine {
+            admission,
+            calls: Calls::default(),
+            pool: Pool::new(table.backends.len()),
+            registry: Registry::new(table.tiers.len()),
+            acts: Vec::new(),
+            draining: false,
+            log: Vec::new(),
+            log_dropped: 0,
+            answered: None,
+            ids: Ids::new(),
+            connect_failures: vec![0; serves.len()],
+            serves,
+            rows: vec![None; rows],
+            aborting: Vec::new(),
+            wheel: TimerWheel::new(TICK, now),
+            budgets: table.tiers.iter().map(budget).collect(),
+            quarantine: Quarantine::default(),
+            ratios: HashMap::new(),
+            output: Output::default(),
+            scratch: Vec::new(),
+            grants: Vec::new(),
+            expelled: Vec::new(),
+            table,
+            clock,
+        })
+    }
+
+    /// A request has been read whole.
+    pub(crate) fn submit(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        body: &[u8],
+        client: Client,
+        side: ClientSide,
+        now: Now,
+    ) -> Option<CallKey> {
+        let plan = match self.plan(body, now) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.reject(gateway.py(), &error, &client, &side, now);
+                return None;
+            }
+        };
+        let tier = usize::from(plan.tier);
+        self.budgets[tier].request(now.mono);
+        let offer = Offer {
+            owner: Owner::default(),
+            tier: plan.tier,
+            resources: self.resources(&plan),
+            tokens: self.prompt_tokens(&plan),
+            bytes: plan.held_bytes() as u64,
+            candidates: self.candidates(plan.tier, &[]),
+            deadline: now.mono + seconds(self.table.tiers[tier].queue.wait),
+        };
+        let id = self.ids.answer_id();
+        let exchange = Exchange::new(plan, client, &id, now);
+        let key = self.calls.insert(|key| Call {
+            key,
+            exchange,
+            client: Some(side),
+            upstream: None,
+            ticket: None,
+            failed: Vec::new(),
+            armed: Nanos::MAX,
+            overhead: 0,
+        });
+        self.offered(gateway, key, &offer, now);
+        Some(key)
+    }
+
+    fn plan(&mut self, body: &[u8], now: Now) -> Result<Plan, ApiError> {
+        if self.draining {
+            return Err(ApiError::new(Code::Draining, "the gateway is shutting down")
+                .retry_after_ms(RETRY_AFTER_MS));
+        }
+        let plan = Plan::make(&self.table, body)?;
+        if self.quarantine.holds(plan.prompt_bytes(), now.mono) {
+            let message = "model servers broke the connection off under this very request";
+            return Err(ApiError::new(Code::UpstreamReset, message));
+        }
+        Ok(plan)
+    }
+
+    fn prompt_tokens(&self, plan: &Plan) -> u64 {
+        self.ratios.get(&plan.model).copied().unwrap_or_default().count(plan.prompt)
+    }
+
+    fn resources(&self, plan: &Plan) -> Resources {
+        let prefill = self.prompt_tokens(plan);
+        Resources { slots: plan.n, prefill, kv: prefill }
+    }
+
+    /// The tier's backends but for those that have failed this request, the emptiest first.
+    fn candidates(&self, tier: TierIndex, failed: &[BackendIndex]) -> Candidates {
+        let mut backends = self.table.tiers[usize::from(tier)].backends.clone();
+        backends.retain(|backend| !failed.contains(backend));
+        backends.sort_by_key(|&backend| {
+            let cap = self.admission.backend_cap(backend);
+            let limit = u64::from(cap.limit.unwrap_or(u32::MAX).max(1));
+            (u64::from(cap.used.slots) << 32) / limit
+        });
+        Candidates::of(backends)
+    }
+
+    /// Offers a call and acts on the decision.
+    pub(super) fn offered(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        offer: &Offer,
+        now: Now,
+    ) {
+        match self.admission.offer(offer, now.mono) {
+            Decision::Granted(grant) => {
+                self.hold(key, grant.ticket);
+                self.start(gateway, key, grant.backend, now);
+            }
+            Decision::Queued(ticket) => {
+                self.hold(key, ticket);
+                self.arm(key);
+            }
+            Decision::Refused(refusal) => self.refuse(gateway.py(), key, refusal, true, now),
+        }
+    }
+
+    fn hold(&mut self, key: CallKey, ticket: Ticket) {
+        self.rows[ticket.row as usize] = Some(key);
+        if let Some(call) = self.calls.get(key) {
+            call.ticket = Some(ticket);
+        }
+    }
+
+    /// Takes what admission has decided meanwhile: grants to start, waiting ones to turn away.
+    pub(super) fn collect(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        loop {
+            let mut grants = std::mem::take(&mut self.grants);
+            let mut expelled = std::mem::take(&mut self.expelled);
+            self.admission.take_grants(0, &mut grants);
+            self.admission.take_expelled(0, &mut expelled);
+            let quiet = grants.is_empty() && expelled.is_empty();
+            for grant in grants.drain(..) {
+                match self.rows[grant.ticket.row as usize] {
+                    Some(key) => self.start(gateway, key, grant.backend, now),
+                    None => {
+                        self.admission.release(grant.ticket, PermitOutcome::Ignored, now.mono);
+                    }
+                }
+            }
+            for (ticket, refusal) in expelled.drain(..) {
+                if let Some(key) = self.rows[ticket.row as usize].take() {
+                    if let Some(call) = self.calls.get(key) {
+                        call.ticket = None;
+                    }
+                    self.refuse(gateway.py(), key, refusal, false, now);
+                }
+            }
+            self.grants = grants;
+            self.expelled = expelled;
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// Begins an attempt on the backend that was granted.
+    pub(super) fn start(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        backend: BackendIndex,
+        now: Now,
+    ) {
+        let nonce = self.ids.next() as u32;
+        let Some(call) = self.calls.get(key) else { return };
+        call.exchange.granted(backend, nonce, now);
+        let keep_alive = self.table.backends[usize::from(backend)].keep_alive;
+        while let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {
+            if connection.borrow(gateway.py()).is_usable(gateway.py()) {
+                connection.borrow(gateway.py()).set_duty(crate::upstream::Duty::Serving(key));
+                self.attach(key, connection);
+                self.send(gateway.py(), key, now);
+                return self.arm(key);
+            }
+        }
+        self.connect(gateway, key, backend);
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        backend: BackendIndex,
+    ) {
+        let connection = UpstreamConnection::new(gateway.clone().unbind(), backend, key);
+        match Py::new(gateway.py(), connection) {
+            Ok(connection) => {
+                self.acts.push(Act::Connect(backend, connection.clone_ref(gateway.py())));
+                self.attach(key, connection);
+                self.arm(key);
+            }
+            Err(error) => error.write_unraisable(gateway.py(), None),
+        }
+    }
+
+    fn attach(&mut self, key: CallKey, connection: Py<UpstreamConnection>) {
+        if let Some(call) = self.calls.get(key) {
+            call.upstream = Some(connection);
+        }
+    }
+
+    /// Writes the request to its connection, in one piece.
+    pub(super) fn send(&mut self, py: Python<'_>, key: CallKey, now: Now) {
+        let Some(call) = self.calls.get(key) else { return };
+        let (Some(backend), Some(connection)) = (call.exchange.backend(), &call.upstream) else {
+            return;
+        };
+        let connection = connection.borrow(py);
+        let Some(write) = connection.method(py, |transport| &transport.write) else { return };
+        let serves = self.serves[usize::from(backend)].as_deref().unwrap_or_default();
+        self.scratch.clear();
+        let reused = connection.is_reused();
+        call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
+        self.acts.push(Act::Write(write, PyBytes::new(py, &self.scratch).unbind()));
+    }
+
+    /// Hands the output to the client's transport.
+    pub(super) fn flush(&mut self, py: Python<'_>, key: CallKey) {
+        if self.output.is_empty() {
+            return;
+        }
+        if let Some(side) = self.calls.get(key).and_then(|call| call.client.as_ref()) {
+            self.scratch.clear();
+            self.output.assemble(&mut self.scratch);
+            let data = PyBytes::new(py, &self.scratch).unbind();
+            self.acts.push(Act::Write(side.write.clone_ref(py), data));
+        }
+        self.output.clear();
+    }
+
+    /// Sets the wheel for a call's next deadline, if none is set for as early.
+    pub(super) fn arm(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        if let Some(deadline) = call.exchange.deadline(&self.table)
+            && deadline < call.armed
+        {
+            call.armed = deadline;
+            self.wheel.insert(deadline, key.slot);
+        }
+    }
+
+    /// Refuses a request that never became a call.
+    fn reject(
+        &mut self,
+        py: Python<'_>,
+        error: &ApiError,
+        client: &Client,
+        side: &ClientSide,
+        now: Now,
+    ) {
+        let keep_alive = client.keep_alive && error.code != Code::Draining;
+        let client = Client { keep_alive, ..client.clone() };
+        let mut output = std::mem::take(&mut self.output);
+        write_error(error, &client, b"", now, &mut output);
+        self.scratch.clear();
+        output.assemble(&mut self.scratch);
+        output.clear();
+        self.output = output;
+        let data = PyBytes::new(py, &self.scratch).unbind();
+        self.acts.push(Act::Write(side.write.clone_ref(py), data));
+        self.acts.push(Act::Done(side.done.clone_ref(py), keep_alive));
+        self.rejected(error, client.request_id, 0);
+    }
+
+    /// Counts and logs an inference request that was refused before it became a call.
+    pub(crate) fn rejected(&mut self, error: &ApiError, request_id: String, total: Nanos) {
+        let term = match error.code {
+            Code::Draining | Code::ConnectionLimit => Term(Who::Policy, Where::Queue),
+            Code::UpstreamReset => Term(Who::Policy, Where::FirstEvent),
+            Code::InternalError => Term(Who::Gateway, Where::Request),
+            _ => Term(Who::Client, Where::Request),
+        };
+        self.finished(&Record {
+            request_id,
+            upstream_id: None,
+            served: Served::default(),
+            model: None,
+            status: error.status(),
+            code: Some(error.code),
+            term,
+            outcome: Outcome::of_error(error.code),
+            attempts: 0,
+            queued: None,
+            first: None,
+            gaps: Histogram::fine(),
+            total,
+            prompt_tokens: None,
+            output_tokens: None,
+        });
+    }
+
+    /// Admission says no.
+    fn refuse(
+        &mut self,
+        py: Python<'_>,
+        key: CallKey,
+        refusal: Refusal,
+        on_arrival: bool,
+        now: Now,
+    ) {
+        let queue = Where::Queue;
+        let who = if on_arrival { Who::Policy } else { Who::Gateway };
+        let error = |code, message: &str| ApiError::new(code, message).retry_after_ms(RETRY_AFTER_MS);
+        let (error, term) = match refusal {
+            Refusal::QueueFull => (error(Code::QueueFull, "the queue is full"), Term(who, queue)),
+            Refusal::Expired => (
+                error(Code::QueueTimeout, "no slot became free in time"),
+                Term(Who::Gateway, queue),
+            ),
+            Refusal::NoBackend => (
+                error(Code::NoBackend, "no model server is available for this model"),
+                Term(who, queue),
+            ),
+            Refusal::Overloaded => (
+                error(Code::UpstreamOverloaded, "the model server is overloaded"),
+                Term(Who::Backend, Where::FirstEvent),
+            ),
+            Refusal::NeverFits { most } => {
+                let message = format!("'n' is at most {most} here");
+                let error = ApiError::new(Code::InvalidValue, message).param("n");
+                (error, Term(Who::Client, Where::Request))
+            }
+        };
+        self.end_with(py, key, &error, term, now);
+    }
+
+    /// Ends a call with an error of ours: as a status, or as an event if the answer has begun.
+    pub(super) fn end_with(
+        &mut self,
+        py: Python<'_>,
+        key: CallKey,
+        error: &ApiError,
+        term: Term,
+        now: Now,
+    ) {
+        let Some(call) = self.calls.get(key) else { return };
+        call.exchange.refuse(&self.table, error, term, now, &mut self.output);
+        self.finish_client(py, key);
+        self.forget_if_over(key);
+    }
+
+    /// The client has its whole answer: written, told, counted.
+    pub(super) fn finish_client(&mut self, py: Python<'_>, key: CallKey) {
+        self.flush(py, key);
+        let Some(call) = self.calls.get(key) else { return };
+        if let Some(side) = call.client.take() {
+            self.acts.push(Act::Done(side.done, call.exchange.keeps_client()));
+        }
+        self.close_record(key);
+    }
+
+    /// Counts and logs the call's record, once.
+    pub(super) fn close_record(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let Some(record) = call.exchange.take_record() else { return };
+        if let Some(tokens) = record.prompt_tokens {
+            let prompt = call.exchange.plan.prompt;
+            let model = call.exchange.plan.model.clone();
+            self.ratios.entry(model).or_default().learn(prompt, tokens);
+            let (ticket, output) = (call.ticket, record.output_tokens.unwrap_or(0));
+            if let Some(ticket) = ticket {
+                self.admission.settle(ticket, tokens + output);
+            }
+        }
+        self.finished(&record);
+    }
+
+    fn finished(&mut self, record: &Record) {
+        self.registry.finished(record);
+        if self.log.len() > LOG_LIMIT {
+            self.log_dropped += 1;
+            return;
+        }
+        let Served { tier, backend } = record.served;
+        let tier = tier.map_or("", |tier| &self.table.tiers[usize::from(tier)].name);
+        let backend = backend.map_or("", |at| &self.table.backends[usize::from(at)].name);
+        record.write_line(unix_seconds(), tier, backend, &mut self.log);
+    }
+
+    /// Gives the permit back and starts whoever has waited for it.
+    pub(super) fn release(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        ticket: Ticket,
+        outcome: PermitOutcome,
+        now: Now,
+    ) {
+        self.rows[ticket.row as usize] = None;
+        self.admission.release(ticket, outcome, now.mono);
+        self.collect(gateway, now);
+    }
+
+    /// Drops a call that neither its client nor its backend needs any more.
+    pub(super) fn forget_if_over(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get(key)
+            && call.client.is_none()
+            && call.upstream.is_none()
+        {
+            self.calls.remove(key);
+        }
+    }
+
+    pub(crate) fn backend_failed_to_connect(&mut self, backend: BackendIndex, now: Now) {
+        let failures = &mut self.connect_failures[usize::from(backend)];
+        *failures += 1;
+        if *failures >= FAILURES_TO_DOWN {
+            self.admission.set_health(backend, Health::Down, now.mono);
+        }
+    }
+
+    /// What a probe has found out about a backend.
+    pub(crate) fn probed(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        backend: BackendIndex,
+        serves: Option<String>,
+        health: Health,
+        now: Now,
+    ) {
+        if health == Health::Healthy {
+            self.connect_failures[usize::from(backend)] = 0;
+        }
+        if serves.is_some() {
+            self.serves[usize::from(backend)] = serves;
+        }
+        self.admission.set_health(backend, health, now.mono);
+        self.collect(gateway, now);
+    }
+
+    /// What a second attempt may use, if there is any such backend.
+    pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
+        let call = self.calls.get(key)?;
+        let failed = call.failed.clone();
+        let (plan_tier, arrived) = (call.exchange.plan.tier, call.exchange.arrived());
+        let plan = call.exchange.plan.clone();
+        let candidates = self.candidates(plan_tier, &failed);
+        let usable = candidates
+            .iter()
+            .any(|backend| self.admission.health(backend as BackendIndex) != Health::Down);
+        let tier = &self.table.tiers[usize::from(plan_tier)];
+        (usable && tier.concurrency != Some(0)).then(|| Offer {
+            owner: Owner::default(),
+            tier: plan_tier,
+            resources: self.resources(&plan),
+            tokens: self.prompt_tokens(&plan),
+            bytes: plan.held_bytes() as u64,
+            candidates,
+            deadline: arrived + tier.timeouts.total,
+        })
+    }
+}

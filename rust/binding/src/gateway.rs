@@ -1,0 +1,271 @@
+//! `Gateway`: one worker's data plane, as Python holds it.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use penstock_core::admission::Health;
+use penstock_core::exchange::{Client, Failure, Output, write_error};
+use penstock_core::openai::{ApiError, Code};
+use penstock_core::routing::RoutingConfig;
+use penstock_core::time::Now;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::calls::{CallKey, ClientSide};
+use crate::client::Call;
+use crate::engine::Engine;
+use crate::snapshot;
+use crate::upstream::{Duty, UpstreamConnection};
+
+/// The data plane of one worker. It belongs to the thread of its event loop.
+#[pyclass(unsendable, module = "penstock._core")]
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    engine: RefCell<Engine>,
+    connector: Py<PyAny>,
+}
+
+impl Gateway {
+    /// Decides under the borrow, then acts without it. A panic inside costs `key`'s call alone.
+    fn run<R>(
+        slf: &Bound<'_, Self>,
+        key: Option<CallKey>,
+        decide: impl FnOnce(&mut Engine, Now) -> R,
+    ) -> Option<R> {
+        let this = slf.borrow();
+        let (result, mut acts) = {
+            let mut engine = this.engine.borrow_mut();
+            let now = engine.clock.now();
+            let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
+            if result.is_none()
+                && let Some(key) = key
+            {
+                // If even this panics, the call stays lost and its connection with it.
+                let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
+            }
+            (result, std::mem::take(&mut engine.acts))
+        };
+        for act in acts.drain(..) {
+            if let Err(error) = act.run(slf.py(), &this.connector) {
+                error.write_unraisable(slf.py(), None);
+            }
+        }
+        let mut engine = this.engine.borrow_mut();
+        if engine.acts.capacity() == 0 {
+            engine.acts = acts;
+        }
+        result
+    }
+
+    pub(crate) fn connected(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
+        let key = serving(connection);
+        Self::run(slf, key, |engine, now| engine.connected(connection, now));
+    }
+
+    pub(crate) fn connect_failed(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, UpstreamConnection>,
+        kind: &str,
+        detail: &str,
+    ) {
+        let detail = detail.to_owned();
+        let failure = match kind {
+            "tls" => Failure::Tls { detail },
+            "timeout" => Failure::ConnectTimeout,
+            _ => Failure::Connect { detail },
+        };
+        Self::run(slf, serving(connection), |engine, now| {
+            engine.connect_failed(slf, &connection.borrow(), failure, now);
+        });
+    }
+
+    pub(crate) fn upstream_data(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, UpstreamConnection>,
+        data: &[u8],
+    ) {
+        let mut started = 0;
+        Self::run(slf, serving(connection), |engine, now| {
+            started = now.mono;
+            engine.upstream_data(slf, connection, data, now);
+        });
+        let this = slf.borrow();
+        let mut engine = this.engine.borrow_mut();
+        if let Some((tier, before)) = engine.answered.take() {
+            let own = before + (engine.clock.mono() - started);
+            engine.registry.overhead(tier, own);
+        }
+    }
+
+    pub(crate) fn upstream_eof(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
+        let key = serving(connection);
+        Self::run(slf, key, |engine, now| engine.upstream_eof(slf, connection, now));
+    }
+
+    pub(crate) fn upstream_lost(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, UpstreamConnection>,
+        broken: bool,
+    ) {
+        let key = serving(connection);
+        Self::run(slf, key, |engine, now| engine.upstream_lost(slf, connection, broken, now));
+    }
+
+    pub(crate) fn client_gone(slf: &Bound<'_, Self>, key: CallKey) {
+        Self::run(slf, Some(key), |engine, now| engine.client_gone(slf, key, now));
+    }
+
+    pub(crate) fn client_flow(slf: &Bound<'_, Self>, key: CallKey, full: bool) {
+        Self::run(slf, Some(key), |engine, now| engine.client_flow(slf.py(), key, full, now));
+    }
+}
+
+fn serving(connection: &Bound<'_, UpstreamConnection>) -> Option<CallKey> {
+    match connection.borrow().duty() {
+        Duty::Serving(key) => Some(key),
+        _ => None,
+    }
+}
+
+fn code_of(name: &str) -> PyResult<Code> {
+    let known = Code::ALL.iter().find(|code| code.name() == name);
+    known.copied().ok_or_else(|| PyValueError::new_err(format!("no error code {name:?}")))
+}
+
+#[pymethods]
+impl Gateway {
+    /// `config`: the routing part of the configuration as JSON. `connect(backend, protocol)` is
+    /// called to open a connection; what it returns has `cancel()`.
+    #[new]
+    fn new(config: &str, connect: Py<PyAny>) -> PyResult<Self> {
+        let config: RoutingConfig = serde_json::from_str(config)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let engine = Engine::new(config).map_err(PyValueError::new_err)?;
+        Ok(Gateway { engine: RefCell::new(engine), connector: connect })
+    }
+
+    /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
+    /// is called once, with whether the connection may stay open.
+    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done))]
+    fn submit(
+        slf: &Bound<'_, Self>,
+        body: &[u8],
+        request_id: Option<&str>,
+        keep_alive: bool,
+        http10: bool,
+        write: Py<PyAny>,
+        done: Py<PyAny>,
+    ) -> Option<Call> {
+        let mut started = 0;
+        let key = Self::run(slf, None, |engine, now| {
+            started = now.mono;
+            let request_id = engine.ids.request_id(request_id);
+            let client = Client { request_id, keep_alive, http10 };
+            engine.submit(slf, body, client, ClientSide { write, done }, now)
+        })
+        .flatten()?;
+        let this = slf.borrow();
+        let mut engine = this.engine.borrow_mut();
+        let own = engine.clock.mono() - started;
+        engine.calls.get(key)?.overhead = own;
+        drop(engine);
+        Some(Call::new(slf.clone().unbind(), key))
+    }
+
+    /// The bytes of an error answer that Python's side gives by itself. `counted`: it ended an
+    /// inference request, so it belongs in the log and the metrics.
+    #[pyo3(signature = (code, message, *, param=None, request_id, keep_alive, http10, counted, headers=None, retry_after_ms=None))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of Python
+    fn error_answer<'py>(
+        slf: &Bound<'py, Self>,
+        code: &str,
+        message: &str,
+        param: Option<&str>,
+        request_id: Option<&str>,
+        keep_alive: bool,
+        http10: bool,
+        counted: bool,
+        headers: Option<&[u8]>,
+        retry_after_ms: Option<u64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut error = ApiError::new(code_of(code)?, message);
+        error.param = param.map(str::to_owned);
+        error.retry_after_ms = retry_after_ms;
+        let this = slf.borrow();
+        let mut engine = this.engine.borrow_mut();
+        let now = engine.clock.now();
+        let request_id = engine.ids.request_id(request_id);
+        let client = Client { request_id, keep_alive, http10 };
+        let mut output = Output::default();
+        write_error(&error, &client, headers.unwrap_or_default(), now, &mut output);
+        if counted {
+            engine.rejected(&error, client.request_id, 0);
+        }
+        let mut bytes = Vec::new();
+        output.assemble(&mut bytes);
+        Ok(PyBytes::new(slf.py(), &bytes))
+    }
+
+    /// A valid request id: the given one, or a new one.
+    #[pyo3(signature = (own))]
+    fn request_id(&self, own: Option<&str>) -> String {
+        self.engine.borrow_mut().ids.request_id(own)
+    }
+
+    /// Runs every timer that is due. To be called every 10 ms.
+    fn tick(slf: &Bound<'_, Self>) {
+        Self::run(slf, None, |engine, now| engine.tick(slf, now));
+    }
+
+    /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
+    /// model there, if it is now known.
+    #[pyo3(signature = (backend, health, serves=None))]
+    fn set_backend(
+        slf: &Bound<'_, Self>,
+        backend: u16,
+        health: &str,
+        serves: Option<String>,
+    ) -> PyResult<()> {
+        let health = match health {
+            "healthy" => Health::Healthy,
+            "down" => Health::Down,
+            "unknown" => Health::Unknown,
+            other => return Err(PyValueError::new_err(format!("no health {other:?}"))),
+        };
+        Self::run(slf, None, |engine, now| engine.probed(slf, backend, serves, health, now));
+        Ok(())
+    }
+
+    /// From now on every new request is refused with `draining`.
+    fn drain(slf: &Bound<'_, Self>) {
+        Self::run(slf, None, |engine, _| {
+            engine.draining = true;
+            for connection in engine.pool.drain() {
+                engine.close(connection.bind(slf.py()));
+            }
+        });
+    }
+
+    /// Ends what still runs in these tiers with a `draining` error.
+    fn cut(slf: &Bound<'_, Self>, tiers: Vec<u16>) {
+        Self::run(slf, None, |engine, now| engine.cut(slf, &tiers, now));
+    }
+
+    /// Requests in hand, lingering ones included.
+    #[getter]
+    fn active(&self) -> usize {
+        self.engine.borrow().calls.len()
+    }
+
+    /// The log lines since the last call, each ended by LF.
+    fn take_log<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let log = std::mem::take(&mut self.engine.borrow_mut().log);
+        PyBytes::new(py, &log)
+    }
+
+    /// All numbers of /metrics and of the status page; see `penstock.metrics.exposition`.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::take(py, &self.engine.borrow())
+    }
+}

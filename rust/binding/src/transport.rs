@@ -1,0 +1,36 @@
+//! The methods of an asyncio transport, looked up once per connection.
+
+use pyo3::prelude::*;
+
+/// What Penstock calls on a backend's transport.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    object: Py<PyAny>,
+    pub(crate) write: Py<PyAny>,
+    pub(crate) abort: Py<PyAny>,
+    pub(crate) pause_reading: Py<PyAny>,
+    pub(crate) resume_reading: Py<PyAny>,
+    /// `write_eof` where the transport can half-close (TLS cannot), else `close`.
+    pub(crate) half_close: Py<PyAny>,
+}
+
+impl Transport {
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let can_half_close: bool = object.call_method0("can_write_eof")?.extract()?;
+        let half_close = if can_half_close { "write_eof" } else { "close" };
+        let method = |name: &str| object.getattr(name).map(Bound::unbind);
+        Ok(Transport {
+            write: method("write")?,
+            abort: method("abort")?,
+            pause_reading: method("pause_reading")?,
+            resume_reading: method("resume_reading")?,
+            half_close: method(half_close)?,
+            object: object.clone().unbind(),
+        })
+    }
+
+    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
+        let closing = self.object.bind(py).call_method0("is_closing");
+        closing.and_then(|answer| answer.extract()).unwrap_or(true)
+    }
+}

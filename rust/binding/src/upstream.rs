@@ -1,0 +1,143 @@
+//! The asyncio protocol on a connection to a backend.
+
+use std::cell::{Cell, RefCell};
+
+use penstock_core::admission::Ticket;
+use penstock_core::routing::BackendIndex;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::calls::CallKey;
+use crate::gateway::Gateway;
+use crate::transport::Transport;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Carries, or is being opened for, a request.
+    Serving(CallKey),
+    /// In the pool, or on its way there.
+    Idle,
+    /// Half-closed: what comes is discarded, and the permit waits for the backend's end.
+    Aborting(Ticket),
+    Closed,
+}
+
+/// A pooled connection to one backend. Made by the gateway, driven by the event loop.
+#[pyclass(unsendable, module = "penstock._core")]
+#[derive(Debug)]
+pub(crate) struct UpstreamConnection {
+    gateway: Py<Gateway>,
+    pub(crate) backend: BackendIndex,
+    duty: Cell<Duty>,
+    /// Has carried a request to its end before.
+    reused: Cell<bool>,
+    pub(crate) transport: RefCell<Option<Transport>>,
+    /// What the connector returned; cancelled if the connection is no longer wanted.
+    connecting: RefCell<Option<Py<PyAny>>>,
+}
+
+impl UpstreamConnection {
+    pub(crate) fn new(gateway: Py<Gateway>, backend: BackendIndex, call: CallKey) -> Self {
+        UpstreamConnection {
+            gateway,
+            backend,
+            duty: Cell::new(Duty::Serving(call)),
+            reused: Cell::new(false),
+            transport: RefCell::new(None),
+            connecting: RefCell::new(None),
+        }
+    }
+
+    pub(crate) fn duty(&self) -> Duty {
+        self.duty.get()
+    }
+
+    pub(crate) fn set_duty(&self, duty: Duty) {
+        if duty == Duty::Idle {
+            self.reused.set(true);
+        }
+        self.duty.set(duty);
+    }
+
+    pub(crate) fn is_reused(&self) -> bool {
+        self.reused.get()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.transport.borrow().is_some()
+    }
+
+    pub(crate) fn is_usable(&self, py: Python<'_>) -> bool {
+        self.transport.borrow().as_ref().is_some_and(|transport| !transport.is_closing(py))
+    }
+
+    pub(crate) fn set_connecting(&self, task: Py<PyAny>) {
+        if !self.is_connected() && self.duty.get() != Duty::Closed {
+            self.connecting.replace(Some(task));
+        }
+    }
+
+    /// One of the transport's methods, or, before there is a transport, the way to give up on it.
+    pub(crate) fn method(
+        &self,
+        py: Python<'_>,
+        choose: impl FnOnce(&Transport) -> &Py<PyAny>,
+    ) -> Option<Py<PyAny>> {
+        self.transport.borrow().as_ref().map(|transport| choose(transport).clone_ref(py))
+    }
+
+    pub(crate) fn cancel_connecting(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let task = self.connecting.take()?;
+        task.getattr(py, "cancel").ok()
+    }
+}
+
+#[pymethods]
+impl UpstreamConnection {
+    fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        let this = slf.borrow();
+        this.transport.replace(Some(Transport::of(transport)?));
+        this.connecting.take();
+        Gateway::connected(this.gateway.bind(slf.py()), slf);
+        Ok(())
+    }
+
+    fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) {
+        Gateway::upstream_data(slf.borrow().gateway.bind(slf.py()), slf, data.as_bytes());
+    }
+
+    /// The backend has closed its side. Returning nothing makes the transport close too.
+    fn eof_received(slf: &Bound<'_, Self>) {
+        Gateway::upstream_eof(slf.borrow().gateway.bind(slf.py()), slf);
+    }
+
+    #[pyo3(signature = (exc))]
+    fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) {
+        Gateway::upstream_lost(slf.borrow().gateway.bind(slf.py()), slf, exc.is_some());
+        slf.borrow().transport.replace(None);
+    }
+
+    /// The connection could not be made. `kind`: `connect`, `timeout` or `tls`.
+    fn connect_failed(slf: &Bound<'_, Self>, kind: &str, detail: &str) {
+        Gateway::connect_failed(slf.borrow().gateway.bind(slf.py()), slf, kind, detail);
+    }
+
+    #[allow(clippy::unused_self)] // part of the protocol interface
+    fn pause_writing(&self) {}
+
+    #[allow(clippy::unused_self)] // part of the protocol interface
+    fn resume_writing(&self) {}
+
+    fn __repr__(&self) -> String {
+        let duty = match self.duty.get() {
+            Duty::Serving(_) if !self.is_connected() => "connecting",
+            Duty::Serving(_) => "serving",
+            Duty::Idle => "idle",
+            Duty::Aborting(_) => "aborting",
+            Duty::Closed => "closed",
+        };
+        let reused = if self.reused.get() { ", reused" } else { "" };
+        format!("<UpstreamConnection backend {} {duty}{reused}>", self.backend)
+    }
+}

@@ -274,7 +274,13 @@ impl Exchange {
         out: &mut Output,
     ) -> Result<bool, Failure> {
         let Some(normaliser) = &mut self.normaliser else { return Ok(false) };
-        let text = if self.begun { &mut out.body } else { &mut self.held };
+        let text = if self.begun {
+            // Every call has a piece of its own, and a cleared output knows nothing of its framing.
+            out.piece(framed(&self.client));
+            &mut out.body
+        } else {
+            &mut self.held
+        };
         let event = normaliser
             .event(data, text)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
@@ -325,7 +331,7 @@ impl Exchange {
     }
 
     fn framed(&self) -> Framed {
-        if self.client.http10 { Framed::UntilClose } else { Framed::Chunked }
+        framed(&self.client)
     }
 
     /// Writes the end of the stream, if the answer is complete.
@@ -667,6 +673,11 @@ impl Exchange {
         }
         lines
     }
+}
+
+/// How a stream is framed towards this client.
+fn framed(client: &Client) -> Framed {
+    if client.http10 { Framed::UntilClose } else { Framed::Chunked }
 }
 
 /// The whole answer has been given, and the backend's message is over.

@@ -237,6 +237,13 @@ impl Exchange {
             // The backend may well go on after its own error or garbage.
             let over = matches!(report, Ok(Report::Drained { .. } | Report::StreamEnd { .. }));
             let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
+            let failure = match (failure, report) {
+                // The event that the end of the stream left unfinished: cut, not garbled (P13).
+                (Failure::Garbage { .. }, Ok(Report::StreamEnd { .. })) => {
+                    Failure::Truncated { progress: Progress::Something }
+                }
+                (failure, _) => failure,
+            };
             return self.fail(failure, upstream, now, out);
         }
         let report = match report {

@@ -1,0 +1,133 @@
+//! One exchange, driven in process from the first byte of the backend to the last for the client.
+
+use penstock_core::exchange::{Client, Exchange, Failure, Next, Output, Record, UpstreamEnd};
+use penstock_core::routing::{Plan, Table};
+use penstock_core::time::Now;
+
+use super::START;
+
+/// How the backend's connection ends behind the pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Eof,
+    Lost,
+    /// It stays open.
+    Open,
+}
+
+pub fn client() -> Client {
+    Client { request_id: "req-1".to_owned(), keep_alive: true, http10: false }
+}
+
+/// An exchange that has been granted backend 0 and has written its request.
+pub fn sent(table: &Table, plan: Plan, client: Client) -> Exchange {
+    let mut exchange = Exchange::new(plan, client, "chatcmpl-own", START);
+    exchange.granted(0, 7, START);
+    let mut request = Vec::new();
+    exchange.send(table, "served", false, START, &mut request);
+    assert!(!request.is_empty());
+    exchange
+}
+
+/// What came of a whole run.
+#[derive(Debug)]
+pub struct Ran {
+    /// Every byte that the client got.
+    pub wire: Vec<u8>,
+    /// The failure, if the client got it as a status.
+    pub failure: Option<Failure>,
+    pub upstream: Option<UpstreamEnd>,
+    pub record: Option<Record>,
+    /// The client had its whole answer (or error).
+    pub finished: bool,
+}
+
+pub struct Run<'t> {
+    pub table: &'t Table,
+    pub exchange: Exchange,
+    pub out: Output,
+    pub ran: Ran,
+}
+
+impl<'t> Run<'t> {
+    pub fn new(table: &'t Table, plan: Plan, client: Client) -> Self {
+        let ran = Ran { wire: Vec::new(), failure: None, upstream: None, record: None, finished: false };
+        Run { table, exchange: sent(table, plan, client), out: Output::default(), ran }
+    }
+
+    pub fn of(table: &'t Table, body: &[u8]) -> Self {
+        Run::new(table, Plan::make(table, body).expect("a good request"), client())
+    }
+
+    fn take(&mut self, next: Next, now: Now) -> bool {
+        self.out.assemble(&mut self.ran.wire);
+        match next {
+            Next::Continue => return true,
+            Next::Answered => {
+                self.ran.finished = true;
+                return true;
+            }
+            Next::Failed { failure, upstream } => {
+                assert!(self.out.is_empty(), "nothing may be written before a retry");
+                self.out.clear();
+                self.exchange.give_up(self.table, &failure, now, &mut self.out);
+                self.out.assemble(&mut self.ran.wire);
+                self.ran.failure = Some(failure);
+                self.ran.upstream = Some(upstream);
+            }
+            Next::Ended(ended) => self.ran.upstream = Some(ended.upstream),
+        }
+        self.ran.finished = true;
+        false
+    }
+
+    fn over(&self) -> bool {
+        self.ran.upstream.is_some()
+    }
+
+    /// Each call writes what it has to say, as a transport would.
+    pub fn feed(&mut self, piece: &[u8], now: Now) -> &mut Self {
+        if !self.over() {
+            self.out.clear();
+            let next = self.exchange.upstream_bytes(self.table, piece, now, &mut self.out);
+            self.take(next, now);
+        }
+        self
+    }
+
+    pub fn time(&mut self, now: Now) -> &mut Self {
+        if !self.over() {
+            self.out.clear();
+            let next = self.exchange.time(self.table, now, &mut self.out);
+            self.take(next, now);
+        }
+        self
+    }
+
+    pub fn end(&mut self, ending: Ending, now: Now) -> &mut Self {
+        if !self.over() && ending != Ending::Open {
+            self.out.clear();
+            let next = match ending {
+                Ending::Lost => self.exchange.upstream_lost(self.table, now, &mut self.out),
+                _ => self.exchange.upstream_eof(self.table, now, &mut self.out),
+            };
+            self.take(next, now);
+        }
+        self
+    }
+
+    pub fn finish(mut self) -> Ran {
+        self.ran.record = self.exchange.take_record();
+        self.ran
+    }
+}
+
+/// Feeds the pieces at one moment and ends the connection.
+pub fn run(table: &Table, plan: &Plan, pieces: &[&[u8]], ending: Ending) -> Ran {
+    let mut run = Run::new(table, plan.clone(), client());
+    for piece in pieces {
+        run.feed(piece, START);
+    }
+    run.end(ending, START);
+    run.finish()
+}

@@ -1,0 +1,118 @@
+"""The Rust core, as Python sees it. Checked against the built module by stubtest."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, final
+
+class _Cancellable(Protocol):
+    def cancel(self) -> object: ...
+
+@final
+class Gateway:
+    """The data plane of one worker. It belongs to the thread of its event loop."""
+
+    def __new__(cls, config: str, connect: Callable[[int, UpstreamConnection], _Cancellable]) -> Gateway:
+        """Make the data plane.
+
+        Args:
+            config: the routing part of the configuration as JSON (`penstock.server.routing`).
+            connect: called with a backend's index and a protocol whenever a connection is wanted; it returns at once,
+                with something that has `cancel()`.
+
+        Raises:
+            ValueError: the configuration does not fit together.
+        """
+
+    def submit(
+        self,
+        body: bytes,
+        *,
+        request_id: str | None,
+        keep_alive: bool,
+        http10: bool,
+        write: Callable[[bytes], object],
+        done: Callable[[bool], object],
+    ) -> Call | None:
+        """Take a whole chat completion request.
+
+        The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
+        whether the connection may stay open. Both may happen before this returns. None: the request was refused.
+        """
+
+    def error_answer(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        request_id: str | None,
+        keep_alive: bool,
+        http10: bool,
+        counted: bool,
+        headers: bytes | None = None,
+        retry_after_ms: int | None = None,
+    ) -> bytes:
+        """Return the bytes of an error answer that Python's side gives by itself.
+
+        `counted`: it ended an inference request, so it belongs in the log and the metrics.
+
+        Raises:
+            ValueError: no such code.
+        """
+
+    def request_id(self, own: str | None) -> str:
+        """Return the client's own request id if its form is allowed, else a new one."""
+
+    def tick(self) -> None:
+        """Run every timer that is due. To be called every 10 ms."""
+
+    def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
+        """Tell what a probe has found; `health` is unknown, healthy or down.
+
+        Raises:
+            ValueError: no such health.
+        """
+
+    def drain(self) -> None:
+        """Refuse every new request with `draining` from now on, and close idle upstream connections."""
+
+    def cut(self, tiers: list[int]) -> None:
+        """End what still runs in these tiers with a `draining` error."""
+
+    @property
+    def active(self) -> int:
+        """Requests in hand, those included whose backend has not quite ended."""
+
+    def take_log(self) -> bytes:
+        """Return the access log lines since the last call, each ended by LF."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all numbers of /metrics and of the status page (`penstock.metrics.exposition`)."""
+
+@final
+class Call:
+    """One request in hand. It outlives its answer harmlessly: every method is then without effect."""
+
+    def gone(self) -> None:
+        """Say that the client has left: nothing more is written to it, and the backend is told at once."""
+
+    def pause(self) -> None:
+        """Say that the client's transport is full: the backend is not read any further."""
+
+    def resume(self) -> None:
+        """Say that the client reads again."""
+
+@final
+class UpstreamConnection:
+    """The asyncio protocol on a connection to a backend. Made by the gateway."""
+
+    def connection_made(self, transport: Any) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: BaseException | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connect_failed(self, kind: str, detail: str) -> None:
+        """Say that the connection could not be made; `kind` is connect, timeout or tls."""
+
+def arm_panic() -> None:
+    """Make the next bytes of any backend panic inside the core. Only in development builds."""

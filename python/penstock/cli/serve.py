@@ -1,0 +1,37 @@
+"""`penstock serve`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+__all__ = ["serve"]
+
+
+@click.command(short_help="Serve a configuration.")
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    metavar="FILE",
+    required=True,
+    envvar="PENSTOCK_CONFIG",
+    show_envvar=True,
+    help="The configuration file.",
+)
+def serve(path: str) -> None:
+    """Serve the tiers of a configuration file until SIGTERM.
+
+    SIGTERM finishes what runs and exits 0; Ctrl-C does the same without the drain delay, and a second one exits at
+    once. The access log goes to standard output, everything for people to standard error.
+
+    \b
+    Example:
+      penstock serve -c penstock.yaml
+    """
+    from penstock.cli.banner import greet  # noqa: PLC0415 - the event loop is imported only to serve
+    from penstock.config import load  # noqa: PLC0415
+    from penstock.server.run import run  # noqa: PLC0415
+
+    sys.exit(run(load(path), greet))

@@ -1,0 +1,130 @@
+"""The log: whole lines to standard output, from a thread, so that a blocked pipe never blocks the loop."""
+
+from __future__ import annotations
+
+import collections
+import os
+import select
+import stat
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from penstock.config.settings import Log
+
+__all__ = ["LogWriter", "make_logger"]
+
+# Waiting lines; above, lines are dropped and counted.
+RING_BYTES = 1 << 20
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class LogWriter:
+    """A bounded ring of lines and the thread that writes them. Thread-safe."""
+
+    def __init__(self, fd: int, *, console: bool) -> None:
+        self._fd = fd
+        self._console = console
+        # Writes of up to PIPE_BUF bytes to a pipe are atomic, so lines of several processes never mix (pipe(7)).
+        self._whole = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else 1 << 16
+        self._ring: collections.deque[bytes] = collections.deque()
+        self._size = 0
+        self._ready = threading.Condition()
+        self._closing = False
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def standard_output(cls, settings: Log) -> LogWriter:
+        """Write to standard output in the configured form."""
+        console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
+        return cls(1, console=console)
+
+    def write(self, lines: bytes) -> None:
+        """Queue whole JSON lines, each ended by LF."""
+        with self._ready:
+            if self._size + len(lines) > RING_BYTES:
+                self.dropped += lines.count(b"\n")
+                return
+            self._ring.append(lines)
+            self._size += len(lines)
+            self._ready.notify()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is queued, but wait no longer than `timeout` seconds."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                while not self._ring and not self._closing:
+                    self._ready.wait()
+                if not self._ring:
+                    return
+                lines = b"".join(self._ring)
+                self._ring.clear()
+                self._size = 0
+            try:
+                self._write(lines)
+            except OSError:
+                self.dropped += lines.count(b"\n")
+
+    def _write(self, lines: bytes) -> None:
+        batch = b""
+        for line in lines.splitlines(keepends=True):
+            text = console_line(line) if self._console else line
+            if batch and len(batch) + len(text) > self._whole:
+                _write_all(self._fd, batch)
+                batch = b""
+            batch += text
+        if batch:
+            _write_all(self._fd, batch)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def console_line(line: bytes) -> bytes:
+    """Return a JSON line in the form for people: time, level, event, then key=value."""
+    try:
+        entry: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line
+    moment = datetime.fromtimestamp(entry.pop("ts", time.time()), UTC).astimezone().strftime("%H:%M:%S")
+    level, event = entry.pop("level", "info"), entry.pop("event", "")
+    pairs = " ".join(f"{key}={value}" for key, value in entry.items() if value not in (None, ""))
+    return f"{moment} {level:<7} {event} {pairs}\n".encode()
+
+
+def make_logger(writer: LogWriter, settings: Log) -> FilteringBoundLogger:
+    """Return a logger whose lines go to `writer`, in the shape of the access log's."""
+
+    def stamp(_: object, name: str, event: dict[str, Any]) -> dict[str, Any]:
+        level = "error" if name in ("exception", "critical") else name
+        return {"ts": round(time.time(), 3), "level": level, **event}
+
+    def emit(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+        writer.write(orjson.dumps(event, default=str) + b"\n")
+        raise structlog.DropEvent
+
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        None,
+        processors=[structlog.processors.format_exc_info, stamp, emit],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
+        cache_logger_on_first_use=True,
+    )
+    return logger

@@ -1,0 +1,1 @@
+"""The data plane's process: listeners, client connections, routes, drain."""

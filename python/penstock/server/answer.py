@@ -1,0 +1,87 @@
+"""Answers whose bytes are ready: aiohttp only learns when they are done and whether the connection stays.
+
+Whatever Penstock sends to a client was written by one place, as a whole HTTP message. aiohttp's own response writer
+would add its headers and its framing, so these classes take its place behind the interface that it expects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
+    from penstock.server.connection import ClientConnection
+
+__all__ = ["ReadyAnswer", "WrittenAnswer", "json_message"]
+
+
+def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool, head_only: bool = False) -> bytes:
+    """Return a whole HTTP/1.1 message with a JSON body; a HEAD request gets the head alone (RFC 9110 §9.3.2)."""
+    connection = "" if keep_alive else "connection: close\r\n"
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"date: {formatdate(usegmt=True)}\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n"
+        f"x-request-id: {request_id}\r\n{connection}\r\n"
+    )
+    return head.encode("ascii") + (b"" if head_only else body)
+
+
+class _Answer(web.StreamResponse):
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Do nothing: there is no head to be made."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the body is its own end."""
+
+    def close_connection(self, *, keep_alive: bool) -> None:
+        self._keep_alive = keep_alive
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+class WrittenAnswer(_Answer):
+    """An answer that others write to the transport: `done` says that they have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def done(self, keep_alive: bool) -> None:
+        """Say that the last byte is written."""
+        if not self._over.done():
+            self._over.set_result(keep_alive)
+
+    async def wait(self) -> None:
+        """Wait for the last byte, or for the client to leave."""
+        self.close_connection(keep_alive=await self._over)
+
+
+class ReadyAnswer(_Answer):
+    """One whole message. `refusal`: bytes of the request may still come, so the connection must linger."""
+
+    def __init__(self, message: bytes, *, keep_alive: bool, refusal: bool = False) -> None:
+        super().__init__()
+        self.message = message
+        self._refusal = refusal
+        self.close_connection(keep_alive=keep_alive and not refusal)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the message."""
+        connection: ClientConnection | Any = request.protocol
+        if connection.transport is not None:
+            connection.transport.write(self.message)
+            if self._refusal:
+                await connection.linger()
+        return None

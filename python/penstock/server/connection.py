@@ -1,0 +1,202 @@
+"""One client connection: aiohttp's handler, with the limits and the manners that it leaves to others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+if TYPE_CHECKING:
+    from penstock._core import Call
+    from penstock.server.answer import ReadyAnswer, WrittenAnswer
+    from penstock.server.registry import Registry
+
+__all__ = ["ClientConnection"]
+
+# Research/reliability-and-ux.md §1.5: a whole head must come within this time, a whole body likewise.
+HEAD_SECONDS = 10.0
+# How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
+STALL_SECONDS = 30.0
+# An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 32 << 20
+# Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
+# top (`upstream.connector.RECEIVE_BUFFER`) it stays under the 256 KiB of contract §2.
+WRITE_HIGH_WATER = 64 << 10
+
+
+class ClientConnection(RequestHandler):
+    """A connection of the data listener."""
+
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_head_bytes",
+        "_head_since",
+        "_linger_bytes",
+        "_lingering",
+        "_refusing",
+        "_registry",
+        "_stalled_since",
+        "over_limit",
+    )
+
+    def __init__(self, registry: Registry, manager: web.Server, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._registry = registry
+        self._call: Call | None = None
+        self._answer: WrittenAnswer | None = None
+        self._head_bytes = 0
+        self._head_since: float | None = None
+        self._stalled_since: float | None = None
+        self._lingering: asyncio.Future[None] | None = None
+        self._linger_bytes = 0
+        self._refusing: asyncio.Task[None] | None = None
+        # More connections are open than are allowed: only health checks are answered (contract §5).
+        self.over_limit = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register; the limit counts this connection too."""
+        super().connection_made(transport)
+        # uvloop's transports are no subclasses of asyncio's.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self.over_limit = not self._registry.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone, whatever it was waiting for."""
+        self._registry.remove(self)
+        self._client_gone()
+        self._end_linger()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """A client that closes its side has left, as HAProxy has it for HTTP (fault row 25)."""
+        self._client_gone()
+        self._end_linger()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, count and time what comes."""
+        if self._lingering is not None:
+            self._linger_bytes += len(data)
+            if self._linger_bytes > LINGER_BYTES:
+                self._end_linger()
+            return
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count > count or self._current_request is not None or self._messages:
+            self._head_bytes, self._head_since = 0, None
+        elif data:
+            self._head_bytes += len(data)
+            if self._head_since is None:
+                self._head_since = time.monotonic()
+            if self._head_bytes > self._registry.limits.head:
+                self.refuse_head("head_too_large", f"the head is larger than {self._registry.limits.head} bytes")
+
+    def pause_writing(self) -> None:
+        """The client reads slower than its answer comes."""
+        super().pause_writing()
+        self._stalled_since = time.monotonic()
+        if self._call is not None:
+            self._call.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        self._stalled_since = None
+        if self._call is not None:
+            self._call.resume()
+
+    # The request's side.
+
+    def attach(self, call: Call | None, answer: WrittenAnswer) -> None:
+        """From now on this request is the client's: if it leaves, the call ends."""
+        self._call, self._answer = call, answer
+        if self._paused and call is not None:
+            call.pause()
+
+    def detach(self) -> None:
+        """The answer is complete."""
+        self._call = self._answer = None
+
+    def _client_gone(self) -> None:
+        call, answer = self._call, self._answer
+        self.detach()
+        if call is not None:
+            call.gone()
+        if answer is not None:
+            answer.done(False)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not parse, or what a handler raised: four keys, never a traceback."""
+        if status == 500:
+            self._registry.log.error("request_failed", exc_info=exc)
+            code, text = "internal_error", "internal error"
+        elif isinstance(exc, LineTooLong):
+            code, text = "head_too_large", "the request line or a header line is too long"
+        else:
+            code, text = "invalid_value", "the request is not well-formed HTTP/1.1"
+        return self._registry.refusal(code, text)
+
+    def refuse_head(self, code: str, message: str) -> None:
+        """Refuse before there is a request, and let go of the connection."""
+        if self._refusing is None:
+            answer = self._registry.refusal(code, message)
+            self._refusing = self._loop.create_task(self._refuse(answer))
+
+    async def _refuse(self, answer: ReadyAnswer) -> None:
+        self.keep_alive(False)
+        transport = self.transport
+        if transport is not None:
+            transport.write(answer.message)
+            await self.linger()
+        self.force_close()
+
+    async def linger(self) -> None:
+        """Half-close and discard, so that the client can read the answer (contract §1).
+
+        Closing at once would reset the connection, and the client would lose what it has not read.
+        """
+        transport = self.transport
+        if transport is None or self._lingering is not None:
+            return
+        self._lingering = self._loop.create_future()
+        if transport.can_write_eof():
+            transport.write_eof()
+        transport.resume_reading()
+        timer = self._loop.call_later(LINGER_SECONDS, self._end_linger)
+        try:
+            await self._lingering
+        finally:
+            timer.cancel()
+
+    def _end_linger(self) -> None:
+        if self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
+
+    # The registry's side.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being read or answered."""
+        return self._current_request is None and not self._messages and self._head_since is None
+
+    def sweep(self, now: float) -> None:
+        """Cut what takes too long. `now`: `time.monotonic()`."""
+        if self._head_since is not None and now - self._head_since > HEAD_SECONDS:
+            self._head_since = None
+            self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
+        stalled = self._stalled_since is not None and now - self._stalled_since > STALL_SECONDS
+        if stalled and self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,94 @@
+"""All client connections of a worker, and what they share."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from penstock.server.answer import ReadyAnswer
+from penstock.server.connection import ClientConnection
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from penstock._core import Gateway
+    from penstock.config.settings import Limits
+
+__all__ = ["ClientServer", "Registry"]
+
+IDLE_SECONDS = 75.0
+
+
+class Registry:
+    """The open connections, the limit on them, and the sweep of those that take too long."""
+
+    def __init__(self, gateway: Gateway, limits: Limits, log: FilteringBoundLogger) -> None:
+        self.gateway = gateway
+        self.limits = limits
+        self.log = log
+        self._open: set[ClientConnection] = set()
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: ClientConnection) -> bool:
+        """Register a connection. False: it is one too many."""
+        self._open.add(connection)
+        return len(self._open) <= self.limits.connections
+
+    def remove(self, connection: ClientConnection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+
+    def sweep(self) -> None:
+        """Cut slow heads and clients that do not read; to be called every second."""
+        now = time.monotonic()
+        for connection in list(self._open):
+            connection.sweep(now)
+
+    def close_idle(self) -> None:
+        """Close every connection on which nothing is going on."""
+        for connection in list(self._open):
+            if connection.is_idle:
+                connection.force_close()
+
+    def close_all(self) -> None:
+        """Close every connection."""
+        for connection in list(self._open):
+            connection.force_close()
+
+    def refusal(
+        self, code: str, message: str, *, counted: bool = False, request_id: str | None = None, **extra: Any
+    ) -> ReadyAnswer:
+        """Return an error answer behind which the connection closes."""
+        text = self.gateway.error_answer(
+            code, message, request_id=request_id, keep_alive=False, http10=False, counted=counted, **extra
+        )
+        return ReadyAnswer(text, keep_alive=False, refusal=True)
+
+
+class ClientServer(web.Server):
+    """aiohttp's protocol factory, making our connections."""
+
+    def __init__(self, registry: Registry, handler: Any) -> None:
+        super().__init__(handler)
+        self._registry = registry
+
+    def __call__(self) -> ClientConnection:
+        """Make the protocol of a new connection."""
+        head = self._registry.limits.head
+        return ClientConnection(
+            self._registry,
+            self,
+            loop=self._loop,
+            keepalive_timeout=IDLE_SECONDS,
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=0,
+            max_line_size=head,
+            max_field_size=head,
+            logger=self._registry.log,
+        )

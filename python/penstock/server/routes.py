@@ -1,0 +1,209 @@
+"""The routes of the data plane: exact paths, one table, no pattern.
+
+Every decision is taken on the raw path as it was sent; `request.url` is rebuilt from the Host header and can be made to
+say something else (research/reliability-and-ux.md §1.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import HttpVersion10, web
+
+from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
+
+if TYPE_CHECKING:
+    from penstock.server.connection import ClientConnection
+    from penstock.server.health import Health
+    from penstock.server.models import Models
+    from penstock.server.registry import Registry
+
+__all__ = ["Routes"]
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+BODY_SECONDS = 30.0
+CHAT = "/v1/chat/completions"
+MODELS = "/v1/models"
+# Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
+LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
+    """An answer that ends the handling of a request at once."""
+
+    def __init__(self, answer: ReadyAnswer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Routes:
+    """Finds the handler of a request and runs it."""
+
+    def __init__(self, registry: Registry, models: Models, health: Health) -> None:
+        self._registry = registry
+        self._gateway = registry.gateway
+        self._models = models
+        self._health = health
+        get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
+        self._table: dict[str, dict[str, Handler]] = {
+            CHAT: {"POST": self._chat},
+            MODELS: {"GET": self._list_models},
+            **{path: {"POST": self._later} for path in LATER},
+            **{path: get_health for path in ("/livez", "/readyz", "/health")},
+        }
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        path = request.raw_path.partition("?")[0]
+        methods = self._table.get(path)
+        if methods is None and path.startswith(MODELS + "/"):
+            methods = {"GET": self._get_model}
+        connection: ClientConnection = request.protocol  # type: ignore[assignment]
+        try:
+            if connection.over_limit and (methods is None or self._get_health not in methods.values()):
+                raise self._refused(request, "connection_limit", "too many connections are open", retry_after_ms=1000)
+            if methods is None:
+                raise self._refused(request, "unknown_url", f"there is nothing at {path[:200]}")
+            handler = methods.get(request.method)
+            if handler is None:
+                allowed = ", ".join(methods)
+                raise self._refused(
+                    request,
+                    "method_not_allowed",
+                    f"{path[:200]} takes {allowed}",
+                    headers=f"allow: {allowed}\r\n".encode(),
+                )
+            return await handler(request)
+        except Refused as refused:
+            return refused.answer
+
+    # POST /v1/chat/completions
+
+    async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._check_content_type(request)
+        body = await self._read_body(request)
+        connection: ClientConnection = request.protocol  # type: ignore[assignment]
+        transport = connection.transport
+        answer = WrittenAnswer()
+        if transport is None:
+            answer.done(False)
+        else:
+            call = self._gateway.submit(
+                body,
+                request_id=request.headers.get("x-request-id"),
+                keep_alive=request.keep_alive,
+                http10=request.version == HttpVersion10,
+                write=transport.write,
+                done=answer.done,
+            )
+            connection.attach(call, answer)
+        del body
+        try:
+            await answer.wait()
+        finally:
+            connection.detach()
+        return answer
+
+    def _check_content_type(self, request: web.BaseRequest) -> None:
+        given = request.headers.get("content-type")
+        if given is not None and given.partition(";")[0].strip().lower() != "application/json":
+            raise self._refused(
+                request, "unsupported_media_type", "the content type must be application/json", counted=True
+            )
+        if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise self._refused(
+                request, "unsupported_media_type", "compressed request bodies are not accepted", counted=True
+            )
+
+    async def _read_body(self, request: web.BaseRequest) -> bytes:
+        limit = self._registry.limits.body
+        too_large = f"the request body is larger than {limit} bytes"
+        if (request.content_length or 0) > limit:
+            raise self._refused(request, "request_too_large", too_large, counted=True)
+        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for piece in request.content.iter_any():
+                    size += len(piece)
+                    if size > limit:
+                        raise self._refused(request, "request_too_large", too_large, counted=True)
+                    pieces.append(piece)
+        except TimeoutError:
+            message = f"the request body did not come within {BODY_SECONDS:.0f} s"
+            raise self._refused(request, "request_timeout", message, counted=True) from None
+        except web.RequestPayloadError:
+            raise self._refused(
+                request, "invalid_value", "the request body is not well-formed HTTP/1.1", counted=True
+            ) from None
+        return b"".join(pieces)
+
+    async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0]
+        raise self._refused(
+            request, "unsupported_endpoint", f"{path} is not available in this version", counted=True
+        )
+
+    # GET
+
+    async def _list_models(self, request: web.BaseRequest) -> web.StreamResponse:
+        return self._json(request, 200, self._models.listing())
+
+    async def _get_model(self, request: web.BaseRequest) -> web.StreamResponse:
+        name = unquote(request.raw_path.partition("?")[0][len(MODELS) + 1 :])
+        model = self._models.get(name)
+        if model is None:
+            names = ", ".join(self._models.names)
+            message = f"the model '{name[:256]}' does not exist; available models: {names}"
+            raise self._refused(request, "model_not_found", message, param="model")
+        return self._json(request, 200, model)
+
+    async def _get_health(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        if path == "/readyz":
+            status, body = self._health.ready(verbose="verbose" in query.split("&"))
+        else:
+            status, body = self._health.live()
+        return self._json(request, status, body)
+
+    def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
+        keep_alive = request.keep_alive
+        request_id = self._gateway.request_id(request.headers.get("x-request-id"))
+        body = orjson.dumps(value)
+        head_only = request.method == "HEAD"
+        message = json_message(status, body, request_id, keep_alive=keep_alive, head_only=head_only)
+        return ReadyAnswer(message, keep_alive=keep_alive)
+
+    def _refused(
+        self,
+        request: web.BaseRequest,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        counted: bool = False,
+        headers: bytes | None = None,
+        retry_after_ms: int | None = None,
+    ) -> Refused:
+        """Return an error to raise. The connection stays open only if the request was read whole."""
+        whole = not request.body_exists or request.content.is_eof()
+        keep_alive = whole and request.keep_alive and code != "connection_limit"
+        text = self._gateway.error_answer(
+            code,
+            message,
+            param=param,
+            request_id=request.headers.get("x-request-id"),
+            keep_alive=keep_alive,
+            http10=request.version == HttpVersion10,
+            counted=counted,
+            headers=headers,
+            retry_after_ms=retry_after_ms,
+        )
+        return Refused(ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive))

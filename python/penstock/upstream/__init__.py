@@ -1,0 +1,1 @@
+"""Connections to model servers: opening them, and probing whether they are there."""

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
-use crate::json::{Cutter, Edits, Kind, write_string};
+use crate::json::{Cutter, Edits, Kind, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Code, Member};
 
 /// What happens to a parameter that cannot be honoured as sent.
@@ -194,28 +194,36 @@ impl ParameterPolicy {
         warnings: &mut Vec<Warning>,
     ) -> Result<Fate, ApiError> {
         let text = member.value.span.of(request.text);
-        let Ok(mut given) = serde_json::from_slice::<Map<String, Value>>(text) else {
-            return Ok(Fate::Keep);
-        };
-        let fits = |name: &String, value: &Value| {
-            self.allow.contains(name) && !value.is_object() && !value.is_array()
-        };
-        let Some(odd) = given.iter().find(|(name, value)| !fits(name, value)) else {
-            return Ok(Fate::Keep);
-        };
+        let mut edits = Edits::default();
+        let mut cutter = Cutter::new(0);
+        let mut odd = None;
+        // Read here and not by serde_json, which refuses numbers and escapes that engines accept: what
+        // it cannot read would pass unread.
+        Reader::new(text).object(|reader, key| {
+            let name = unescape(key.raw);
+            let value = reader.value()?;
+            let scalar = !matches!(value.kind, Kind::Object | Kind::Array);
+            if scalar && self.allow.iter().any(|allowed| *allowed == name) {
+                cutter.keep(key.start, value.span.end, &mut edits);
+            } else {
+                cutter.cut(value.span.end, &mut edits);
+                odd.get_or_insert_with(|| name.chars().take(64).collect::<String>());
+            }
+            Ok::<(), ApiError>(())
+        })?;
+        let Some(odd) = odd else { return Ok(Fate::Keep) };
         if self.unsupported == Unsupported::Strict {
-            let shown: String = odd.0.chars().take(64).collect();
-            let param = format!("chat_template_kwargs.{shown}");
+            let param = format!("chat_template_kwargs.{odd}");
             let message = format!("'{param}' is not accepted here");
             return Err(ApiError::new(Code::UnsupportedParameter, message).param(param));
         }
         warnings.push(Warning::TemplateArgumentDropped);
-        given.retain(|name, value| fits(name, value));
-        Ok(if given.is_empty() {
-            Fate::Drop
-        } else {
-            Fate::Replace(Value::Object(given).to_string().into_bytes())
-        })
+        if !cutter.any_kept() {
+            return Ok(Fate::Drop);
+        }
+        let mut fresh = Vec::with_capacity(text.len());
+        edits.apply(text, &mut fresh);
+        Ok(Fate::Replace(fresh))
     }
 
     /// Members that the client did not send at all: forced ones, then defaults.

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
+__all__ = ["Call", "Gateway", "UpstreamConnection", "arm_panic"]
+
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
 

@@ -49,7 +49,8 @@ class _Numbers(Collector):
 
     def _process(self, numbers: dict[str, Any]) -> Iterator[Metric]:
         yield _gauge("connections", "Open client connections.", ["worker"], [(("0",), len(self._service.registry))])
-        yield _gauge("loop_lag_seconds", "Lateness of the event loop's last tick.", ["worker"], [(("0",), self._service.lag)])
+        lag = [(("0",), self._service.lag)]
+        yield _gauge("loop_lag_seconds", "Lateness of the event loop's last tick.", ["worker"], lag)
         yield _gauge("config_generation", "Generation of the running configuration.", [], [((), 1)])
         yield _gauge("config_last_reload_success", "Whether the last reload was accepted.", [], [((), 1)])
         dropped = numbers["log_dropped"] + self._service.log_writer.dropped

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from structlog.typing import FilteringBoundLogger
 
     from penstock.config.settings import Log
@@ -113,11 +115,11 @@ def console_line(line: bytes) -> bytes:
 def make_logger(writer: LogWriter, settings: Log) -> FilteringBoundLogger:
     """Return a logger whose lines go to `writer`, in the shape of the access log's."""
 
-    def stamp(_: object, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    def stamp(_: object, name: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
         level = "error" if name in ("exception", "critical") else name
         return {"ts": round(time.time(), 3), "level": level, **event}
 
-    def emit(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    def emit(_: object, __: str, event: MutableMapping[str, Any]) -> NoReturn:
         writer.write(orjson.dumps(event, default=str) + b"\n")
         raise structlog.DropEvent
 

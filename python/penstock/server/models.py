@@ -33,4 +33,4 @@ class Models:
 
     def get(self, name: str) -> dict[str, object] | None:
         """Return one model, or None."""
-        return self._models.get(name)  # type: ignore[return-value]
+        return self._models.get(name)

@@ -54,7 +54,7 @@ class Routes:
             CHAT: {"POST": self._chat},
             MODELS: {"GET": self._list_models},
             **{path: {"POST": self._later} for path in LATER},
-            **{path: get_health for path in ("/livez", "/readyz", "/health")},
+            **dict.fromkeys(("/livez", "/readyz", "/health"), get_health),
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -147,9 +147,7 @@ class Routes:
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
-        raise self._refused(
-            request, "unsupported_endpoint", f"{path} is not available in this version", counted=True
-        )
+        raise self._refused(request, "unsupported_endpoint", f"{path} is not available in this version", counted=True)
 
     # GET
 

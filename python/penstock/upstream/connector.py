@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from penstock._core import UpstreamConnection
@@ -54,18 +54,17 @@ class Connector:
     async def _connect(self, index: int, protocol: UpstreamConnection) -> None:
         url, context = self._backends[index].url, self._contexts[index]
         loop = asyncio.get_running_loop()
+
+        def factory() -> asyncio.Protocol:
+            # By its methods it is one; the loop asks for no more.
+            return cast(asyncio.Protocol, protocol)
+
         try:
-            # The annotations of asyncio ask for a subclass of Protocol; uvloop only calls its methods.
             if url.path is not None:
-                await loop.create_unix_connection(lambda: protocol, url.path)  # type: ignore[arg-type, return-value]
+                await loop.create_unix_connection(factory, url.path)
                 return
-            transport, _ = await loop.create_connection(
-                lambda: protocol,  # type: ignore[arg-type, return-value]
-                url.host,
-                url.port,
-                ssl=context,
-                server_hostname=url.host if context else None,
-            )
+            name = url.host if context else None
+            transport, _ = await loop.create_connection(factory, url.host, url.port, ssl=context, server_hostname=name)
             bound_receive_buffer(transport)
         except ssl.SSLError as error:
             protocol.connect_failed("tls", error.reason or str(error))

@@ -1,0 +1,71 @@
+# Penstock: every target does its own set-up. Needed beforehand: Python >= 3.11 with venv, a Rust toolchain, make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-rust test-python lint fmt fuzz bench-inproc lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## start Penstock on 127.0.0.1:8080 with both tiers on small real models
+	$(BIN)/penstock demo
+
+build: $(VENV)/.release ## build with optimisations and install into .venv
+
+test: lint test-rust test-python ## everything that CI runs
+
+test-rust: ## the core's tests: parsers, admission, exchange, every recording at every split
+	cargo test -p penstock-core
+
+test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest penstock._core
+
+fmt: $(VENV)/.tools ## format Rust and Python
+	cargo fmt --all
+	$(BIN)/ruff check --fix --select I
+	$(BIN)/ruff format
+
+FUZZ_SECONDS ?= 60
+fuzz: ## fuzz each parser for FUZZ_SECONDS (needs cargo-fuzz)
+	for target in $$(cd rust/core && RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
+	  (cd rust/core && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; \
+	done
+
+bench-inproc: build ## microseconds per request and per event, without a kernel
+	$(BIN)/python benches/inproc/run.py
+
+lock: $(VENV)/.tools ## write the versions that are installed to python/requirements.lock
+	grep '^#' python/requirements.lock > $(VENV)/lock
+	$(BIN)/python -m pip list --format=freeze --exclude penstock --exclude pip --exclude setuptools >> $(VENV)/lock
+	mv $(VENV)/lock python/requirements.lock
+
+clean: ## remove what was built
+	rm -rf $(VENV) target rust/core/fuzz/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find python -name '*.so' -delete
+
+$(VENV)/.tools: python/requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-deps --requirement python/requirements.lock
+	touch $@
+
+# Two builds share .venv, so each forgets the other.
+$(VENV)/.release: $(VENV)/.tools pyproject.toml $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release > $(VENV)/build.log || (cat $(VENV)/build.log; false)
+	rm -f $(VENV)/.debug && touch $@
+
+$(VENV)/.debug: $(VENV)/.tools pyproject.toml $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --features faults > $(VENV)/build.log || (cat $(VENV)/build.log; false)
+	rm -f $(VENV)/.release && touch $@

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use penstock_core::admission::{
-    Admission, Candidates, Decision, Grant, Health, Offer, Outcome as PermitOutcome, Owner, Refusal,
-    Resources, Sizes, Ticket, TierLimits,
+    Admission, Candidates, Decision, Grant, Health, Offer, Outcome as PermitOutcome, Owner,
+    Refusal, Resources, Sizes, Ticket, TierLimits,
 };
 use penstock_core::exchange::{
-    Client, Exchange, Outcome, Output, Quarantine, Record, RetryBudget, Served, Term, Where,
-    Who, write_error,
+    Client, Exchange, Outcome, Output, Quarantine, Record, RetryBudget, Served, Term, Where, Who,
+    write_error,
 };
 use penstock_core::metrics::{Histogram, Registry};
 use penstock_core::openai::{ApiError, Code};
@@ -417,7 +417,8 @@ impl Engine {
     ) {
         let queue = Where::Queue;
         let who = if on_arrival { Who::Policy } else { Who::Gateway };
-        let error = |code, message: &str| ApiError::new(code, message).retry_after_ms(RETRY_AFTER_MS);
+        let error =
+            |code, message: &str| ApiError::new(code, message).retry_after_ms(RETRY_AFTER_MS);
         let (error, term) = match refusal {
             Refusal::QueueFull => (error(Code::QueueFull, "the queue is full"), Term(who, queue)),
             Refusal::Expired => (

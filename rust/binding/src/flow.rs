@@ -41,7 +41,7 @@ impl Engine {
         &mut self,
         gateway: &Bound<'_, Gateway>,
         connection: &UpstreamConnection,
-        failure: Failure,
+        failure: &Failure,
         now: Now,
     ) {
         let Duty::Serving(key) = connection.duty() else { return };
@@ -160,7 +160,7 @@ impl Engine {
                 self.forget_if_over(key);
             }
             Next::Failed { failure, upstream } => {
-                self.failed(gateway, key, failure, upstream, now);
+                self.failed(gateway, key, &failure, upstream, now);
             }
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
-        failure: Failure,
+        failure: &Failure,
         upstream: UpstreamEnd,
         now: Now,
     ) {
@@ -210,7 +210,7 @@ impl Engine {
             }
         }
         let Some(call) = self.calls.get(key) else { return };
-        call.exchange.give_up(&self.table, &failure, now, &mut self.output);
+        call.exchange.give_up(&self.table, failure, now, &mut self.output);
         self.finish_client(gateway.py(), key);
         self.attempt_over(gateway, key, upstream, result, now);
         self.forget_if_over(key);
@@ -265,8 +265,7 @@ impl Engine {
         let Some(call) = self.calls.get(key) else { return false };
         let tier = usize::from(call.exchange.plan.tier);
         let instant = self.table.tiers[tier].profile == Profile::Instant;
-        if call.exchange.attempts() >= MAX_ATTEMPTS
-            || kind == Retry::BudgetedIfInstant && !instant
+        if call.exchange.attempts() >= MAX_ATTEMPTS || kind == Retry::BudgetedIfInstant && !instant
         {
             return false;
         }
@@ -436,7 +435,9 @@ impl Engine {
             call.exchange.resume(now);
         }
         let method = call.upstream.as_ref().and_then(|connection| {
-            connection.borrow(py).method(py, |t| if full { &t.pause_reading } else { &t.resume_reading })
+            connection
+                .borrow(py)
+                .method(py, |t| if full { &t.pause_reading } else { &t.resume_reading })
         });
         self.acts.extend(method.map(Act::Call));
         self.arm(key);

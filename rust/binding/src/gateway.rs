@@ -76,7 +76,7 @@ impl Gateway {
             _ => Failure::Connect { detail },
         };
         Self::run(slf, serving(connection), |engine, now| {
-            engine.connect_failed(slf, &connection.borrow(), failure, now);
+            engine.connect_failed(slf, &connection.borrow(), &failure, now);
         });
     }
 
@@ -248,6 +248,7 @@ impl Gateway {
     }
 
     /// Ends what still runs in these tiers with a `draining` error.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 hands lists over as vectors
     fn cut(slf: &Bound<'_, Self>, tiers: Vec<u16>) {
         Self::run(slf, None, |engine, now| engine.cut(slf, &tiers, now));
     }

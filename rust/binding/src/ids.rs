@@ -24,8 +24,10 @@ impl Ids {
 
     /// The client's own id if it has the allowed form (contract §4.5), else a new one.
     pub(crate) fn request_id(&mut self, own: Option<&str>) -> String {
-        own.filter(|id| is_valid(id))
-            .map_or_else(|| format!("req-{:016x}{:08x}", self.next(), self.next() as u32), str::to_owned)
+        own.filter(|id| is_valid(id)).map_or_else(
+            || format!("req-{:016x}{:08x}", self.next(), self.next() as u32),
+            str::to_owned,
+        )
     }
 
     pub(crate) fn answer_id(&mut self) -> String {

@@ -39,7 +39,9 @@ pub enum Refusal {
     /// Every backend that it may use is down or drained.
     NoBackend,
     /// It asks for more slots than there will ever be.
-    NeverFits { most: u32 },
+    NeverFits {
+        most: u32,
+    },
     /// Bounced too often.
     Overloaded,
 }
@@ -484,8 +486,7 @@ impl Admission {
 
     /// Counts the rows anew and compares every derived sum with them.
     pub fn invariants(&self) -> Invariants {
-        let count =
-            |state: State| self.rows.iter().filter(|row| row.state == state).count() as u64;
+        let count = |state: State| self.rows.iter().filter(|row| row.state == state).count() as u64;
         let queued = count(State::Queued);
         let running = count(State::Granted) + count(State::Running);
         let closing = count(State::Closing);
@@ -493,14 +494,13 @@ impl Admission {
             let holding = self.rows.iter().filter(|row| row.holds_permit() && belongs(row));
             holding.map(|row| row.resources.slots).sum()
         };
-        let backends_agree = self
-            .backends
-            .iter()
-            .enumerate()
-            .all(|(at, state)| state.cap.used.slots == slots(&|row| usize::from(row.backend) == at));
-        let tiers_agree = self.tiers.iter().enumerate().all(|(at, state)| {
-            state.cap.used.slots == slots(&|row| usize::from(row.tier) == at)
+        let backends_agree = self.backends.iter().enumerate().all(|(at, state)| {
+            state.cap.used.slots == slots(&|row| usize::from(row.backend) == at)
         });
+        let tiers_agree =
+            self.tiers.iter().enumerate().all(|(at, state)| {
+                state.cap.used.slots == slots(&|row| usize::from(row.tier) == at)
+            });
         let waiting: u64 = self.tiers.iter().map(|tier| u64::from(tier.queue.requests)).sum();
         Invariants {
             ok: backends_agree

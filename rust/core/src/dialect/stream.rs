@@ -84,8 +84,8 @@ impl StreamNormaliser {
             self.usage.extend_from_slice(usage.span.of(data));
         }
         match find(&self.chunk.parts, Field::Choices) {
-            Some(value) if value.kind != Kind::Array => return Err(StreamFault),
-            _ if self.chunk.choices.is_empty() => return Ok(StreamEvent::Swallowed),
+            Some(value) if value.kind != Kind::Array => Err(StreamFault),
+            _ if self.chunk.choices.is_empty() => Ok(StreamEvent::Swallowed),
             Some(value) => self.choices(value.span, data, out),
             None => Ok(StreamEvent::Swallowed),
         }
@@ -206,7 +206,11 @@ impl StreamNormaliser {
             out.extend_from_slice(reason.of(data));
             out.push(b'}');
         }
-        out.extend_from_slice(if self.include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" });
+        out.extend_from_slice(if self.include_usage {
+            b"],\"usage\":null}\n\n"
+        } else {
+            b"]}\n\n"
+        });
     }
 
     /// Whether every choice that was asked for, and every one that was begun, has finished.

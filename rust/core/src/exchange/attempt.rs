@@ -117,9 +117,7 @@ impl Attempt {
             Phase::Head(_) => Err(self.reset()),
             Phase::Body { decoder, .. } => match decoder.at_eof() {
                 BodyEnd::Complete => self.complete(false, visit),
-                BodyEnd::Truncated => {
-                    Err(Failure::Truncated { progress: Progress::Something })
-                }
+                BodyEnd::Truncated => Err(Failure::Truncated { progress: Progress::Something }),
             },
         }
     }

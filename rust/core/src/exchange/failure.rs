@@ -34,28 +34,53 @@ pub enum Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Refused, unreachable, or no address.
-    Connect { detail: String },
+    Connect {
+        detail: String,
+    },
     ConnectTimeout,
-    Tls { detail: String },
+    Tls {
+        detail: String,
+    },
     /// The connection broke. `reused`: it had carried a request before.
-    Reset { progress: Progress, reused: bool },
+    Reset {
+        progress: Progress,
+        reused: bool,
+    },
     /// The stream or body ended before the answer did.
-    Truncated { progress: Progress },
-    Garbage { detail: &'static str },
-    TooLarge { limit: usize },
+    Truncated {
+        progress: Progress,
+    },
+    Garbage {
+        detail: &'static str,
+    },
+    TooLarge {
+        limit: usize,
+    },
     /// No meaningful event in time.
     FirstEventTimeout,
     Stalled,
     /// The request's total time is over.
-    Deadline { progress: Progress },
+    Deadline {
+        progress: Progress,
+    },
     /// Fewer choices than asked for.
-    IgnoredChoices { asked: u32, got: u32 },
+    IgnoredChoices {
+        asked: u32,
+        got: u32,
+    },
     /// The backend reported a fault of its own.
-    Fault { error: ApiError, transient: bool },
+    Fault {
+        error: ApiError,
+        transient: bool,
+    },
     /// The backend refused the request for the client's reasons.
-    Refused { error: ApiError },
+    Refused {
+        error: ApiError,
+    },
     /// The backend has no room.
-    Full { retry_after: Option<u32> },
+    Full {
+        retry_after: Option<u32>,
+    },
     /// The backend is still loading its model.
     Loading,
     /// A bug of ours.
@@ -104,11 +129,13 @@ impl Failure {
             Failure::Reset { .. } => {
                 error(Code::UpstreamReset, "the model server broke the connection off")
             }
-            Failure::Truncated { .. } => {
-                error(Code::UpstreamTruncated, "the model server's answer ended before it was complete")
-            }
+            Failure::Truncated { .. } => error(
+                Code::UpstreamTruncated,
+                "the model server's answer ended before it was complete",
+            ),
             Failure::Garbage { detail } => {
-                let message = format!("the model server sent something that is no answer: {detail}");
+                let message =
+                    format!("the model server sent something that is no answer: {detail}");
                 ApiError::new(Code::UpstreamGarbage, message)
             }
             Failure::TooLarge { limit } => {
@@ -151,9 +178,9 @@ impl Failure {
             }
             Failure::Reset { .. } => "reset",
             Failure::Truncated { .. } => "truncated",
-            Failure::Garbage { .. }
-            | Failure::TooLarge { .. }
-            | Failure::IgnoredChoices { .. } => "garbage",
+            Failure::Garbage { .. } | Failure::TooLarge { .. } | Failure::IgnoredChoices { .. } => {
+                "garbage"
+            }
             Failure::FirstEventTimeout | Failure::Stalled | Failure::Deadline { .. } => "timeout",
             Failure::Refused { .. } => "http_4xx",
             Failure::Fault { .. } | Failure::Loading => "http_5xx",

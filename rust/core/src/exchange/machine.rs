@@ -10,8 +10,8 @@ use super::record::{Outcome, Record, Served, Term, Where, Who};
 use crate::dialect::{
     BodyFault, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
 };
-use crate::metrics::Histogram;
 use crate::http::{AnswerHead, Framed, ResponseHead, write_request_head};
+use crate::metrics::Histogram;
 use crate::openai::{BackendFailure, Usage, Verdict};
 use crate::routing::{BackendIndex, Plan, Table, Tier};
 use crate::time::{Nanos, Now, SECOND, as_ms};
@@ -52,7 +52,10 @@ pub struct Ended {
 pub enum Next {
     Continue,
     /// The attempt failed and the client has nothing yet: retry, or [`Exchange::give_up`].
-    Failed { failure: Failure, upstream: UpstreamEnd },
+    Failed {
+        failure: Failure,
+        upstream: UpstreamEnd,
+    },
     /// The client has its whole answer, but the backend's message goes on: feed what comes.
     Answered,
     /// The client has its whole answer, and the backend's message is over or to be ended.
@@ -217,8 +220,8 @@ impl Exchange {
         // What the events have come to; the scan stops at `Break`.
         let mut done = false;
         let mut failure = None;
-        let report = step(&mut attempt, &mut |event| {
-            match self.event(event.data, table, now, out) {
+        let report =
+            step(&mut attempt, &mut |event| match self.event(event.data, table, now, out) {
                 Ok(false) => ControlFlow::Continue(()),
                 Ok(true) => {
                     done = true;
@@ -228,8 +231,7 @@ impl Exchange {
                     failure = Some(found);
                     ControlFlow::Break(())
                 }
-            }
-        });
+            });
         if done {
             return self.answer_stream(attempt, report.ok().as_ref(), now, out);
         }
@@ -259,9 +261,7 @@ impl Exchange {
                 self.state = State::Attempting(attempt);
                 Next::Continue
             }
-            Report::Whole { head, body, reuse } => {
-                self.whole(table, head, &body, reuse, now, out)
-            }
+            Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
             Report::StreamEnd { .. } | Report::Drained { .. } => {
                 // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
                 match self.finish_stream(out) {
@@ -675,7 +675,8 @@ impl Exchange {
         let first = as_ms(self.first.unwrap_or(0));
         let _ = write!(lines, "server-timing: queue;dur={queue:.3}, first;dur={first:.3}\r\n");
         if !self.plan.warnings.is_empty() {
-            let texts: Vec<&str> = self.plan.warnings.iter().map(|warning| warning.text()).collect();
+            let texts: Vec<&str> =
+                self.plan.warnings.iter().map(|warning| warning.text()).collect();
             let _ = write!(lines, "x-penstock-warning: {}\r\n", texts.join(", "));
         }
         lines

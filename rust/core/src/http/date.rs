@@ -14,10 +14,7 @@ pub fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
     let name = MONTHS[month - 1];
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     // Writing to a Vec cannot fail.
-    let _ = write!(
-        out,
-        "{weekday}, {day:02} {name} {year} {hour:02}:{minute:02}:{second:02} GMT"
-    );
+    let _ = write!(out, "{weekday}, {day:02} {name} {year} {hour:02}:{minute:02}:{second:02} GMT");
 }
 
 /// The Gregorian date of a day counted from 1970-01-01.

@@ -23,7 +23,9 @@ pub fn write_request_head(
     } else {
         b"accept: application/json\r\n"
     });
-    out.extend_from_slice(b"accept-encoding: identity\r\ncontent-type: application/json\r\nx-request-id: ");
+    out.extend_from_slice(
+        b"accept-encoding: identity\r\ncontent-type: application/json\r\nx-request-id: ",
+    );
     out.extend_from_slice(upstream_id.as_bytes());
     // Writing to a Vec cannot fail.
     let _ = write!(out, "\r\ncontent-length: {length}\r\n\r\n");

@@ -99,11 +99,7 @@ pub struct Key<'a> {
 impl Key<'_> {
     /// Whether this key means `name`, however it is escaped.
     pub fn is(&self, name: &str) -> bool {
-        if self.escaped {
-            unescape(self.raw) == name
-        } else {
-            self.raw == name.as_bytes()
-        }
+        if self.escaped { unescape(self.raw) == name } else { self.raw == name.as_bytes() }
     }
 }
 
@@ -308,29 +304,26 @@ impl<'a> Reader<'a> {
         let mut objects: u128 = 0;
         loop {
             // Here a value is due, and it is known to start at `pos`.
-            match self.peek() {
-                Some(bracket @ (b'{' | b'[')) => {
-                    self.open(bracket)?;
-                    let is_object = bracket == b'{';
-                    objects = objects << 1 | u128::from(is_object);
-                    self.skip_blanks();
-                    let close = if is_object { b'}' } else { b']' };
-                    if self.peek() == Some(close) {
-                        self.pos += 1;
-                        self.depth -= 1;
-                        objects >>= 1;
-                    } else {
-                        if is_object {
-                            self.key()?;
-                        }
-                        self.skip_blanks();
-                        continue;
+            if let Some(bracket @ (b'{' | b'[')) = self.peek() {
+                self.open(bracket)?;
+                let is_object = bracket == b'{';
+                objects = objects << 1 | u128::from(is_object);
+                self.skip_blanks();
+                let close = if is_object { b'}' } else { b']' };
+                if self.peek() == Some(close) {
+                    self.pos += 1;
+                    self.depth -= 1;
+                    objects >>= 1;
+                } else {
+                    if is_object {
+                        self.key()?;
                     }
+                    self.skip_blanks();
+                    continue;
                 }
-                _ => {
-                    let kind = self.kind()?;
-                    self.scalar(kind)?;
-                }
+            } else {
+                let kind = self.kind()?;
+                self.scalar(kind)?;
             }
             // Here a value has just ended.
             loop {

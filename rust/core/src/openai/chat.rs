@@ -62,11 +62,8 @@ impl<'a> ChatRequest<'a> {
         }
         let mut members: Vec<Member<'a>> = Vec::with_capacity(12);
         let object = reader.object(|reader, key| {
-            let name = if key.escaped {
-                unescape(key.raw)
-            } else {
-                String::from_utf8_lossy(key.raw)
-            };
+            let name =
+                if key.escaped { unescape(key.raw) } else { String::from_utf8_lossy(key.raw) };
             let value = reader.value()?;
             members.push(Member { name, start: key.start, value });
             Ok::<(), ApiError>(())
@@ -211,8 +208,9 @@ fn check_messages(text: &[u8]) -> Result<(), ApiError> {
         let kind = reader.kind()?;
         if kind != Kind::Object {
             let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
-            return Err(ApiError::new(Code::InvalidValue, message)
-                .param(format!("messages[{index}]")));
+            return Err(
+                ApiError::new(Code::InvalidValue, message).param(format!("messages[{index}]"))
+            );
         }
         let mut role = None;
         reader.object(|reader, key| {

@@ -137,7 +137,10 @@ impl BackendFailure {
             400 | 422 | 503 if full => Verdict::Full,
             400 | 422 => Verdict::Client(ApiError {
                 param: self.param.clone(),
-                ..ApiError::new(Code::InvalidValue, self.text_or("the model server refused the request"))
+                ..ApiError::new(
+                    Code::InvalidValue,
+                    self.text_or("the model server refused the request"),
+                )
             }),
             413 => Verdict::Client(ApiError::new(
                 Code::RequestTooLarge,
@@ -165,5 +168,10 @@ fn clip(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    text[..end]
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }

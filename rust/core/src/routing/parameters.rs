@@ -59,6 +59,8 @@ impl ParameterPolicy {
         let mut default = config.default;
         let old = default.remove("max_tokens");
         let new = default.remove("max_completion_tokens");
+        // Always Penstock's own (Q17); a default beside it would be the same key twice.
+        default.remove("stream_options");
         let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
         ParameterPolicy {
             default,
@@ -169,7 +171,8 @@ impl ParameterPolicy {
         };
         if let Some(patch) = self.force.get(name) {
             let own = match &fate {
-                Fate::Drop => None,
+                // A null is as good as absent, so the default comes first.
+                Fate::Drop => self.default.get(name).cloned(),
                 Fate::Keep => serde_json::from_slice(member.value.span.of(request.text)).ok(),
                 Fate::Replace(fresh) => serde_json::from_slice(fresh).ok(),
             };
@@ -231,11 +234,8 @@ impl ParameterPolicy {
         let absent = |name: &str| {
             !LENGTH_KEYS.contains(&name) && !request.members.iter().any(|m| m.name == name)
         };
-        let forced = self
-            .force
-            .iter()
-            .filter(move |(name, _)| absent(name))
-            .filter_map(|(name, patch)| {
+        let forced =
+            self.force.iter().filter(move |(name, _)| absent(name)).filter_map(|(name, patch)| {
                 let value = merge(self.default.get(name).cloned(), patch)?;
                 Some((name.as_str(), value))
             });
@@ -258,11 +258,8 @@ fn merge(own: Option<Value>, patch: &Value) -> Option<Value> {
                 _ => Map::new(),
             };
             for (name, value) in patch {
-                match merge(own.remove(name), value) {
-                    Some(value) => {
-                        own.insert(name.clone(), value);
-                    }
-                    None => {}
+                if let Some(value) = merge(own.remove(name), value) {
+                    own.insert(name.clone(), value);
                 }
             }
             Some(Value::Object(own))

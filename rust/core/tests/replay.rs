@@ -313,7 +313,8 @@ fn is_cut(recording: &Recording, cut: usize, ran: &Ran, code: &str, good: &[u8])
         let at = at.unwrap_or_else(|| panic!("{name} cut at {cut} ends cleanly: {}", show(&body)));
         assert!(good.starts_with(&body[..at]), "{name} cut at {cut}: other events before");
         let tail = [head, &body[at..]].concat();
-        let text = String::from_utf8(tail).expect("text").replace("transfer-encoding: chunked\r\n", "");
+        let text =
+            String::from_utf8(tail).expect("text").replace("transfer-encoding: chunked\r\n", "");
         Answer::read(text.as_bytes()).error()
     } else {
         let answer = Answer::read(&ran.wire);
@@ -407,7 +408,11 @@ fn recordings(table: &Table) -> Vec<Recording> {
     for folder in fs::read_dir(&root).expect("tests/recordings") {
         let folder = folder.expect("an entry").path();
         if folder.is_dir() {
-            paths.extend(fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            paths.extend(
+                fs::read_dir(folder)
+                    .expect("a folder")
+                    .map(|entry| entry.expect("an entry").path()),
+            );
         }
     }
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "http"));
@@ -438,7 +443,9 @@ fn recording(table: &Table, root: &Path, path: &Path) -> Recording {
 /// Replaces the model's name as text, because not every recorded body is JSON.
 fn with_alias(body: &[u8]) -> Vec<u8> {
     const KEY: &[u8] = b"\"model\": \"";
-    let Some(start) = naive::find(body, KEY).map(|at| at + KEY.len()) else { return body.to_vec() };
+    let Some(start) = naive::find(body, KEY).map(|at| at + KEY.len()) else {
+        return body.to_vec();
+    };
     let end = start + body[start..].iter().position(|&b| b == b'"').unwrap_or(0);
     [&body[..start], INSTANT.as_bytes(), &body[end..]].concat()
 }

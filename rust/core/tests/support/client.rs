@@ -26,7 +26,11 @@ impl Answer {
         let (body, complete) = if head.get("transfer-encoding") == Some("chunked") {
             let (data, end) =
                 naive::dechunk(rest).unwrap_or_else(|| panic!("broken framing: {}", show(wire)));
-            assert!(end.is_none_or(|end| end == rest.len()), "bytes behind the end: {}", show(wire));
+            assert!(
+                end.is_none_or(|end| end == rest.len()),
+                "bytes behind the end: {}",
+                show(wire)
+            );
             (data, end.is_some())
         } else if let Some(length) = head.get("content-length") {
             let length: usize = length.parse().expect("a length");
@@ -79,7 +83,11 @@ impl Answer {
             let at = self.events.iter().position(|event| event.get("error").is_some());
             match at {
                 None => {
-                    assert!(self.done, "a stream ends without [DONE] or error: {}", show(&self.body));
+                    assert!(
+                        self.done,
+                        "a stream ends without [DONE] or error: {}",
+                        show(&self.body)
+                    );
                     return None;
                 }
                 Some(at) => {

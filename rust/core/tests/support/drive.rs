@@ -51,7 +51,8 @@ pub struct Run<'t> {
 
 impl<'t> Run<'t> {
     pub fn new(table: &'t Table, plan: Plan, client: Client) -> Self {
-        let ran = Ran { wire: Vec::new(), failure: None, upstream: None, record: None, finished: false };
+        let ran =
+            Ran { wire: Vec::new(), failure: None, upstream: None, record: None, finished: false };
         Run { table, exchange: sent(table, plan, client), out: Output::default(), ran }
     }
 

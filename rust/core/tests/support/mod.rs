@@ -10,8 +10,12 @@ pub mod drive;
 pub mod naive;
 pub mod shape;
 
+use std::hash::{BuildHasher, RandomState};
+
 use penstock_core::routing::{RoutingConfig, Table};
 use penstock_core::time::{Now, SECOND};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 /// The names that clients use for the two tiers of [`table`].
@@ -76,31 +80,30 @@ pub fn show(bytes: &[u8]) -> String {
     }
 }
 
-/// The settings of all property tests: `cases` from a fixed number, more by `PROPTEST_CASES`.
+/// Runs a property on `cases` values; `PROPTEST_CASES` overrides how many.
 ///
-/// Failures print the minimal input and the seed; no file is written into the tree. The seed is new
+/// A failure prints the minimal input and the seed; no file is written into the tree. The seed is new
 /// on every run; `PENSTOCK_SEED=<64 hex digits>` repeats one.
-pub fn property(cases: u32, test: impl Fn(&mut proptest::test_runner::TestRunner)) {
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-    use std::hash::{BuildHasher, RandomState};
+pub fn property<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     let mut seed = [0u8; 32];
-    match std::env::var("PENSTOCK_SEED") {
-        Ok(text) => {
-            for (at, byte) in seed.iter_mut().enumerate() {
-                *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("64 hex digits");
-            }
+    if let Ok(text) = std::env::var("PENSTOCK_SEED") {
+        for (at, byte) in seed.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("64 hex digits");
         }
-        Err(_) => {
-            for part in seed.chunks_mut(8) {
-                part.copy_from_slice(&RandomState::new().hash_one(0u8).to_le_bytes());
-            }
+    } else {
+        for part in seed.chunks_mut(8) {
+            part.copy_from_slice(&RandomState::new().hash_one(0u8).to_le_bytes());
         }
     }
-    let text: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Captured unless the test fails.
-    println!("PENSTOCK_SEED={text}");
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    test(&mut TestRunner::new_with_rng(config, rng));
+    if let Err(error) = TestRunner::new_with_rng(config, rng).run(strategy, test) {
+        let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        panic!("{error}\nrepeat with PENSTOCK_SEED={seed}");
+    }
 }

@@ -1,0 +1,179 @@
+"""What one request and one streamed event cost in process: everything but the kernel.
+
+Fake transports stand in for both sockets, so the figures hold what Penstock itself does: request scan, routing,
+admission, upstream head, response head, framing, event scan, normalising, metrics and the access log line. What
+aiohttp's server adds on the way in is not in them (it goes with the lane).
+
+Each figure is the best of several rounds: on a shared machine the fastest round is the one least disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from penstock import __version__
+from penstock._core import Gateway, UpstreamConnection
+from penstock.config import load_text
+from penstock.server.routing import routing_json
+
+CONFIG = """
+backends:
+  a: {url: "http://127.0.0.1:9", serves: served-model, concurrency: 64}
+tiers:
+  instant: {models: [instant-model], backends: [a], parameters: {default: {max_tokens: 2048}}}
+"""
+PROMPT_BYTES = 1024
+EVENTS = 1000
+
+
+class Transport:
+    """A transport that goes nowhere."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    abort = pause_reading = resume_reading = write_eof = close
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+
+class Task:
+    def cancel(self) -> None:
+        pass
+
+
+class Bench:
+    """A gateway with one backend connection that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.upstream: UpstreamConnection | None = None
+        self.gateway = Gateway(routing_json(load_text(CONFIG, "bench")), self._connect)
+
+    def _connect(self, _: int, protocol: UpstreamConnection) -> Task:
+        self.upstream = protocol
+        protocol.connection_made(Transport())
+        return Task()
+
+    def submit(self, body: bytes) -> None:
+        self.gateway.submit(body, request_id=None, keep_alive=True, http10=False, write=nothing, done=nothing)
+
+    def feed(self, data: bytes) -> None:
+        assert self.upstream is not None
+        self.upstream.data_received(data)
+
+
+def nothing(_: object) -> None:
+    pass
+
+
+def request(*, stream: bool) -> bytes:
+    message = {"role": "user", "content": "river " * (PROMPT_BYTES // 6)}
+    return json.dumps({"model": "instant-model", "stream": stream, "temperature": 0.7, "messages": [message]}).encode()
+
+
+def whole_answer() -> bytes:
+    usage = {"prompt_tokens": 180, "completion_tokens": 60, "total_tokens": 240}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "water " * 40}, "finish_reason": "stop"}
+    answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "served-model"}
+    body = json.dumps({**answer, "choices": [choice], "usage": usage}).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "served-model"}
+    event = b"data: " + json.dumps({**head, "choices": [choice]}, separators=(",", ":")).encode() + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(event), event)
+
+
+def best(rounds: int, once: Callable[[], int]) -> float:
+    """Return the microseconds per unit of the fastest round."""
+    times = []
+    for _ in range(rounds):
+        gc.collect()
+        gc.disable()
+        start = time.perf_counter()
+        units = once()
+        times.append((time.perf_counter() - start) / units * 1e6)
+        gc.enable()
+    return min(times)
+
+
+def json_requests(bench: Bench, count: int) -> int:
+    body, answer = request(stream=False), whole_answer()
+    for _ in range(count):
+        bench.submit(body)
+        bench.feed(answer)
+    bench.gateway.take_log()
+    return count
+
+
+def stream_events(bench: Bench, streams: int) -> int:
+    body = request(stream=True)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    first, piece = chunk({"role": "assistant", "content": ""}), chunk({"content": " river"})
+    last = chunk({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+    for _ in range(streams):
+        bench.submit(body)
+        bench.feed(head + first)
+        for _ in range(EVENTS):
+            bench.feed(piece)
+        bench.feed(last)
+    bench.gateway.take_log()
+    return streams * EVENTS
+
+
+def check(bench: Bench) -> None:
+    """Show that what is timed really works, before it is timed."""
+    json_requests(bench, 3)
+    stream_events(bench, 1)
+    numbers = bench.gateway.snapshot()
+    assert numbers["requests"][0][3:] == ("ok", "-D", 4), numbers["requests"]
+    assert numbers["invariants"]["ok"], numbers["invariants"]
+    assert bench.gateway.active == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--requests", type=int, default=20_000, help="JSON requests in a round")
+    parser.add_argument("--streams", type=int, default=40, help=f"streams of {EVENTS} events in a round")
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+    options = parser.parse_args()
+    bench = Bench()
+    check(bench)
+    results = {
+        "us_per_json_request": round(best(options.rounds, lambda: json_requests(bench, options.requests)), 3),
+        "us_per_event": round(best(options.rounds, lambda: stream_events(bench, options.streams)), 3),
+        "prompt_bytes": len(request(stream=False)),
+        "answer_bytes": len(whole_answer()),
+        "event_bytes": len(chunk({"content": " river"})),
+        "version": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    if options.json:
+        json.dump(results, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        for name, value in results.items():
+            print(f"{name:<22} {value}")
+
+
+if __name__ == "__main__":
+    main()

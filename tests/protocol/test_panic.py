@@ -1,0 +1,41 @@
+"""A Rust panic costs one request, never the process (fault row 29)."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock import _core
+from tests.protocol.wire import SSE_HEAD, Wire, chunk, whole
+
+
+@pytest.fixture(autouse=True)
+def quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """The panic's own message goes to standard error."""
+
+
+def test_before_the_answer_it_is_a_500() -> None:
+    wire = Wire()
+    victim, bystander = wire.submit(), wire.submit()
+    for attempt in wire.attempts:
+        attempt.connect()
+    _core.arm_panic()
+    wire.attempts[0].feed(whole())
+    assert (victim.status, victim.error["code"]) == (500, "internal_error")
+    assert victim.done == [True]
+    wire.attempts[1].feed(whole())
+    assert bystander.status == 200
+    wire.attempts[0].lost()
+    assert wire.settled()
+
+
+def test_in_a_stream_it_is_an_error_event() -> None:
+    wire = Wire()
+    victim = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    _core.arm_panic()
+    attempt.feed(chunk({"content": "b"}))
+    assert victim.error["code"] == "internal_error"
+    assert b"[DONE]" not in victim.wire
+    attempt.lost()
+    assert wire.settled()

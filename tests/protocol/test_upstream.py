@@ -1,0 +1,269 @@
+"""The upstream protocol and its pool, on fake transports."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.protocol.wire import DONE, LAST_CHUNK, SSE_HEAD, Wire, chunk, whole
+
+GOOD_STREAM = SSE_HEAD + chunk({"role": "assistant", "content": "a"}) + chunk({}, "stop") + DONE + LAST_CHUNK
+
+
+def tick_until(wire: Wire, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        wire.gateway.tick()
+        time.sleep(0.01)
+
+
+def test_a_connection_is_reused_after_a_complete_answer() -> None:
+    wire = Wire()
+    first = wire.submit()
+    attempt = wire.attempts[0].connect()
+    attempt.feed(whole())
+    assert first.status == 200
+    assert first.done == [True]
+    assert repr(attempt.protocol) == "<UpstreamConnection backend 0 idle, reused>"
+    second = wire.submit(stream=True)
+    assert len(wire.attempts) == 1
+    attempt.feed(GOOD_STREAM)
+    assert second.text.endswith(b"data: [DONE]\n\n")
+    assert wire.settled()
+
+
+@pytest.mark.parametrize("header", ["connection: close\r\n", "Connection: Close\r\n"])
+def test_a_backend_that_closes_is_not_reused(header: str) -> None:
+    wire = Wire()
+    wire.submit()
+    wire.attempts[0].connect().feed(whole(headers=header))
+    wire.submit()
+    assert len(wire.attempts) == 2
+    assert wire.attempts[0].transport.calls == ["abort"]
+
+
+def test_bytes_behind_the_answer_spoil_the_connection() -> None:
+    wire = Wire()
+    wire.submit()
+    wire.attempts[0].connect().feed(whole() + b"HTTP/1.1 200 OK\r\n")
+    assert wire.attempts[0].transport.closing
+
+
+def test_bytes_on_an_idle_connection_spoil_it() -> None:
+    wire = Wire()
+    wire.submit()
+    attempt = wire.attempts[0].connect()
+    attempt.feed(whole())
+    attempt.feed(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert attempt.transport.closing
+    wire.submit()
+    assert len(wire.attempts) == 2
+
+
+def test_an_idle_connection_is_closed_before_the_backend_does_it() -> None:
+    wire = Wire("""
+        backends: {a: {url: "http://127.0.0.1:9", serves: served, concurrency: 2, keep_alive: 50ms}}
+        tiers: {instant: {models: [fast], backends: [a]}}
+    """)
+    wire.submit()
+    attempt = wire.attempts[0].connect()
+    attempt.feed(whole())
+    assert not attempt.transport.closing
+    tick_until(wire, 0.1)
+    assert attempt.transport.closing
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+def test_a_reused_connection_that_dies_before_any_byte_costs_nothing(error: Exception | None) -> None:
+    wire = Wire()
+    wire.submit()
+    wire.attempts[0].connect().feed(whole())
+    client = wire.submit()
+    wire.attempts[0].lost(error)
+    assert client.written == []
+    wire.attempts[1].connect().feed(whole())
+    assert client.status == 200
+    # The two attempts carry different upstream ids, both made from the client's.
+    ids = [line for a in wire.attempts for line in a.request.split(b"\r\n") if line.startswith(b"x-request-id")]
+    assert len(set(ids)) == 3
+    assert wire.settled()
+
+
+def test_only_one_free_retry() -> None:
+    wire = Wire()
+    wire.submit()
+    wire.attempts[0].connect().feed(whole())
+    client = wire.submit()
+    wire.attempts[0].lost()
+    wire.attempts[1].connect().lost()
+    assert client.error["code"] == "upstream_reset"
+    assert client.status == 502
+    assert wire.settled()
+
+
+def test_a_fresh_connection_that_dies_is_not_retried_on_the_only_backend() -> None:
+    wire = Wire()
+    client = wire.submit()
+    wire.attempts[0].connect().lost()
+    assert (client.status, client.error["code"]) == (502, "upstream_reset")
+    assert len(wire.attempts) == 1
+
+
+TWO = """
+backends:
+  a: {url: "http://127.0.0.1:9", serves: served, concurrency: 2}
+  b: {url: "http://127.0.0.1:9", serves: served, concurrency: 2}
+tiers:
+  instant: {models: [fast], backends: [a, b]}
+"""
+
+
+def test_a_refused_connection_goes_to_the_other_backend() -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].protocol.connect_failed("connect", "Connection refused")
+    assert wire.attempts[1].backend != wire.attempts[0].backend
+    wire.attempts[1].connect().feed(whole())
+    assert client.status == 200
+    assert wire.settled()
+
+
+def test_two_attempts_at_most() -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].protocol.connect_failed("connect", "Connection refused")
+    wire.attempts[1].protocol.connect_failed("connect", "Connection refused")
+    assert (client.status, client.error["code"]) == (502, "upstream_connect")
+    assert len(wire.attempts) == 2
+    assert wire.settled()
+
+
+def test_a_prompt_that_kills_two_backends_is_refused() -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].connect().lost(ConnectionResetError())
+    wire.attempts[1].connect().lost(ConnectionResetError())
+    assert client.status == 502
+    again = wire.submit()
+    assert (again.status, again.error["code"]) == (502, "upstream_reset")
+    assert len(wire.attempts) == 2, "no third backend was risked"
+    assert wire.submit(temperature=1).written == [], "another request goes its way"
+
+
+def test_a_paused_client_pauses_the_backend() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    assert client.call is not None
+    client.call.pause()
+    assert attempt.transport.calls == ["pause_reading"]
+    client.call.resume()
+    assert attempt.transport.calls == ["pause_reading", "resume_reading"]
+
+
+def test_a_client_that_leaves_mid_stream_half_closes_the_backend() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    assert client.call is not None
+    client.call.gone()
+    assert attempt.transport.calls == ["resume_reading", "write_eof"]
+    assert wire.backend(0)["inflight"] == 1, "the backend may still be at work"
+    attempt.feed(chunk({"content": "b"}))
+    assert len(client.written) == 1
+    attempt.lost()
+    assert wire.backend(0)["inflight"] == 0
+    assert wire.settled()
+
+
+def test_an_aborted_backend_that_does_not_close_is_cut_after_the_grace() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    assert client.call is not None
+    client.call.gone()
+    assert wire.backend(0)["inflight"] == 1
+    tick_until(wire, 0.4)
+    assert attempt.transport.calls[-1] == "abort"
+    assert wire.settled()
+
+
+def test_a_client_that_leaves_while_connecting_sends_nothing() -> None:
+    wire = Wire()
+    client = wire.submit()
+    assert client.call is not None
+    client.call.gone()
+    assert wire.settled()
+    attempt = wire.attempts[0]
+    assert attempt.cancelled
+    assert attempt.connect().request == b""
+
+
+def test_a_client_that_leaves_the_queue_never_reaches_a_backend() -> None:
+    wire = Wire()
+    running = [wire.submit(), wire.submit()]
+    waiting = wire.submit()
+    assert len(wire.attempts) == 2
+    assert waiting.call is not None
+    waiting.call.gone()
+    for attempt in wire.attempts:
+        attempt.connect().feed(whole())
+    assert [client.status for client in running] == [200, 200]
+    assert len(wire.attempts) == 2
+    assert waiting.written == []
+    assert wire.settled()
+
+
+def test_a_freed_slot_goes_to_the_one_that_waits() -> None:
+    wire = Wire()
+    for _ in range(2):
+        wire.submit()
+    third = wire.submit()
+    wire.attempts[0].connect().feed(whole())
+    assert len(wire.attempts) == 2, "the third uses the connection of the first"
+    wire.attempts[0].feed(whole("third"))
+    assert b"third" in third.wire
+
+
+def test_the_slot_is_held_until_the_message_ends_or_a_second_passes() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(GOOD_STREAM.removesuffix(LAST_CHUNK))
+    assert client.done == [True], "the client is not made to wait"
+    assert wire.backend(0)["inflight"] == 1
+    tick_until(wire, 1.1)
+    assert attempt.transport.closing
+    assert wire.settled()
+
+
+def test_every_call_outlives_its_answer_harmlessly() -> None:
+    wire = Wire()
+    client = wire.submit()
+    attempt = wire.attempts[0].connect()
+    attempt.feed(whole())
+    assert client.call is not None
+    for method in (client.call.gone, client.call.pause, client.call.resume):
+        method()
+        method()
+    assert attempt.transport.calls == ["resume_reading"]
+    assert wire.settled()
+
+
+def test_a_stream_to_an_http_1_0_client_ends_with_its_connection() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True, http10=True)
+    wire.attempts[0].connect().feed(GOOD_STREAM)
+    assert b"transfer-encoding" not in client.wire
+    assert client.text.endswith(b"data: [DONE]\n\n")
+    assert client.done == [False]
+
+
+def test_the_whole_answer_is_one_write() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    wire.attempts[0].connect().feed(GOOD_STREAM)
+    assert len(client.written) == 1, "head and first events leave together"

@@ -1,0 +1,12 @@
+"""Model servers to try Penstock against: a simulated engine (here) and a small real one (:mod:`penstock.sim.embedded`).
+
+The simulated engine speaks HTTP/1.1 on a socket of its own and can misbehave on purpose, so tests and load runs see the
+bytes of a real model server, at its pace, without a GPU.
+"""
+
+from penstock.sim.faults import Fault
+from penstock.sim.profiles import PROFILES, Profile
+from penstock.sim.server import INSTANT, SimServer
+from penstock.sim.stats import Abort, Stats
+
+__all__ = ["INSTANT", "PROFILES", "Abort", "Fault", "Profile", "SimServer", "Stats"]

@@ -1,0 +1,58 @@
+"""What a step of the engine costs on the machines that the cost model was fitted to.
+
+Source of every figure: research/scheduling.md §3, whose formula is
+``T_step = t0 + cb*B + ckv*sum(context of decodes) + cp*P + ca*sum over chunks n*(context + n/2)``.
+All times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PROFILES", "Profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One model on one machine."""
+
+    name: str
+    t0: float
+    """Seconds per step: reading the weights, and the kernels' overhead. Fitted to measured TPOT at one sequence."""
+    cb: float
+    """Seconds per decoding sequence and step: sampling and bookkeeping. A guess (research says so)."""
+    ckv: float
+    """Seconds per context token of a decoding sequence and step: reading its KV cache."""
+    cp: float
+    """Seconds per prefill token: the matrix products."""
+    ca: float
+    """Seconds per (prefill token x context token): attention, the part that grows with the square of the prompt."""
+    kv_tokens: int
+    """Tokens that the KV cache holds, with bf16 KV."""
+    chunk: int
+    """Most prefill tokens in a step (vLLM's max_num_batched_tokens), as in the runs of the research."""
+    context: int
+    """Longest prompt and answer together, in tokens, unless the server is told otherwise: the models' own limits."""
+    api: float = 15e-3
+    """Seconds per request outside the steps: HTTP, tokenizer, scheduling."""
+    api_token: float = 50e-6
+    """Seconds per prompt token outside the steps."""
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        # 8B in bf16 on one H100; measured TPOT 6.48 ms alone (InferenceBench recipe).
+        Profile("8b-h100", t0=6.5e-3, cb=15e-6, ckv=76e-9, cp=30e-6, ca=1.1e-9,
+                kv_tokens=400_000, chunk=2048, context=40_960),
+        # 8B in bf16 on one H200: more bandwidth, the same arithmetic.
+        Profile("8b-h200", t0=4.8e-3, cb=15e-6, ckv=53e-9, cp=30e-6, ca=1.1e-9,
+                kv_tokens=820_000, chunk=2048, context=40_960),
+        # 70B in bf16, tensor-parallel on four H100.
+        Profile("70b-h100x4", t0=18e-3, cb=20e-6, ckv=48e-9, cp=79e-6, ca=1.3e-9,
+                kv_tokens=415_000, chunk=8192, context=131_072),
+        # 70B in FP8, tensor-parallel on two H200.
+        Profile("70b-fp8-h200x2", t0=14e-3, cb=20e-6, ckv=67e-9, cp=90e-6, ca=1.5e-9,
+                kv_tokens=540_000, chunk=8192, context=131_072),
+    )
+}  # fmt: skip

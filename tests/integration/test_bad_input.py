@@ -1,0 +1,234 @@
+"""Bad input: each a 4xx in OpenAI form that names the field, and nothing reaches a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from penstock.sim import SimServer
+from tests.conftest import Connect, Gateway, ask, gateway_of, post
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[SimServer]:
+    server = SimServer(profile="instant", model="served")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def gateway(backend: SimServer) -> AsyncIterator[Gateway]:
+    config = f"""
+limits: {{body: 64KiB, head: 8KiB}}
+backends:
+  a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4}}
+tiers:
+  instant: {{models: [fast, "org/slow"], backends: [a], parameters: {{max_tokens: 100, unsupported: strict}}}}
+"""
+    async with gateway_of(config) as running:
+        yield running
+
+
+USER = [{"role": "user", "content": "x"}]
+BODIES: list[tuple[str, bytes | dict[str, Any], int, str, str | None]] = [
+    ("malformed", b'{"model": "fast", ', 400, "invalid_json", None),
+    ("empty", b"", 400, "invalid_json", None),
+    ("a list", b"[]", 400, "invalid_json", None),
+    ("text behind", b'{"model":"fast","messages":[{"role":"user","content":"x"}]} {}', 400, "invalid_json", None),
+    ("bad utf-8", b'{"model":"fast","messages":[{"role":"user","content":"\xff"}]}', 400, "invalid_json", None),
+    ("deep", b'{"model":"fast","messages":' + b"[" * 1100 + b"]" * 1100 + b"}", 400, "invalid_json", None),
+    ("129 deep", b'{"model":"fast","messages":' + b"[" * 128 + b"]" * 128 + b"}", 400, "invalid_json", None),
+    ("twice", b'{"model":"fast","model":"fast","messages":[]}', 400, "duplicate_key", "model"),
+    ("twice, escaped", b'{"model":"fast","mod\\u0065l":"fast","messages":[]}', 400, "duplicate_key", "model"),
+    ("no model", {"messages": USER}, 400, "missing_required_parameter", "model"),
+    ("null model", {"model": None, "messages": USER}, 400, "missing_required_parameter", "model"),
+    ("no messages", {"model": "fast"}, 400, "missing_required_parameter", "messages"),
+    ("model 5", {"model": 5, "messages": USER}, 400, "invalid_value", "model"),
+    ("messages text", {"model": "fast", "messages": "hi"}, 400, "invalid_value", "messages"),
+    ("no message", {"model": "fast", "messages": []}, 400, "invalid_value", "messages"),
+    ("message 1", {"model": "fast", "messages": [1]}, 400, "invalid_value", "messages[0]"),
+    (
+        "no role",
+        {"model": "fast", "messages": [*USER, {"content": "x"}]},
+        400,
+        "missing_required_parameter",
+        "messages[1].role",
+    ),
+    ("stream yes", ask(stream="yes"), 400, "invalid_value", "stream"),
+    ("temperature hot", ask(temperature="hot"), 400, "invalid_value", "temperature"),
+    ("n 0", ask(n=0), 400, "invalid_value", "n"),
+    ("n 1.5", ask(n=1.5), 400, "invalid_value", "n"),
+    ("n above the cap", ask(n=5), 400, "invalid_value", "n"),
+    ("max_tokens -1", ask(max_tokens=-1), 400, "invalid_value", "max_tokens"),
+    ("max_tokens above the cap", ask(max_tokens=101), 400, "invalid_value", "max_tokens"),
+    ("max_completion_tokens", ask(max_completion_tokens=1e9), 400, "invalid_value", "max_completion_tokens"),
+    ("tools object", ask(tools={}), 400, "invalid_value", "tools"),
+    ("usage word", ask(stream_options={"include_usage": "yes"}), 400, "invalid_value", "stream_options.include_usage"),
+    ("chat_template", ask(chat_template="{{ x }}"), 400, "unsupported_parameter", "chat_template"),
+    (
+        "template argument",
+        ask(chat_template_kwargs={"tools_in_user_message": True}),
+        400,
+        "unsupported_parameter",
+        "chat_template_kwargs.tools_in_user_message",
+    ),
+    ("unknown model", ask(model="nope"), 404, "model_not_found", "model"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code", "param"), [b[1:] for b in BODIES], ids=[b[0] for b in BODIES])
+async def test_bodies(
+    gateway: Gateway,
+    backend: SimServer,
+    connect: Connect,
+    body: bytes | dict[str, Any],
+    status: int,
+    code: str,
+    param: str | None,
+) -> None:
+    raw = await connect(gateway)
+    before = backend.stats.started
+    for _ in range(2):
+        response = await raw.chat(body)
+        assert (response.status, response.error["code"], response.error["param"]) == (status, code, param)
+        assert response.error["type"] == "invalid_request_error"
+    # The connection is in a sane state: a good request follows on it.
+    assert (await raw.chat(ask())).status == 200
+    assert backend.stats.started == before + 1
+    await gateway.settled()
+    assert gateway.requests() == {("client_error", "CR"): 2, ("ok", "-D"): 1}
+
+
+async def test_an_unknown_model_is_told_the_names(gateway: Gateway, connect: Connect) -> None:
+    response = await (await connect(gateway)).chat(ask(model="nope"))
+    assert response.error["message"].endswith("available models: fast, org/slow")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (post(ask(), content_type="text/plain"), 415, "unsupported_media_type"),
+        (post(ask(), content_encoding="gzip"), 415, "unsupported_media_type"),
+        (b"GET /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
+        (b"DELETE /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
+        (b"GET /v1/../admin HTTP/1.1\r\nhost: x\r\n\r\n", 404, "unknown_url"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", 404, "unknown_url"),
+        (b"GET /v1/models/nope HTTP/1.1\r\nhost: x\r\n\r\n", 404, "model_not_found"),
+        (post({}, "/v1/embeddings"), 501, "unsupported_endpoint"),
+        (b"NONSENSE\r\n\r\n", 400, "invalid_value"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, "head_too_large"),
+        (b"GET /livez HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 9000 + b"\r\n\r\n", 431, "head_too_large"),
+        (b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 3000, 431, "head_too_large"),
+    ],
+)
+async def test_requests(
+    gateway: Gateway, backend: SimServer, connect: Connect, request_bytes: bytes, status: int, code: str
+) -> None:
+    before = backend.stats.started
+    raw = await connect(gateway)
+    await raw.send(request_bytes)
+    response = await raw.response()
+    assert (response.status, response.error["code"]) == (status, code)
+    if status == 405:
+        assert response.headers["allow"] in ("POST", "GET")
+    assert backend.stats.started == before
+
+
+async def test_other_content_types_of_json_pass(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    for given in ("application/json; charset=utf-8", "Application/JSON", ""):
+        assert (await raw.chat(ask(), content_type=given)).status == 200
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    # Only the head is sent: the answer comes all the same.
+    await raw.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+    response = await asyncio.wait_for(raw.response(), 1)
+    assert (response.status, response.error["code"], response.closed) == (413, "request_too_large", True)
+
+
+async def test_the_client_reads_the_refusal_while_it_is_still_sending(gateway: Gateway, connect: Connect) -> None:
+    for _ in range(20):
+        raw = await connect(gateway)
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n".encode()
+        raw.writer.write(head + b"x" * 4_000_000)
+        response = await raw.response()
+        assert response.status == 413
+
+
+async def test_a_chunked_body_over_the_limit(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    await raw.send(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+    for _ in range(20):
+        raw.writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+    response = await raw.response()
+    assert (response.status, response.error["code"]) == (413, "request_too_large")
+
+
+async def test_a_chunked_body_is_read(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    body = json.dumps(ask()).encode()
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    await raw.send(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode() + pieces)
+    assert (await raw.response()).status == 200
+
+
+async def test_expect_continue(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    request = post(ask(), expect="100-continue")
+    head, _, body = request.partition(b"\r\n\r\n")
+    await raw.send(head + b"\r\n\r\n")
+    assert (await raw.head())[0] == 100
+    await raw.send(body)
+    assert (await raw.response()).status == 200
+
+
+async def test_a_large_body_under_the_limit_passes(gateway: Gateway, connect: Connect) -> None:
+    response = await (await connect(gateway)).chat(ask("river " * 10_000))
+    assert response.status == 200
+
+
+async def test_request_ids(gateway: Gateway, backend: SimServer, connect: Connect) -> None:
+    raw = await connect(gateway)
+    good = await raw.chat(ask(), x_request_id="my-id_1.2")
+    assert good.headers["x-request-id"] == "my-id_1.2"
+    assert backend.last_headers["x-request-id"].startswith("my-id_1.2-")
+    for bad in ("has space", "x" * 129, "semi;colon"):
+        replaced = await raw.chat(ask(), x_request_id=bad)
+        assert replaced.status == 200
+        assert replaced.headers["x-request-id"] != bad
+
+
+async def test_nothing_of_the_client_but_the_body_reaches_a_backend(
+    gateway: Gateway, backend: SimServer, connect: Connect
+) -> None:
+    raw = await connect(gateway)
+    secret = {"authorization": "Bearer secret", "origin": "http://evil", "accept_encoding": "gzip", "cookie": "a=b"}
+    await raw.chat(ask(), **secret, x_made_up="1")
+    allowed = {"host", "accept", "accept-encoding", "content-type", "content-length", "x-request-id"}
+    assert set(backend.last_headers) == allowed
+    assert backend.last_headers["accept-encoding"] == "identity"
+
+
+async def test_over_the_connection_limit_only_health_is_answered(backend: SimServer, connect: Connect) -> None:
+    config = f"""
+limits: {{connections: 1}}
+backends: {{a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4}}}}
+tiers: {{instant: {{models: [fast], backends: [a]}}}}
+"""
+    async with gateway_of(config) as gateway:
+        first, second = await connect(gateway), await connect(gateway)
+        assert (await first.chat(ask())).status == 200
+        await second.send(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await second.response()).status == 200
+        refused = await second.chat(ask())
+        assert (refused.status, refused.error["code"]) == (503, "connection_limit")
+        assert "retry-after" in refused.headers

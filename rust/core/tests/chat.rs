@@ -42,7 +42,7 @@ fn rows() -> Vec<Row> {
         json("", "the request body is not valid JSON: the text ends too early at byte 0"),
         json("   ", "the request body is not valid JSON: the text ends too early at byte 3"),
         json("hello", "the request body is not valid JSON: unexpected character at byte 0"),
-        json("{", "the request body is not valid JSON: the text ends too early at byte 0"),
+        json("{", "the request body is not valid JSON: the text ends too early at byte 1"),
         json(
             r#"{"model":"#,
             "the request body is not valid JSON: the text ends too early at byte 9",

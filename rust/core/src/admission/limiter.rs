@@ -2,7 +2,7 @@
 
 use super::caps::{BackendState, Cap, Health};
 use super::queue::Queue;
-use super::row::{Grant, NONE, Offer, Outcome, Owner, Row, State, Ticket};
+use super::row::{Candidates, Grant, NONE, Offer, Outcome, Owner, Row, State, Ticket};
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
@@ -137,7 +137,7 @@ impl Admission {
         {
             return Decision::Refused(Refusal::NoBackend);
         }
-        let most = self.most_slots(offer);
+        let most = self.most_slots(offer.tier, &offer.candidates);
         if offer.resources.slots > most {
             return Decision::Refused(Refusal::NeverFits { most });
         }
@@ -164,15 +164,15 @@ impl Admission {
     }
 
     /// The largest request that could ever run: the tier's cap, and the best of its backends.
-    fn most_slots(&self, offer: &Offer) -> u32 {
+    fn most_slots(&self, tier: TierIndex, candidates: &Candidates) -> u32 {
         let of_backend = |backend: usize| {
             let state = &self.backends[backend];
             let node = state.node.and_then(|node| self.nodes[node].limit);
             state.cap.limit.unwrap_or(u32::MAX).min(node.unwrap_or(u32::MAX))
         };
-        let usable = offer.candidates.iter().filter(|&backend| self.backends[backend].is_usable());
+        let usable = candidates.iter().filter(|&backend| self.backends[backend].is_usable());
         let backend = usable.map(of_backend).max().unwrap_or(0);
-        self.tiers[usize::from(offer.tier)].cap.limit.unwrap_or(u32::MAX).min(backend)
+        self.tiers[usize::from(tier)].cap.limit.unwrap_or(u32::MAX).min(backend)
     }
 
     /// The client has left: out of the queue, or, if a grant was on its way, the permit comes back.
@@ -190,8 +190,6 @@ impl Admission {
                 true
             }
             State::Granted => {
-                let worker = usize::from(self.rows[at as usize].owner.worker);
-                self.mailboxes[worker].retain(|grant| grant.ticket != ticket);
                 self.release(ticket, Outcome::Ignored, now);
                 true
             }
@@ -220,7 +218,7 @@ impl Admission {
 
     /// The first token has come: the prompt is no longer being read.
     pub fn first_token(&mut self, ticket: Ticket) {
-        if let Some(at) = self.find(ticket) {
+        if let Some(at) = self.holder(ticket) {
             let prefill = std::mem::take(&mut self.rows[at as usize].resources.prefill);
             self.each_cap(at, |cap| cap.used.prefill -= prefill);
         }
@@ -229,7 +227,7 @@ impl Admission {
     /// The output is longer than expected: reserve more KV tokens. Never refused, it only delays
     /// others.
     pub fn grow(&mut self, ticket: Ticket, tokens: u64) {
-        if let Some(at) = self.find(ticket) {
+        if let Some(at) = self.holder(ticket) {
             self.rows[at as usize].resources.kv += tokens;
             self.each_cap(at, |cap| cap.used.kv += tokens);
         }
@@ -237,7 +235,7 @@ impl Admission {
 
     /// The backend has reported what was really used: the reservation becomes that.
     pub fn settle(&mut self, ticket: Ticket, tokens: u64) {
-        if let Some(at) = self.find(ticket) {
+        if let Some(at) = self.holder(ticket) {
             let before = std::mem::replace(&mut self.rows[at as usize].resources.kv, tokens);
             self.each_cap(at, |cap| cap.used.kv = cap.used.kv - before + tokens);
         }
@@ -255,9 +253,11 @@ impl Admission {
 
     /// The permit comes back. A second release of one ticket does nothing and says so.
     pub fn release(&mut self, ticket: Ticket, _outcome: Outcome, now: Nanos) -> bool {
-        let Some(at) = self.find(ticket) else { return false };
-        if !self.rows[at as usize].holds_permit() {
-            return false;
+        let Some(at) = self.holder(ticket) else { return false };
+        if self.rows[at as usize].state == State::Granted {
+            // Its owner has not taken the grant, and must not find it later.
+            let worker = usize::from(self.rows[at as usize].owner.worker);
+            self.mailboxes[worker].retain(|grant| grant.ticket != ticket);
         }
         self.give_back(at);
         self.finished += 1;
@@ -269,8 +269,11 @@ impl Admission {
     /// The backend had no room after all: the request goes back to the head of its queue, with its
     /// deadline, and the backend gets nothing for `pause`.
     pub fn bounce(&mut self, ticket: Ticket, pause: Nanos, now: Nanos) -> Result<(), Refusal> {
-        let Some(at) = self.find(ticket) else { return Err(Refusal::Overloaded) };
+        let Some(at) = self.holder(ticket) else { return Err(Refusal::Overloaded) };
         let row = &mut self.rows[at as usize];
+        if row.state != State::Running {
+            return Err(Refusal::Overloaded);
+        }
         let backend = usize::from(row.backend);
         self.backends[backend].closed_until = now + pause;
         if row.bounces >= MAX_BOUNCES {
@@ -281,8 +284,9 @@ impl Admission {
         let row = &mut self.rows[at as usize];
         row.state = State::Queued;
         let tier = usize::from(row.tier);
-        self.tiers[tier].queue.push_front(&mut self.rows, at);
-        self.dispatch(now);
+        self.tiers[tier].queue.put_back(&mut self.rows, at);
+        // Its backends may have gone while it ran.
+        self.after_change(now);
         Ok(())
     }
 
@@ -327,9 +331,13 @@ impl Admission {
             let mut at = self.tiers[tier].queue.head().unwrap_or(NONE);
             while at != NONE {
                 let row = &self.rows[at as usize];
-                let next = row.next;
+                let (next, slots) = (row.next, row.resources.slots);
+                let most = self.most_slots(row.tier, &row.candidates);
                 if !row.candidates.iter().any(|backend| self.backends[backend].is_usable()) {
                     self.expel(at, Refusal::NoBackend);
+                } else if slots > most {
+                    // It would block the head of its queue up to its deadline.
+                    self.expel(at, Refusal::NeverFits { most });
                 }
                 at = next;
             }
@@ -419,6 +427,11 @@ impl Admission {
     fn find(&self, ticket: Ticket) -> Option<u32> {
         let row = self.rows.get(ticket.row as usize)?;
         (row.generation == ticket.generation && row.state != State::Free).then_some(ticket.row)
+    }
+
+    /// The row of a ticket that holds a permit.
+    fn holder(&self, ticket: Ticket) -> Option<u32> {
+        self.find(ticket).filter(|&at| self.rows[at as usize].holds_permit())
     }
 
     fn ticket(&self, at: u32) -> Ticket {

@@ -30,15 +30,25 @@ impl Queue {
         self.count(&rows[at as usize]);
     }
 
-    /// For a bounced request: it keeps its place in the order of arrival.
-    pub(super) fn push_front(&mut self, rows: &mut [Row], at: u32) {
-        rows[at as usize].previous = NONE;
-        rows[at as usize].next = self.head;
-        match self.head {
-            NONE => self.tail = at,
-            head => rows[head as usize].previous = at,
+    /// For a bounced request: it keeps its place in the order of arrival. Only others that bounced
+    /// can stand before it, so the walk is short.
+    pub(super) fn put_back(&mut self, rows: &mut [Row], at: u32) {
+        let sequence = rows[at as usize].sequence;
+        let (mut previous, mut next) = (NONE, self.head);
+        while next != NONE && rows[next as usize].sequence < sequence {
+            previous = next;
+            next = rows[next as usize].next;
         }
-        self.head = at;
+        rows[at as usize].previous = previous;
+        rows[at as usize].next = next;
+        match previous {
+            NONE => self.head = at,
+            previous => rows[previous as usize].next = at,
+        }
+        match next {
+            NONE => self.tail = at,
+            next => rows[next as usize].previous = at,
+        }
         self.count(&rows[at as usize]);
     }
 

@@ -102,6 +102,8 @@ pub struct Exchange {
     requeued: bool,
     usage: Option<Usage>,
     record: Option<Record>,
+    /// The record was made: the client has its whole answer, or has left.
+    recorded: bool,
 }
 
 impl Exchange {
@@ -130,6 +132,7 @@ impl Exchange {
             requeued: false,
             usage: None,
             record: None,
+            recorded: false,
         }
     }
 
@@ -495,6 +498,9 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) {
+        if self.recorded {
+            return;
+        }
         let outcome = Outcome::of_error(error.code);
         let status = if self.begun {
             out.body.extend_from_slice(b"data: ");
@@ -636,6 +642,10 @@ impl Exchange {
         outcome: Outcome,
         now: Now,
     ) {
+        // One request, one record: what comes behind the answer changes nothing about it.
+        if std::mem::replace(&mut self.recorded, true) {
+            return;
+        }
         self.record = Some(Record {
             request_id: self.client.request_id.clone(),
             upstream_id: self.upstream_id.clone(),

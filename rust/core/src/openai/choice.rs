@@ -91,6 +91,11 @@ impl Choice {
 
     fn read_delta(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         let text = reader.text();
+        // A second delta replaces the first with all that was read of it.
+        self.role = Role::Absent;
+        self.more_than_role = false;
+        self.says_something = false;
+        self.carries_something = false;
         let span = reader.object(|reader, key| {
             let value = reader.value()?;
             if key.is("role") {

@@ -55,6 +55,8 @@ impl WholeChoice {
         let mut choice = WholeChoice::default();
         reader.object(|reader, key| {
             if key.is("message") && reader.kind()? == Kind::Object {
+                // A second message replaces the first with all that was read of it.
+                choice.tool_calls = None;
                 let span = reader.object(|reader, key| {
                     let value = reader.value()?;
                     if key.is("tool_calls") && value.kind == Kind::Array {

@@ -55,7 +55,13 @@ class Speed(click.ParamType[float]):
 @click.option("--context", type=click.IntRange(1), show_envvar=True, help="Tokens of prompt and answer together.")
 @click.option("--slots", type=click.IntRange(1), show_envvar=True, help="Sequences that run at once; the rest wait.")
 @click.option("--reasoning", is_flag=True, show_envvar=True, help="Think before answering.")
-@click.option("--fault", type=click.Choice([*Fault]), metavar="NAME", show_envvar=True, help="Misbehave; see below.")
+@click.option(
+    "--fault",
+    type=click.Choice([fault.value for fault in Fault]),
+    metavar="NAME",
+    show_envvar=True,
+    help="Misbehave; see below.",
+)
 @click.pass_context
 def sim(context: click.Context, /, port: int, **settings: Any) -> None:
     """Serve a simulated model on 127.0.0.1: OpenAI-compatible, at the pace of a real GPU, without one.

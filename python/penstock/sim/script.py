@@ -7,7 +7,7 @@ import json
 import random
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -42,9 +42,8 @@ NATURAL_WORDS = (20, 120)
 WORDS_WANTED = re.compile(r"\b(\d{1,6}) words\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token of the answer, as it is streamed."""
+class Piece(NamedTuple):
+    """One token of the answer, as it is streamed. A tuple, because a long answer has thousands."""
 
     kind: Literal["reasoning", "content", "call", "arguments"]
     """A ``call`` opens the tool call and carries its name; ``arguments`` continue it."""

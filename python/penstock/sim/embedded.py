@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -60,7 +61,9 @@ class EmbeddedEngine:
         self.threads = threads
         self.url: str | None = None
         """Base address once started, without ``/v1``."""
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        # Files, not pipes: a pipe whose other end a stuck child keeps open would outlive stop().
+        self._said: IO[bytes] | None = None
         self._log: IO[bytes] | None = None
 
     @staticmethod
@@ -80,16 +83,7 @@ class EmbeddedEngine:
         """Start the engine and wait until it is healthy; returns its URL. Raises EmbeddedEngineError."""
         if (reason := self.why_unavailable()) is not None:
             raise EmbeddedEngineError(f"no embedded engine: {reason}")
-        arguments = ["--alias", self.alias, "--slots", str(self.slots), "--context", str(self.context)]
-        arguments += ["--threads", str(self.threads or len(os.sched_getaffinity(0)))]
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  -- closed by stop()
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "penstock.sim.embedded", *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,  # a Ctrl-C in the terminal is the parent's to handle
-        )
+        self._spawn()
         try:
             async with asyncio.timeout(START_SECONDS):
                 self.url = await self._announced_url()
@@ -106,52 +100,72 @@ class EmbeddedEngine:
         """End the engine, if it runs, and wait until it has gone."""
         process, self._process, self.url = self._process, None, None
         if process is not None:
-            if process.returncode is None:
-                await _end(process)
-            if process.stdin is not None:
-                process.stdin.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+            await _end(process)
+        for file in (self._said, self._log):
+            if file is not None:
+                file.close()
+        self._said = self._log = None
+
+    def _spawn(self) -> None:
+        arguments = ["--alias", self.alias, "--slots", str(self.slots), "--context", str(self.context)]
+        arguments += ["--threads", str(self.threads or len(os.sched_getaffinity(0)))]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  -- both are closed by stop()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "penstock.sim.embedded", *arguments],
+            stdin=subprocess.PIPE,  # its end tells the child that its parent has gone
+            stdout=self._said,
+            stderr=self._log,
+            start_new_session=True,  # a Ctrl-C in the terminal is the parent's to handle
+        )
 
     async def _announced_url(self) -> str:
-        assert self._process is not None and self._process.stdout is not None
-        line = (await self._process.stdout.readline()).decode().strip()
-        if not line:
-            status = await self._process.wait()
+        assert self._said is not None
+        while True:
+            line = _content(self._said)
+            if line.endswith("\n"):
+                return line.strip()
+            self._check_alive()
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _check_alive(self) -> None:
+        assert self._process is not None
+        if (status := self._process.poll()) is not None:
             raise EmbeddedEngineError(
                 f"the engine ended with status {status} while it was starting{self._last_lines()}"
             )
-        return line
 
     async def _healthy(self, url: str) -> None:
-        assert self._process is not None
         async with aiohttp.ClientSession() as session:
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"{url}/health") as response:
                         if response.status == 200:
                             return
-                if self._process.returncode is not None:
-                    raise EmbeddedEngineError(f"the engine ended while it was starting{self._last_lines()}")
+                self._check_alive()
                 await asyncio.sleep(POLL_SECONDS)
 
     def _last_lines(self) -> str:
         """Return the end of the child's log, ready to be appended to a message."""
         assert self._log is not None
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()[-LAST_LINES:]
+        lines = _content(self._log).splitlines()[-LAST_LINES:]
         return ":\n  " + "\n  ".join(lines) if lines else ""
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
-        except TimeoutError:
+def _content(file: IO[bytes]) -> str:
+    """Read a file that the child writes, without moving the position that it shares with us."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+
+async def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    end = asyncio.get_running_loop().time() + STOP_SECONDS
+    while process.poll() is None:
+        if asyncio.get_running_loop().time() > end:
             process.kill()
-    await process.wait()
+        await asyncio.sleep(POLL_SECONDS)
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 # The child

@@ -1,0 +1,80 @@
+//! A backend's whole answer, in any pieces: the client always gets strict SSE of valid JSON, or an
+//! error, and the same whatever the pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use penstock_core::dialect::{Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of};
+use serde_json::Value;
+
+#[allow(dead_code)]
+#[path = "../../tests/support/naive.rs"]
+mod naive;
+
+/// Every event of `out` is one line of JSON behind `data: `, or `[DONE]` at the end.
+fn strict(out: &[u8]) {
+    let text = std::str::from_utf8(out).expect("UTF-8");
+    let mut done = false;
+    for event in text.split_terminator("\n\n") {
+        assert!(!done, "something behind [DONE]");
+        let data = event.strip_prefix("data: ").expect("a data line");
+        assert!(!data.contains(['\n', '\r']));
+        if data == "[DONE]" {
+            done = true;
+        } else if naive::json_depth(data.as_bytes()) < 127 {
+            serde_json::from_str::<&serde_json::value::RawValue>(data).expect("JSON");
+        }
+    }
+    assert!(out.is_empty() || text.ends_with("\n\n"));
+}
+
+fuzz_target!(|input: (u8, bool, &[u8])| {
+    let (n, include_usage, text) = input;
+    let n = u32::from(n % 4) + 1;
+    let identity = Identity::new("id", 1, "model");
+    let mut normaliser = StreamNormaliser::new(identity.clone(), n, include_usage);
+    let mut out = Vec::new();
+    for (_, data) in naive::events(text) {
+        let before = out.len();
+        match normaliser.event(&data, &mut out) {
+            Ok(StreamEvent::Chunk { meaningful }) => assert!(!meaningful || out.len() > before),
+            Ok(StreamEvent::Done) => break,
+            Ok(StreamEvent::Swallowed | StreamEvent::Failure(_)) | Err(_) => {
+                assert_eq!(out.len(), before);
+            }
+        }
+    }
+    if normaliser.is_complete() {
+        normaliser.finish(&mut out);
+    }
+    strict(&out);
+    let _ = normaliser.usage();
+
+    // What was put right once needs nothing more.
+    if normaliser.is_complete() {
+        let mut again = StreamNormaliser::new(identity.clone(), n, include_usage);
+        let mut twice = Vec::new();
+        for (_, data) in naive::events(&out) {
+            if data == b"[DONE]" {
+                break;
+            }
+            if again.event(&data, &mut twice).is_err() {
+                return;
+            }
+        }
+        assert!(again.is_complete());
+        strict(&twice);
+    }
+
+    // The same bytes as a whole answer.
+    let mut body = Vec::new();
+    if normalise_body(text, &identity, n, &mut body).is_ok() && naive::json_depth(&body) < 127 {
+        serde_json::from_slice::<&serde_json::value::RawValue>(&body).expect("JSON");
+        let _: Result<Value, _> = serde_json::from_slice(&body);
+    }
+    let mut normaliser = StreamNormaliser::new(identity, n, include_usage);
+    let mut out = Vec::new();
+    let _ = stream_of(text, n, |chunk| {
+        let _ = normaliser.event(chunk, &mut out);
+    });
+    strict(&out);
+});

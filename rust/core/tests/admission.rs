@@ -318,7 +318,7 @@ impl Model {
             let usable = request.candidates.iter().any(|&backend| self.usable(backend));
             match refusal {
                 Refusal::Expired => {
-                    prop_assert!(request.deadline <= self.now, "expired early: {:?}", request)
+                    prop_assert!(request.deadline <= self.now, "expired early: {:?}", request);
                 }
                 Refusal::NoBackend => prop_assert!(!usable, "a backend was there: {:?}", request),
                 Refusal::NeverFits { most: said } => {

@@ -394,8 +394,8 @@ fn a_request_is_read_whole() {
     let plan = Plan::make(&table(), body.as_bytes()).expect("a good request");
     assert_eq!((plan.tier, plan.model.as_str(), plan.n), (1, THINKING, 3));
 
-    let plain = with("");
-    let request = ChatRequest::read(plain.as_bytes()).expect("a good request");
+    let least = with("");
+    let request = ChatRequest::read(least.as_bytes()).expect("a good request");
     assert!(!request.stream && !request.include_usage);
     assert_eq!((request.n, request.max_tokens), (1, None));
     for (members, asked) in [

@@ -673,12 +673,15 @@ fn what_a_failed_attempt_had_said_is_forgotten() {
     assert_eq!(answer.content(0), "hello");
 }
 
+/// Name, wire, ending, code, what becomes of the connection, term, result of the attempt.
+type Late = (&'static str, Vec<u8>, Ending, &'static str, UpstreamEnd, &'static str, &'static str);
+
 #[test]
 fn failures_behind_the_first_event_are_events_without_done() {
     use Ending::{Eof, Lost, Open};
     use UpstreamEnd::{Abort, Close};
     let table = table();
-    let cases: Vec<(&str, Vec<u8>, Ending, &str, UpstreamEnd, &str, &str)> = vec![
+    let cases: Vec<Late> = vec![
         ("cut", vec![], Eof, "upstream_truncated", Close, "BS", "truncated"),
         ("reset", vec![], Lost, "upstream_reset", Close, "BS", "reset"),
         (
@@ -751,7 +754,7 @@ fn failures_behind_the_first_event_are_events_without_done() {
             let record = ran.record.expect("a record");
             assert_eq!((letters(record.term).as_str(), record.status), (term, 200), "{name}");
             assert_eq!(record.code.map(Code::name), Some(code), "{name}");
-            let _ = result;
+            assert_eq!(ran.result, Some(result), "{name}");
         }
     }
 }
@@ -925,6 +928,9 @@ fn a_client_that_does_not_read_is_not_the_backends_silence() {
 
 // The end.
 
+/// What happens to a run.
+type Step = Box<dyn Fn(&mut Run<'_>)>;
+
 #[test]
 fn a_connection_may_linger_a_second_behind_done() {
     let table = table();
@@ -937,7 +943,6 @@ fn a_connection_may_linger_a_second_behind_done() {
         assert_eq!(deadline(&run), Some(2.0));
         run
     };
-    type Step = Box<dyn Fn(&mut Run<'_>)>;
     let cases: Vec<(&str, Step, UpstreamEnd)> = vec![
         (
             "the last chunk",

@@ -286,7 +286,7 @@ fn any_head_reads_the_same_in_any_pieces() {
     let head = (version, status, prop::collection::vec((name, value), 0..4)).prop_map(
         |(version, status, lines)| {
             let lines: String =
-                lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                lines.iter().map(|(name, value)| [*name, ": ", *value, "\r\n"].concat()).collect();
             format!("{version} {status}\r\n{lines}\r\n")
         },
     );

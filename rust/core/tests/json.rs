@@ -560,7 +560,7 @@ fn cutting_and_replacing_is_what_a_map_does() {
                 let comma = if cutter.any_kept() { "," } else { "" };
                 let fresh = if is_object { "\"new\":true" } else { "true" };
                 edits.insert(span.end - 1, |out| {
-                    out.extend_from_slice(format!("{comma}{fresh}").as_bytes())
+                    out.extend_from_slice(format!("{comma}{fresh}").as_bytes());
                 });
             }
             let mut out = Vec::new();

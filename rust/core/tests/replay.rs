@@ -359,6 +359,25 @@ fn cut_at_every_byte_it_is_an_error_and_never_a_clean_end() {
     });
 }
 
+/// The rules run for every backend, and change nothing on clean input (design §6).
+#[test]
+fn what_was_put_right_once_stays_as_it_is() {
+    each(|table, recording| {
+        if recording.fate() != Fate::Good || !recording.plan.stream {
+            return;
+        }
+        let good = plain(&recording.whole(table).wire).1;
+        let again = [
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".as_slice(),
+            good.as_slice(),
+        ];
+        let ran = recording.run(table, &[&again.concat()], Ending::Eof);
+        assert_eq!(show(&plain(&ran.wire).1), show(&good), "{}", recording.name);
+    });
+}
+
+const REASON: &[u8] = b"\"finish_reason\":\"";
+
 /// No server recorded here ends a stream by closing, but some do. Then the framing cannot tell a cut:
 /// the terminal event is the finish reason of every choice (contract §2), so before it the end is an
 /// error, and behind it, `[DONE]` or not, nothing of the answer is missing.
@@ -378,7 +397,6 @@ fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
         assert_eq!(good, plain(&recording.whole(table).wire).1);
         let expected = Answer::read(&recording.whole(table).wire);
         // The end of the line that holds the last finish reason.
-        const REASON: &[u8] = b"\"finish_reason\":\"";
         let last = text.windows(REASON.len()).rposition(|window| window == REASON);
         let last = last.expect("a finish reason");
         let terminal = head + last + text[last..].iter().position(|&b| b == b'\n').expect("a line");
@@ -396,8 +414,8 @@ fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
                 assert_eq!(answer.content(choice), expected.content(choice), "{}", recording.name);
             }
             let ran = recording.run(table, &[&raw[..cut]], Ending::Lost);
-            let lost = Answer::read(&ran.wire).error();
-            assert!(cut > done || lost.is_some(), "{} lost at {cut}", recording.name);
+            let broken = Answer::read(&ran.wire).error();
+            assert!(cut > done || broken.is_some(), "{} lost at {cut}", recording.name);
         }
     });
 }
@@ -431,9 +449,9 @@ fn recording(table: &Table, root: &Path, path: &Path) -> Recording {
     let (plan, refused) = match Plan::make(table, &body) {
         Ok(plan) => (plan, None),
         Err(error) => {
-            let plain = json!({"model": INSTANT, "stream": stream,
+            let simple = json!({"model": INSTANT, "stream": stream,
                                "messages": [{"role": "user", "content": "hi"}]});
-            let plan = Plan::make(table, plain.to_string().as_bytes()).expect("a plain request");
+            let plan = Plan::make(table, simple.to_string().as_bytes()).expect("a plain request");
             (plan, Some(error.code.name()))
         }
     };

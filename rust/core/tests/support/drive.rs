@@ -37,6 +37,8 @@ pub struct Ran {
     /// The failure, if the client got it as a status.
     pub failure: Option<Failure>,
     pub upstream: Option<UpstreamEnd>,
+    /// The `result` label, if the exchange itself ended the attempt.
+    pub result: Option<&'static str>,
     pub record: Option<Record>,
     /// The client had its whole answer (or error).
     pub finished: bool,
@@ -51,8 +53,14 @@ pub struct Run<'t> {
 
 impl<'t> Run<'t> {
     pub fn new(table: &'t Table, plan: Plan, client: Client) -> Self {
-        let ran =
-            Ran { wire: Vec::new(), failure: None, upstream: None, record: None, finished: false };
+        let ran = Ran {
+            wire: Vec::new(),
+            failure: None,
+            upstream: None,
+            result: None,
+            record: None,
+            finished: false,
+        };
         Run { table, exchange: sent(table, plan, client), out: Output::default(), ran }
     }
 
@@ -76,7 +84,10 @@ impl<'t> Run<'t> {
                 self.ran.failure = Some(failure);
                 self.ran.upstream = Some(upstream);
             }
-            Next::Ended(ended) => self.ran.upstream = Some(ended.upstream),
+            Next::Ended(ended) => {
+                self.ran.upstream = Some(ended.upstream);
+                self.ran.result = Some(ended.result);
+            }
         }
         self.ran.finished = true;
         false

@@ -103,7 +103,7 @@ pub fn property<S: Strategy>(
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     if let Err(error) = TestRunner::new_with_rng(config, rng).run(strategy, test) {
-        let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let seed = seed.map(|byte| format!("{byte:02x}")).concat();
         panic!("{error}\nrepeat with PENSTOCK_SEED={seed}");
     }
 }

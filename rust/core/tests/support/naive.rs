@@ -43,12 +43,11 @@ pub fn dechunk(wire: &[u8]) -> Option<(Vec<u8>, Option<usize>)> {
         let Some(line) = wire[at..].windows(2).position(|pair| pair == b"\r\n") else {
             return Some((data, None));
         };
-        let text = std::str::from_utf8(&wire[at..at + line]).ok()?;
-        let digits = text.split([';', ' ', '\t']).next()?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let digits = wire[at..at + line].split(|b| b"; \t".contains(b)).next()?;
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
-        let size = usize::from_str_radix(digits, 16).ok()?;
+        let size = usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         at += line + 2;
         if size == 0 {
             // Trailers up to an empty line.

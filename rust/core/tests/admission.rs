@@ -785,6 +785,28 @@ fn equal_backends_take_turns_and_the_emptier_one_goes_first() {
 }
 
 #[test]
+fn between_tiers_the_longest_waiting_head_goes_first() {
+    let limits =
+        TierLimits { concurrency: None, queue_requests: 8, queue_tokens: 100, queue_bytes: 100 };
+    let mut admission = Admission::new(Sizes {
+        rows: 16,
+        tiers: vec![limits, limits],
+        backends: vec![(1, None), (0, None)],
+        nodes: vec![],
+        workers: 1,
+    });
+    let mut running = granted(admission.offer(&offer(1, 100), 0));
+    let order: Vec<Ticket> = [1, 0, 0, 1, 0]
+        .map(|tier| queued(admission.offer(&Offer { tier, ..offer(1, 100) }, 0)))
+        .to_vec();
+    for next in order {
+        assert!(admission.release(running, Outcome::Success, 1));
+        assert_eq!(grants(&mut admission), [next]);
+        running = next;
+    }
+}
+
+#[test]
 fn a_hundred_thousand_queued_on_virtual_time() {
     let rows = 100_100;
     let mut admission = Admission::new(Sizes {

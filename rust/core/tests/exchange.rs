@@ -1170,6 +1170,17 @@ fn each_meaningful_event_begins_the_answer() {
 }
 
 #[test]
+fn what_comes_behind_a_finish_is_dropped() {
+    let table = table();
+    let mut run = Run::of(&table, &body(true, &json!({})));
+    let late = delta(&json!({"content": "late"}));
+    run.feed(&stream(&[text("a"), finish("stop"), late, finish("length"), done()]), START);
+    let answer = Answer::read(&run.finish().wire);
+    assert_eq!(shape::stream(&answer, INSTANT, 1, false), Ok(()));
+    assert_eq!((answer.content(0).as_str(), answer.events.len()), ("a", 2));
+}
+
+#[test]
 fn usage_is_moved_to_the_end_or_left_out() {
     let table = table();
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "details": {"x": [1]}});

@@ -132,12 +132,10 @@ impl Admission {
     }
 
     fn decide(&mut self, offer: &Offer, now: Nanos) -> Decision {
-        if !offer.candidates.iter().any(|backend| self.backends[backend].is_usable())
-            || self.tiers[usize::from(offer.tier)].cap.limit == Some(0)
-        {
+        let most = self.most_slots(offer.tier, &offer.candidates);
+        if most == 0 {
             return Decision::Refused(Refusal::NoBackend);
         }
-        let most = self.most_slots(offer.tier, &offer.candidates);
         if offer.resources.slots > most {
             return Decision::Refused(Refusal::NeverFits { most });
         }
@@ -333,7 +331,7 @@ impl Admission {
                 let row = &self.rows[at as usize];
                 let (next, slots) = (row.next, row.resources.slots);
                 let most = self.most_slots(row.tier, &row.candidates);
-                if !row.candidates.iter().any(|backend| self.backends[backend].is_usable()) {
+                if most == 0 {
                     self.expel(at, Refusal::NoBackend);
                 } else if slots > most {
                     // It would block the head of its queue up to its deadline.

@@ -8,38 +8,37 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import openai
 import pytest
 
-from penstock.sim import embedded
-from penstock.sim.embedded import EmbeddedEngine, EmbeddedEngineError
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[EmbeddedEngine]:
-    engine = EmbeddedEngine("little", slots=2, context=1024)
-    await engine.start()
-    yield engine
-    await engine.stop()
-
-
-def client_of(engine: EmbeddedEngine) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key="none", max_retries=0)
-
+from penstock.engines import embedded
+from penstock.engines.embedded import EmbeddedEngine, EngineError, why_unavailable
 
 QUESTION = [{"role": "user", "content": "Name three rivers."}]
 
 
-async def test_whole(engine: EmbeddedEngine) -> None:
-    async with client_of(engine) as client:
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    engine = EmbeddedEngine("little", slots=2, context=2048)
+    yield await engine.start()
+    await engine.stop()
+
+
+def client_of(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+
+async def test_whole(url: str) -> None:
+    async with client_of(url) as client:
         answer = await client.chat.completions.create(model="little", messages=QUESTION, max_tokens=16)
     assert answer.model == "little"
     assert answer.choices[0].message.content
     assert answer.usage is not None and answer.usage.completion_tokens <= 16
 
 
-async def test_stream(engine: EmbeddedEngine) -> None:
-    async with client_of(engine) as client:
+async def test_stream(url: str) -> None:
+    async with client_of(url) as client:
         stream = await client.chat.completions.create(model="little", messages=QUESTION, max_tokens=16, stream=True)
         chunks = [chunk async for chunk in stream]
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
@@ -47,21 +46,42 @@ async def test_stream(engine: EmbeddedEngine) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-async def test_slots_and_context(engine: EmbeddedEngine) -> None:
-    async with client_of(engine) as client:
-        slots = await client.with_options(base_url=f"{engine.url}").get("/slots", cast_to=list)
-    assert [slot["n_ctx"] for slot in slots] == [1024, 1024]
+async def test_name_slots_and_metrics(url: str) -> None:
+    async with aiohttp.ClientSession(url) as session:
+        async with session.get("/v1/models") as response:
+            assert [model["id"] for model in (await response.json())["data"]] == ["little"]
+        async with session.get("/slots") as response:
+            assert [slot["n_ctx"] for slot in await response.json()] == [1024, 1024]
+        async with session.get("/metrics") as response:
+            assert "llamacpp:requests_processing" in await response.text()
 
 
 async def test_stop_leaves_nothing() -> None:
     engine = EmbeddedEngine("little", slots=1, context=512, threads=1)
-    await engine.start()
-    process = engine._process
-    assert process is not None
+    url = await engine.start()
+    pid = engine.pid
+    assert pid is not None
     await engine.stop()
-    assert process.returncode == -signal.SIGTERM
-    assert engine.url is None
+    assert engine.pid is None
+    with pytest.raises(ProcessLookupError):  # not even a zombie
+        os.kill(pid, 0)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"{url}/health")
     await engine.stop()
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    engine = EmbeddedEngine("little", slots=1, context=512, threads=1)
+    start = asyncio.create_task(engine.start())
+    while engine.pid is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    pid = engine.pid
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 async def test_a_child_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -70,28 +90,28 @@ async def test_a_child_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch, tm
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
     engine = EmbeddedEngine("little", slots=1, context=512)
-    with pytest.raises(EmbeddedEngineError, match=r"ended with status 7 .*:\n  first\n  out of luck"):
+    with pytest.raises(EngineError, match=r"little ended with status 7 .*:\n  first\n  out of luck"):
         await engine.start()
 
 
 async def test_a_child_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = tmp_path / "python"
-    fake.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
+    fake.write_text("#!/bin/sh\ntrap '' TERM\necho stuck >&2\nwhile :; do sleep 0.1; done\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.5)
     monkeypatch.setattr(embedded, "STOP_SECONDS", 0.3)
-    with pytest.raises(EmbeddedEngineError, match="not healthy"):
+    with pytest.raises(EngineError, match=r"not healthy after 0.5 s:\n  stuck"):
         await EmbeddedEngine("little", slots=1, context=512).start()
 
 
 async def test_the_engine_dies_with_its_parent() -> None:
     script = (
-        "import asyncio, penstock.sim.embedded as e\n"
+        "import asyncio, penstock.engines.embedded as e\n"
         "async def main():\n"
-        "    engine = e.EmbeddedEngine('little', 1, 512, 1)\n"
+        "    engine = e.EmbeddedEngine('little', slots=1, context=512, threads=1)\n"
         "    await engine.start()\n"
-        "    print(engine._process.pid, flush=True)\n"
+        "    print(engine.pid, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
@@ -100,23 +120,34 @@ async def test_the_engine_dies_with_its_parent() -> None:
     child = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
+    await _ends(child)
+
+
+async def test_a_child_whose_parent_died_before_it_looked_ends() -> None:
+    command = (sys.executable, "-m", "penstock.engines.embedded", "--parent", str(os.getppid()))
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asyncio.wait_for(child.communicate(), 10)
+    assert (child.returncode, said) == (1, b"")
+
+
+async def _ends(pid: int) -> None:
     deadline = time.monotonic() + 10
-    while _alive(child):
-        assert time.monotonic() < deadline, "the engine outlived its parent"
+    while _alive(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            pytest.fail("the engine outlived its parent")
         await asyncio.sleep(0.02)
 
 
 def _alive(pid: int) -> bool:
     """A zombie counts as dead: the container's init may be slow to reap."""
     try:
-        os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert EmbeddedEngine.available()
+    assert why_unavailable() is None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not EmbeddedEngine.available()
-    assert "penstock[demo]" in (EmbeddedEngine.why_unavailable() or "")
+    assert "penstock[demo]" in (why_unavailable() or "")

@@ -80,6 +80,9 @@ class Gateway:
     def cut(self, tiers: list[int]) -> None:
         """End what still runs in these tiers with a `draining` error."""
 
+    def close(self) -> None:
+        """End everything at once: open requests with a `draining` error, connections by force."""
+
     @property
     def active(self) -> int:
         """Requests in hand, those included whose backend has not quite ended."""

@@ -9,22 +9,20 @@ from typing import Any
 
 import pytest
 
-from penstock.sim import SimServer
+from tests.backend import Backend, backend_of
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[SimServer]:
-    server = SimServer(profile="instant", model="served")
-    await server.start()
-    yield server
-    await server.stop()
+async def backend() -> AsyncIterator[Backend]:
+    async with backend_of() as running:
+        yield running
 
 
 @pytest.fixture
-async def gateway(backend: SimServer) -> AsyncIterator[Gateway]:
+async def gateway(backend: Backend) -> AsyncIterator[Gateway]:
     config = f"""
 limits: {{body: 64KiB, head: 8KiB}}
 backends:
@@ -86,7 +84,7 @@ BODIES: list[tuple[str, bytes | dict[str, Any], int, str, str | None]] = [
 @pytest.mark.parametrize(("body", "status", "code", "param"), [b[1:] for b in BODIES], ids=[b[0] for b in BODIES])
 async def test_bodies(
     gateway: Gateway,
-    backend: SimServer,
+    backend: Backend,
     connect: Connect,
     body: bytes | dict[str, Any],
     status: int,
@@ -94,14 +92,14 @@ async def test_bodies(
     param: str | None,
 ) -> None:
     raw = await connect(gateway)
-    before = backend.stats.started
+    before = backend.posts
     for _ in range(2):
         response = await raw.chat(body)
         assert (response.status, response.error["code"], response.error["param"]) == (status, code, param)
         assert response.error["type"] == "invalid_request_error"
     # The connection is in a sane state: a good request follows on it.
     assert (await raw.chat(ask())).status == 200
-    assert backend.stats.started == before + 1
+    assert backend.posts == before + 1
     await gateway.settled()
     assert gateway.requests() == {("client_error", "CR"): 2, ("ok", "-D"): 1}
 
@@ -126,19 +124,20 @@ async def test_an_unknown_model_is_told_the_names(gateway: Gateway, connect: Con
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, "head_too_large"),
         (b"GET /livez HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 9000 + b"\r\n\r\n", 431, "head_too_large"),
         (b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 3000, 431, "head_too_large"),
+        (b"GET /livez HTTP/1.1\r\nhost: x\r\n" + (b"x: " + b"a" * 1000 + b"\r\n") * 9 + b"\r\n", 431, "head_too_large"),
     ],
 )
 async def test_requests(
-    gateway: Gateway, backend: SimServer, connect: Connect, request_bytes: bytes, status: int, code: str
+    gateway: Gateway, backend: Backend, connect: Connect, request_bytes: bytes, status: int, code: str
 ) -> None:
-    before = backend.stats.started
+    before = backend.posts
     raw = await connect(gateway)
     await raw.send(request_bytes)
     response = await raw.response()
     assert (response.status, response.error["code"]) == (status, code)
     if status == 405:
         assert response.headers["allow"] in ("POST", "GET")
-    assert backend.stats.started == before
+    assert backend.posts == before
 
 
 async def test_other_content_types_of_json_pass(gateway: Gateway, connect: Connect) -> None:
@@ -196,11 +195,11 @@ async def test_a_large_body_under_the_limit_passes(gateway: Gateway, connect: Co
     assert response.status == 200
 
 
-async def test_request_ids(gateway: Gateway, backend: SimServer, connect: Connect) -> None:
+async def test_request_ids(gateway: Gateway, backend: Backend, connect: Connect) -> None:
     raw = await connect(gateway)
     good = await raw.chat(ask(), x_request_id="my-id_1.2")
     assert good.headers["x-request-id"] == "my-id_1.2"
-    assert backend.last_headers["x-request-id"].startswith("my-id_1.2-")
+    assert backend.headers["x-request-id"].startswith("my-id_1.2-")
     for bad in ("has space", "x" * 129, "semi;colon"):
         replaced = await raw.chat(ask(), x_request_id=bad)
         assert replaced.status == 200
@@ -208,17 +207,17 @@ async def test_request_ids(gateway: Gateway, backend: SimServer, connect: Connec
 
 
 async def test_nothing_of_the_client_but_the_body_reaches_a_backend(
-    gateway: Gateway, backend: SimServer, connect: Connect
+    gateway: Gateway, backend: Backend, connect: Connect
 ) -> None:
     raw = await connect(gateway)
     secret = {"authorization": "Bearer secret", "origin": "http://evil", "accept_encoding": "gzip", "cookie": "a=b"}
     await raw.chat(ask(), **secret, x_made_up="1")
     allowed = {"host", "accept", "accept-encoding", "content-type", "content-length", "x-request-id"}
-    assert set(backend.last_headers) == allowed
-    assert backend.last_headers["accept-encoding"] == "identity"
+    assert set(backend.headers) == allowed
+    assert backend.headers["accept-encoding"] == "identity"
 
 
-async def test_over_the_connection_limit_only_health_is_answered(backend: SimServer, connect: Connect) -> None:
+async def test_over_the_connection_limit_only_health_is_answered(backend: Backend, connect: Connect) -> None:
     config = f"""
 limits: {{connections: 1}}
 backends: {{a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4}}}}

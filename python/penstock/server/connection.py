@@ -42,6 +42,7 @@ class ClientConnection(RequestHandler):
         "_refusing",
         "_registry",
         "_stalled_since",
+        "_wire",
         "over_limit",
     )
 
@@ -53,6 +54,8 @@ class ClientConnection(RequestHandler):
         self._head_bytes = 0
         self._head_since: float | None = None
         self._stalled_since: float | None = None
+        # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
+        self._wire: asyncio.Transport | None = None
         self._lingering: asyncio.Future[None] | None = None
         self._linger_bytes = 0
         self._refusing: asyncio.Task[None] | None = None
@@ -65,12 +68,14 @@ class ClientConnection(RequestHandler):
         """Register; the limit counts this connection too."""
         super().connection_made(transport)
         # uvloop's transports are no subclasses of asyncio's.
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self._wire = cast(asyncio.Transport, transport)
+        self._wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone, whatever it was waiting for."""
         self._registry.remove(self)
+        self._wire = None
         self._client_gone()
         self._end_linger()
         super().connection_lost(exc)
@@ -143,8 +148,8 @@ class ClientConnection(RequestHandler):
         if status == 500:
             self._registry.log.error("request_failed", exc_info=exc)
             code, text = "internal_error", "internal error"
-        elif isinstance(exc, LineTooLong):
-            code, text = "head_too_large", "the request line or a header line is too long"
+        elif isinstance(exc, LineTooLong) or "Too many headers" in str(exc):
+            code, text = "head_too_large", "the request line or a header line is too long, or there are too many"
         else:
             code, text = "invalid_value", "the request is not well-formed HTTP/1.1"
         return self._registry.refusal(code, text)
@@ -198,5 +203,15 @@ class ClientConnection(RequestHandler):
             self._head_since = None
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
         stalled = self._stalled_since is not None and now - self._stalled_since > STALL_SECONDS
-        if stalled and self.transport is not None:
-            self.transport.abort()
+        if stalled:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection and whatever was not sent."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet, the kernel's buffer not counted."""
+        return 0 if self._wire is None else self._wire.get_write_buffer_size()

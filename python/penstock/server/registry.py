@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientServer", "Registry"]
 
 IDLE_SECONDS = 75.0
+CLOSE_SECONDS = 0.5
 
 
 class Registry:
@@ -29,10 +31,13 @@ class Registry:
         self.limits = limits
         self.log = log
         self._open: set[ClientConnection] = set()
-        self._closing = False
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def connections(self) -> list[ClientConnection]:
+        """Return the open connections."""
+        return list(self._open)
 
     def add(self, connection: ClientConnection) -> bool:
         """Register a connection. False: it is one too many."""
@@ -46,19 +51,25 @@ class Registry:
     def sweep(self) -> None:
         """Cut slow heads and clients that do not read; to be called every second."""
         now = time.monotonic()
-        for connection in list(self._open):
+        for connection in self.connections():
             connection.sweep(now)
 
     def close_idle(self) -> None:
         """Close every connection on which nothing is going on."""
-        for connection in list(self._open):
+        for connection in self.connections():
             if connection.is_idle:
                 connection.force_close()
 
-    def close_all(self) -> None:
-        """Close every connection."""
-        for connection in list(self._open):
+    async def close_all(self) -> None:
+        """Close every connection; who does not take the rest of its answer within a moment is cut."""
+        for connection in self.connections():
             connection.force_close()
+        for _ in range(int(CLOSE_SECONDS / 0.01)):
+            if not self._open:
+                return
+            await asyncio.sleep(0.01)
+        for connection in self.connections():
+            connection.abort()
 
     def refusal(
         self, code: str, message: str, *, counted: bool = False, request_id: str | None = None, **extra: Any

@@ -65,6 +65,11 @@ class Routes:
             methods = {"GET": self._get_model}
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         try:
+            # aiohttp bounds each line and their number; this is the bound on all of them together.
+            size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+            if size > self._registry.limits.head:
+                message = f"the head is larger than {self._registry.limits.head} bytes"
+                raise self._refused(request, "head_too_large", message)
             if connection.over_limit and (methods is None or self._get_health not in methods.values()):
                 raise self._refused(request, "connection_limit", "too many connections are open", retry_after_ms=1000)
             if methods is None:
@@ -192,7 +197,7 @@ class Routes:
     ) -> Refused:
         """Return an error to raise. The connection stays open only if the request was read whole."""
         whole = not request.body_exists or request.content.is_eof()
-        keep_alive = whole and request.keep_alive and code != "connection_limit"
+        keep_alive = whole and request.keep_alive and code not in ("connection_limit", "head_too_large")
         text = self._gateway.error_answer(
             code,
             message,

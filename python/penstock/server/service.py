@@ -130,11 +130,13 @@ class Service:
         await self.prober.stop()
         if self._server is not None:
             self._server.close()
+        self.gateway.close()
         # Answers that are written but not yet sent leave with an orderly close.
-        self.registry.close_all()
+        await self.registry.close_all()
         if self._admin is not None:
             await self._admin.cleanup()
-        await asyncio.sleep(0)
+        # A closed handle needs another turn of the loop; a loop that is closed before complains.
+        await asyncio.sleep(TICK_SECONDS)
         lines = self.gateway.take_log()
         if lines:
             self.log_writer.write(lines)

@@ -253,6 +253,11 @@ impl Gateway {
         Self::run(slf, None, |engine, now| engine.cut(slf, &tiers, now));
     }
 
+    /// Ends everything at once: open requests with a `draining` error, connections by force.
+    fn close(slf: &Bound<'_, Self>) {
+        Self::run(slf, None, |engine, now| engine.shut_down(slf, now));
+    }
+
     /// Requests in hand, lingering ones included.
     #[getter]
     fn active(&self) -> usize {

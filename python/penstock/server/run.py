@@ -8,6 +8,7 @@ import gc
 import resource
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -17,7 +18,7 @@ from penstock.server.service import Service
 if TYPE_CHECKING:
     from penstock.config.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["run", "run_within"]
 
 EXIT_OK = 0
 EXIT_INTERRUPTED = 130
@@ -32,8 +33,20 @@ def run(settings: Settings, ready: Callable[[Service], Awaitable[None]]) -> int:
     Raises:
         ListenError: an address cannot be had.
     """
+    return run_within(contextlib.nullcontext(settings), ready)
+
+
+def run_within(around: AbstractAsyncContextManager[Settings], ready: Callable[[Service], Awaitable[None]]) -> int:
+    """Do the same with settings that exist only within `around`, such as those with backends that it starts and stops.
+
+    It is left on every way out. A signal before it is entered cancels the entry: SIGTERM returns 0, SIGINT 130.
+
+    Raises:
+        ListenError: an address cannot be had.
+        Exception: whatever `around` raises.
+    """
     raise_file_limit()
-    return uvloop.run(_serve(settings, ready))
+    return uvloop.run(_serve(around, ready))
 
 
 def raise_file_limit() -> None:
@@ -43,7 +56,7 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(settings: Settings, ready: Callable[[Service], Awaitable[None]]) -> int:
+async def _serve(around: AbstractAsyncContextManager[Settings], ready: Callable[[Service], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     first: asyncio.Future[signal.Signals] = loop.create_future()
     second = asyncio.Event()
@@ -56,21 +69,30 @@ async def _serve(settings: Settings, ready: Callable[[Service], Awaitable[None]]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    service = Service(settings)
-    await service.start()
-    # What has been made so far lives as long as the process; the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    greeting = loop.create_task(_greet(service, ready))
-    number = await first
-    drain = loop.create_task(service.drain(settings.drain.delay if number == signal.SIGTERM else 0.0))
-    interrupt = loop.create_task(second.wait())
-    await asyncio.wait((drain, interrupt), return_when=asyncio.FIRST_COMPLETED)
-    drained = drain.done()
-    for task in (drain, interrupt, greeting):
-        task.cancel()
-    await service.stop()
-    return EXIT_OK if drained else EXIT_INTERRUPTED
+    async with contextlib.AsyncExitStack() as stack:
+        entry = loop.create_task(stack.enter_async_context(around))
+        await asyncio.wait((entry, first), return_when=asyncio.FIRST_COMPLETED)
+        if not entry.done():
+            entry.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await entry
+            return EXIT_OK if first.result() == signal.SIGTERM else EXIT_INTERRUPTED
+        settings = entry.result()
+        service = Service(settings)
+        await service.start()
+        # What has been made so far lives as long as the process; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        greeting = loop.create_task(_greet(service, ready))
+        number = await first
+        drain = loop.create_task(service.drain(settings.drain.delay if number == signal.SIGTERM else 0.0))
+        interrupt = loop.create_task(second.wait())
+        await asyncio.wait((drain, interrupt), return_when=asyncio.FIRST_COMPLETED)
+        drained = drain.done()
+        for task in (drain, interrupt, greeting):
+            task.cancel()
+        await service.stop()
+        return EXIT_OK if drained else EXIT_INTERRUPTED
 
 
 async def _greet(service: Service, ready: Callable[[Service], Awaitable[None]]) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import aiohttp
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from penstock.engines import embedded
 from penstock.engines.embedded import EmbeddedEngine, EngineError, why_unavailable
 
-QUESTION = [{"role": "user", "content": "Name three rivers."}]
+QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three rivers."}]
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 if TYPE_CHECKING:
+    from aiohttp import StreamReader
+
     from penstock._core import Call
     from penstock.server.answer import ReadyAnswer, WrittenAnswer
     from penstock.server.registry import Registry
@@ -39,6 +41,7 @@ class ClientConnection(RequestHandler):
         "_head_since",
         "_linger_bytes",
         "_lingering",
+        "_payload",
         "_refusing",
         "_registry",
         "_stalled_since",
@@ -51,6 +54,8 @@ class ClientConnection(RequestHandler):
         self._registry = registry
         self._call: Call | None = None
         self._answer: WrittenAnswer | None = None
+        # The body of the request whose head came last.
+        self._payload: StreamReader | None = None
         self._head_bytes = 0
         self._head_since: float | None = None
         self._stalled_since: float | None = None
@@ -93,10 +98,12 @@ class ClientConnection(RequestHandler):
                 self._end_linger()
             return
         count = self._request_count
+        in_body = self._payload is not None and not self._payload.is_eof()
         super().data_received(data)
-        if self._request_count > count or self._current_request is not None or self._messages:
+        if self._request_count > count and self._messages:
+            self._payload = self._messages[-1][1]
             self._head_bytes, self._head_since = 0, None
-        elif data:
+        elif data and not in_body:
             self._head_bytes += len(data)
             if self._head_since is None:
                 self._head_since = time.monotonic()
@@ -156,7 +163,10 @@ class ClientConnection(RequestHandler):
 
     def refuse_head(self, code: str, message: str) -> None:
         """Refuse before there is a request, and let go of the connection."""
-        if self._refusing is None:
+        if self._busy:
+            # A pipelined head, while an answer is being written: there is no room for words.
+            self.force_close()
+        elif self._refusing is None:
             answer = self._registry.refusal(code, message)
             self._refusing = self._loop.create_task(self._refuse(answer))
 
@@ -193,13 +203,18 @@ class ClientConnection(RequestHandler):
     # The registry's side.
 
     @property
+    def _busy(self) -> bool:
+        # aiohttp waits on `_waiter` exactly when it has nothing to do.
+        return self._waiter is None or self._waiter.done()
+
+    @property
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
-        return self._current_request is None and not self._messages and self._head_since is None
+        return not self._busy and self._head_since is None
 
     def sweep(self, now: float) -> None:
         """Cut what takes too long. `now`: `time.monotonic()`."""
-        if self._head_since is not None and now - self._head_since > HEAD_SECONDS:
+        if self._head_since is not None and now - self._head_since > HEAD_SECONDS and not self._busy:
             self._head_since = None
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
         stalled = self._stalled_since is not None and now - self._stalled_since > STALL_SECONDS

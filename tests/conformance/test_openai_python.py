@@ -105,7 +105,11 @@ async def test_a_whole_tool_round_trip(client: AsyncOpenAI, stream: bool, choice
     assert json.loads(arguments)["city"] in ("Paris", "Oslo")
     function = {"name": name, "arguments": arguments}
     messages += [
-        {"role": "assistant", "content": None, "tool_calls": [{"id": call_id, "type": "function", "function": function}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+        },
         {"role": "tool", "tool_call_id": call_id, "content": "Rain, 7 degrees."},
     ]
     answer = await client.chat.completions.create(model="instant-model", messages=messages, tools=[WEATHER])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import Connect, Gateway, ask, gateway_of
 from tests.backend import (
     LAST_CHUNK,
     SSE_HEAD,
@@ -23,6 +22,7 @@ from tests.backend import (
     good,
     whole,
 )
+from tests.conftest import Connect, Gateway, ask, gateway_of
 
 
 async def hang(peer: Peer) -> None:

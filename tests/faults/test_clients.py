@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.backend import SSE_HEAD, Backend, Peer, backend_of, config_of, good
+from tests.backend import SSE_HEAD, Peer, backend_of, config_of, good
 from tests.conftest import Connect, Gateway, Raw, ask, gateway_of, post
 
 ROUNDS = 1000

@@ -75,7 +75,7 @@ async def test_stop_leaves_nothing() -> None:
 async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
     engine = EmbeddedEngine("little", slots=1, context=512, threads=1)
     start = asyncio.create_task(engine.start())
-    while engine.pid is None:  # noqa: ASYNC110
+    while engine.pid is None:
         await asyncio.sleep(0.001)
     pid = engine.pid
     start.cancel()

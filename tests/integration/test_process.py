@@ -30,7 +30,9 @@ async def serving(config: str, folder: Path) -> AsyncIterator[tuple[asyncio.subp
     file.write_text(f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin}}}\n{config}")
     command = (sys.executable, "-m", "penstock", "serve", "-c", str(file))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env={**os.environ, "NO_COLOR": "1"})
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=pipe, stderr=pipe, env={**os.environ, "NO_COLOR": "1"}
+    )
     try:
         await ready(port)
         yield process, port
@@ -75,7 +77,8 @@ async def get(raw: Raw, path: str) -> int:
 
 async def slow_stream(peer: Peer) -> None:
     if not peer.body.get("stream"):
-        return await good(peer)
+        await good(peer)
+        return
     peer.send(SSE_HEAD)
     peer.event({"role": "assistant", "content": "a"})
     for _ in range(10):
@@ -192,3 +195,36 @@ async def test_a_bad_configuration(tmp_path: Path) -> None:
     _, err = await asyncio.wait_for(process.communicate(), 10)
     assert process.returncode == 2
     assert f'{file}:1:1: listn: unknown key; did you mean "listen"?' in err.decode()
+
+
+async def test_the_demo_on_simulated_engines() -> None:
+    port, admin = free_port(), free_port()
+    options = ("--sim", "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}")
+    command = (sys.executable, "-m", "penstock", "demo", *options)
+    pipe = asyncio.subprocess.PIPE
+    OPENED.clear()
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=pipe, stderr=pipe, env={**os.environ, "NO_COLOR": "1"}
+    )
+    try:
+        await ready(port)
+        raw = await client(port)
+        for model in ("instant-model", "thinking-model"):
+            for stream in (False, True):
+                response = await raw.chat(ask(model=model, stream=stream, max_tokens=5))
+                assert response.status == 200
+                assert not stream or response.events[-1] == b"[DONE]"
+        raw.abort()
+        process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(process.communicate(), 10)
+        assert process.returncode == 0
+        text = err.decode()
+        assert "simulated" in text
+        assert f"curl http://127.0.0.1:{port}/v1/chat/completions" in text
+        assert "\x1b" not in text
+    finally:
+        for opened in OPENED:
+            opened.abort()
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.table import Table
 from penstock import __version__
 
 if TYPE_CHECKING:
-    from penstock.config.settings import Settings, Tier
+    from penstock.config.settings import Settings
     from penstock.server.service import Service
 
 __all__ = ["greet"]
@@ -29,7 +30,7 @@ async def greet(service: Service) -> None:
             break
         await asyncio.sleep(0.05)
     # The access log may share the terminal: nothing of the banner may be cut by it.
-    console = Console(stderr=True, no_color="NO_COLOR" in os.environ, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True)
     settings = service.settings
     admin = settings.admin.listen
     at_admin = str(admin) if admin.path is not None else f"http://{admin.host}:{service.admin_port}"
@@ -41,7 +42,7 @@ async def greet(service: Service) -> None:
     tier = next(iter(settings.tiers.values()), None)
     if tier is not None:
         console.print("Try:")
-        console.print(curl_line(service, tier), markup=False)
+        console.print(curl_line(service, tier.models[0], "Name three rivers."), markup=False)
         console.print()
     sys.stderr.flush()
 
@@ -55,12 +56,21 @@ def base_url(service: Service) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{service.port}"
 
 
-def curl_line(service: Service, tier: Tier) -> str:
+def color_system() -> Literal["auto"] | None:
+    """Return rich's color system; none at all where NO_COLOR is set, whatever its value (no-color.org)."""
+    return None if os.environ.get("NO_COLOR") else "auto"
+
+
+def curl_line(service: Service, model: str, question: str, *, stream: bool = False) -> str:
     """Return a line that works when pasted."""
     listen = service.settings.listen
     where = f"--unix-socket {listen.path} http://localhost" if listen.path is not None else base_url(service)
-    body = f'{{"model": "{tier.models[0]}", "messages": [{{"role": "user", "content": "Name three rivers."}}]}}'
-    return f"  curl {where}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
+    if stream:
+        body["stream"] = True
+    flag = "-N " if stream else ""
+    header = "-H 'content-type: application/json'"
+    return f"  curl {flag}{where}/v1/chat/completions {header} -d '{json.dumps(body)}'"
 
 
 def tiers_table(settings: Settings) -> Table:

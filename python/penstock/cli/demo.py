@@ -117,7 +117,9 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
     if print_config:
         click.echo(text, nl=False)
         return
-    console = Console(stderr=True, no_color="NO_COLOR" in os.environ, highlight=False, soft_wrap=True)
+    from penstock.cli.banner import color_system  # noqa: PLC0415
+
+    console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True)
 
     @contextlib.asynccontextmanager
     async def around() -> AsyncIterator[Settings]:
@@ -185,12 +187,8 @@ async def _start(engines: list[Engine]) -> list[str]:
 
 async def _greet(service: Service) -> None:
     """Print the banner, and one more line to paste."""
-    from penstock.cli.banner import base_url, greet  # noqa: PLC0415
+    from penstock.cli.banner import curl_line, greet  # noqa: PLC0415
 
     await greet(service)
-    path = service.settings.listen.path
-    where = f"--unix-socket {path} http://localhost" if path is not None else base_url(service)
-    message = {"role": "user", "content": "Why is the sky blue?"}
-    body = json.dumps({"model": "thinking-model", "stream": True, "messages": [message]})
     click.echo("The other tier, as a stream:", err=True)
-    click.echo(f"  curl -N {where}/v1/chat/completions -H 'content-type: application/json' -d '{body}'\n", err=True)
+    click.echo(f"{curl_line(service, 'thinking-model', 'Why is the sky blue?', stream=True)}\n", err=True)

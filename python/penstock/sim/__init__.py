@@ -1,6 +1,6 @@
-"""Model servers to try Penstock against: a simulated engine (here) and a small real one (:mod:`penstock.sim.embedded`).
+"""A simulated model server to try Penstock against; a small real one is in `penstock.engines`.
 
-The simulated engine speaks HTTP/1.1 on a socket of its own and can misbehave on purpose, so tests and load runs see the
+It speaks HTTP/1.1 on a socket of its own and can misbehave on purpose, so tests and load runs see the
 bytes of a real model server, at its pace, without a GPU.
 """
 

@@ -1,15 +1,14 @@
 //! What follows from the events of a call: bytes, ends, failures, time.
 
-use penstock_core::admission::{Health, Outcome as PermitOutcome, Ticket};
+use penstock_core::admission::Health;
 use penstock_core::exchange::{Ended, Failure, Next, Retry, Term, UpstreamEnd, Where, Who};
-use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::Profile;
 use penstock_core::time::{MILLISECOND, Nanos, Now};
 use pyo3::prelude::*;
 
 use crate::acts::Act;
 use crate::calls::CallKey;
-use crate::engine::{Aborting, Engine};
+use crate::engine::Engine;
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::upstream::{Duty, UpstreamConnection};
@@ -141,7 +140,13 @@ impl Engine {
         self.follow(gateway, key, next, now);
     }
 
-    fn follow(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, next: Next, now: Now) {
+    pub(super) fn follow(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        next: Next,
+        now: Now,
+    ) {
         match next {
             Next::Continue => {
                 self.flush(gateway.py(), key);
@@ -242,7 +247,7 @@ impl Engine {
         }
         self.registry.attempt(backend, "bounced");
         if let Some(call) = self.calls.get(key) {
-            call.exchange.requeued();
+            call.exchange.bounced();
             call.armed = Nanos::MAX;
             if let Some(connection) = call.upstream.take() {
                 self.put_away(gateway.py(), connection.bind(gateway.py()), upstream, now);
@@ -285,118 +290,6 @@ impl Engine {
         true
     }
 
-    /// The attempt is done with: its connection is put away and its permit goes back, now or when the
-    /// backend has really ended.
-    fn attempt_over(
-        &mut self,
-        gateway: &Bound<'_, Gateway>,
-        key: CallKey,
-        upstream: UpstreamEnd,
-        result: &'static str,
-        now: Now,
-    ) {
-        let Some(call) = self.calls.get(key) else { return };
-        if let Some(backend) = call.exchange.backend() {
-            self.registry.attempt(backend, result);
-        }
-        let Some(call) = self.calls.get(key) else { return };
-        let (ticket, connection) = (call.ticket.take(), call.upstream.take());
-        let outcome = match (upstream, result) {
-            (_, "ok") => PermitOutcome::Success,
-            (_, "cancelled") => PermitOutcome::Ignored,
-            _ => PermitOutcome::Dropped,
-        };
-        let Some(connection) = connection else {
-            if let Some(ticket) = ticket {
-                self.release(gateway, ticket, outcome, now);
-            }
-            return;
-        };
-        let connection = connection.bind(gateway.py());
-        if let (UpstreamEnd::Abort, Some(ticket), true) =
-            (upstream, ticket, connection.borrow().is_connected())
-        {
-            return self.abort(gateway.py(), connection, ticket, now);
-        }
-        self.put_away(gateway.py(), connection, upstream, now);
-        if let Some(ticket) = ticket {
-            self.release(gateway, ticket, outcome, now);
-        }
-    }
-
-    /// Half-close, and wait for the backend's end with the permit still taken (contract §3).
-    fn abort(
-        &mut self,
-        py: Python<'_>,
-        connection: &Bound<'_, UpstreamConnection>,
-        ticket: Ticket,
-        now: Now,
-    ) {
-        let this = connection.borrow();
-        this.set_duty(Duty::Aborting(ticket));
-        self.rows[ticket.row as usize] = None;
-        self.admission.closing(ticket);
-        let methods = [
-            this.method(py, |transport| &transport.resume_reading),
-            this.method(py, |transport| &transport.half_close),
-        ];
-        self.acts.extend(methods.into_iter().flatten().map(Act::Call));
-        let grace = self.table.backends[usize::from(this.backend)].abort_grace;
-        self.aborting.push(Aborting {
-            until: now.mono + grace,
-            connection: connection.clone().unbind(),
-            ticket,
-        });
-    }
-
-    /// The backend has ended an aborted request.
-    fn aborted(
-        &mut self,
-        gateway: &Bound<'_, Gateway>,
-        connection: &Bound<'_, UpstreamConnection>,
-        now: Now,
-    ) {
-        let Duty::Aborting(ticket) = connection.borrow().duty() else { return };
-        self.aborting.retain(|aborting| !aborting.connection.is(connection));
-        self.close(connection);
-        self.release(gateway, ticket, PermitOutcome::Ignored, now);
-    }
-
-    /// Back to the pool, or closed.
-    fn put_away(
-        &mut self,
-        py: Python<'_>,
-        connection: &Bound<'_, UpstreamConnection>,
-        upstream: UpstreamEnd,
-        now: Now,
-    ) {
-        let this = connection.borrow();
-        if upstream == UpstreamEnd::Reuse && !self.draining && this.is_usable(py) {
-            this.set_duty(Duty::Idle);
-            // The client may have paused it; an idle connection must notice its backend's close.
-            self.acts.extend(this.method(py, |t| &t.resume_reading).map(Act::Call));
-            self.pool.put(this.backend, connection.clone().unbind(), now.mono);
-        } else {
-            self.close(connection);
-        }
-    }
-
-    pub(crate) fn close(&mut self, connection: &Bound<'_, UpstreamConnection>) {
-        let (py, this) = (connection.py(), connection.borrow());
-        if this.duty() == Duty::Idle {
-            self.pool.remove(this.backend, connection.as_unbound());
-        }
-        this.set_duty(Duty::Closed);
-        let end = this.method(py, |transport| &transport.abort);
-        self.acts.extend(end.or_else(|| this.cancel_connecting(py)).map(Act::Call));
-    }
-
-    fn drop_upstream(&mut self, py: Python<'_>, key: CallKey) {
-        if let Some(connection) = self.calls.get(key).and_then(|call| call.upstream.take()) {
-            self.close(connection.bind(py));
-        }
-    }
-
     /// The client has left, at any moment.
     pub(crate) fn client_gone(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
         let Some(call) = self.calls.get(key) else { return };
@@ -416,7 +309,7 @@ impl Engine {
     }
 
     /// Takes a waiting call out of the queue.
-    fn leave_queue(&mut self, key: CallKey, now: Now) {
+    pub(super) fn leave_queue(&mut self, key: CallKey, now: Now) {
         if let Some(ticket) = self.calls.get(key).and_then(|call| call.ticket.take()) {
             self.rows[ticket.row as usize] = None;
             self.admission.cancel(ticket, now.mono);
@@ -441,80 +334,5 @@ impl Engine {
         });
         self.acts.extend(method.map(Act::Call));
         self.arm(key);
-    }
-
-    /// Every timer, once a tick.
-    pub(crate) fn tick(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        let mut due = Vec::new();
-        self.wheel.expire(now.mono, &mut due);
-        for slot in due {
-            let Some(call) = self.calls.in_slot(slot) else { continue };
-            let key = call.key;
-            call.armed = Nanos::MAX;
-            let next = call.exchange.time(&self.table, now, &mut self.output);
-            self.follow(gateway, key, next, now);
-        }
-        let overdue = |aborting: &Aborting| aborting.until <= now.mono;
-        while let Some(at) = self.aborting.iter().position(overdue) {
-            let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);
-            self.close(connection.bind(gateway.py()));
-            self.release(gateway, ticket, PermitOutcome::Ignored, now);
-        }
-        for connection in self.pool.expire(&self.table, now.mono) {
-            self.close(connection.bind(gateway.py()));
-        }
-        if self.admission.next_tick().is_some_and(|due| due <= now.mono) {
-            self.admission.tick(now.mono);
-        }
-        self.collect(gateway, now);
-    }
-
-    /// The drain time is over: what still runs in these tiers ends with an error event.
-    pub(crate) fn cut(&mut self, gateway: &Bound<'_, Gateway>, tiers: &[u16], now: Now) {
-        for key in self.calls.keys() {
-            let Some(call) = self.calls.get(key) else { continue };
-            if !tiers.contains(&call.exchange.plan.tier) || call.client.is_none() {
-                continue;
-            }
-            let error = ApiError::new(Code::Draining, "the gateway is shutting down");
-            let phase = if call.exchange.has_begun() { Where::Stream } else { Where::FirstEvent };
-            if call.exchange.is_queued() {
-                self.leave_queue(key, now);
-                self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::Queue), now);
-            } else {
-                self.end_with(gateway.py(), key, &error, Term(Who::Gateway, phase), now);
-                self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
-                self.forget_if_over(key);
-            }
-        }
-        self.collect(gateway, now);
-    }
-
-    /// The process is about to end: nothing waits for a backend any more.
-    pub(crate) fn shut_down(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        self.draining = true;
-        let tiers: Vec<u16> = (0..self.table.tiers.len() as u16).collect();
-        self.cut(gateway, &tiers, now);
-        // What is left are requests whose client is served and whose backend lingers.
-        for key in self.calls.keys() {
-            self.attempt_over(gateway, key, UpstreamEnd::Close, "ok", now);
-            self.forget_if_over(key);
-        }
-        for Aborting { connection, ticket, .. } in std::mem::take(&mut self.aborting) {
-            self.close(connection.bind(gateway.py()));
-            self.release(gateway, ticket, PermitOutcome::Ignored, now);
-        }
-        for connection in self.pool.drain() {
-            self.close(connection.bind(gateway.py()));
-        }
-    }
-
-    /// A panic has struck while this call was handled: it is lost, everything else goes on.
-    pub(crate) fn panicked(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
-        self.output.clear();
-        let error = ApiError::new(Code::InternalError, "internal error");
-        self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::FirstEvent), now);
-        self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
-        self.forget_if_over(key);
     }
 }

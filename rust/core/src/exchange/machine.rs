@@ -1,20 +1,21 @@
 //! The exchange itself: from the grant of a permit to the last byte for the client.
 
-use std::io::Write;
+mod answer;
+mod timers;
+
 use std::ops::ControlFlow;
 
+use self::answer::framed;
 use super::attempt::{Attempt, Report};
 use super::failure::{Failure, Progress};
 use super::output::{Output, write_error};
 use super::record::{Outcome, Record, Served, Term, Where, Who};
-use crate::dialect::{
-    BodyFault, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
-};
-use crate::http::{AnswerHead, Framed, ResponseHead, write_request_head};
+use crate::dialect::{Identity, StreamEvent, StreamNormaliser};
+use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
 use crate::openai::{BackendFailure, Usage, Verdict};
 use crate::routing::{BackendIndex, Plan, Table, Tier};
-use crate::time::{Nanos, Now, SECOND, as_ms};
+use crate::time::{Nanos, Now, SECOND};
 
 /// How long a connection may stay open behind `[DONE]` (contract §3).
 const LINGER: Nanos = SECOND;
@@ -319,140 +320,6 @@ impl Exchange {
         Ok(false)
     }
 
-    /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
-    fn begin_stream(&mut self, table: &Table, now: Now, out: &mut Output) {
-        self.begun = true;
-        self.first = Some(now.mono - self.arrived);
-        self.plan.free_body();
-        let framed = self.framed();
-        out.piece(framed);
-        out.body.append(&mut self.held);
-        let mut extra = self.answer_headers(table);
-        extra.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-        out.write_head(&AnswerHead {
-            status: 200,
-            content_type: "text/event-stream; charset=utf-8",
-            framed,
-            keep_alive: self.client.keep_alive,
-            http10: self.client.http10,
-            date: now.unix,
-            extra: &extra,
-        });
-    }
-
-    fn framed(&self) -> Framed {
-        framed(&self.client)
-    }
-
-    /// Writes the end of the stream, if the answer is complete.
-    fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Some(normaliser) = &self.normaliser else {
-            return Err(Failure::Truncated { progress: Progress::Something });
-        };
-        if !normaliser.is_complete() {
-            let (asked, got) = (self.plan.n, normaliser.choices_begun());
-            return Err(if normaliser.has_finished_all_begun() {
-                Failure::IgnoredChoices { asked, got }
-            } else {
-                Failure::Truncated { progress: Progress::Something }
-            });
-        }
-        normaliser.finish(&mut out.body);
-        self.usage = normaliser.usage();
-        out.end_stream();
-        Ok(())
-    }
-
-    /// The stream is complete. `report`: how far the backend's message is; `None` if it broke
-    /// behind the answer.
-    fn answer_stream(
-        &mut self,
-        mut attempt: Attempt,
-        report: Option<&Report>,
-        now: Now,
-        out: &mut Output,
-    ) -> Next {
-        out.piece(self.framed());
-        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        match report {
-            None => served(false),
-            Some(Report::Drained { reuse } | Report::StreamEnd { reuse }) => served(*reuse),
-            Some(_) => {
-                attempt.drain();
-                self.answered = now.mono;
-                self.state = State::Lingering(attempt);
-                Next::Answered
-            }
-        }
-    }
-
-    /// A whole body has come: an error, the answer, or an answer where a stream was asked for.
-    fn whole(
-        &mut self,
-        table: &Table,
-        head: ResponseHead,
-        body: &[u8],
-        reuse: bool,
-        now: Now,
-        out: &mut Output,
-    ) -> Next {
-        let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
-        if head.status != 200 {
-            let failure = BackendFailure::of_response(head.status, body);
-            return self.fail(failure_of(&failure, head.retry_after), upstream, now, out);
-        }
-        if self.plan.stream {
-            return self.whole_as_stream(table, body, upstream, now, out);
-        }
-        match normalise_body(body, &self.identity, self.plan.n, &mut out.body) {
-            Err(fault) => self.fail(failure_of_body(fault, self.plan.n), upstream, now, out),
-            Ok(usage) => {
-                self.usage = usage;
-                self.first = Some(now.mono - self.arrived);
-                let extra = self.answer_headers(table);
-                let length = out.body.len();
-                out.write_head(&AnswerHead {
-                    status: 200,
-                    content_type: "application/json",
-                    framed: Framed::Length(length),
-                    keep_alive: self.client.keep_alive,
-                    http10: self.client.http10,
-                    date: now.unix,
-                    extra: &extra,
-                });
-                self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-                served(reuse)
-            }
-        }
-    }
-
-    /// P14: JSON on 200 where a stream was asked for.
-    fn whole_as_stream(
-        &mut self,
-        table: &Table,
-        body: &[u8],
-        upstream: UpstreamEnd,
-        now: Now,
-        out: &mut Output,
-    ) -> Next {
-        let mut failure = None;
-        let split = stream_of(body, self.plan.n, |chunk| {
-            if failure.is_none() {
-                failure = self.event(chunk, table, now, out).err();
-            }
-        });
-        let failure = match split {
-            Err(fault) => Some(failure_of_body(fault, self.plan.n)),
-            Ok(()) => failure.or_else(|| self.finish_stream(out).err()),
-        };
-        if let Some(failure) = failure {
-            return self.fail(failure, upstream, now, out);
-        }
-        out.piece(self.framed());
-        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        served(upstream == UpstreamEnd::Reuse)
-    }
-
     fn fail(
         &mut self,
         failure: Failure,
@@ -534,64 +401,6 @@ impl Exchange {
         self.close_record(status, None, Term(Who::Client, phase), Outcome::ClientAbort, now);
     }
 
-    /// Time has passed. The caller asks at [`Self::deadline`], or whenever it likes.
-    pub fn time(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
-        if self.deadline(table).is_none_or(|deadline| now.mono < deadline) {
-            return Next::Continue;
-        }
-        let timeouts = &self.tier(table).timeouts;
-        let progress = if self.begun { Progress::Begun } else { Progress::Nothing };
-        let failure = if now.mono >= self.arrived + timeouts.total {
-            Failure::Deadline { progress }
-        } else if self.begun {
-            Failure::Stalled
-        } else {
-            Failure::FirstEventTimeout
-        };
-        match &self.state {
-            State::Over => Next::Continue,
-            State::Lingering(_) => {
-                self.state = State::Over;
-                served(false)
-            }
-            State::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
-                self.fail(Failure::ConnectTimeout, UpstreamEnd::Close, now, out)
-            }
-            _ => self.fail(failure, UpstreamEnd::Abort, now, out),
-        }
-    }
-
-    /// When [`Self::time`] has something to do. It can only move later without being fed, so a timer
-    /// set for an earlier value merely looks again.
-    pub fn deadline(&self, table: &Table) -> Option<Nanos> {
-        let timeouts = &self.tier(table).timeouts;
-        let total = self.arrived + timeouts.total;
-        match &self.state {
-            State::Over => None,
-            State::Lingering(_) => Some(self.answered + LINGER),
-            // In the queue the queue's own deadline counts.
-            State::Waiting if self.is_queued() => Some(total),
-            State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
-            State::Attempting(_) if self.paused => Some(total),
-            State::Attempting(_) if self.begun => {
-                Some(total.min(self.last_event + timeouts.between_events))
-            }
-            // A whole answer has no first event but itself; only the total bounds it.
-            State::Attempting(_) if !self.plan.stream => Some(total),
-            State::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
-        }
-    }
-
-    /// The client reads too slowly, so the backend is not read: its silence is ours.
-    pub fn pause(&mut self) {
-        self.paused = true;
-    }
-
-    pub fn resume(&mut self, now: Now) {
-        self.paused = false;
-        self.last_event = now.mono;
-    }
-
     pub fn backend(&self) -> Option<BackendIndex> {
         self.served.backend
     }
@@ -612,6 +421,12 @@ impl Exchange {
     /// No permit is held: the request waits for its first one, or for another after a bounce.
     pub fn is_queued(&self) -> bool {
         self.requeued || self.queued.is_none()
+    }
+
+    /// The backend had no room: that was no attempt (contract §3), and the request waits again.
+    pub fn bounced(&mut self) {
+        self.attempts -= 1;
+        self.requeued();
     }
 
     /// The attempt is over without an answer, and the request waits again.
@@ -664,38 +479,6 @@ impl Exchange {
             output_tokens: self.usage.map(|usage| usage.completion_tokens),
         });
     }
-
-    /// Tier and backend, as header lines.
-    fn names(&self, table: &Table) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(256);
-        // Writing to a Vec cannot fail.
-        let _ = write!(lines, "x-penstock-tier: {}\r\n", self.tier(table).name);
-        if let Some(backend) = self.served.backend {
-            let name = &table.backends[usize::from(backend)].name;
-            let _ = write!(lines, "x-penstock-backend: {name}\r\n");
-        }
-        lines
-    }
-
-    /// All header lines of a good answer besides the framing (design §4.5).
-    fn answer_headers(&self, table: &Table) -> Vec<u8> {
-        let mut lines = self.names(table);
-        let _ = write!(lines, "x-request-id: {}\r\n", self.client.request_id);
-        let queue = as_ms(self.queued.unwrap_or(0));
-        let first = as_ms(self.first.unwrap_or(0));
-        let _ = write!(lines, "server-timing: queue;dur={queue:.3}, first;dur={first:.3}\r\n");
-        if !self.plan.warnings.is_empty() {
-            let texts: Vec<&str> =
-                self.plan.warnings.iter().map(|warning| warning.text()).collect();
-            let _ = write!(lines, "x-penstock-warning: {}\r\n", texts.join(", "));
-        }
-        lines
-    }
-}
-
-/// How a stream is framed towards this client.
-fn framed(client: &Client) -> Framed {
-    if client.http10 { Framed::UntilClose } else { Framed::Chunked }
 }
 
 /// The whole answer has been given, and the backend's message is over.
@@ -711,14 +494,5 @@ fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
         Verdict::Full => Failure::Full { retry_after },
         Verdict::Loading => Failure::Loading,
         Verdict::Fault { error, transient } => Failure::Fault { error, transient },
-    }
-}
-
-fn failure_of_body(fault: BodyFault, asked: u32) -> Failure {
-    match fault {
-        BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
-        BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
-        BodyFault::MissingChoices { got } => Failure::IgnoredChoices { asked, got },
-        BodyFault::Failure(reported) => failure_of(&reported, None),
     }
 }

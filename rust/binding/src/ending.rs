@@ -1,0 +1,159 @@
+//! How a request ends for its client: refused, or served; counted and logged once.
+
+use penstock_core::admission::Refusal;
+use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who, write_error};
+use penstock_core::metrics::Histogram;
+use penstock_core::openai::{ApiError, Code};
+use penstock_core::time::{Nanos, Now};
+use penstock_core::tokens::TokenCounter;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::acts::Act;
+use crate::calls::{CallKey, ClientSide};
+use crate::clock::unix_seconds;
+use crate::engine::{Engine, RETRY_AFTER_MS};
+
+/// Log lines waiting to be written; above, lines are dropped and counted.
+const LOG_LIMIT: usize = 1 << 20;
+
+impl Engine {
+    /// Refuses a request that never became a call.
+    pub(super) fn reject(
+        &mut self,
+        py: Python<'_>,
+        error: &ApiError,
+        client: &Client,
+        side: &ClientSide,
+        now: Now,
+    ) {
+        let keep_alive = client.keep_alive && error.code != Code::Draining;
+        let client = Client { keep_alive, ..client.clone() };
+        let mut output = std::mem::take(&mut self.output);
+        write_error(error, &client, b"", now, &mut output);
+        self.scratch.clear();
+        output.assemble(&mut self.scratch);
+        output.clear();
+        self.output = output;
+        let data = PyBytes::new(py, &self.scratch).unbind();
+        self.acts.push(Act::Write(side.write.clone_ref(py), data));
+        self.acts.push(Act::Done(side.done.clone_ref(py), keep_alive));
+        self.rejected(error, client.request_id, 0);
+    }
+
+    /// Counts and logs an inference request that was refused before it became a call.
+    pub(crate) fn rejected(&mut self, error: &ApiError, request_id: String, total: Nanos) {
+        let term = match error.code {
+            Code::Draining | Code::ConnectionLimit => Term(Who::Policy, Where::Queue),
+            Code::UpstreamReset => Term(Who::Policy, Where::FirstEvent),
+            Code::InternalError => Term(Who::Gateway, Where::Request),
+            _ => Term(Who::Client, Where::Request),
+        };
+        self.finished(&Record {
+            request_id,
+            upstream_id: None,
+            served: Served::default(),
+            model: None,
+            status: error.status(),
+            code: Some(error.code),
+            term,
+            outcome: Outcome::of_error(error.code),
+            attempts: 0,
+            queued: None,
+            first: None,
+            gaps: Histogram::fine(),
+            total,
+            prompt_tokens: None,
+            output_tokens: None,
+        });
+    }
+
+    /// Admission says no.
+    pub(super) fn refuse(
+        &mut self,
+        py: Python<'_>,
+        key: CallKey,
+        refusal: Refusal,
+        on_arrival: bool,
+        now: Now,
+    ) {
+        let queue = Where::Queue;
+        let who = if on_arrival { Who::Policy } else { Who::Gateway };
+        let error =
+            |code, message: &str| ApiError::new(code, message).retry_after_ms(RETRY_AFTER_MS);
+        let (error, term) = match refusal {
+            Refusal::QueueFull => (error(Code::QueueFull, "the queue is full"), Term(who, queue)),
+            Refusal::Expired => (
+                error(Code::QueueTimeout, "no slot became free in time"),
+                Term(Who::Gateway, queue),
+            ),
+            Refusal::NoBackend => (
+                error(Code::NoBackend, "no model server is available for this model"),
+                Term(who, queue),
+            ),
+            Refusal::Overloaded => (
+                error(Code::UpstreamOverloaded, "the model server is overloaded"),
+                Term(Who::Backend, Where::FirstEvent),
+            ),
+            Refusal::NeverFits { most } => {
+                let message = format!("'n' is at most {most} here");
+                let error = ApiError::new(Code::InvalidValue, message).param("n");
+                (error, Term(Who::Client, Where::Request))
+            }
+        };
+        self.end_with(py, key, &error, term, now);
+    }
+
+    /// Ends a call with an error of ours: as a status, or as an event if the answer has begun.
+    pub(super) fn end_with(
+        &mut self,
+        py: Python<'_>,
+        key: CallKey,
+        error: &ApiError,
+        term: Term,
+        now: Now,
+    ) {
+        let Some(call) = self.calls.get(key) else { return };
+        call.exchange.refuse(&self.table, error, term, now, &mut self.output);
+        self.finish_client(py, key);
+        self.forget_if_over(key);
+    }
+
+    /// The client has its whole answer: written, told, counted.
+    pub(super) fn finish_client(&mut self, py: Python<'_>, key: CallKey) {
+        self.flush(py, key);
+        let Some(call) = self.calls.get(key) else { return };
+        if let Some(side) = call.client.take() {
+            self.acts.push(Act::Done(side.done, call.exchange.keeps_client()));
+        }
+        self.close_record(key);
+    }
+
+    /// Counts and logs the call's record, once.
+    pub(super) fn close_record(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let Some(record) = call.exchange.take_record() else { return };
+        if let Some(tokens) = record.prompt_tokens {
+            let prompt = call.exchange.plan.prompt;
+            let model = call.exchange.plan.model.clone();
+            self.ratios.entry(model).or_default().learn(prompt, tokens);
+            let (ticket, output) = (call.ticket, record.output_tokens.unwrap_or(0));
+            if let Some(ticket) = ticket {
+                self.admission.settle(ticket, tokens + output);
+            }
+        }
+        self.finished(&record);
+    }
+
+    fn finished(&mut self, record: &Record) {
+        self.registry.finished(record);
+        if self.log.len() > LOG_LIMIT {
+            self.log_dropped += 1;
+            return;
+        }
+        let Served { tier, backend } = record.served;
+        let tier = tier.map_or("", |tier| &self.table.tiers[usize::from(tier)].name);
+        let backend = backend.map_or("", |at| &self.table.backends[usize::from(at)].name);
+        record.write_line(unix_seconds(), tier, backend, &mut self.log);
+    }
+}

@@ -1,0 +1,88 @@
+//! What happens by itself: timers, and the ends of the process and of a call that panicked.
+
+use penstock_core::admission::Outcome as PermitOutcome;
+use penstock_core::exchange::{Term, UpstreamEnd, Where, Who};
+use penstock_core::openai::{ApiError, Code};
+use penstock_core::time::{Nanos, Now};
+use pyo3::prelude::*;
+
+use crate::calls::CallKey;
+use crate::engine::{Aborting, Engine};
+use crate::gateway::Gateway;
+
+impl Engine {
+    /// Every timer, once a tick.
+    pub(crate) fn tick(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        let mut due = Vec::new();
+        self.wheel.expire(now.mono, &mut due);
+        for slot in due {
+            let Some(call) = self.calls.in_slot(slot) else { continue };
+            let key = call.key;
+            call.armed = Nanos::MAX;
+            let next = call.exchange.time(&self.table, now, &mut self.output);
+            self.follow(gateway, key, next, now);
+        }
+        let overdue = |aborting: &Aborting| aborting.until <= now.mono;
+        while let Some(at) = self.aborting.iter().position(overdue) {
+            let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);
+            self.close(connection.bind(gateway.py()));
+            self.release(gateway, ticket, PermitOutcome::Ignored, now);
+        }
+        for connection in self.pool.expire(&self.table, now.mono) {
+            self.close(connection.bind(gateway.py()));
+        }
+        if self.admission.next_tick().is_some_and(|due| due <= now.mono) {
+            self.admission.tick(now.mono);
+        }
+        self.collect(gateway, now);
+    }
+
+    /// The drain time is over: what still runs in these tiers ends with an error event.
+    pub(crate) fn cut(&mut self, gateway: &Bound<'_, Gateway>, tiers: &[u16], now: Now) {
+        for key in self.calls.keys() {
+            let Some(call) = self.calls.get(key) else { continue };
+            if !tiers.contains(&call.exchange.plan.tier) || call.client.is_none() {
+                continue;
+            }
+            let error = ApiError::new(Code::Draining, "the gateway is shutting down");
+            let phase = if call.exchange.has_begun() { Where::Stream } else { Where::FirstEvent };
+            if call.exchange.is_queued() {
+                self.leave_queue(key, now);
+                self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::Queue), now);
+            } else {
+                self.end_with(gateway.py(), key, &error, Term(Who::Gateway, phase), now);
+                self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
+                self.forget_if_over(key);
+            }
+        }
+        self.collect(gateway, now);
+    }
+
+    /// The process is about to end: nothing waits for a backend any more.
+    pub(crate) fn shut_down(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        self.draining = true;
+        let tiers: Vec<u16> = (0..self.table.tiers.len() as u16).collect();
+        self.cut(gateway, &tiers, now);
+        // What is left are requests whose client is served and whose backend lingers.
+        for key in self.calls.keys() {
+            self.attempt_over(gateway, key, UpstreamEnd::Close, "ok", now);
+            self.forget_if_over(key);
+        }
+        for Aborting { connection, ticket, .. } in std::mem::take(&mut self.aborting) {
+            self.close(connection.bind(gateway.py()));
+            self.release(gateway, ticket, PermitOutcome::Ignored, now);
+        }
+        for connection in self.pool.drain() {
+            self.close(connection.bind(gateway.py()));
+        }
+    }
+
+    /// A panic has struck while this call was handled: it is lost, everything else goes on.
+    pub(crate) fn panicked(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
+        self.output.clear();
+        let error = ApiError::new(Code::InternalError, "internal error");
+        self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::FirstEvent), now);
+        self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
+        self.forget_if_over(key);
+    }
+}

@@ -1,0 +1,126 @@
+//! How an attempt ends for its backend: the connection pooled, closed or aborted, the permit given back.
+
+use penstock_core::admission::{Outcome as PermitOutcome, Ticket};
+use penstock_core::exchange::UpstreamEnd;
+use penstock_core::time::Now;
+use pyo3::prelude::*;
+
+use crate::acts::Act;
+use crate::calls::CallKey;
+use crate::engine::{Aborting, Engine};
+use crate::gateway::Gateway;
+use crate::upstream::{Duty, UpstreamConnection};
+
+impl Engine {
+    /// The attempt is done with: its connection is put away and its permit goes back, now or when the
+    /// backend has really ended.
+    pub(super) fn attempt_over(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        upstream: UpstreamEnd,
+        result: &'static str,
+        now: Now,
+    ) {
+        let Some(call) = self.calls.get(key) else { return };
+        if let Some(backend) = call.exchange.backend() {
+            self.registry.attempt(backend, result);
+        }
+        let Some(call) = self.calls.get(key) else { return };
+        let (ticket, connection) = (call.ticket.take(), call.upstream.take());
+        let outcome = match (upstream, result) {
+            (_, "ok") => PermitOutcome::Success,
+            (_, "cancelled") => PermitOutcome::Ignored,
+            _ => PermitOutcome::Dropped,
+        };
+        let Some(connection) = connection else {
+            if let Some(ticket) = ticket {
+                self.release(gateway, ticket, outcome, now);
+            }
+            return;
+        };
+        let connection = connection.bind(gateway.py());
+        if let (UpstreamEnd::Abort, Some(ticket), true) =
+            (upstream, ticket, connection.borrow().is_connected())
+        {
+            return self.abort(gateway.py(), connection, ticket, now);
+        }
+        self.put_away(gateway.py(), connection, upstream, now);
+        if let Some(ticket) = ticket {
+            self.release(gateway, ticket, outcome, now);
+        }
+    }
+
+    /// Half-close, and wait for the backend's end with the permit still taken (contract §3).
+    fn abort(
+        &mut self,
+        py: Python<'_>,
+        connection: &Bound<'_, UpstreamConnection>,
+        ticket: Ticket,
+        now: Now,
+    ) {
+        let this = connection.borrow();
+        this.set_duty(Duty::Aborting(ticket));
+        self.rows[ticket.row as usize] = None;
+        self.admission.closing(ticket);
+        let methods = [
+            this.method(py, |transport| &transport.resume_reading),
+            this.method(py, |transport| &transport.half_close),
+        ];
+        self.acts.extend(methods.into_iter().flatten().map(Act::Call));
+        let grace = self.table.backends[usize::from(this.backend)].abort_grace;
+        self.aborting.push(Aborting {
+            until: now.mono + grace,
+            connection: connection.clone().unbind(),
+            ticket,
+        });
+    }
+
+    /// The backend has ended an aborted request.
+    pub(super) fn aborted(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        connection: &Bound<'_, UpstreamConnection>,
+        now: Now,
+    ) {
+        let Duty::Aborting(ticket) = connection.borrow().duty() else { return };
+        self.aborting.retain(|aborting| !aborting.connection.is(connection));
+        self.close(connection);
+        self.release(gateway, ticket, PermitOutcome::Ignored, now);
+    }
+
+    /// Back to the pool, or closed.
+    pub(super) fn put_away(
+        &mut self,
+        py: Python<'_>,
+        connection: &Bound<'_, UpstreamConnection>,
+        upstream: UpstreamEnd,
+        now: Now,
+    ) {
+        let this = connection.borrow();
+        if upstream == UpstreamEnd::Reuse && !self.draining && this.is_usable(py) {
+            this.set_duty(Duty::Idle);
+            // The client may have paused it; an idle connection must notice its backend's close.
+            self.acts.extend(this.method(py, |t| &t.resume_reading).map(Act::Call));
+            self.pool.put(this.backend, connection.clone().unbind(), now.mono);
+        } else {
+            self.close(connection);
+        }
+    }
+
+    pub(crate) fn close(&mut self, connection: &Bound<'_, UpstreamConnection>) {
+        let (py, this) = (connection.py(), connection.borrow());
+        if this.duty() == Duty::Idle {
+            self.pool.remove(this.backend, connection.as_unbound());
+        }
+        this.set_duty(Duty::Closed);
+        let end = this.method(py, |transport| &transport.abort);
+        self.acts.extend(end.or_else(|| this.cancel_connecting(py)).map(Act::Call));
+    }
+
+    pub(super) fn drop_upstream(&mut self, py: Python<'_>, key: CallKey) {
+        if let Some(connection) = self.calls.get(key).and_then(|call| call.upstream.take()) {
+            self.close(connection.bind(py));
+        }
+    }
+}

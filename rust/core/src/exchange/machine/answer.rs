@@ -1,0 +1,191 @@
+//! What the client gets: the begin, the end, and the whole of an answer.
+
+use std::io::Write;
+
+use super::{Client, Exchange, Next, State, UpstreamEnd, failure_of, served};
+use crate::dialect::{BodyFault, normalise_body, stream_of};
+use crate::exchange::attempt::{Attempt, Report};
+use crate::exchange::failure::{Failure, Progress};
+use crate::exchange::output::Output;
+use crate::exchange::record::{Outcome, Term, Where, Who};
+use crate::http::{AnswerHead, Framed, ResponseHead};
+use crate::openai::BackendFailure;
+use crate::routing::Table;
+use crate::time::{Now, as_ms};
+
+impl Exchange {
+    /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
+    pub(super) fn begin_stream(&mut self, table: &Table, now: Now, out: &mut Output) {
+        self.begun = true;
+        self.first = Some(now.mono - self.arrived);
+        self.plan.free_body();
+        let framed = self.framed();
+        out.piece(framed);
+        out.body.append(&mut self.held);
+        let mut extra = self.answer_headers(table);
+        extra.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+        out.write_head(&AnswerHead {
+            status: 200,
+            content_type: "text/event-stream; charset=utf-8",
+            framed,
+            keep_alive: self.client.keep_alive,
+            http10: self.client.http10,
+            date: now.unix,
+            extra: &extra,
+        });
+    }
+
+    pub(super) fn framed(&self) -> Framed {
+        framed(&self.client)
+    }
+
+    /// Writes the end of the stream, if the answer is complete.
+    pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(normaliser) = &self.normaliser else {
+            return Err(Failure::Truncated { progress: Progress::Something });
+        };
+        if !normaliser.is_complete() {
+            let (asked, got) = (self.plan.n, normaliser.choices_begun());
+            return Err(if normaliser.has_finished_all_begun() {
+                Failure::IgnoredChoices { asked, got }
+            } else {
+                Failure::Truncated { progress: Progress::Something }
+            });
+        }
+        normaliser.finish(&mut out.body);
+        self.usage = normaliser.usage();
+        out.end_stream();
+        Ok(())
+    }
+
+    /// The stream is complete. `report`: how far the backend's message is; `None` if it broke
+    /// behind the answer.
+    pub(super) fn answer_stream(
+        &mut self,
+        mut attempt: Attempt,
+        report: Option<&Report>,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        out.piece(self.framed());
+        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+        match report {
+            None => served(false),
+            Some(Report::Drained { reuse } | Report::StreamEnd { reuse }) => served(*reuse),
+            Some(_) => {
+                attempt.drain();
+                self.answered = now.mono;
+                self.state = State::Lingering(attempt);
+                Next::Answered
+            }
+        }
+    }
+
+    /// A whole body has come: an error, the answer, or an answer where a stream was asked for.
+    pub(super) fn whole(
+        &mut self,
+        table: &Table,
+        head: ResponseHead,
+        body: &[u8],
+        reuse: bool,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
+        if head.status != 200 {
+            let failure = BackendFailure::of_response(head.status, body);
+            return self.fail(failure_of(&failure, head.retry_after), upstream, now, out);
+        }
+        if self.plan.stream {
+            return self.whole_as_stream(table, body, upstream, now, out);
+        }
+        match normalise_body(body, &self.identity, self.plan.n, &mut out.body) {
+            Err(fault) => self.fail(failure_of_body(fault, self.plan.n), upstream, now, out),
+            Ok(usage) => {
+                self.usage = usage;
+                self.first = Some(now.mono - self.arrived);
+                let extra = self.answer_headers(table);
+                let length = out.body.len();
+                out.write_head(&AnswerHead {
+                    status: 200,
+                    content_type: "application/json",
+                    framed: Framed::Length(length),
+                    keep_alive: self.client.keep_alive,
+                    http10: self.client.http10,
+                    date: now.unix,
+                    extra: &extra,
+                });
+                self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+                served(reuse)
+            }
+        }
+    }
+
+    /// P14: JSON on 200 where a stream was asked for.
+    fn whole_as_stream(
+        &mut self,
+        table: &Table,
+        body: &[u8],
+        upstream: UpstreamEnd,
+        now: Now,
+        out: &mut Output,
+    ) -> Next {
+        let mut failure = None;
+        let split = stream_of(body, self.plan.n, |chunk| {
+            if failure.is_none() {
+                failure = self.event(chunk, table, now, out).err();
+            }
+        });
+        let failure = match split {
+            Err(fault) => Some(failure_of_body(fault, self.plan.n)),
+            Ok(()) => failure.or_else(|| self.finish_stream(out).err()),
+        };
+        if let Some(failure) = failure {
+            return self.fail(failure, upstream, now, out);
+        }
+        out.piece(self.framed());
+        self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
+        served(upstream == UpstreamEnd::Reuse)
+    }
+
+    /// Tier and backend, as header lines.
+    pub(super) fn names(&self, table: &Table) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        // Writing to a Vec cannot fail.
+        let _ = write!(lines, "x-penstock-tier: {}\r\n", self.tier(table).name);
+        if let Some(backend) = self.served.backend {
+            let name = &table.backends[usize::from(backend)].name;
+            let _ = write!(lines, "x-penstock-backend: {name}\r\n");
+        }
+        lines
+    }
+
+    /// All header lines of a good answer besides the framing (design §4.5).
+    fn answer_headers(&self, table: &Table) -> Vec<u8> {
+        let mut lines = self.names(table);
+        let _ = write!(lines, "x-request-id: {}\r\n", self.client.request_id);
+        let queue = as_ms(self.queued.unwrap_or(0));
+        let first = as_ms(self.first.unwrap_or(0));
+        let _ = write!(lines, "server-timing: queue;dur={queue:.3}, first;dur={first:.3}\r\n");
+        if !self.plan.warnings.is_empty() {
+            let texts: Vec<&str> =
+                self.plan.warnings.iter().map(|warning| warning.text()).collect();
+            let _ = write!(lines, "x-penstock-warning: {}\r\n", texts.join(", "));
+        }
+        lines
+    }
+}
+
+/// How a stream is framed towards this client.
+pub(super) fn framed(client: &Client) -> Framed {
+    if client.http10 { Framed::UntilClose } else { Framed::Chunked }
+}
+
+fn failure_of_body(fault: BodyFault, asked: u32) -> Failure {
+    match fault {
+        BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
+        BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
+        BodyFault::MissingChoices { got } => Failure::IgnoredChoices { asked, got },
+        BodyFault::Failure(reported) => failure_of(&reported, None),
+    }
+}

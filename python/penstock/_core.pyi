@@ -38,6 +38,9 @@ class Gateway:
 
         The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.
+
+        Raises:
+            RuntimeError: the core panicked before there was anybody to answer.
         """
 
     def error_answer(
@@ -52,10 +55,12 @@ class Gateway:
         counted: bool,
         headers: bytes | None = None,
         retry_after_ms: int | None = None,
+        seconds: float = 0.0,
     ) -> bytes:
         """Return the bytes of an error answer that Python's side gives by itself.
 
-        `counted`: it ended an inference request, so it belongs in the log and the metrics.
+        `counted`: it ended an inference request, so it belongs in the log and the metrics; `seconds`: how long that
+        one took.
 
         Raises:
             ValueError: no such code.
@@ -82,6 +87,15 @@ class Gateway:
 
     def close(self) -> None:
         """End everything at once: open requests with a `draining` error, connections by force."""
+
+    def readiness(self) -> list[tuple[bool, bool]]:
+        """Return for each tier whether a backend is known to be well, and whether one has been since the start."""
+
+    def states(self) -> list[tuple[str, str]]:
+        """Return the name and the state of each backend."""
+
+    def left_early(self, request_id: str | None, seconds: float) -> None:
+        """Count and log an inference request whose client left before it was read whole."""
 
     @property
     def active(self) -> int:
@@ -119,5 +133,5 @@ class UpstreamConnection:
     def connect_failed(self, kind: str, detail: str) -> None:
         """Say that the connection could not be made; `kind` is connect, timeout or tls."""
 
-def arm_panic() -> None:
-    """Make the next bytes of any backend panic inside the core. Only in development builds."""
+def arm_panic(place: str) -> None:
+    """Make the next pass of a place panic: submit, upstream or timer. Only in development builds."""

@@ -231,3 +231,67 @@ tiers: {{instant: {{models: [fast], backends: [a]}}}}
         refused = await second.chat(ask())
         assert (refused.status, refused.error["code"]) == (503, "connection_limit")
         assert "retry-after" in refused.headers
+
+
+@pytest.mark.parametrize("path", ["/livez", "/nope", "/v1/models", CHAT])
+async def test_head_has_no_body(gateway: Gateway, connect: Connect, path: str) -> None:
+    raw = await connect(gateway)
+    await raw.send(f"HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    status, headers = await raw.head()
+    assert status == (200 if path == "/livez" else 404 if path == "/nope" else 405)
+    assert int(headers["content-length"]) > 0
+    assert (await raw.response()).value == {"status": "ok"}
+
+
+async def test_a_client_that_leaves_while_it_sends(
+    gateway: Gateway, connect: Connect, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = await connect(gateway)
+    await raw.send(post(ask("x" * 1000))[:-500])
+    await asyncio.sleep(0.05)
+    raw.abort()
+    await asyncio.sleep(0.1)
+    assert gateway.requests() == {("client_abort", "CR"): 1}
+    gateway.service.log_writer.close()
+    assert "Traceback" not in capfd.readouterr().out
+
+
+async def test_every_refused_inference_request_counts(gateway: Gateway, connect: Connect) -> None:
+    for request in (
+        post(ask(), **{f"x{n}": "y" * 1000 for n in range(9)}),
+        post(ask(), content_type="text/plain"),
+        f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n".encode(),
+        post({}, "/v1/embeddings"),
+    ):
+        raw = await connect(gateway)
+        await raw.send(request)
+        await raw.response()
+    assert gateway.requests() == {("client_error", "CR"): 4}
+
+
+async def test_http_1_0_keep_alive_is_said(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    for _ in range(2):
+        await raw.send(b"GET /v1/models HTTP/1.0\r\nhost: x\r\nconnection: keep-alive\r\n\r\n")
+        assert (await raw.response()).headers["connection"] == "keep-alive"
+
+
+async def test_ready_remembers_that_every_tier_was(backend: Backend, connect: Connect) -> None:
+    config = f"""
+backends:
+  a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4}}
+  b: {{url: "http://127.0.0.1:1", serves: served, concurrency: 4}}
+tiers:
+  instant: {{models: [fast], backends: [a]}}
+  thinking: {{models: [slow], backends: [b]}}
+"""
+    async with gateway_of(config, wait=False) as gateway:
+        await gateway.service.prober.stop()
+        core, health = gateway.service.gateway, gateway.service.health
+        core.set_backend(0, "healthy")
+        assert health.ready()[1] == {"status": "starting"}
+        core.set_backend(0, "down")
+        core.set_backend(1, "healthy")
+        assert health.ready() == (200, {"status": "ok"})
+        core.set_backend(1, "down")
+        assert health.ready() == (503, {"status": "no backend"})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend import SSE_HEAD, Peer, backend_of, config_of, good
+from tests.backend import SSE_HEAD, Peer, backend_of, config_of, good, whole
 from tests.conftest import Raw, ask, post
 
 # Connections of the running test, closed in its end.
@@ -159,6 +159,26 @@ async def test_what_outlives_the_drain_time_ends_with_an_error_event(tmp_path: P
             out, _ = await asyncio.wait_for(process.communicate(), 10)
             assert process.returncode == 0
             assert b'"term":"GS"' in out
+
+
+async def test_an_answer_that_is_not_read_yet_is_not_cut(tmp_path: Path) -> None:
+    size = 12 << 20
+
+    async def large(peer: Peer) -> None:
+        peer.send(whole("x" * size))
+
+    async with backend_of(large) as backend, serving(config_of(backend), tmp_path) as (process, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+        slow = Raw(reader, writer)
+        OPENED.append(slow)
+        await slow.send(post(ask()))
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        assert process.returncode is None
+        assert len((await slow.response()).body) > size
+        await asyncio.wait_for(process.communicate(), 10)
+        assert process.returncode == 0
 
 
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from penstock import _core
-from tests.protocol.wire import SSE_HEAD, Wire, chunk, whole
+from tests.protocol.wire import CONFIG, SSE_HEAD, Wire, chunk, whole
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +20,7 @@ def test_before_the_answer_it_is_a_500() -> None:
     victim, bystander = wire.submit(), wire.submit()
     for attempt in wire.attempts:
         attempt.connect()
-    _core.arm_panic()
+    _core.arm_panic("upstream")
     wire.attempts[0].feed(whole())
     assert (victim.status, victim.error["code"]) == (500, "internal_error")
     assert victim.done == [True]
@@ -33,9 +35,36 @@ def test_in_a_stream_it_is_an_error_event() -> None:
     victim = wire.submit(stream=True)
     attempt = wire.attempts[0].connect()
     attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
-    _core.arm_panic()
+    _core.arm_panic("upstream")
     attempt.feed(chunk({"content": "b"}))
     assert victim.error["code"] == "internal_error"
     assert b"[DONE]" not in victim.wire
     attempt.lost()
+    assert wire.settled()
+
+
+def test_in_submit_it_is_a_500_and_no_permit_stays_behind() -> None:
+    wire = Wire()
+    _core.arm_panic("submit")
+    victim = wire.submit()
+    assert (victim.status, victim.error["code"], victim.done) == (500, "internal_error", [True])
+    assert wire.settled()
+    wire.submit()
+    wire.attempts[0].connect().feed(whole())
+    assert wire.settled()
+
+
+def test_in_a_timer_it_costs_the_one_whose_timer_it_was() -> None:
+    wire = Wire(CONFIG.replace("backends: [a]}", "backends: [a], timeouts: {first_event: 50ms}}"))
+    clients = [wire.submit(stream=True), wire.submit(stream=True)]
+    for attempt in wire.attempts:
+        attempt.connect()
+    _core.arm_panic("timer")
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        wire.gateway.tick()
+        time.sleep(0.01)
+    assert sorted(client.error["code"] for client in clients) == ["internal_error", "upstream_timeout"]
+    for attempt in wire.attempts:
+        attempt.lost()
     assert wire.settled()

@@ -267,3 +267,82 @@ def test_the_whole_answer_is_one_write() -> None:
     client = wire.submit(stream=True)
     wire.attempts[0].connect().feed(GOOD_STREAM)
     assert len(client.written) == 1, "head and first events leave together"
+
+
+def test_a_client_that_was_paused_before_there_was_a_connection() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    assert client.call is not None
+    client.call.pause()
+    attempt = wire.attempts[0].connect()
+    assert attempt.transport.calls == ["pause_reading"]
+    assert attempt.request, "the request is sent all the same"
+
+
+MANY = "\n".join(
+    ["backends:"]
+    + [f"  b{n}: {{url: 'http://127.0.0.1:9', serves: served, concurrency: 2}}" for n in range(10)]
+    + ["tiers:", f"  instant: {{models: [fast], backends: [{', '.join(f'b{n}' for n in range(10))}]}}"]
+)
+
+
+def test_a_tier_of_many_backends_finds_the_two_that_are_well() -> None:
+    wire = Wire(MANY)
+    for index in range(8):
+        wire.gateway.set_backend(index, "down")
+    for _ in range(4):
+        wire.submit()
+    assert sorted(attempt.backend for attempt in wire.attempts) == [8, 8, 9, 9]
+
+
+def test_who_waits_for_eight_that_go_down_is_served_by_a_ninth() -> None:
+    wire = Wire(MANY)
+    for index in (8, 9):
+        wire.gateway.set_backend(index, "down")
+    for _ in range(16):
+        wire.submit()
+    waiting = wire.submit()
+    wire.gateway.set_backend(8, "healthy")
+    for index in range(8):
+        wire.gateway.set_backend(index, "down")
+    assert waiting.written == []
+    assert wire.attempts[-1].backend == 8
+
+
+def test_the_larger_retry_after_wins() -> None:
+    wire = Wire()
+    client = wire.submit()
+    for wait in (7, 1, 1):
+        body = b'{"error": "overloaded"}'
+        head = f"HTTP/1.1 429 Too Many Requests\r\nretry-after: {wait}\r\ncontent-length: {len(body)}\r\n\r\n"
+        if not wire.attempts[-1].transport.written:
+            wire.attempts[-1].connect()
+        wire.attempts[-1].feed(head.encode() + body)
+        tick_until(wire, 0.15)
+    assert client.status == 429
+    assert b"retry-after: 7\r\n" in client.wire
+
+
+def test_best_of_takes_its_slots() -> None:
+    wire = Wire()
+    assert wire.submit(best_of=2).written == []
+    assert wire.backend(0)["inflight"] == 2
+    refused = wire.submit(best_of=3)
+    assert (refused.status, refused.error["param"]) == (400, "n")
+
+
+def test_a_label_is_kept_for_what_was_refused() -> None:
+    wire = Wire()
+    wire.submit(temperature="hot")
+    wire.submit(model="nope")
+    labels = sorted(request[:2] for request in wire.gateway.snapshot()["requests"])
+    assert labels == [("", "unknown"), ("instant", "fast")]
+
+
+def test_what_was_put_right_is_counted() -> None:
+    wire = Wire()
+    wire.submit(stream=True)
+    wire.attempts[0].connect().feed(GOOD_STREAM.replace(DONE, b""))
+    wire.submit(stream=True)
+    wire.attempts[0].feed(SSE_HEAD + chunk({"content": "a"}, "stop") + DONE + LAST_CHUNK)
+    assert {rule: count for _, rule, count in wire.gateway.snapshot()["normalised"]} == {"P6": 2, "P12": 1}

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["admin_app"]
 
 SERVICE: web.AppKey[Service] = web.AppKey("service")
-TOKEN: web.AppKey[str] = web.AppKey("token")
 
 
 def admin_app(service: Service, token: str, *, public: bool) -> web.Application:
@@ -26,6 +25,7 @@ def admin_app(service: Service, token: str, *, public: bool) -> web.Application:
     app = web.Application(middlewares=[_guard(token, public=public), _four_keys])
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/admin/status", _status)
+    app.on_response_prepare.append(_no_server)
     app[SERVICE] = service
     return app
 
@@ -62,6 +62,11 @@ async def _four_keys(
 def _error(status: int, kind: str, code: str, message: str) -> web.Response:
     error = {"message": message, "type": kind, "param": None, "code": code}
     return web.Response(status=status, body=orjson.dumps({"error": error}), content_type="application/json")
+
+
+async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Say nothing of what we run on."""
+    response.headers.popall("Server", None)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -37,7 +37,7 @@ async def greet(service: Service) -> None:
     console.print(f"\n[bold]Penstock {__version__}[/bold]  {base_url(service)}  (admin {at_admin}/metrics)")
     console.print(tiers_table(settings))
     console.print(backends_table(service))
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *service.notices):
         console.print(f"[yellow]warning:[/yellow] {warning}", markup=True)
     tier = next(iter(settings.tiers.values()), None)
     if tier is not None:

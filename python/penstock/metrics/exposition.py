@@ -53,6 +53,9 @@ class _Numbers(Collector):
         yield _gauge("loop_lag_seconds", "Lateness of the event loop's last tick.", ["worker"], lag)
         yield _gauge("config_generation", "Generation of the running configuration.", [], [((), 1)])
         yield _gauge("config_last_reload_success", "Whether the last reload was accepted.", [], [((), 1)])
+        yield _counter(
+            "permits_leaked", "Permits that no request owned; must stay 0.", [], [((), numbers["permits_leaked"])]
+        )
         dropped = numbers["log_dropped"] + self._service.log_writer.dropped
         yield _counter("log_dropped", "Log lines dropped because nobody read them.", [], [((), dropped)])
         yield _gauge("build_info", "The version that runs.", ["version"], [((__version__,), 1)])
@@ -80,6 +83,8 @@ def _requests(numbers: dict[str, Any]) -> Iterator[Metric]:
     yield _counter("shed", "Requests turned away.", ["tier", "reason"], shed)
     attempts = (((backend, result), n) for backend, result, n in numbers["attempts"])
     yield _counter("upstream_attempts", "Attempts at a backend.", ["backend", "result"], attempts)
+    normalised = (((backend, rule), n) for backend, rule, n in numbers["normalised"])
+    yield _counter("normalised", "Answers put right, by rule.", ["backend", "rule"], normalised)
     tokens = [(("prompt",), numbers["prompt_tokens"]), (("output",), numbers["output_tokens"])]
     yield _counter("tokens", "Tokens as the backends report them.", ["direction"], tokens)
     yield _counter("client_aborts", "Clients that left before the end.", [], [((), numbers["client_aborts"])])

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ReadyAnswer", "WrittenAnswer", "json_message"]
 
 
-def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool, head_only: bool = False) -> bytes:
-    """Return a whole HTTP/1.1 message with a JSON body; a HEAD request gets the head alone (RFC 9110 §9.3.2)."""
-    connection = "" if keep_alive else "connection: close\r\n"
+def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool, http10: bool) -> bytes:
+    """Return a whole HTTP/1.1 message with a JSON body."""
+    # HTTP/1.0 closes unless told otherwise, HTTP/1.1 stays open (RFC 9112 §9.3).
+    connection = "" if keep_alive != http10 else f"connection: {'keep-alive' if keep_alive else 'close'}\r\n"
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"date: {formatdate(usegmt=True)}\r\n"
@@ -31,7 +32,7 @@ def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool,
         f"content-length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\n{connection}\r\n"
     )
-    return head.encode("ascii") + (b"" if head_only else body)
+    return head.encode("ascii") + body
 
 
 class _Answer(web.StreamResponse):
@@ -81,7 +82,9 @@ class ReadyAnswer(_Answer):
         """Write the message."""
         connection: ClientConnection | Any = request.protocol
         if connection.transport is not None:
-            connection.transport.write(self.message)
+            # A HEAD request gets the head alone, whatever the answer (RFC 9110 §9.3.2).
+            head, separator, _ = self.message.partition(b"\r\n\r\n")
+            connection.transport.write(head + separator if request.method == "HEAD" else self.message)
             if self._refusal:
                 await connection.linger()
         return None

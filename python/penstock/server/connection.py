@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,20 @@ LINGER_BYTES = 32 << 20
 # Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
 # top (`upstream.connector.RECEIVE_BUFFER`) it stays under the 256 KiB of contract §2.
 WRITE_HIGH_WATER = 64 << 10
+# SO_SNDBUF, and how much of it may be bytes that have not left yet (tcp(7); Python 3.11 has no name for the option).
+KERNEL_BUFFER = 256 << 10
+KERNEL_UNSENT = 128 << 10
+TCP_NOTSENT_LOWAT = 25
+
+
+def bound_kernel_buffer(transport: asyncio.Transport) -> None:
+    """Keep unsent output where it is counted: in the transport, not in the kernel (contract §2)."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, KERNEL_UNSENT)
 
 
 class ClientConnection(RequestHandler):
@@ -45,7 +60,9 @@ class ClientConnection(RequestHandler):
         "_refusing",
         "_registry",
         "_stalled_since",
+        "_unsent_before",
         "_wire",
+        "head_came",
         "over_limit",
     )
 
@@ -59,6 +76,9 @@ class ClientConnection(RequestHandler):
         self._head_bytes = 0
         self._head_since: float | None = None
         self._stalled_since: float | None = None
+        self._unsent_before = 0
+        # When the last head was complete, by `time.monotonic()`.
+        self.head_came = 0.0
         # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
         self._wire: asyncio.Transport | None = None
         self._lingering: asyncio.Future[None] | None = None
@@ -75,6 +95,7 @@ class ClientConnection(RequestHandler):
         # uvloop's transports are no subclasses of asyncio's.
         self._wire = cast(asyncio.Transport, transport)
         self._wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        bound_kernel_buffer(self._wire)
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -102,6 +123,7 @@ class ClientConnection(RequestHandler):
         super().data_received(data)
         if self._request_count > count and self._messages:
             self._payload = self._messages[-1][1]
+            self.head_came = time.monotonic()
             self._head_bytes, self._head_since = 0, None
         elif data and not in_body:
             self._head_bytes += len(data)
@@ -113,7 +135,7 @@ class ClientConnection(RequestHandler):
     def pause_writing(self) -> None:
         """The client reads slower than its answer comes."""
         super().pause_writing()
-        self._stalled_since = time.monotonic()
+        self._stalled_since, self._unsent_before = time.monotonic(), self.unsent
         if self._call is not None:
             self._call.pause()
 
@@ -203,6 +225,11 @@ class ClientConnection(RequestHandler):
     # The registry's side.
 
     @property
+    def is_finishing(self) -> bool:
+        """Whether a drain waits for it: a request is being read or answered, or an answer is still leaving."""
+        return self._busy or self.unsent > 0
+
+    @property
     def _busy(self) -> bool:
         # aiohttp waits on `_waiter` exactly when it has nothing to do.
         return self._waiter is None or self._waiter.done()
@@ -217,9 +244,15 @@ class ClientConnection(RequestHandler):
         if self._head_since is not None and now - self._head_since > HEAD_SECONDS and not self._busy:
             self._head_since = None
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
-        stalled = self._stalled_since is not None and now - self._stalled_since > STALL_SECONDS
-        if stalled:
+        if self._stalled_since is None:
+            return
+        unsent = self.unsent
+        if unsent < self._unsent_before:
+            # Slow is not stalled.
+            self._stalled_since = now
+        elif now - self._stalled_since > STALL_SECONDS:
             self.abort()
+        self._unsent_before = unsent
 
     def abort(self) -> None:
         """Drop the connection and whatever was not sent."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock._core import Gateway
+    from penstock.config.settings import Tier
 
 __all__ = ["Health"]
 
@@ -13,9 +14,9 @@ __all__ = ["Health"]
 class Health:
     """Whether this worker lives, and whether it should get traffic. Neither question touches a model."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, tiers: list[Tier]) -> None:
         self._gateway = gateway
-        self._all_were_ready = False
+        self._tiers = tiers
         self.draining = False
 
     def live(self) -> tuple[int, dict[str, Any]]:
@@ -24,30 +25,20 @@ class Health:
 
     def ready(self, *, verbose: bool = False) -> tuple[int, dict[str, Any]]:
         """503 until every tier has had a usable backend once; then 200 while any tier has one, unless draining."""
-        tiers = self._tiers()
-        usable = [tier["ready"] for tier in tiers]
-        self._all_were_ready = self._all_were_ready or all(usable)
+        readiness = self._gateway.readiness()
         if self.draining:
             status = "draining"
-        elif not any(usable):
+        elif not any(ready for ready, _ in readiness):
             status = "no backend"
-        elif not self._all_were_ready:
+        elif not all(was_ready for _, was_ready in readiness):
             status = "starting"
         else:
             status = "ok"
         body: dict[str, Any] = {"status": status}
         if verbose:
-            body["tiers"] = tiers
+            states = dict(self._gateway.states())
+            body["tiers"] = [
+                {"name": tier.name, "ready": ready, "backends": {name: states[name] for name in tier.backends}}
+                for tier, (ready, _) in zip(self._tiers, readiness, strict=True)
+            ]
         return (200 if status == "ok" else 503), body
-
-    def _tiers(self) -> list[dict[str, Any]]:
-        snapshot = self._gateway.snapshot()
-        states = {backend["name"]: backend["state"] for backend in snapshot["backends"]}
-        return [
-            {
-                "name": tier["name"],
-                "ready": any(states[name] == "healthy" for name, _ in tier["inflight"]),
-                "backends": {name: states[name] for name, _ in tier["inflight"]},
-            }
-            for tier in snapshot["tiers"]
-        ]

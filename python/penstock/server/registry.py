@@ -21,6 +21,8 @@ __all__ = ["ClientServer", "Registry"]
 
 IDLE_SECONDS = 75.0
 CLOSE_SECONDS = 0.5
+# Unsent output of a worker; above, the slowest client is closed (contract §2).
+UNSENT_BYTES = 256 << 20
 
 
 class Registry:
@@ -49,10 +51,20 @@ class Registry:
         self._open.discard(connection)
 
     def sweep(self) -> None:
-        """Cut slow heads and clients that do not read; to be called every second."""
+        """Cut slow heads, clients that do not read, and the slowest while too much is unsent; every second."""
         now = time.monotonic()
         for connection in self.connections():
             connection.sweep(now)
+        unsent = sum(connection.unsent for connection in self._open)
+        for connection in sorted(self._open, key=lambda c: c.unsent, reverse=True):
+            if unsent <= UNSENT_BYTES:
+                break
+            unsent -= connection.unsent
+            connection.abort()
+
+    def is_finishing(self) -> bool:
+        """Whether any connection has something that a drain waits for."""
+        return any(connection.is_finishing for connection in self._open)
 
     def close_idle(self) -> None:
         """Close every connection on which nothing is going on."""

@@ -7,6 +7,7 @@ say something else (research/reliability-and-ux.md §1.2).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -31,6 +32,10 @@ CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 # Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
 LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+
+
+# Requests that count in metrics and log (contract §8).
+INFERENCE = (CHAT, *LATER)
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -117,19 +122,15 @@ class Routes:
     def _check_content_type(self, request: web.BaseRequest) -> None:
         given = request.headers.get("content-type")
         if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-            raise self._refused(
-                request, "unsupported_media_type", "the content type must be application/json", counted=True
-            )
+            raise self._refused(request, "unsupported_media_type", "the content type must be application/json")
         if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise self._refused(
-                request, "unsupported_media_type", "compressed request bodies are not accepted", counted=True
-            )
+            raise self._refused(request, "unsupported_media_type", "compressed request bodies are not accepted")
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
         limit = self._registry.limits.body
         too_large = f"the request body is larger than {limit} bytes"
         if (request.content_length or 0) > limit:
-            raise self._refused(request, "request_too_large", too_large, counted=True)
+            raise self._refused(request, "request_too_large", too_large)
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         pieces: list[bytes] = []
@@ -139,20 +140,27 @@ class Routes:
                 async for piece in request.content.iter_any():
                     size += len(piece)
                     if size > limit:
-                        raise self._refused(request, "request_too_large", too_large, counted=True)
+                        raise self._refused(request, "request_too_large", too_large)
                     pieces.append(piece)
         except TimeoutError:
             message = f"the request body did not come within {BODY_SECONDS:.0f} s"
-            raise self._refused(request, "request_timeout", message, counted=True) from None
+            raise self._refused(request, "request_timeout", message) from None
+        except ConnectionError:
+            # The client is gone; its record is all that is left to do.
+            self._gateway.left_early(request.headers.get("x-request-id"), time.monotonic() - self._arrived(request))
+            raise Refused(ReadyAnswer(b"", keep_alive=False)) from None
         except web.RequestPayloadError:
-            raise self._refused(
-                request, "invalid_value", "the request body is not well-formed HTTP/1.1", counted=True
-            ) from None
+            raise self._refused(request, "invalid_value", "the request body is not well-formed HTTP/1.1") from None
         return b"".join(pieces)
+
+    @staticmethod
+    def _arrived(request: web.BaseRequest) -> float:
+        connection: ClientConnection = request.protocol  # type: ignore[assignment]
+        return connection.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
-        raise self._refused(request, "unsupported_endpoint", f"{path} is not available in this version", counted=True)
+        raise self._refused(request, "unsupported_endpoint", f"{path} is not available in this version")
 
     # GET
 
@@ -177,12 +185,11 @@ class Routes:
         return self._json(request, status, body)
 
     def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
-        keep_alive = request.keep_alive
+        keep_alive = _stays_open(request)
+        http10 = request.version == HttpVersion10
         request_id = self._gateway.request_id(request.headers.get("x-request-id"))
-        body = orjson.dumps(value)
-        head_only = request.method == "HEAD"
-        message = json_message(status, body, request_id, keep_alive=keep_alive, head_only=head_only)
-        return ReadyAnswer(message, keep_alive=keep_alive)
+        message = json_message(status, orjson.dumps(value), request_id, keep_alive=keep_alive, http10=http10)
+        return ReadyAnswer(message, keep_alive=keep_alive, refusal=not keep_alive)
 
     def _refused(
         self,
@@ -191,13 +198,11 @@ class Routes:
         message: str,
         *,
         param: str | None = None,
-        counted: bool = False,
         headers: bytes | None = None,
         retry_after_ms: int | None = None,
     ) -> Refused:
         """Return an error to raise. The connection stays open only if the request was read whole."""
-        whole = not request.body_exists or request.content.is_eof()
-        keep_alive = whole and request.keep_alive and code not in ("connection_limit", "head_too_large")
+        keep_alive = _stays_open(request) and code not in ("connection_limit", "head_too_large")
         text = self._gateway.error_answer(
             code,
             message,
@@ -205,8 +210,15 @@ class Routes:
             request_id=request.headers.get("x-request-id"),
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
-            counted=counted,
+            counted=request.method == "POST" and request.raw_path.partition("?")[0] in INFERENCE,
             headers=headers,
             retry_after_ms=retry_after_ms,
+            seconds=time.monotonic() - self._arrived(request),
         )
         return Refused(ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive))
+
+
+def _stays_open(request: web.BaseRequest) -> bool:
+    """Whether the connection may carry another request: only if this one was read whole."""
+    whole = not request.body_exists or request.content.is_eof()
+    return whole and bool(request.keep_alive)

@@ -7,7 +7,8 @@ belongs to a worker, the admin listener and the probes to control (design §2).
 from __future__ import annotations
 
 import asyncio
-import secrets
+import dataclasses
+import resource
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from aiohttp import web
 from penstock import __version__
 from penstock._core import Gateway
 from penstock.admin.app import admin_app
+from penstock.admin.token import admin_token
 from penstock.metrics.log import LogWriter, make_logger
 from penstock.server.health import Health
 from penstock.server.listener import bind
@@ -36,19 +38,31 @@ TICK_SECONDS = 0.01
 SWEEP_SECONDS = 1.0
 
 
+def fit_connections(settings: Settings) -> tuple[Settings, list[str]]:
+    """Lower `limits.connections` to what the file descriptors allow: two for each request (contract §5)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(1, (hard - 256) // 2)
+    if hard == resource.RLIM_INFINITY or settings.limits.connections <= most:
+        return settings, []
+    limits = dataclasses.replace(settings.limits, connections=most)
+    notice = f"limits.connections is {most}: the limit on open files ({hard}) allows no more"
+    return dataclasses.replace(settings, limits=limits), [notice]
+
+
 class Service:
     """Start it, and it serves; drain it, and it ends what it has begun."""
 
     def __init__(self, settings: Settings) -> None:
+        settings, self.notices = fit_connections(settings)
         self.settings = settings
         self.log_writer = LogWriter.standard_output(settings.log)
         self.log = make_logger(self.log_writer, settings.log)
         backends = list(settings.backends.values())
         self.gateway = Gateway(routing_json(settings), Connector(backends))
         self.registry = Registry(self.gateway, settings.limits, self.log)
-        self.health = Health(self.gateway)
+        self.health = Health(self.gateway, list(settings.tiers.values()))
         self.prober = Prober(self.gateway, backends, self.log)
-        self.admin_token = settings.admin.token or secrets.token_urlsafe(32)
+        self.admin_token = ""
         self.lag = 0.0
         self.port = 0
         self.admin_port = 0
@@ -78,12 +92,13 @@ class Service:
         else:
             self._server = await loop.create_server(factory, sock=listener)
             self.port = listener.getsockname()[1]
+        if self.settings.admin.listen.path is None:
+            self.admin_port = admin_listener.getsockname()[1]
+        self.admin_token = admin_token(self.settings.admin, self.admin_port)
         public = not self.settings.admin.listen.is_loopback
         self._admin = web.AppRunner(admin_app(self, self.admin_token, public=public), access_log=None)
         await self._admin.setup()
         await web.SockSite(self._admin, admin_listener).start()
-        if self.settings.admin.listen.path is None:
-            self.admin_port = admin_listener.getsockname()[1]
         self.prober.start()
         self._due = loop.time() + TICK_SECONDS
         self._timer = loop.call_at(self._due, self._tick)
@@ -114,7 +129,8 @@ class Service:
         began = time.monotonic()
         tiers = list(self.settings.tiers.values())
         uncut = {"instant": self.settings.drain.instant, "thinking": self.settings.drain.thinking}
-        while self.gateway.active:
+        # An answer that is complete but not sent yet, and a request that is still being read, count too.
+        while self.gateway.active or (uncut and self.registry.is_finishing()):
             await asyncio.sleep(TICK_SECONDS)
             self.registry.close_idle()
             for profile, seconds in list(uncut.items()):

@@ -32,6 +32,8 @@ pub(crate) struct Call {
     pub(crate) ticket: Option<Ticket>,
     /// Backends that have failed this request.
     pub(crate) failed: Vec<u16>,
+    /// The longest wait that a full backend has asked for, in seconds.
+    pub(crate) retry_after: u32,
     /// The earliest timer set for it.
     pub(crate) armed: Nanos,
     /// Penstock's own time so far.
@@ -63,6 +65,17 @@ impl Calls {
     pub(crate) fn get(&mut self, key: CallKey) -> Option<&mut Call> {
         let (generation, call) = self.slots.get_mut(key.slot as usize)?;
         if *generation == key.generation { call.as_deref_mut() } else { None }
+    }
+
+    /// Takes a call out for a moment, so that others can be looked at beside it.
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Call>> {
+        self.get(key)?;
+        self.slots[key.slot as usize].1.take()
+    }
+
+    pub(crate) fn put_back(&mut self, call: Box<Call>) {
+        let slot = call.key.slot as usize;
+        self.slots[slot].1 = Some(call);
     }
 
     /// The call in a slot, whichever it is.

@@ -1,9 +1,11 @@
 //! How a request ends for its client: refused, or served; counted and logged once.
 
 use penstock_core::admission::Refusal;
+use penstock_core::dialect::RuleCounts;
 use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who, write_error};
 use penstock_core::metrics::Histogram;
 use penstock_core::openai::{ApiError, Code};
+use penstock_core::routing::TierIndex;
 use penstock_core::time::{Nanos, Now};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
@@ -25,6 +27,7 @@ impl Engine {
         error: &ApiError,
         client: &Client,
         side: &ClientSide,
+        addressee: Option<(TierIndex, String)>,
         now: Now,
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
@@ -38,11 +41,18 @@ impl Engine {
         let data = PyBytes::new(py, &self.scratch).unbind();
         self.acts.push(Act::Write(side.write.clone_ref(py), data));
         self.acts.push(Act::Done(side.done.clone_ref(py), keep_alive));
-        self.rejected(error, client.request_id, 0);
+        self.rejected(error, client.request_id, addressee, 0);
     }
 
     /// Counts and logs an inference request that was refused before it became a call.
-    pub(crate) fn rejected(&mut self, error: &ApiError, request_id: String, total: Nanos) {
+    pub(crate) fn rejected(
+        &mut self,
+        error: &ApiError,
+        request_id: String,
+        addressee: Option<(TierIndex, String)>,
+        total: Nanos,
+    ) {
+        let (tier, model) = addressee.unzip();
         let term = match error.code {
             Code::Draining | Code::ConnectionLimit => Term(Who::Policy, Where::Queue),
             Code::UpstreamReset => Term(Who::Policy, Where::FirstEvent),
@@ -50,22 +60,19 @@ impl Engine {
             _ => Term(Who::Client, Where::Request),
         };
         self.finished(&Record {
-            request_id,
-            upstream_id: None,
-            served: Served::default(),
-            model: None,
             status: error.status(),
             code: Some(error.code),
             term,
             outcome: Outcome::of_error(error.code),
-            attempts: 0,
-            queued: None,
-            first: None,
-            gaps: Histogram::fine(),
-            total,
-            prompt_tokens: None,
-            output_tokens: None,
+            served: Served { tier, backend: None },
+            model,
+            ..unread(request_id, total)
         });
+    }
+
+    /// The client left before its request was read whole.
+    pub(crate) fn left_early(&mut self, request_id: String, total: Nanos) {
+        self.finished(&unread(request_id, total));
     }
 
     /// Admission says no.
@@ -155,5 +162,27 @@ impl Engine {
         let tier = tier.map_or("", |tier| &self.table.tiers[usize::from(tier)].name);
         let backend = backend.map_or("", |at| &self.table.backends[usize::from(at)].name);
         record.write_line(unix_seconds(), tier, backend, &mut self.log);
+    }
+}
+
+/// The record of a request of which nothing is known but that its client is gone.
+fn unread(request_id: String, total: Nanos) -> Record {
+    Record {
+        request_id,
+        upstream_id: None,
+        served: Served::default(),
+        model: None,
+        status: 499,
+        code: None,
+        term: Term(Who::Client, Where::Request),
+        outcome: Outcome::ClientAbort,
+        attempts: 0,
+        queued: None,
+        first: None,
+        gaps: Histogram::fine(),
+        rules: RuleCounts::default(),
+        total,
+        prompt_tokens: None,
+        output_tokens: None,
     }
 }

@@ -19,6 +19,7 @@ use pyo3::types::PyBytes;
 use crate::acts::Act;
 use crate::calls::{Call, CallKey, Calls, ClientSide};
 use crate::clock::Clock;
+use crate::faults;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
 use crate::pool::Pool;
@@ -66,6 +67,16 @@ pub(crate) struct Engine {
     pub(super) ratios: HashMap<String, LearnedRatio>,
     pub(super) output: Output,
     pub(super) scratch: Vec<u8>,
+    /// The call that is being handled where no other argument names it: a panic is its alone.
+    pub(crate) current: Option<CallKey>,
+    /// Whether the last panic was over a call, which then got its answer.
+    pub(crate) panic_was_answered: bool,
+    /// Calls whose timers are due, while they are seen to.
+    pub(super) due: Vec<u32>,
+    /// Whether a tier has had a usable backend since the start.
+    pub(crate) was_ready: Vec<bool>,
+    pub(crate) permits_leaked: u64,
+    pub(super) swept: Nanos,
     grants: Vec<Grant>,
     expelled: Vec<(Ticket, Refusal)>,
 }
@@ -121,6 +132,12 @@ impl Engine {
             ratios: HashMap::new(),
             output: Output::default(),
             scratch: Vec::new(),
+            current: None,
+            panic_was_answered: false,
+            due: Vec::new(),
+            was_ready: vec![false; table.tiers.len()],
+            permits_leaked: 0,
+            swept: now,
             grants: Vec::new(),
             expelled: Vec::new(),
             table,
@@ -140,21 +157,13 @@ impl Engine {
         let plan = match self.plan(body, now) {
             Ok(plan) => plan,
             Err(error) => {
-                self.reject(gateway.py(), &error, &client, &side, now);
+                let addressee = Plan::addressee(&self.table, body);
+                self.reject(gateway.py(), &error, &client, &side, addressee, now);
                 return None;
             }
         };
-        let tier = usize::from(plan.tier);
-        self.budgets[tier].request(now.mono);
-        let offer = Offer {
-            owner: Owner::default(),
-            tier: plan.tier,
-            resources: self.resources(&plan),
-            tokens: self.prompt_tokens(&plan),
-            bytes: plan.held_bytes() as u64,
-            candidates: self.candidates(plan.tier, &[]),
-            deadline: now.mono + seconds(self.table.tiers[tier].queue.wait),
-        };
+        self.budgets[usize::from(plan.tier)].request(now.mono);
+        let offer = self.offer(&plan, &[], now);
         let id = self.ids.answer_id();
         let exchange = Exchange::new(plan, client, &id, now);
         let key = self.calls.insert(|key| Call {
@@ -164,9 +173,12 @@ impl Engine {
             upstream: None,
             ticket: None,
             failed: Vec::new(),
+            retry_after: 0,
             armed: Nanos::MAX,
             overhead: 0,
         });
+        self.current = Some(key);
+        faults::check("submit");
         self.offered(gateway, key, &offer, now);
         Some(key)
     }
@@ -184,19 +196,36 @@ impl Engine {
         Ok(plan)
     }
 
+    /// What a request asks of admission now; `failed`: the backends that it has tried.
+    fn offer(&self, plan: &Plan, failed: &[BackendIndex], now: Now) -> Offer {
+        Offer {
+            owner: Owner::default(),
+            tier: plan.tier,
+            resources: self.resources(plan),
+            tokens: self.prompt_tokens(plan),
+            bytes: plan.held_bytes() as u64,
+            candidates: self.candidates(plan.tier, failed),
+            deadline: now.mono + seconds(self.table.tiers[usize::from(plan.tier)].queue.wait),
+        }
+    }
+
     fn prompt_tokens(&self, plan: &Plan) -> u64 {
         self.ratios.get(&plan.model).copied().unwrap_or_default().count(plan.prompt)
     }
 
     fn resources(&self, plan: &Plan) -> Resources {
         let prefill = self.prompt_tokens(plan);
-        Resources { slots: plan.n, prefill, kv: prefill }
+        Resources { slots: plan.slots, prefill, kv: prefill }
     }
 
-    /// The tier's backends but for those that have failed this request, the emptiest first.
+    /// The tier's usable backends but for those that have failed this request, the emptiest first.
     fn candidates(&self, tier: TierIndex, failed: &[BackendIndex]) -> Candidates {
-        let mut backends = self.table.tiers[usize::from(tier)].backends.clone();
-        backends.retain(|backend| !failed.contains(backend));
+        let all = &self.table.tiers[usize::from(tier)].backends;
+        let mut backends: Vec<BackendIndex> = all
+            .iter()
+            .copied()
+            .filter(|backend| !failed.contains(backend) && self.admission.is_usable(*backend))
+            .collect();
         backends.sort_by_key(|&backend| {
             let cap = self.admission.backend_cap(backend);
             let limit = u64::from(cap.limit.unwrap_or(u32::MAX).max(1));
@@ -253,6 +282,13 @@ impl Engine {
                 if let Some(key) = self.rows[ticket.row as usize].take() {
                     if let Some(call) = self.calls.get(key) {
                         call.ticket = None;
+                    }
+                    // A row knows eight backends; its tier may have another that is well.
+                    if refusal == Refusal::NoBackend
+                        && let Some(offer) = self.next_offer(key, now)
+                    {
+                        self.offered(gateway, key, &offer, now);
+                        continue;
                     }
                     self.refuse(gateway.py(), key, refusal, false, now);
                 }
@@ -324,6 +360,10 @@ impl Engine {
         let reused = connection.is_reused();
         call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
         self.acts.push(Act::Write(write, PyBytes::new(py, &self.scratch).unbind()));
+        // The client may have stopped reading before there was a connection to pause.
+        if call.exchange.is_paused() {
+            self.acts.extend(connection.method(py, |t| &t.pause_reading).map(Act::Call));
+        }
     }
 
     /// Hands the output to the client's transport.
@@ -398,28 +438,30 @@ impl Engine {
             self.serves[usize::from(backend)] = serves;
         }
         self.admission.set_health(backend, health, now.mono);
+        for tier in 0..self.was_ready.len() {
+            self.was_ready[tier] |= self.is_ready(tier);
+        }
         self.collect(gateway, now);
     }
 
-    /// What a second attempt may use, if there is any such backend.
-    pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
-        let call = self.calls.get(key)?;
-        let failed = call.failed.clone();
-        let (plan_tier, arrived) = (call.exchange.plan.tier, call.exchange.arrived());
-        let plan = call.exchange.plan.clone();
-        let candidates = self.candidates(plan_tier, &failed);
-        let usable = candidates
-            .iter()
-            .any(|backend| self.admission.health(backend as BackendIndex) != Health::Down);
-        let tier = &self.table.tiers[usize::from(plan_tier)];
-        (usable && tier.concurrency != Some(0)).then(|| Offer {
-            owner: Owner::default(),
-            tier: plan_tier,
-            resources: self.resources(&plan),
-            tokens: self.prompt_tokens(&plan),
-            bytes: plan.held_bytes() as u64,
-            candidates,
-            deadline: arrived + tier.timeouts.total,
-        })
+    /// Whether a tier has a backend that is known to be well.
+    pub(crate) fn is_ready(&self, tier: usize) -> bool {
+        let tier = &self.table.tiers[tier];
+        let well = |&backend: &BackendIndex| {
+            self.admission.is_usable(backend) && self.admission.health(backend) == Health::Healthy
+        };
+        tier.concurrency != Some(0) && tier.backends.iter().any(well)
+    }
+
+    /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new one,
+    /// but not past its total time.
+    pub(super) fn next_offer(&mut self, key: CallKey, now: Now) -> Option<Offer> {
+        let mut call = self.calls.take(key)?;
+        let offer = self.offer(&call.exchange.plan, &call.failed, now);
+        let tier = &self.table.tiers[usize::from(offer.tier)];
+        let deadline = offer.deadline.min(call.exchange.arrived() + tier.timeouts.total);
+        call.armed = Nanos::MAX;
+        self.calls.put_back(call);
+        (!offer.candidates.is_empty()).then_some(Offer { deadline, ..offer })
     }
 }

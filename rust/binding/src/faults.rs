@@ -2,22 +2,26 @@
 
 #[cfg(feature = "faults")]
 mod armed {
-    use std::cell::Cell;
+    use std::cell::RefCell;
 
     use pyo3::prelude::*;
 
     thread_local! {
-        static ARMED: Cell<bool> = const { Cell::new(false) };
+        static ARMED: RefCell<Option<String>> = const { RefCell::new(None) };
     }
 
-    /// The next bytes of any backend panic inside the core.
+    /// The next pass of a place panics: `submit`, `upstream` or `timer`.
     #[pyfunction]
-    pub(crate) fn arm_panic() {
-        ARMED.set(true);
+    pub(crate) fn arm_panic(place: String) {
+        ARMED.set(Some(place));
     }
 
-    pub(crate) fn check() {
-        assert!(!ARMED.replace(false), "a fault test has armed this panic");
+    pub(crate) fn check(place: &str) {
+        let armed = ARMED.with_borrow(|armed| armed.as_deref() == Some(place));
+        if armed {
+            ARMED.set(None);
+            panic!("a fault test has armed this panic");
+        }
     }
 }
 
@@ -25,4 +29,4 @@ mod armed {
 pub(crate) use armed::{arm_panic, check};
 
 #[cfg(not(feature = "faults"))]
-pub(crate) fn check() {}
+pub(crate) fn check(_place: &str) {}

@@ -61,7 +61,7 @@ impl Engine {
     ) {
         match connection.borrow().duty() {
             Duty::Serving(key) => self.feed(gateway, key, now, |engine, now| {
-                faults::check();
+                faults::check("upstream");
                 let Engine { calls, table, output, .. } = engine;
                 let call = calls.get(key)?;
                 Some(call.exchange.upstream_bytes(table, data, now, output))
@@ -200,6 +200,9 @@ impl Engine {
                 return self.connect_again(gateway, key, now);
             }
             Retry::Bounce => {
+                if let Failure::Full { retry_after: Some(seconds) } = failure {
+                    call.retry_after = call.retry_after.max(*seconds);
+                }
                 if self.bounce(gateway, key, upstream, now) {
                     return;
                 }
@@ -215,6 +218,8 @@ impl Engine {
             }
         }
         let Some(call) = self.calls.get(key) else { return };
+        let longest = Failure::Full { retry_after: Some(call.retry_after) };
+        let failure = if matches!(failure, Failure::Full { .. }) { &longest } else { failure };
         call.exchange.give_up(&self.table, failure, now, &mut self.output);
         self.finish_client(gateway.py(), key);
         self.attempt_over(gateway, key, upstream, result, now);
@@ -276,7 +281,7 @@ impl Engine {
         }
         let Some(backend) = call.exchange.backend() else { return false };
         call.failed.push(backend);
-        let Some(offer) = self.next_offer(key) else { return false };
+        let Some(offer) = self.next_offer(key, now) else { return false };
         if kind != Retry::OtherBackend && !self.budgets[tier].take(now.mono) {
             return false;
         }

@@ -8,7 +8,7 @@ use penstock_core::exchange::{Client, Failure, Output, write_error};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::RoutingConfig;
 use penstock_core::time::Now;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -38,11 +38,13 @@ impl Gateway {
             let mut engine = this.engine.borrow_mut();
             let now = engine.clock.now();
             let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
-            if result.is_none()
-                && let Some(key) = key
-            {
-                // If even this panics, the call stays lost and its connection with it.
-                let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
+            if result.is_none() {
+                let key = key.or(engine.current.take());
+                engine.panic_was_answered = key.is_some();
+                if let Some(key) = key {
+                    // If even this panics, the call stays lost and its connection with it.
+                    let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
+                }
             }
             (result, std::mem::take(&mut engine.acts))
         };
@@ -156,26 +158,37 @@ impl Gateway {
         http10: bool,
         write: Py<PyAny>,
         done: Py<PyAny>,
-    ) -> Option<Call> {
+    ) -> PyResult<Option<Call>> {
         let mut started = 0;
-        let key = Self::run(slf, None, |engine, now| {
+        let result = Self::run(slf, None, |engine, now| {
             started = now.mono;
             let request_id = engine.ids.request_id(request_id);
             let client = Client { request_id, keep_alive, http10 };
+            engine.current = None;
             engine.submit(slf, body, client, ClientSide { write, done }, now)
-        })
-        .flatten()?;
+        });
+        let Some(key) = result else {
+            // A panic. Where there was no call yet to give it an answer, Python's side does.
+            let answered = slf.borrow().engine.borrow().panic_was_answered;
+            return if answered {
+                Ok(None)
+            } else {
+                Err(PyRuntimeError::new_err("the core panicked over a request"))
+            };
+        };
+        let Some(key) = key else { return Ok(None) };
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
         let own = engine.clock.mono() - started;
-        engine.calls.get(key)?.overhead = own;
+        let Some(call) = engine.calls.get(key) else { return Ok(None) };
+        call.overhead = own;
         drop(engine);
-        Some(Call::new(slf.clone().unbind(), key))
+        Ok(Some(Call::new(slf.clone().unbind(), key)))
     }
 
     /// The bytes of an error answer that Python's side gives by itself. `counted`: it ended an
     /// inference request, so it belongs in the log and the metrics.
-    #[pyo3(signature = (code, message, *, param=None, request_id, keep_alive, http10, counted, headers=None, retry_after_ms=None))]
+    #[pyo3(signature = (code, message, *, param=None, request_id, keep_alive, http10, counted, headers=None, retry_after_ms=None, seconds=0.0))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn error_answer<'py>(
         slf: &Bound<'py, Self>,
@@ -188,10 +201,12 @@ impl Gateway {
         counted: bool,
         headers: Option<&[u8]>,
         retry_after_ms: Option<u64>,
+        seconds: f64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let mut error = ApiError::new(code_of(code)?, message);
         error.param = param.map(str::to_owned);
         error.retry_after_ms = retry_after_ms;
+        let total = penstock_core::time::seconds(seconds);
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
         let now = engine.clock.now();
@@ -200,7 +215,7 @@ impl Gateway {
         let mut output = Output::default();
         write_error(&error, &client, headers.unwrap_or_default(), now, &mut output);
         if counted {
-            engine.rejected(&error, client.request_id, 0);
+            engine.rejected(&error, client.request_id, None, total);
         }
         let mut bytes = Vec::new();
         output.assemble(&mut bytes);
@@ -256,6 +271,31 @@ impl Gateway {
     /// Ends everything at once: open requests with a `draining` error, connections by force.
     fn close(slf: &Bound<'_, Self>) {
         Self::run(slf, None, |engine, now| engine.shut_down(slf, now));
+    }
+
+    /// By tier: whether it has a backend that is known to be well, and whether it has had one since
+    /// the start.
+    fn readiness(&self) -> Vec<(bool, bool)> {
+        let engine = self.engine.borrow();
+        let tiers = engine.was_ready.iter().enumerate();
+        tiers.map(|(tier, &was)| (engine.is_ready(tier), was)).collect()
+    }
+
+    /// The states of the backends, by name.
+    fn states(&self) -> Vec<(String, &'static str)> {
+        let engine = self.engine.borrow();
+        let backends = engine.table.backends.iter().enumerate();
+        backends
+            .map(|(at, backend)| (backend.name.clone(), snapshot::state(&engine, at as u16)))
+            .collect()
+    }
+
+    /// Counts and logs an inference request whose client left before it was read whole.
+    #[pyo3(signature = (request_id, seconds))]
+    fn left_early(&self, request_id: Option<&str>, seconds: f64) {
+        let mut engine = self.engine.borrow_mut();
+        let request_id = engine.ids.request_id(request_id);
+        engine.left_early(request_id, penstock_core::time::seconds(seconds));
     }
 
     /// Requests in hand, lingering ones included.

@@ -1,27 +1,36 @@
 //! What happens by itself: timers, and the ends of the process and of a call that panicked.
 
-use penstock_core::admission::Outcome as PermitOutcome;
+use penstock_core::admission::{Outcome as PermitOutcome, Ticket};
 use penstock_core::exchange::{Term, UpstreamEnd, Where, Who};
 use penstock_core::openai::{ApiError, Code};
-use penstock_core::time::{Nanos, Now};
+use penstock_core::time::{Nanos, Now, SECOND};
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;
 use crate::engine::{Aborting, Engine};
+use crate::faults;
 use crate::gateway::Gateway;
+
+/// How often permits are compared with requests (contract §8).
+const SWEEP: Nanos = 10 * SECOND;
 
 impl Engine {
     /// Every timer, once a tick.
     pub(crate) fn tick(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        let mut due = Vec::new();
-        self.wheel.expire(now.mono, &mut due);
-        for slot in due {
+        // What a panic leaves here is seen to at the next tick.
+        let Engine { wheel, due, .. } = self;
+        wheel.expire(now.mono, due);
+        while let Some(slot) = self.due.pop() {
             let Some(call) = self.calls.in_slot(slot) else { continue };
             let key = call.key;
             call.armed = Nanos::MAX;
+            self.current = Some(key);
+            faults::check("timer");
+            let Some(call) = self.calls.get(key) else { continue };
             let next = call.exchange.time(&self.table, now, &mut self.output);
             self.follow(gateway, key, next, now);
         }
+        self.current = None;
         let overdue = |aborting: &Aborting| aborting.until <= now.mono;
         while let Some(at) = self.aborting.iter().position(overdue) {
             let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);
@@ -31,10 +40,29 @@ impl Engine {
         for connection in self.pool.expire(&self.table, now.mono) {
             self.close(connection.bind(gateway.py()));
         }
+        if now.mono - self.swept >= SWEEP {
+            self.swept = now.mono;
+            self.find_leaks(gateway, now);
+        }
         if self.admission.next_tick().is_some_and(|due| due <= now.mono) {
             self.admission.tick(now.mono);
         }
         self.collect(gateway, now);
+    }
+
+    /// Looks for permits that no request owns (contract §8). There must be none; one that there is
+    /// all the same is counted and comes back.
+    fn find_leaks(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        let holders: Vec<Ticket> = self.admission.holders().collect();
+        for ticket in holders {
+            let owner = self.rows[ticket.row as usize].and_then(|key| self.calls.get(key));
+            let owned = owner.is_some_and(|call| call.ticket == Some(ticket))
+                || self.aborting.iter().any(|aborting| aborting.ticket == ticket);
+            if !owned {
+                self.permits_leaked += 1;
+                self.release(gateway, ticket, PermitOutcome::Ignored, now);
+            }
+        }
     }
 
     /// The drain time is over: what still runs in these tiers ends with an error event.

@@ -42,6 +42,12 @@ pub(crate) fn take<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py,
         attempts.append((backend_name(Some(*backend)), result, count))?;
     }
     all.set_item("attempts", attempts)?;
+
+    let normalised = PyList::empty(py);
+    for ((backend, rule), count) in &engine.registry.normalised {
+        normalised.append((backend_name(Some(*backend)), rule, count))?;
+    }
+    all.set_item("normalised", normalised)?;
     all.set_item("tiers", tiers(py, engine)?)?;
     all.set_item("backends", backends(py, engine)?)?;
 
@@ -53,6 +59,7 @@ pub(crate) fn take<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py,
     all.set_item("prompt_tokens", engine.registry.prompt_tokens)?;
     all.set_item("output_tokens", engine.registry.output_tokens)?;
     all.set_item("client_aborts", engine.registry.client_aborts)?;
+    all.set_item("permits_leaked", engine.permits_leaked)?;
     all.set_item("log_dropped", engine.log_dropped)?;
     all.set_item("idle_upstreams", engine.pool.len())?;
 
@@ -102,16 +109,21 @@ fn buckets(histogram: &Histogram) -> (Vec<(f64, u64)>, f64) {
     (histogram.buckets().collect(), histogram.sum_seconds())
 }
 
+/// The word for a backend's state in metrics and on status pages.
+pub(crate) fn state(engine: &Engine, backend: BackendIndex) -> &'static str {
+    match engine.admission.health(backend) {
+        _ if engine.admission.backend_cap(backend).limit == Some(0) => "draining",
+        Health::Unknown => "unknown",
+        Health::Healthy => "healthy",
+        Health::Down => "down",
+    }
+}
+
 fn backends<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for (index, backend) in engine.table.backends.iter().enumerate() {
         let cap = engine.admission.backend_cap(index as BackendIndex);
-        let health = match engine.admission.health(index as BackendIndex) {
-            _ if cap.limit == Some(0) => "draining",
-            Health::Unknown => "unknown",
-            Health::Healthy => "healthy",
-            Health::Down => "down",
-        };
+        let health = state(engine, index as BackendIndex);
         let entry = PyDict::new(py);
         entry.set_item("name", &backend.name)?;
         entry.set_item("serves", &engine.serves[index])?;

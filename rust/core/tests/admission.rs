@@ -654,6 +654,20 @@ fn a_deadline_is_the_end_even_if_room_comes_at_that_moment() {
 }
 
 #[test]
+fn an_early_deadline_behind_a_late_one_is_told_in_time() {
+    let mut admission = one_backend(1);
+    let running = granted(admission.offer(&offer(1, 1_000), 0));
+    let late = queued(admission.offer(&offer(1, 900), 0));
+    let early = queued(admission.offer(&offer(1, 50), 0));
+    assert_eq!(admission.next_tick(), Some(50));
+    admission.tick(50);
+    assert_eq!(expelled(&mut admission), [(early, Refusal::Expired)]);
+    assert_eq!(admission.next_tick(), Some(900));
+    admission.release(running, Outcome::Success, 60);
+    assert_eq!(grants(&mut admission), [late]);
+}
+
+#[test]
 fn bounced_requests_keep_the_order_of_their_arrival() {
     let mut admission = one_backend(3);
     let tickets: Vec<Ticket> =

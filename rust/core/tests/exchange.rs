@@ -329,7 +329,7 @@ fn rows() -> Vec<Row> {
             "upstream_error",
             Retry::Never,
             Reuse,
-            "http_5xx",
+            "http_4xx",
         ),
         row(
             "404",
@@ -339,7 +339,7 @@ fn rows() -> Vec<Row> {
             "upstream_error",
             Retry::Never,
             Reuse,
-            "http_5xx",
+            "http_4xx",
         ),
         row(
             "500",
@@ -429,7 +429,7 @@ fn rows() -> Vec<Row> {
             "upstream_error",
             Retry::Never,
             Reuse,
-            "http_5xx",
+            "garbage",
         ),
         row(
             "204",
@@ -439,7 +439,7 @@ fn rows() -> Vec<Row> {
             "upstream_error",
             Retry::Never,
             Reuse,
-            "http_5xx",
+            "garbage",
         ),
         row(
             "JSON without choices",

@@ -306,19 +306,33 @@ impl Admission {
             backend.closed_until = 0;
         }
         for tier in 0..self.tiers.len() {
-            while let Some(at) = self.tiers[tier].queue.head()
-                && self.rows[at as usize].deadline <= now
-            {
-                self.expel(at, Refusal::Expired);
+            if self.tiers[tier].queue.earliest <= now {
+                self.expire(tier, now);
             }
         }
         self.dispatch(now);
     }
 
+    /// Puts the expired out of one queue, and finds the earliest deadline of those that stay.
+    fn expire(&mut self, tier: usize, now: Nanos) {
+        let mut earliest = Nanos::MAX;
+        let mut at = self.tiers[tier].queue.head().unwrap_or(NONE);
+        while at != NONE {
+            let Row { next, deadline, .. } = self.rows[at as usize];
+            if deadline <= now {
+                self.expel(at, Refusal::Expired);
+            } else {
+                earliest = earliest.min(deadline);
+            }
+            at = next;
+        }
+        self.tiers[tier].queue.earliest = earliest;
+    }
+
     /// When [`Self::tick`] has something to do next.
     pub fn next_tick(&self) -> Option<Nanos> {
-        let waiting = self.tiers.iter().filter_map(|tier| tier.queue.head());
-        let deadline = waiting.map(|at| self.rows[at as usize].deadline).min()?;
+        let waiting = self.tiers.iter().filter(|tier| tier.queue.head().is_some());
+        let deadline = waiting.map(|tier| tier.queue.earliest).min()?;
         let reopening = self.backends.iter().map(|b| b.closed_until).filter(|&t| t > 0).min();
         Some(deadline.min(reopening.unwrap_or(deadline)))
     }
@@ -483,6 +497,19 @@ impl Admission {
 
     pub fn node_cap(&self, node: usize) -> Cap {
         self.nodes[node]
+    }
+
+    /// Whether a backend may get requests: it is not down and not drained, nor is its node.
+    pub fn is_usable(&self, backend: BackendIndex) -> bool {
+        let state = &self.backends[usize::from(backend)];
+        let node_open = state.node.is_none_or(|node| self.nodes[node].limit != Some(0));
+        state.is_usable() && node_open
+    }
+
+    /// Every ticket that holds a permit: what its owner compares with what it knows.
+    pub fn holders(&self) -> impl Iterator<Item = Ticket> + '_ {
+        let holding = self.rows.iter().enumerate().filter(|(_, row)| row.holds_permit());
+        holding.map(|(at, row)| Ticket { row: at as u32, generation: row.generation })
     }
 
     pub fn health(&self, backend: BackendIndex) -> Health {

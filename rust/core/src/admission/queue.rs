@@ -1,6 +1,7 @@
 //! The waiting requests of one tier: a doubly linked list through the rows, with its sums.
 
 use super::row::{NONE, Row};
+use crate::time::Nanos;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queue {
@@ -9,11 +10,13 @@ pub(super) struct Queue {
     pub(super) requests: u32,
     pub(super) tokens: u64,
     pub(super) bytes: u64,
+    /// No request in it expires before. Deadlines need not be in order: a retry brings its own.
+    pub(super) earliest: Nanos,
 }
 
 impl Queue {
     pub(super) const EMPTY: Queue =
-        Queue { head: NONE, tail: NONE, requests: 0, tokens: 0, bytes: 0 };
+        Queue { head: NONE, tail: NONE, requests: 0, tokens: 0, bytes: 0, earliest: Nanos::MAX };
 
     pub(super) fn head(&self) -> Option<u32> {
         (self.head != NONE).then_some(self.head)
@@ -71,5 +74,6 @@ impl Queue {
         self.requests += 1;
         self.tokens += row.tokens;
         self.bytes += row.bytes;
+        self.earliest = self.earliest.min(row.deadline);
     }
 }

@@ -6,8 +6,10 @@
 
 mod body;
 mod identity;
+mod rule;
 mod stream;
 
 pub use body::{BodyFault, normalise_body, stream_of};
 pub use identity::Identity;
+pub use rule::{Rule, RuleCounts};
 pub use stream::{StreamEvent, StreamFault, StreamNormaliser};

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::identity::{Identity, UsageRule};
+use super::rule::{Rule, RuleCounts};
 use crate::json::{Cutter, Edits, Kind, Span};
 use crate::openai::{
     BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
@@ -47,6 +48,7 @@ pub struct StreamNormaliser {
     edits: Edits,
     /// Choices of the current chunk whose text came with the finish reason: index, reason.
     split: Vec<(u32, Span)>,
+    rules: RuleCounts,
 }
 
 impl StreamNormaliser {
@@ -61,6 +63,7 @@ impl StreamNormaliser {
             chunk: Chunk::default(),
             edits: Edits::default(),
             split: Vec::new(),
+            rules: RuleCounts::default(),
         }
     }
 
@@ -108,6 +111,7 @@ impl StreamNormaliser {
                 return Err(StreamFault);
             }
             if self.is_droppable(&choice) {
+                self.rules.hit(Rule::P6);
                 cutter.cut(choice.span.end, &mut self.edits);
             } else {
                 cutter.keep(choice.span.start, choice.span.end, &mut self.edits);
@@ -119,6 +123,9 @@ impl StreamNormaliser {
             return Ok(StreamEvent::Swallowed);
         }
         let usage = if self.include_usage { UsageRule::Null } else { UsageRule::Cut };
+        if find(&self.chunk.parts, Field::Usage).is_some() {
+            self.rules.hit(Rule::P7);
+        }
         let Chunk { object, parts, .. } = &self.chunk;
         self.identity.edit(*object, parts, OBJECT, usage, data, &mut self.edits);
         out.extend_from_slice(b"data: ");
@@ -157,6 +164,7 @@ impl StreamNormaliser {
             if choice.says_something {
                 self.edits.replace(reason, |out| out.extend_from_slice(b"null"));
                 self.split.push((choice.index, reason));
+                self.rules.hit(Rule::P6);
             }
         }
     }
@@ -178,6 +186,10 @@ impl StreamNormaliser {
                 });
             }
         };
+        if matches!((first, choice.role), (true, Role::Given(..)) | (false, Role::Absent)) {
+            return;
+        }
+        self.rules.hit(Rule::P6);
         match (first, choice.role) {
             (true, Role::Given(..)) | (false, Role::Absent) => {}
             (true, Role::Odd(_, value)) => {
@@ -240,6 +252,10 @@ impl StreamNormaliser {
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    pub fn rules(&self) -> RuleCounts {
+        self.rules
     }
 
     /// The token counts, if the backend has reported any.

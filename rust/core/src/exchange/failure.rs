@@ -71,7 +71,7 @@ pub enum Failure {
     /// The backend reported a fault of its own.
     Fault {
         error: ApiError,
-        transient: bool,
+        status: u16,
     },
     /// The backend refused the request for the client's reasons.
     Refused {
@@ -97,7 +97,7 @@ impl Failure {
             Failure::Reset { progress: Progress::Nothing, reused: true } => Retry::SameBackend,
             Failure::Reset { progress: Progress::Nothing | Progress::Something, .. }
             | Failure::Truncated { progress: Progress::Nothing | Progress::Something }
-            | Failure::Fault { transient: true, .. } => Retry::Budgeted,
+            | Failure::Fault { status: 502..=504, .. } => Retry::Budgeted,
             Failure::FirstEventTimeout => Retry::BudgetedIfInstant,
             Failure::Full { .. } => Retry::Bounce,
             _ => Retry::Never,
@@ -178,11 +178,13 @@ impl Failure {
             }
             Failure::Reset { .. } => "reset",
             Failure::Truncated { .. } => "truncated",
-            Failure::Garbage { .. } | Failure::TooLarge { .. } | Failure::IgnoredChoices { .. } => {
-                "garbage"
-            }
+            // A redirect or another odd status is what the contract has no word for.
+            Failure::Garbage { .. }
+            | Failure::TooLarge { .. }
+            | Failure::IgnoredChoices { .. }
+            | Failure::Fault { status: 0..400, .. } => "garbage",
             Failure::FirstEventTimeout | Failure::Stalled | Failure::Deadline { .. } => "timeout",
-            Failure::Refused { .. } => "http_4xx",
+            Failure::Refused { .. } | Failure::Fault { status: 400..500, .. } => "http_4xx",
             Failure::Fault { .. } | Failure::Loading => "http_5xx",
             Failure::Full { .. } => "bounced",
             Failure::Internal => "cancelled",

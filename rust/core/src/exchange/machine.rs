@@ -10,7 +10,7 @@ use super::attempt::{Attempt, Report};
 use super::failure::{Failure, Progress};
 use super::output::{Output, write_error};
 use super::record::{Outcome, Record, Served, Term, Where, Who};
-use crate::dialect::{Identity, StreamEvent, StreamNormaliser};
+use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
 use crate::openai::{BackendFailure, Usage, Verdict};
@@ -102,6 +102,7 @@ pub struct Exchange {
     /// Waits for a further permit.
     requeued: bool,
     usage: Option<Usage>,
+    rules: RuleCounts,
     record: Option<Record>,
     /// The record was made: the client has its whole answer, or has left.
     recorded: bool,
@@ -132,6 +133,7 @@ impl Exchange {
             paused: false,
             requeued: false,
             usage: None,
+            rules: RuleCounts::default(),
             record: None,
             recorded: false,
         }
@@ -269,7 +271,10 @@ impl Exchange {
             Report::StreamEnd { .. } | Report::Drained { .. } => {
                 // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
                 match self.finish_stream(out) {
-                    Ok(()) => self.answer_stream(attempt, Some(&report), now, out),
+                    Ok(()) => {
+                        self.rules.hit(Rule::P12);
+                        self.answer_stream(attempt, Some(&report), now, out)
+                    }
                     Err(failure) => self.fail(failure, UpstreamEnd::Close, now, out),
                 }
             }
@@ -314,7 +319,12 @@ impl Exchange {
                 self.finish_stream(out)?;
                 return Ok(true);
             }
-            StreamEvent::Failure(failure) => return Err(failure_of(&failure, None)),
+            StreamEvent::Failure(failure) => {
+                if !self.begun {
+                    self.rules.hit(Rule::P14);
+                }
+                return Err(failure_of(&failure, None));
+            }
         }
         self.last_event = now.mono;
         Ok(false)
@@ -328,17 +338,16 @@ impl Exchange {
         out: &mut Output,
     ) -> Next {
         self.state = State::Over;
+        if matches!(failure, Failure::Truncated { .. }) {
+            self.rules.hit(Rule::P13);
+        }
         if !self.begun {
             out.clear();
             return Next::Failed { failure, upstream };
         }
         // The client has part of an answer: an error event, and no `[DONE]` (P13).
         let error = failure.error();
-        out.body.extend_from_slice(b"data: ");
-        error.write(&mut out.body);
-        out.body.extend_from_slice(b"\n\n");
-        out.piece(self.framed());
-        out.end_stream();
+        self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
         self.usage = self.normaliser.as_ref().and_then(StreamNormaliser::usage);
         self.close_record(200, Some(&failure), failure.term(true), outcome, now);
@@ -370,11 +379,7 @@ impl Exchange {
         }
         let outcome = Outcome::of_error(error.code);
         let status = if self.begun {
-            out.body.extend_from_slice(b"data: ");
-            error.write(&mut out.body);
-            out.body.extend_from_slice(b"\n\n");
-            out.piece(self.framed());
-            out.end_stream();
+            self.write_error_event(error, out);
             200
         } else {
             let extra = self.names(table);
@@ -411,6 +416,11 @@ impl Exchange {
 
     pub fn arrived(&self) -> Nanos {
         self.arrived
+    }
+
+    /// Whether the client does not read at present.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Whether the client has the head of its answer.
@@ -461,6 +471,9 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
+        if let Some(normaliser) = &self.normaliser {
+            self.rules.add(normaliser.rules());
+        }
         self.record = Some(Record {
             request_id: self.client.request_id.clone(),
             upstream_id: self.upstream_id.clone(),
@@ -474,6 +487,7 @@ impl Exchange {
             queued: self.queued,
             first: self.first,
             gaps: self.gaps.clone(),
+            rules: self.rules,
             total: now.mono - self.arrived,
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             output_tokens: self.usage.map(|usage| usage.completion_tokens),
@@ -493,6 +507,6 @@ fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
         Verdict::Client(error) => Failure::Refused { error },
         Verdict::Full => Failure::Full { retry_after },
         Verdict::Loading => Failure::Loading,
-        Verdict::Fault { error, transient } => Failure::Fault { error, transient },
+        Verdict::Fault { error, status } => Failure::Fault { error, status },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::dialect::RuleCounts;
 use crate::json::write_string;
 use crate::metrics::Histogram;
 use crate::openai::Code;
@@ -81,7 +82,7 @@ impl Outcome {
     pub fn of_error(code: Code) -> Self {
         match code.status() {
             429 | 503 => Outcome::Rejected,
-            400..500 => Outcome::ClientError,
+            400..=499 | 501 => Outcome::ClientError,
             502 | 504 => Outcome::UpstreamError,
             _ => Outcome::InternalError,
         }
@@ -113,6 +114,8 @@ pub struct Record {
     pub first: Option<Nanos>,
     /// Times between pieces of the answer, without the first.
     pub gaps: Histogram,
+    /// What had to be put right in the answer.
+    pub rules: RuleCounts,
     pub total: Nanos,
     pub prompt_tokens: Option<u64>,
     pub output_tokens: Option<u64>,

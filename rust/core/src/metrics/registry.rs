@@ -33,6 +33,8 @@ pub struct Registry {
     pub requests: HashMap<RequestLabels, u64>,
     pub shed: HashMap<(Option<TierIndex>, Code), u64>,
     pub attempts: HashMap<(BackendIndex, &'static str), u64>,
+    /// By backend and rule.
+    pub normalised: HashMap<(BackendIndex, &'static str), u64>,
     pub tiers: Vec<TierHistograms>,
     pub prompt_tokens: u64,
     pub output_tokens: u64,
@@ -52,6 +54,7 @@ impl Registry {
             requests: HashMap::new(),
             shed: HashMap::new(),
             attempts: HashMap::new(),
+            normalised: HashMap::new(),
             tiers: vec![tier; tiers],
             prompt_tokens: 0,
             output_tokens: 0,
@@ -74,6 +77,11 @@ impl Registry {
             && let Some(code) = record.code
         {
             *self.shed.entry((tier, code)).or_default() += 1;
+        }
+        if let Some(backend) = backend {
+            for (rule, count) in record.rules.iter() {
+                *self.normalised.entry((backend, rule.name())).or_default() += u64::from(count);
+            }
         }
         if record.outcome == Outcome::ClientAbort {
             self.client_aborts += 1;

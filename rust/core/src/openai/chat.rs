@@ -28,6 +28,8 @@ pub struct ChatRequest<'a> {
     pub include_usage: bool,
     /// How many choices are asked for; at least 1.
     pub n: u32,
+    /// How many sequences run for them: `best_of` if that is larger (contract §3).
+    pub slots: u32,
     /// The length cap that counts: `max_completion_tokens` if both are there (contract §7).
     pub max_tokens: Option<u64>,
     /// Bytes of the messages and tools, from which the prompt's tokens are estimated.
@@ -79,6 +81,7 @@ impl<'a> ChatRequest<'a> {
             stream: false,
             include_usage: false,
             n: 1,
+            slots: 1,
             max_tokens: None,
             prompt_bytes: 0,
         };
@@ -132,6 +135,8 @@ impl<'a> ChatRequest<'a> {
         self.stream = self.get("stream").is_some_and(|m| m.value.kind == Kind::True);
         self.include_usage = self.read_include_usage()?;
         self.n = self.read_count("n", MAX_CHOICES)?.map_or(1, |n| n as u32);
+        let best_of = self.read_count("best_of", MAX_CHOICES)?.map_or(1, |n| n as u32);
+        self.slots = self.n.max(best_of);
         let old = self.read_count("max_tokens", u64::MAX)?;
         let new = self.read_count("max_completion_tokens", u64::MAX)?;
         self.max_tokens = new.or(old);

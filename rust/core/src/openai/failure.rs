@@ -15,8 +15,8 @@ pub enum Verdict {
     Full,
     /// The backend is not ready yet: down until a probe says otherwise.
     Loading,
-    /// The backend failed. `transient`: its status says that another try may help (502, 503, 504).
-    Fault { error: ApiError, transient: bool },
+    /// The backend failed; 502, 503 and 504 say that another try may help.
+    Fault { error: ApiError, status: u16 },
 }
 
 /// A failure as read from a body or an error event.
@@ -152,7 +152,7 @@ impl BackendFailure {
                     Code::UpstreamError,
                     self.text_or(&format!("the model server answered with status {status}")),
                 ),
-                transient: matches!(status, 502..=504),
+                status,
             },
         }
     }

@@ -54,6 +54,7 @@ const FIELDS: &[(&str, Shape)] = &[
     ("max_tokens", Shape::Integer),
     ("max_completion_tokens", Shape::Integer),
     ("n", Shape::Integer),
+    ("best_of", Shape::Integer),
     ("temperature", Shape::Number),
     ("top_p", Shape::Number),
     ("frequency_penalty", Shape::Number),

@@ -2,7 +2,7 @@
 
 use super::parameters::Warning;
 use super::table::{Table, TierIndex};
-use crate::json::write_string;
+use crate::json::{JsonError, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest};
 use crate::tokens::PromptSize;
 
@@ -14,6 +14,8 @@ pub struct Plan {
     pub stream: bool,
     pub include_usage: bool,
     pub n: u32,
+    /// Slots that it takes of a backend.
+    pub slots: u32,
     pub prompt: PromptSize,
     pub warnings: Vec<Warning>,
     /// All of the body behind `{"model":…,`.
@@ -33,10 +35,28 @@ impl Plan {
             stream: request.stream,
             include_usage: request.include_usage,
             n: request.n,
+            slots: request.slots,
             prompt: PromptSize { bytes: request.prompt_bytes },
             warnings,
             tail,
         })
+    }
+
+    /// The tier and model that a refused body speaks of, as far as that can be read: for the log and
+    /// the metrics.
+    pub fn addressee(table: &Table, body: &[u8]) -> Option<(TierIndex, String)> {
+        let mut model = None;
+        // What is readable before the first fault counts.
+        let _ = Reader::new(body).object(|reader, key| {
+            let value = reader.value()?;
+            if key.is("model") {
+                model = value.raw_str(body).map(unescape);
+            }
+            Ok::<(), JsonError>(())
+        });
+        let model = model?;
+        let tier = table.tier_of(&model).ok()?;
+        Some((tier, model.into_owned()))
     }
 
     /// Appends the body for a backend that knows the model as `serves`.

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use super::{Client, Exchange, Next, State, UpstreamEnd, failure_of, served};
-use crate::dialect::{BodyFault, normalise_body, stream_of};
+use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::exchange::record::{Outcome, Term, Where, Who};
 use crate::http::{AnswerHead, Framed, ResponseHead};
-use crate::openai::BackendFailure;
+use crate::openai::{ApiError, BackendFailure};
 use crate::routing::Table;
 use crate::time::{Now, as_ms};
 
@@ -130,6 +130,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Next {
+        self.rules.hit(Rule::P14);
         let mut failure = None;
         let split = stream_of(body, self.plan.n, |chunk| {
             if failure.is_none() {
@@ -146,6 +147,15 @@ impl Exchange {
         out.piece(self.framed());
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
         served(upstream == UpstreamEnd::Reuse)
+    }
+
+    /// Ends a stream that has begun: one error event, the end, and no `[DONE]` (design §4.4).
+    pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
+        out.body.extend_from_slice(b"data: ");
+        error.write(&mut out.body);
+        out.body.extend_from_slice(b"\n\n");
+        out.piece(self.framed());
+        out.end_stream();
     }
 
     /// Tier and backend, as header lines.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.options import config_file
 from penstock.config import ConfigError, load
 
 if TYPE_CHECKING:
@@ -16,16 +17,7 @@ EXIT_INVALID = ConfigError.exit_code
 
 
 @click.command(short_help="Check a configuration file.")
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    metavar="FILE",
-    required=True,
-    envvar="PENSTOCK_CONFIG",
-    show_envvar=True,
-    help="The configuration file.",
-)
+@config_file
 @click.option("--json", "as_json", is_flag=True, envvar="PENSTOCK_JSON", show_envvar=True, help="Report as JSON.")
 @click.pass_context
 def check(context: click.Context, path: str, as_json: bool) -> None:

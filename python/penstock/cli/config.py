@@ -6,6 +6,7 @@ import json
 
 import click
 
+from penstock.cli.options import config_file
 from penstock.config import ConfigError, load
 from penstock.config.json_schema import json_schema
 from penstock.config.redact import redact, to_yaml
@@ -23,16 +24,7 @@ def config() -> None:
 
 
 @config.command(short_help="Show every effective value, secrets redacted.")
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    metavar="FILE",
-    required=True,
-    envvar="PENSTOCK_CONFIG",
-    show_envvar=True,
-    help="The configuration file.",
-)
+@config_file
 @click.option("--json", "as_json", is_flag=True, envvar="PENSTOCK_JSON", show_envvar=True, help="JSON, not YAML.")
 @click.pass_context
 def show(context: click.Context, path: str, as_json: bool) -> None:

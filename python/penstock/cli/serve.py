@@ -6,20 +6,13 @@ import sys
 
 import click
 
+from penstock.cli.options import config_file
+
 __all__ = ["serve"]
 
 
 @click.command(short_help="Serve a configuration.")
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    metavar="FILE",
-    required=True,
-    envvar="PENSTOCK_CONFIG",
-    show_envvar=True,
-    help="The configuration file.",
-)
+@config_file
 def serve(path: str) -> None:
     """Serve the tiers of a configuration file until SIGTERM.
 

@@ -22,8 +22,11 @@ REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 # Framing is the gateway's own business, and hop-by-hop fields belong to one connection (RFC 9110 §7.6.1).
 _OWN_HEADERS = frozenset(
     {
+        "accept",
+        "accept-encoding",
         "connection",
         "content-length",
+        "content-type",
         "host",
         "keep-alive",
         "proxy-authenticate",
@@ -33,6 +36,7 @@ _OWN_HEADERS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-request-id",
     }
 )
 

@@ -55,10 +55,10 @@ impl Engine {
     fn find_leaks(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
         let holders: Vec<Ticket> = self.admission.holders().collect();
         for ticket in holders {
-            let owner = self.rows[ticket.row as usize].and_then(|key| self.calls.get(key));
-            let owned = owner.is_some_and(|call| call.ticket == Some(ticket))
+            let call = self.rows[ticket.row as usize].and_then(|key| self.calls.get(key));
+            let is_owned = call.is_some_and(|call| call.ticket == Some(ticket))
                 || self.aborting.iter().any(|aborting| aborting.ticket == ticket);
-            if !owned {
+            if !is_owned {
                 self.permits_leaked += 1;
                 self.release(gateway, ticket, PermitOutcome::Ignored, now);
             }

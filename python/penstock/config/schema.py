@@ -189,7 +189,7 @@ class Parameters(_Section):
     max_tokens: Annotated[Count | None, Meta(description="Cap on the length asked for")] = None
     unsupported: Annotated[
         settings.Unsupported,
-        Meta(description="max_tokens above the cap, and chat_template_kwargs that are not allowed; other keys pass"),
+        Meta(description="What a length above the cap and template arguments not allowed meet"),
     ] = settings.Parameters.unsupported
     allow: Annotated[tuple[Name, ...], Meta(description="Keys of chat_template_kwargs that clients may set")] = (
         settings.Parameters.allow

@@ -159,8 +159,8 @@ class Parameters:
     """What happens to the parameters of a request (contract §7).
 
     ``default`` fills absent or null keys, ``force`` is an RFC 7396 merge patch applied last, ``max_tokens`` caps the
-    length asked for; ``allow`` names the keys of ``chat_template_kwargs`` that a client may set. ``unsupported`` is what
-    meets a length above the cap and other template arguments; keys that only a backend's profile can judge pass.
+    length asked for; ``allow`` names the keys of ``chat_template_kwargs`` that a client may set. ``unsupported`` is
+    what a length above the cap and other template arguments meet; keys that only a backend's profile can judge pass.
     """
 
     default: dict[str, Any] = field(default_factory=dict)

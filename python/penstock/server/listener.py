@@ -6,7 +6,7 @@ import errno
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import PenstockError
 
@@ -44,24 +44,20 @@ def _bind_tcp(address: Address) -> socket.socket:
     found.sort(key=lambda entry: entry[0] != socket.AF_INET6 if host is None else 0)
     family, kind, protocol, _, place = found[0]
     listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host is not None))
-        listener.bind(place)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host is not None))
+    return _listen(listener, place)
 
 
 def _bind_unix(path: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _remove_stale(path)
+    return _listen(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+
+
+def _listen(listener: socket.socket, place: Any) -> socket.socket:
     try:
-        _remove_stale(path)
-        listener.bind(path)
+        listener.bind(place)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()

@@ -1,6 +1,7 @@
 //! The exchange itself: from the grant of a permit to the last byte for the client.
 
 mod answer;
+mod ending;
 mod timers;
 
 use std::ops::ControlFlow;
@@ -8,8 +9,8 @@ use std::ops::ControlFlow;
 use self::answer::framed;
 use super::attempt::{Attempt, Report};
 use super::failure::{Failure, Progress};
-use super::output::{Output, write_error};
-use super::record::{Outcome, Record, Served, Term, Where, Who};
+use super::output::Output;
+use super::record::{Record, Served};
 use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
@@ -330,82 +331,6 @@ impl Exchange {
         Ok(false)
     }
 
-    fn fail(
-        &mut self,
-        failure: Failure,
-        upstream: UpstreamEnd,
-        now: Now,
-        out: &mut Output,
-    ) -> Next {
-        self.state = State::Over;
-        if matches!(failure, Failure::Truncated { .. }) {
-            self.rules.hit(Rule::P13);
-        }
-        if !self.begun {
-            out.clear();
-            return Next::Failed { failure, upstream };
-        }
-        // The client has part of an answer: an error event, and no `[DONE]` (P13).
-        let error = failure.error();
-        self.write_error_event(&error, out);
-        let outcome = Outcome::of_error(error.code);
-        self.usage = self.normaliser.as_ref().and_then(StreamNormaliser::usage);
-        self.close_record(200, Some(&failure), failure.term(true), outcome, now);
-        Next::Ended(Ended { upstream, result: failure.attempt_result() })
-    }
-
-    /// No further attempt: the client gets the failure as a status.
-    pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
-        let error = failure.error();
-        let extra = self.names(table);
-        write_error(&error, &self.client, &extra, now, out);
-        let outcome = Outcome::of_error(error.code);
-        self.state = State::Over;
-        self.close_record(error.status(), Some(failure), failure.term(false), outcome, now);
-    }
-
-    /// The request was refused without an attempt, or a drain cuts it: `error` as a status, or as an
-    /// event if the answer has begun.
-    pub fn refuse(
-        &mut self,
-        table: &Table,
-        error: &crate::openai::ApiError,
-        term: Term,
-        now: Now,
-        out: &mut Output,
-    ) {
-        if self.recorded {
-            return;
-        }
-        let outcome = Outcome::of_error(error.code);
-        let status = if self.begun {
-            self.write_error_event(error, out);
-            200
-        } else {
-            let extra = self.names(table);
-            write_error(error, &self.client, &extra, now, out);
-            error.status()
-        };
-        self.state = State::Over;
-        self.close_record(status, None, term, outcome, now);
-        if let Some(record) = &mut self.record {
-            record.code = Some(error.code);
-        }
-    }
-
-    /// The client has left.
-    pub fn client_gone(&mut self, now: Now) {
-        let phase = match &self.state {
-            _ if self.begun => Where::Stream,
-            State::Waiting if self.is_queued() => Where::Queue,
-            State::Waiting => Where::Connect,
-            _ => Where::FirstEvent,
-        };
-        self.state = State::Over;
-        let status = if self.begun { 200 } else { 499 };
-        self.close_record(status, None, Term(Who::Client, phase), Outcome::ClientAbort, now);
-    }
-
     pub fn backend(&self) -> Option<BackendIndex> {
         self.served.backend
     }
@@ -457,41 +382,6 @@ impl Exchange {
 
     fn tier<'t>(&self, table: &'t Table) -> &'t Tier {
         &table.tiers[usize::from(self.plan.tier)]
-    }
-
-    fn close_record(
-        &mut self,
-        status: u16,
-        failure: Option<&Failure>,
-        term: Term,
-        outcome: Outcome,
-        now: Now,
-    ) {
-        // One request, one record: what comes behind the answer changes nothing about it.
-        if std::mem::replace(&mut self.recorded, true) {
-            return;
-        }
-        if let Some(normaliser) = &self.normaliser {
-            self.rules.add(normaliser.rules());
-        }
-        self.record = Some(Record {
-            request_id: self.client.request_id.clone(),
-            upstream_id: self.upstream_id.clone(),
-            served: self.served,
-            model: Some(self.plan.model.clone()),
-            status,
-            code: failure.map(|failure| failure.error().code),
-            term,
-            outcome,
-            attempts: self.attempts,
-            queued: self.queued,
-            first: self.first,
-            gaps: self.gaps.clone(),
-            rules: self.rules,
-            total: now.mono - self.arrived,
-            prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
-            output_tokens: self.usage.map(|usage| usage.completion_tokens),
-        });
     }
 }
 

@@ -85,12 +85,12 @@ async def test_context_overflow_has_its_code(client: AsyncOpenAI) -> None:
 
 
 async def test_logprobs_and_json_pass_through(client: AsyncOpenAI) -> None:
-    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
-    form: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    # One allowed answer, so that a very small model cannot lose itself in blanks.
+    form: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"const": "Rhine"}, "strict": True}}
     answer = await client.chat.completions.create(
         model="instant-model", messages=QUESTION, response_format=form, max_tokens=30, logprobs=True, top_logprobs=2
     )
-    assert isinstance(json.loads(answer.choices[0].message.content or "")["ok"], bool)
+    assert json.loads(answer.choices[0].message.content or "") == "Rhine"
     assert answer.choices[0].logprobs is not None
     assert answer.choices[0].logprobs.content
 

@@ -34,7 +34,7 @@ class Gateway:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        return self.service.gateway.snapshot()
+        return self.service.segment.snapshot()
 
     def requests(self) -> dict[tuple[str, str], int]:
         """Return how many requests ended, by outcome and term."""

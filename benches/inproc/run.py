@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock import __version__
-from penstock._core import Gateway, UpstreamConnection
+from penstock._core import Gateway, Segment, UpstreamConnection
 from penstock.config import load_text
 from penstock.server.routing import routing_json
 
@@ -61,7 +61,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.upstream: UpstreamConnection | None = None
-        self.gateway = Gateway(routing_json(load_text(CONFIG, "bench")), self._connect)
+        self.segment = Segment(routing_json(load_text(CONFIG, "bench")), shared=False)
+        self.gateway = Gateway(self.segment, self._connect)
 
     def _connect(self, _: int, protocol: UpstreamConnection) -> Task:
         self.upstream = protocol
@@ -142,7 +143,7 @@ def check(bench: Bench) -> None:
     """Show that what is timed really works, before it is timed."""
     json_requests(bench, 3)
     stream_events(bench, 1)
-    numbers = bench.gateway.snapshot()
+    numbers = bench.segment.snapshot()
     assert numbers["requests"][0][3:] == ("ok", "-D", 4), numbers["requests"]
     assert numbers["invariants"]["ok"], numbers["invariants"]
     assert bench.gateway.active == 0

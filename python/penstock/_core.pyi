@@ -3,25 +3,107 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Call", "Gateway", "UpstreamConnection", "arm_panic"]
+__all__ = ["Call", "Gateway", "Segment", "UpstreamConnection", "arm_panic"]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
 
 @final
-class Gateway:
-    """The data plane of one worker. It belongs to the thread of its event loop."""
+class Segment:
+    """What all processes of one Penstock share: limits, queues, counters. Made once, before they part."""
 
-    def __new__(cls, config: str, connect: Callable[[int, UpstreamConnection], _Cancellable]) -> Gateway:
-        """Make the data plane.
+    def __new__(cls, config: str, workers: int = 1, *, shared: bool = True) -> Segment:
+        """Make the shared state.
 
         Args:
             config: the routing part of the configuration as JSON (`penstock.server.routing`).
-            connect: called with a backend's index and a protocol whenever a connection is wanted; it returns at once,
-                with something that has `cancel()`.
+            workers: how many data-plane processes there will be, 1 to 64.
+            shared: in memory that forked processes inherit; False: in ordinary memory, for one process.
 
         Raises:
             ValueError: the configuration does not fit together.
+            OSError: there is no memory, or no descriptor.
+        """
+
+    def wake_fd(self, worker: int) -> int | None:
+        """Return the descriptor that becomes readable when a worker has mail; None in ordinary memory."""
+
+    def begin(self, worker: int) -> int:
+        """Begin a new life of a worker, right before it is forked, and return its generation."""
+
+    def reclaim(self, worker: int, generation: int) -> None:
+        """Say that this life of a worker is over: its waiting requests go, its permits pass through `closing`."""
+
+    def kill_stuck_holder(self) -> int | None:
+        """Kill a process that has held the lock for a second without progress, and return its thread's id.
+
+        To be called every 100 ms.
+
+        Raises:
+            OSError: the process is not ours to kill.
+        """
+
+    def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
+        """Tell what a probe has found; `health` is unknown, healthy or down.
+
+        Raises:
+            ValueError: no such backend or health.
+        """
+
+    def set_limit(self, backend: int, slots: int) -> None:
+        """Change the slots of a backend; 0 drains it. Nothing that runs is killed."""
+
+    def set_kv_tokens(self, backend: int, tokens: int) -> None:
+        """Tell how many tokens the KV memory of a backend holds, by its own word."""
+
+    def drift(self, backend: int, signal: str) -> None:
+        """Count a sign that a backend does something else than what it was given.
+
+        Raises:
+            ValueError: no such signal.
+        """
+
+    def inflight(self, backend: int) -> int:
+        """Return the slots in use on a backend."""
+
+    def readiness(self) -> list[tuple[bool, bool]]:
+        """Return for each tier whether a backend is known to be well, and whether one has been since the start."""
+
+    def states(self) -> list[tuple[str, str]]:
+        """Return the name and the state of each backend."""
+
+    def tick(self) -> None:
+        """Let time pass: what waits expires, what a dead worker held comes back. To be called every 10 ms."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all numbers of /metrics and of the status page (`penstock.metrics.exposition`)."""
+
+    def invariants(self) -> dict[str, int | bool]:
+        """Return the conservation sums, and as `ok` whether every sum and list agrees with them."""
+
+@final
+class Gateway:
+    """The data plane of one worker. It belongs to the thread of its event loop."""
+
+    def __new__(
+        cls,
+        segment: Segment,
+        connect: Callable[[int, UpstreamConnection], _Cancellable],
+        *,
+        worker: int = 0,
+        generation: int = 0,
+    ) -> Gateway:
+        """Make the data plane of one life of a worker.
+
+        Args:
+            segment: what it shares with the others.
+            connect: called with a backend's index and a protocol whenever a connection is wanted; it returns at once,
+                with something that has `cancel()`.
+            worker: its index.
+            generation: what `Segment.begin` has returned for this life; 0 in a process that has only one.
+
+        Raises:
+            ValueError: no such worker.
         """
 
     def submit(
@@ -33,13 +115,20 @@ class Gateway:
         http10: bool,
         write: Callable[[bytes], object],
         done: Callable[[bool], object],
+        tenant: str | None = None,
+        band: str | None = None,
+        session: str | None = None,
     ) -> Call | None:
         """Take a whole chat completion request.
+
+        `tenant`, `band` (high, normal or low) and `session` must come from somebody who may say so, never from the
+        client's body.
 
         The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.
 
         Raises:
+            ValueError: no such band.
             RuntimeError: the core panicked before there was anybody to answer.
         """
 
@@ -69,15 +158,14 @@ class Gateway:
     def request_id(self, own: str | None) -> str:
         """Return the client's own request id if its form is allowed, else a new one."""
 
+    def wake(self) -> None:
+        """Take the mail: start what was granted, tell what was turned away. To be called when `wake_fd` is readable."""
+
+    def gauges(self, connections: int, loop_lag: float) -> None:
+        """Tell how many client connections are open, and how late the loop is in seconds."""
+
     def tick(self) -> None:
-        """Run every timer that is due. To be called every 10 ms."""
-
-    def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
-        """Tell what a probe has found; `health` is unknown, healthy or down.
-
-        Raises:
-            ValueError: no such health.
-        """
+        """Run every timer that is due, and look at the mail. To be called every 10 ms."""
 
     def drain(self) -> None:
         """Refuse every new request with `draining` from now on, and close idle upstream connections."""
@@ -88,12 +176,6 @@ class Gateway:
     def close(self) -> None:
         """End everything at once: open requests with a `draining` error, connections by force."""
 
-    def readiness(self) -> list[tuple[bool, bool]]:
-        """Return for each tier whether a backend is known to be well, and whether one has been since the start."""
-
-    def states(self) -> list[tuple[str, str]]:
-        """Return the name and the state of each backend."""
-
     def left_early(self, request_id: str | None, seconds: float) -> None:
         """Count and log an inference request whose client left before it was read whole."""
 
@@ -103,9 +185,6 @@ class Gateway:
 
     def take_log(self) -> bytes:
         """Return the access log lines since the last call, each ended by LF."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return all numbers of /metrics and of the status page (`penstock.metrics.exposition`)."""
 
 @final
 class Call:

@@ -277,7 +277,7 @@ async def test_row_1_all_refuse(connect: Connect) -> None:
 
 async def gateway_ready_again(gateway: Gateway) -> None:
     end = time.monotonic() + 5
-    while gateway.numbers["backends"][0]["state"] != "healthy":
+    while gateway.numbers["backends"][0]["state"] != "slow_start":
         assert time.monotonic() < end
         await asyncio.sleep(0.02)
 

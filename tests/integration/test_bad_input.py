@@ -287,7 +287,7 @@ tiers:
 """
     async with gateway_of(config, wait=False) as gateway:
         await gateway.service.prober.stop()
-        core, health = gateway.service.gateway, gateway.service.health
+        core, health = gateway.service.segment, gateway.service.health
         core.set_backend(0, "healthy")
         assert health.ready()[1] == {"status": "starting"}
         core.set_backend(0, "down")

@@ -289,7 +289,7 @@ MANY = "\n".join(
 def test_a_tier_of_many_backends_finds_the_two_that_are_well() -> None:
     wire = Wire(MANY)
     for index in range(8):
-        wire.gateway.set_backend(index, "down")
+        wire.segment.set_backend(index, "down")
     for _ in range(4):
         wire.submit()
     assert sorted(attempt.backend for attempt in wire.attempts) == [8, 8, 9, 9]
@@ -298,13 +298,14 @@ def test_a_tier_of_many_backends_finds_the_two_that_are_well() -> None:
 def test_who_waits_for_eight_that_go_down_is_served_by_a_ninth() -> None:
     wire = Wire(MANY)
     for index in (8, 9):
-        wire.gateway.set_backend(index, "down")
+        wire.segment.set_backend(index, "down")
     for _ in range(16):
         wire.submit()
     waiting = wire.submit()
-    wire.gateway.set_backend(8, "healthy")
+    wire.segment.set_backend(8, "healthy")
     for index in range(8):
-        wire.gateway.set_backend(index, "down")
+        wire.segment.set_backend(index, "down")
+    wire.gateway.tick()
     assert waiting.written == []
     assert wire.attempts[-1].backend == 8
 
@@ -335,7 +336,7 @@ def test_a_label_is_kept_for_what_was_refused() -> None:
     wire = Wire()
     wire.submit(temperature="hot")
     wire.submit(model="nope")
-    labels = sorted(request[:2] for request in wire.gateway.snapshot()["requests"])
+    labels = sorted(request[:2] for request in wire.segment.snapshot()["requests"])
     assert labels == [("", "unknown"), ("instant", "fast")]
 
 
@@ -345,4 +346,4 @@ def test_what_was_put_right_is_counted() -> None:
     wire.attempts[0].connect().feed(GOOD_STREAM.replace(DONE, b""))
     wire.submit(stream=True)
     wire.attempts[0].feed(SSE_HEAD + chunk({"content": "a"}, "stop") + DONE + LAST_CHUNK)
-    assert {rule: count for _, rule, count in wire.gateway.snapshot()["normalised"]} == {"P6": 2, "P12": 1}
+    assert {rule: count for _, rule, count in wire.segment.snapshot()["normalised"]} == {"P6": 2, "P12": 1}

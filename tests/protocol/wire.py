@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from penstock._core import Call, Gateway, UpstreamConnection
+from penstock._core import Call, Gateway, Segment, UpstreamConnection
 from penstock.config import load_text
 from penstock.server.routing import routing_json
 
@@ -150,7 +150,8 @@ class Wire:
 
     def __init__(self, config: str = CONFIG) -> None:
         self.attempts: list[Attempt] = []
-        self.gateway = Gateway(routing_json(load_text(config, "test")), self._connect)
+        self.segment = Segment(routing_json(load_text(config, "test")), shared=False)
+        self.gateway = Gateway(self.segment, self._connect)
 
     def _connect(self, backend: int, protocol: UpstreamConnection) -> Attempt:
         attempt = Attempt(backend, protocol)
@@ -171,10 +172,10 @@ class Wire:
         return client
 
     def backend(self, index: int) -> dict[str, Any]:
-        backend: dict[str, Any] = self.gateway.snapshot()["backends"][index]
+        backend: dict[str, Any] = self.segment.snapshot()["backends"][index]
         return backend
 
     def settled(self) -> bool:
         """Whether nothing is held any more and all sums agree."""
-        sums = self.gateway.snapshot()["invariants"]
+        sums = self.segment.snapshot()["invariants"]
         return bool(sums["ok"]) and sums["queued"] + sums["running"] + sums["closing"] + self.gateway.active == 0

@@ -16,26 +16,14 @@ KEYS: frozenset[tuple[str, ...]] = frozenset(
         ("cors",),
         ("keys",),
         ("tls",),
-        ("trusted_proxies",),
-        ("access", "priority_header"),
-        ("access", "tenant_header"),
         ("limits", "connections_per_address"),
         ("backends", "*", "context"),
         ("backends", "*", "dialect"),
         ("backends", "*", "health"),
-        ("backends", "*", "kv_tokens"),
-        ("backends", "*", "prefill_tokens"),
         ("backends", "*", "tokenizer"),
-        ("backends", "*", "weight"),
-        ("tiers", "*", "adaptive"),
-        ("tiers", "*", "affinity"),
-        ("tiers", "*", "bands"),
         ("tiers", "*", "heartbeat"),
-        ("tiers", "*", "queue", "per_tenant"),
         ("tiers", "*", "reasoning"),
         ("tiers", "*", "retry", "hedge"),
-        ("tiers", "*", "share"),
-        ("tiers", "*", "slo"),
         ("tiers", "*", "variants"),
     }
 )
@@ -43,7 +31,6 @@ KEYS: frozenset[tuple[str, ...]] = frozenset(
 # Of these keys some values exist: what matches here comes later, the rest is for the schema to judge.
 VALUES: dict[tuple[str, ...], re.Pattern[str]] = {
     ("lane",): re.compile("on|true"),
-    ("workers",): re.compile("auto|[2-9]|[1-9][0-9]+"),
 }
 
 

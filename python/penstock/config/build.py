@@ -6,12 +6,16 @@ from msgspec import UNSET, UnsetType
 
 from penstock.config import schema, texts
 from penstock.config.address import Address, Url
+from penstock.config.network import parse_network
 from penstock.config.problem import Problem
 from penstock.config.settings import (
+    SHARES,
     Access,
     Admin,
+    Affinity,
     Backend,
     BackendTls,
+    Bands,
     Drain,
     Limits,
     Log,
@@ -20,20 +24,22 @@ from penstock.config.settings import (
     Profile,
     Queue,
     Settings,
+    Slo,
     Tier,
     Timeouts,
 )
 from penstock.config.units import parse_duration, parse_share, parse_size
+from penstock.config.workers import auto_workers
 
 
 def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Settings:
     """The settings of a file in which ``decode`` and ``validate`` found no error."""
-    limits, drain = file.limits, file.drain
+    limits, access, drain = file.limits, file.access, file.drain
     return Settings(
         source=source,
         listen=Address.parse(file.listen),
         admin=Admin(Address.parse(file.admin.listen), file.admin.token),
-        workers=file.workers,
+        workers=auto_workers() if file.workers == "auto" else file.workers,
         lane=file.lane != "off",
         limits=Limits(
             body=parse_size(limits.body),
@@ -42,7 +48,8 @@ def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Sett
             response=parse_size(limits.response),
             event=parse_size(limits.event),
         ),
-        access=Access(file.access.allow_anonymous),
+        access=Access(access.allow_anonymous, _header(access.tenant_header), _header(access.priority_header)),
+        trusted_proxies=tuple(map(parse_network, file.trusted_proxies)),
         drain=Drain(parse_duration(drain.delay), parse_duration(drain.instant), parse_duration(drain.thinking)),
         log=Log(file.log.format, file.log.level),
         nodes={name: Node(name, node.concurrency) for name, node in file.nodes.items()},
@@ -53,13 +60,16 @@ def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Sett
 
 
 def _backend(name: str, raw: schema.Backend) -> Backend:
-    headers = [(texts.read_header_name(header), value) for header, value in raw.headers.items()]
+    headers = [(texts.read_backend_header(header), value) for header, value in raw.headers.items()]
     if raw.api_key is not None:
         headers.append(("authorization", f"Bearer {raw.api_key}"))
     return Backend(
         name=name,
         url=Url.parse(raw.url),
         concurrency=raw.concurrency,
+        prefill_tokens=raw.prefill_tokens,
+        kv_tokens=raw.kv_tokens,
+        weight=raw.weight,
         serves=raw.serves,
         node=raw.node,
         keep_alive=parse_duration(raw.keep_alive),
@@ -71,19 +81,25 @@ def _backend(name: str, raw: schema.Backend) -> Backend:
 
 def _tier(name: str, raw: schema.Tier) -> Tier:
     profile = _profile(name) if raw.profile is UNSET else raw.profile
-    queue, timeouts = Queue.of(profile), Timeouts.of(profile)
+    slo, queue, timeouts = Slo.of(profile), Queue.of(profile), Timeouts.of(profile)
     return Tier(
         name=name,
         profile=profile,
         models=raw.models,
         backends=raw.backends,
         concurrency=raw.concurrency,
+        share=SHARES[profile] if isinstance(raw.share, UnsetType) else raw.share,
+        slo=Slo(_aim(raw.slo.first_token, slo.first_token), _aim(raw.slo.inter_token, slo.inter_token)),
+        adaptive=raw.adaptive,
         queue=Queue(
             requests=raw.queue.requests,
             tokens=raw.queue.tokens,
             bytes=parse_size(raw.queue.bytes),
             wait=_seconds(raw.queue.wait, queue.wait),
+            tenant_requests=raw.queue.per_tenant.requests,
         ),
+        bands=Bands(raw.bands.high, raw.bands.normal, raw.bands.low),
+        affinity=Affinity(raw.affinity.prefix, _header(raw.affinity.header)),
         timeouts=Timeouts(
             connect=_seconds(raw.timeouts.connect, timeouts.connect),
             first_event=_seconds(raw.timeouts.first_event, timeouts.first_event),
@@ -107,3 +123,11 @@ def _profile(name: str) -> Profile:
 
 def _seconds(text: str | UnsetType, default: float) -> float:
     return default if isinstance(text, UnsetType) else parse_duration(text)
+
+
+def _aim(text: str | UnsetType | None, default: float | None) -> float | None:
+    return None if text is None else default if isinstance(text, UnsetType) else parse_duration(text)
+
+
+def _header(name: str | None) -> str | None:
+    return None if name is None else texts.read_header_name(name)

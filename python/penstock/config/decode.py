@@ -17,6 +17,12 @@ from penstock.config.problem import Mark, Path, Report
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NAMES: Final[dict[type[inspect.Type], str]] = {
+    inspect.BoolType: "true or false",
+    inspect.FloatType: "a number",
+    inspect.IntType: "a whole number",
+    inspect.StrType: "a string",
+}
 # The value of a node that was reported.
 _WRONG: Final = object()
 
@@ -90,12 +96,19 @@ class _Decoder:
             case inspect.AnyType():
                 return self._json(node, path)
             case inspect.UnionType():
-                if isinstance(node, Scalar) and node.value is None:
-                    return None
-                other = next(inner for inner in kind.types if not isinstance(inner, inspect.NoneType))
-                return self._value(other, node, path, key_mark)
+                return self._union(kind, node, path, key_mark)
             case _:
                 return self._scalar(kind, node, path, extra)
+
+    def _union(self, kind: inspect.UnionType, node: Node, path: Path, key_mark: Mark) -> object:
+        options = [inner for inner in kind.types if not isinstance(inner, inspect.NoneType)]
+        if len(options) < len(kind.types) and isinstance(node, Scalar) and node.value is None:
+            return None
+        if len(options) == 1:
+            return self._value(options[0], node, path, key_mark)
+        number, word = options
+        is_word = isinstance(node, Scalar) and isinstance(node.value, str)
+        return self._scalar(word if is_word else number, node, path, {"expected": _expected(kind, {})})
 
     def _dict(self, kind: inspect.DictType, node: Node, path: Path, extra: dict[str, Any]) -> object:
         if not isinstance(node, Mapping):
@@ -145,9 +158,9 @@ class _Decoder:
             case inspect.BoolType() if isinstance(node.value, bool):
                 return node.value
             case inspect.LiteralType():
-                return self._literal(kind, node, path)
-            case inspect.IntType() if isinstance(node.value, int) and not isinstance(node.value, bool):
-                return self._integer(kind, node, node.value, path)
+                return self._literal(kind, node, path, extra)
+            case inspect.IntType() | inspect.FloatType():
+                return self._number(kind, node, path, extra)
             case _:
                 return self._wrong(node, path, f"expected {_expected(kind, extra)}, got {describe(node)}")
 
@@ -165,21 +178,26 @@ class _Decoder:
             return self._wrong(node, path, str(error))
         return node.text
 
-    def _integer(self, kind: inspect.IntType, node: Scalar, value: int, path: Path) -> object:
-        if kind.ge is not None and value < kind.ge:
+    def _number(
+        self, kind: inspect.IntType | inspect.FloatType, node: Scalar, path: Path, extra: dict[str, Any]
+    ) -> object:
+        value, is_float = node.value, isinstance(kind, inspect.FloatType)
+        if not isinstance(value, int | float if is_float else int) or isinstance(value, bool):
+            return self._wrong(node, path, f"expected {_expected(kind, extra)}, got {describe(node)}")
+        if kind.ge is not None and not value >= kind.ge:  # so put, it holds for .nan too
             return self._wrong(node, path, f"must be at least {kind.ge}, got {node.text}")
         if kind.le is not None and value > kind.le:
             return self._wrong(node, path, f"must be at most {kind.le}, got {node.text}")
-        return value
+        return float(value) if is_float else value
 
-    def _literal(self, kind: inspect.LiteralType, node: Scalar, path: Path) -> object:
+    def _literal(self, kind: inspect.LiteralType, node: Scalar, path: Path, extra: dict[str, Any]) -> object:
         value = node.value
         if isinstance(value, bool):  # `off` is a string in YAML 1.2, and a habit from YAML 1.1
             value = "on" if value else "off"
         if value in kind.values:
             return value
         guess = nearest(node.text, map(str, kind.values))
-        return self._wrong(node, path, f'expected {_expected(kind, {})}, got "{node.text}"', guess)
+        return self._wrong(node, path, f'expected {_expected(kind, extra)}, got "{node.text}"', guess)
 
     def _wrong(self, node: Node, path: Path, message: str, suggestion: str | None = None) -> object:
         self._report.error(node.mark, path, message, suggestion)
@@ -200,12 +218,12 @@ def _description(kind: inspect.Type) -> str:
 
 
 def _expected(kind: inspect.Type, extra: dict[str, Any]) -> str:
+    if "expected" in extra:
+        return str(extra["expected"])
     match kind:
-        case inspect.IntType():
-            return "a whole number"
-        case inspect.BoolType():
-            return "true or false"
         case inspect.LiteralType():
             return " or ".join(map(str, kind.values))
+        case inspect.UnionType():
+            return " or ".join(_expected(inner, {}) for inner in kind.types if not isinstance(inner, inspect.NoneType))
         case _:
-            return str(extra.get("expected", "a string"))
+            return _NAMES[type(kind)]

@@ -21,8 +21,9 @@ def json_schema() -> dict[str, Any]:
     """A schema of draft 2020-12 that accepts every valid file; rules between keys are beyond it."""
     generated = msgspec.json.schema(File)
     definitions = {name: _with_references(inner) for name, inner in generated["$defs"].items()}
-    # `lane: off` is a string in YAML 1.2 and false in YAML 1.1; msgspec has no literal booleans.
-    _variants(definitions["File"]["properties"]["lane"])[0]["enum"].append(False)
+    # `off` is a string in YAML 1.2 and false in YAML 1.1; msgspec has no literal booleans.
+    for owner, key in (("File", "lane"), ("Tier", "adaptive")):
+        _variants(definitions[owner]["properties"][key])[0]["enum"].append(False)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of Penstock",
@@ -54,4 +55,4 @@ def _variants(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_narrow_scalar(schema: dict[str, Any]) -> bool:
     limited = "pattern" in schema or "minLength" in schema or "enum" in schema
-    return limited or schema.get("type") in {"integer", "boolean"}
+    return limited or schema.get("type") in {"integer", "number", "boolean"}

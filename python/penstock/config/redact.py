@@ -19,7 +19,7 @@ def redact(settings: Settings) -> dict[str, Any]:
     The admin token and all header values of backends become ``"<redacted>"``. URLs hold no secrets: one with a user or
     password is refused when the file is loaded.
     """
-    limits, drain = settings.limits, settings.drain
+    limits, access, drain = settings.limits, settings.access, settings.drain
     return {
         "listen": str(settings.listen),
         "admin": {
@@ -35,7 +35,12 @@ def redact(settings: Settings) -> dict[str, Any]:
             "response": format_size(limits.response),
             "event": format_size(limits.event),
         },
-        "access": {"allow_anonymous": settings.access.allow_anonymous},
+        "access": {
+            "allow_anonymous": access.allow_anonymous,
+            "tenant_header": access.tenant_header,
+            "priority_header": access.priority_header,
+        },
+        "trusted_proxies": [str(network) for network in settings.trusted_proxies],
         "drain": {
             "delay": format_duration(drain.delay),
             "instant": format_duration(drain.instant),
@@ -60,6 +65,9 @@ def _backend(backend: Backend) -> dict[str, Any]:
         "serves": backend.serves,
         "node": backend.node,
         "concurrency": backend.concurrency,
+        "prefill_tokens": backend.prefill_tokens,
+        "kv_tokens": backend.kv_tokens,
+        "weight": backend.weight,
         "keep_alive": format_duration(backend.keep_alive),
         "abort_grace": format_duration(backend.abort_grace),
         "headers": {name: REDACTED for name, _ in backend.headers},
@@ -74,12 +82,18 @@ def _tier(tier: Tier) -> dict[str, Any]:
         "models": list(tier.models),
         "backends": list(tier.backends),
         "concurrency": tier.concurrency,
+        "share": tier.share,
+        "slo": {"first_token": _aim(tier.slo.first_token), "inter_token": _aim(tier.slo.inter_token)},
+        "adaptive": tier.adaptive,
         "queue": {
             "requests": queue.requests,
             "tokens": queue.tokens,
             "bytes": format_size(queue.bytes),
             "wait": format_duration(queue.wait),
+            "per_tenant": {"requests": queue.tenant_requests},
         },
+        "bands": {"high": tier.bands.high, "normal": tier.bands.normal, "low": tier.bands.low},
+        "affinity": {"prefix": tier.affinity.prefix, "header": tier.affinity.header},
         "timeouts": {
             "connect": format_duration(timeouts.connect),
             "first_event": format_duration(timeouts.first_event),
@@ -95,6 +109,10 @@ def _tier(tier: Tier) -> dict[str, Any]:
             "allow": list(parameters.allow),
         },
     }
+
+
+def _aim(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)
 
 
 class _Dumper(yaml.SafeDumper):

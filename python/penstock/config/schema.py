@@ -1,7 +1,6 @@
 """The shape of the file: one msgspec Struct for each mapping, from which checks and JSON Schema both come.
 
-Each string type names the function that reads it (``Meta.extra["read"]``, raising ValueError), so that ``decode`` can
-report every bad value in its place. Keys that are not available yet are in ``availability.py``, not here.
+The types of single values are in ``values.py``, and the keys that are not available yet in ``availability.py``.
 """
 
 from __future__ import annotations
@@ -12,43 +11,26 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.config import settings, texts, units
-from penstock.config.address import Address, Url
-
-Duration = Annotated[
-    str,
-    Meta(
-        pattern=units.DURATION_PATTERN,
-        extra={"read": units.parse_duration, "expected": units.DURATION_EXAMPLES, "unit": "s"},
-    ),
-]
-Timeout = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^"),
-        extra={"read": texts.read_timeout, "expected": units.DURATION_EXAMPLES, "unit": "s"},
-    ),
-]
-Size = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^"),
-        extra={"read": texts.read_size, "expected": units.SIZE_EXAMPLES, "unit": "B"},
-    ),
-]
-Share = Annotated[
-    str,
-    Meta(pattern=units.SHARE_PATTERN, extra={"read": units.parse_share, "expected": units.SHARE_EXAMPLES}),
-]
-Listen = Annotated[str, Meta(min_length=1, extra={"read": Address.parse})]
-BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?#@\s]+$", extra={"read": Url.parse})]
-Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
-ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
-HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_header_name})]
-HeaderValue = Annotated[str, Meta(pattern=texts.HEADER_VALUE_PATTERN, extra={"read": texts.read_header_value})]
-Token = Annotated[str, Meta(pattern=texts.TOKEN_PATTERN, extra={"read": texts.read_token})]
-FilePath = Annotated[str, Meta(min_length=1, extra={"read": texts.read_path})]
-Concurrency = Annotated[int, Meta(ge=0, le=1_000_000)]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+from penstock.config.values import (
+    BackendHeader,
+    BackendUrl,
+    Concurrency,
+    Count,
+    Duration,
+    FilePath,
+    HeaderName,
+    HeaderValue,
+    Listen,
+    ModelName,
+    Name,
+    Network,
+    Part,
+    Share,
+    Size,
+    Timeout,
+    Token,
+    Tokens,
+)
 
 
 class _Section(Struct, forbid_unknown_fields=True):
@@ -80,6 +62,13 @@ class Access(_Section):
     allow_anonymous: Annotated[bool, Meta(description="Listen beyond this machine although no keys are needed")] = (
         settings.Access.allow_anonymous
     )
+    tenant_header: Annotated[
+        HeaderName | None, Meta(description="Header with the tenant of a request; counts only from trusted_proxies")
+    ] = None
+    priority_header: Annotated[
+        HeaderName | None,
+        Meta(description="Header with its priority: high, normal or low; counts only from trusted_proxies"),
+    ] = None
 
 
 class Drain(_Section):
@@ -124,6 +113,17 @@ class Backend(_Section):
 
     url: Annotated[BackendUrl, Meta(description="Root of its API: http://host:port, https:// or unix:/path")]
     concurrency: Annotated[Concurrency, Meta(description="Requests running at once; 0: drained on purpose")]
+    prefill_tokens: Annotated[
+        Tokens | Literal["auto"] | None,
+        Meta(description="Uncached prompt tokens in flight; auto: from the learned rate; absent: no limit"),
+    ] = settings.Backend.prefill_tokens
+    kv_tokens: Annotated[
+        Tokens | Literal["auto"] | None,
+        Meta(description="Reserved tokens of KV memory; auto: from the engine's own facts; absent: no limit"),
+    ] = settings.Backend.kv_tokens
+    weight: Annotated[
+        float, Meta(ge=0.001, le=1000, description="What it gets beside other backends of the same speed")
+    ] = settings.Backend.weight
     serves: Annotated[ModelName | None, Meta(description="The model name it knows; absent: found by a probe")] = None
     node: Annotated[Name | None, Meta(description="The GPU machine it runs on, one of nodes")] = None
     keep_alive: Annotated[Duration, Meta(description="How long an idle connection is kept")] = units.format_duration(
@@ -133,17 +133,56 @@ class Backend(_Section):
         units.format_duration(settings.Backend.abort_grace)
     )
     api_key: Annotated[Token | None, Meta(description="Sent as Authorization: Bearer")] = None
-    headers: Annotated[dict[HeaderName, HeaderValue], Meta(description="Sent with every request")] = {}
+    headers: Annotated[dict[BackendHeader, HeaderValue], Meta(description="Sent with every request")] = {}
     tls: Annotated[BackendTls | None, Meta(description="TLS files; only with https")] = None
+
+
+class PerTenant(_Section):
+    """Bounds of one tenant's part of the queue, for requests whose tenant is known."""
+
+    requests: Annotated[Count, Meta(description="Waiting requests of one tenant, if it is known")] = (
+        settings.Queue.tenant_requests
+    )
 
 
 class Queue(_Section):
     """Bounds of a tier's queue."""
 
     requests: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Waiting requests")] = settings.Queue.requests
-    tokens: Annotated[int, Meta(ge=1, le=2**53, description="Estimated tokens that wait")] = settings.Queue.tokens
+    tokens: Annotated[Tokens, Meta(description="Estimated tokens that wait")] = settings.Queue.tokens
     bytes: Annotated[Size, Meta(description="Bytes of waiting bodies")] = units.format_size(settings.Queue.bytes)
     wait: Annotated[Duration, Meta(description="Longest wait; instant 2s, thinking 30s")] | UnsetType = UNSET
+    per_tenant: PerTenant = msgspec.field(default_factory=PerTenant)
+
+
+class Slo(_Section):
+    """What a tier aims at; the defaults depend on the profile, and null is no aim."""
+
+    first_token: (
+        Annotated[Timeout | None, Meta(description="From arrival to the first token; instant none, thinking 30s")]
+        | UnsetType
+    ) = UNSET
+    inter_token: (
+        Annotated[Timeout | None, Meta(description="Between the tokens of a stream; instant none, thinking 100ms")]
+        | UnsetType
+    ) = UNSET
+
+
+class Bands(_Section):
+    """Parts of the priorities, while requests of several of them wait."""
+
+    high: Annotated[Part, Meta(description="Part of high priority")] = settings.Bands.high
+    normal: Annotated[Part, Meta(description="Part of normal priority, which is the default")] = settings.Bands.normal
+    low: Annotated[Part, Meta(description="Part of low priority")] = settings.Bands.low
+
+
+class Affinity(_Section):
+    """What draws a request to the backend of an earlier one."""
+
+    prefix: Annotated[bool, Meta(description="The same beginning of the prompt")] = settings.Affinity.prefix
+    header: Annotated[HeaderName | None, Meta(description="The same value of this header; null: none")] = (
+        settings.Affinity.header
+    )
 
 
 class Timeouts(_Section):
@@ -205,7 +244,17 @@ class Tier(_Section):
         Annotated[settings.Profile, Meta(description="Picks the defaults; absent: by the tier's name")] | UnsetType
     ) = UNSET
     concurrency: Annotated[Concurrency | None, Meta(description="Requests at once in this tier")] = None
+    share: (
+        Annotated[Part, Meta(description="Its part where tiers wait for one backend; instant 4, thinking 1")]
+        | UnsetType
+    ) = UNSET
+    slo: Slo = msgspec.field(default_factory=Slo)
+    adaptive: Annotated[
+        settings.Adaptive, Meta(description="A learned limit of requests at once: off, only shown, or enforced")
+    ] = settings.Tier.adaptive
     queue: Queue = msgspec.field(default_factory=Queue)
+    bands: Bands = msgspec.field(default_factory=Bands)
+    affinity: Affinity = msgspec.field(default_factory=Affinity)
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     retry: Retry = msgspec.field(default_factory=Retry)
     parameters: Parameters = msgspec.field(default_factory=Parameters)
@@ -216,10 +265,16 @@ class File(_Section, kw_only=True):
 
     listen: Annotated[Listen, Meta(description="Address of the data listener")] = str(settings.DEFAULT_LISTEN)
     admin: Admin = msgspec.field(default_factory=Admin)
-    workers: Annotated[Literal[1], Meta(description="Data-plane processes")] = 1
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | Literal["auto"],
+        Meta(description="Data-plane processes; auto: one for each usable core, at most 4"),
+    ] = "auto"
     lane: Annotated[Literal["off"], Meta(description="The fast path in front of aiohttp")] = "off"
     limits: Limits = msgspec.field(default_factory=Limits)
     access: Access = msgspec.field(default_factory=Access)
+    trusted_proxies: Annotated[
+        tuple[Network, ...], Meta(description="Addresses, as CIDRs, whose headers of access count")
+    ] = ()
     drain: Drain = msgspec.field(default_factory=Drain)
     log: Log = msgspec.field(default_factory=Log)
     nodes: Annotated[dict[Name, Node], Meta(description="GPU machines")] = {}

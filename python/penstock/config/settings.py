@@ -1,6 +1,7 @@
 """The settings that a running Penstock uses: plain, frozen, complete. The defaults stand here, and only here.
 
-Durations are seconds (float), sizes bytes (int), shares fractions of 1. Concurrency, queue lengths and permits are
+Durations are seconds (float), sizes bytes (int), percentages fractions of 1; ``share``, ``weight`` and the bands are
+parts, which mean something only against each other. Concurrency, queue lengths and permits are
 counted in slots (contract §3). ``None`` means that there is no limit of that kind, or that nothing is set.
 """
 
@@ -10,38 +11,49 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from penstock.config.address import Address, Url
+from penstock.config.network import Network
 
 if TYPE_CHECKING:
     from penstock.config.problem import Problem
 
 __all__ = [
     "Access",
+    "Adaptive",
     "Address",
     "Admin",
+    "Affinity",
     "Backend",
     "BackendTls",
+    "Bands",
     "Drain",
     "Limits",
     "Log",
+    "Network",
     "Node",
     "Parameters",
     "Profile",
     "Queue",
     "Settings",
+    "Slo",
     "Tier",
     "Timeouts",
+    "TokenLimit",
     "Unsupported",
     "Url",
 ]
 
 Profile = Literal["instant", "thinking"]
 Unsupported = Literal["strict", "warn", "permissive"]
+Adaptive = Literal["off", "observe", "enforce"]
+TokenLimit = int | Literal["auto"] | None
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 DEFAULT_ADMIN_LISTEN = Address("127.0.0.1", 9180)
+# Parts of a GPU by profile (contract §3).
+SHARES: dict[Profile, int] = {"instant": 4, "thinking": 1}
 
 
 @dataclass(frozen=True)
@@ -65,9 +77,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Access:
-    """Who may use the data listener."""
+    """Who may use the data listener, and how a trusted proxy says whom a request is for.
+
+    ``tenant_header`` and ``priority_header`` are names in lower case; the latter holds high, normal or low. From an
+    address outside ``Settings.trusted_proxies`` neither counts.
+    """
 
     allow_anonymous: bool = False
+    tenant_header: str | None = None
+    priority_header: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,11 +129,18 @@ class Backend:
     ``serves`` is the model name that the server knows (None: found by a probe); ``keep_alive`` how many seconds an idle
     connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most. ``headers`` are
     sent with each request, names in lower case; their values are secrets.
+
+    ``prefill_tokens`` bounds the prompt tokens in flight that its cache does not hold, ``kv_tokens`` the tokens of its
+    KV memory that are reserved; ``"auto"``: by the learned rate, and by the engine's own facts. ``weight`` is what it
+    gets beside others of the same speed, from 0.001 to 1000.
     """
 
     name: str
     url: Url
     concurrency: int
+    prefill_tokens: TokenLimit = None
+    kv_tokens: TokenLimit = None
+    weight: float = 1.0
     serves: str | None = None
     node: str | None = None
     keep_alive: float = 3.0
@@ -126,17 +151,54 @@ class Backend:
 
 @dataclass(frozen=True)
 class Queue:
-    """Bounds of a tier's queue: requests, estimated tokens and bytes of bodies in it, and seconds of waiting."""
+    """Bounds of a tier's queue: requests, estimated tokens and bytes of bodies in it, and seconds of waiting.
+
+    ``tenant_requests`` bounds the waiting requests of one tenant. It holds for requests whose tenant is known; all
+    others share the queue's own bounds.
+    """
 
     requests: int = 1024
     tokens: int = 2_000_000
     bytes: int = 256 * MIB
     wait: float = 2.0
+    tenant_requests: int = 256
 
     @classmethod
     def of(cls, profile: Profile) -> Queue:
         """The defaults of a profile (contract §3)."""
         return cls(wait=30.0) if profile == "thinking" else cls()
+
+
+@dataclass(frozen=True)
+class Slo:
+    """What a tier aims at, in seconds: from arrival to the first token, and between the tokens of a stream."""
+
+    first_token: float | None = None
+    inter_token: float | None = None
+
+    @classmethod
+    def of(cls, profile: Profile) -> Slo:
+        """The defaults of a profile (contract §3)."""
+        return cls(first_token=30.0, inter_token=0.1) if profile == "thinking" else cls()
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The parts that requests of each priority get while all of them wait (contract §7)."""
+
+    high: int = 8
+    normal: int = 3
+    low: int = 1
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """What draws a request to the backend of an earlier one: the same ``prefix`` of the prompt, or the same value of
+    ``header``, a name in lower case.
+    """
+
+    prefix: bool = True
+    header: str | None = "x-session-id"
 
 
 @dataclass(frozen=True)
@@ -174,7 +236,9 @@ class Parameters:
 class Tier:
     """A set of models with one service level. ``models`` are names that clients send, ``backends`` are names of ours.
 
-    ``retry_budget`` is the share of requests that may be retries.
+    ``share`` is its part beside other tiers that wait for the same backend or node (``SHARES`` has the defaults).
+    ``adaptive`` is whether a limit of running requests is learned, and then only shown or also kept. ``retry_budget``
+    is the fraction of requests that may be retries.
     """
 
     name: str
@@ -182,7 +246,12 @@ class Tier:
     models: tuple[str, ...]
     backends: tuple[str, ...]
     concurrency: int | None = None
+    share: int = SHARES["instant"]
+    slo: Slo = Slo()
+    adaptive: Adaptive = "observe"
     queue: Queue = Queue()
+    bands: Bands = Bands()
+    affinity: Affinity = Affinity()
     timeouts: Timeouts = Timeouts()
     retry_budget: float = 0.10
     parameters: Parameters = field(default_factory=Parameters)
@@ -192,17 +261,18 @@ class Tier:
 class Settings:
     """One whole configuration. The dicts are keyed by name, in the order of the file.
 
-    ``source`` is the file it came from; ``lane`` whether the fast path is on; ``warnings`` what is allowed in the file
-    and probably not meant.
+    ``source`` is the file it came from; ``workers`` the number of data-plane processes, with ``auto`` resolved;
+    ``lane`` whether the fast path is on; ``warnings`` what is allowed in the file and probably not meant.
     """
 
     source: str
+    workers: int
     listen: Address = DEFAULT_LISTEN
     admin: Admin = Admin()
-    workers: int = 1
     lane: bool = False
     limits: Limits = Limits()
     access: Access = Access()
+    trusted_proxies: tuple[Network, ...] = ()
     drain: Drain = Drain()
     log: Log = Log()
     nodes: dict[str, Node] = field(default_factory=dict)

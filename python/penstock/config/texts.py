@@ -76,12 +76,18 @@ def read_model(text: str) -> str:
 
 
 def read_header_name(text: str) -> str:
-    """A header field name in lower case."""
+    """The name, in lower case, of a header field that clients or proxies send."""
     if re.fullmatch(HEADER_NAME_PATTERN, text) is None:
         raise ValueError(f'"{text[:80]}" is not a header name')
-    if text.lower() in _OWN_HEADERS:
-        raise ValueError(f'the header "{text}" is set by the gateway itself')
     return text.lower()
+
+
+def read_backend_header(text: str) -> str:
+    """The name, in lower case, of a header field that backends are sent."""
+    name = read_header_name(text)
+    if name in _OWN_HEADERS:
+        raise ValueError(f'the header "{text}" is set by the gateway itself')
+    return name
 
 
 def read_header_value(text: str) -> str:

@@ -24,6 +24,7 @@ def validate(root: Mapping, report: Report) -> None:
     for name, backend in _entries(root, "backends"):
         _check_backend(backend.node, ("backends", name), root, report)
     _check_tiers(root, report)
+    _check_access(root, report)
     _warn_unused(root, report)
 
 
@@ -40,6 +41,22 @@ def _check_listeners(root: Mapping, report: Report) -> None:
     if listen is not None and listen == admin and (listen.path is not None or listen.port != 0):
         at, path = (admin_node, ("admin", "listen")) if admin_node else (node, ("listen",))
         report.error(at.mark if at else None, path, f"listen and admin.listen are both {listen}")
+
+
+def _check_access(root: Mapping, report: Report) -> None:
+    keys = ("tenant_header", "priority_header")
+    headers = {key: node for key in keys if (node := _get(root, "access", key)) is not None and _text(node) is not None}
+    proxies = _get(root, "trusted_proxies")
+    trusted = isinstance(proxies, Sequence) and len(proxies.items) > 0
+    for key, node in headers.items():
+        if not trusted:
+            report.warn(node.mark, ("access", key), "the header never counts: there are no trusted_proxies")
+    names = [(_text(node) or "").lower() for node in headers.values()]
+    if len(set(names)) < len(names):
+        message = f'"{names[0]}" is the tenant_header too'
+        report.error(headers["priority_header"].mark, ("access", "priority_header"), message)
+    if proxies is not None and trusted and not headers:
+        report.warn(proxies.mark, ("trusted_proxies",), "nothing comes of it: access names no header")
 
 
 def _check_backend(backend: Node, path: Path, root: Mapping, report: Report) -> None:

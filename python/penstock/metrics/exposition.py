@@ -41,7 +41,7 @@ class _Numbers(Collector):
         self._service = service
 
     def collect(self) -> Iterable[Metric]:
-        numbers = self._service.gateway.snapshot()
+        numbers = self._service.segment.snapshot()
         yield from _requests(numbers)
         yield from _load(numbers)
         yield from _times(numbers["tiers"])

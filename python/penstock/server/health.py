@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock._core import Gateway
+    from penstock._core import Segment
     from penstock.config.settings import Tier
 
 __all__ = ["Health"]
@@ -14,8 +14,8 @@ __all__ = ["Health"]
 class Health:
     """Whether this worker lives, and whether it should get traffic. Neither question touches a model."""
 
-    def __init__(self, gateway: Gateway, tiers: list[Tier]) -> None:
-        self._gateway = gateway
+    def __init__(self, segment: Segment, tiers: list[Tier]) -> None:
+        self._segment = segment
         self._tiers = tiers
         self.draining = False
 
@@ -25,7 +25,7 @@ class Health:
 
     def ready(self, *, verbose: bool = False) -> tuple[int, dict[str, Any]]:
         """503 until every tier has had a usable backend once; then 200 while any tier has one, unless draining."""
-        readiness = self._gateway.readiness()
+        readiness = self._segment.readiness()
         if self.draining:
             status = "draining"
         elif not any(ready for ready, _ in readiness):
@@ -36,7 +36,7 @@ class Health:
             status = "ok"
         body: dict[str, Any] = {"status": status}
         if verbose:
-            states = dict(self._gateway.states())
+            states = dict(self._segment.states())
             body["tiers"] = [
                 {"name": tier.name, "ready": ready, "backends": {name: states[name] for name in tier.backends}}
                 for tier, (ready, _) in zip(self._tiers, readiness, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import socket
 import stat
@@ -11,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from penstock.config.settings import Address
 
-__all__ = ["ListenError", "bind"]
+__all__ = ["ListenError", "bind", "bind_each", "claim"]
 
 # Connections that the kernel may complete before they are accepted; somaxconn bounds it too.
 BACKLOG = 4096
@@ -24,40 +28,87 @@ class ListenError(PenstockError):
 
 
 def bind(address: Address) -> socket.socket:
-    """Return a listening socket.
+    """Return a listening socket that shares its address with no other.
 
     Raises:
         ListenError: naming the address and the reason.
     """
+    with _naming(address):
+        return _listen(_bind_unix(address.path) if address.path is not None else _bind_tcp(address))
+
+
+def claim(address: Address) -> Address:
+    """Return the address, with the port that the system chose if it was left to it, if nobody listens there.
+
+    Sockets with SO_REUSEPORT come beside those of another server without a word, so `bind_each` could not tell.
+
+    Raises:
+        ListenError: naming the address and the reason.
+    """
+    if address.path is not None:
+        return address
+    with _naming(address), _bind_tcp(address) as alone:
+        return dataclasses.replace(address, port=alone.getsockname()[1])
+
+
+def bind_each(address: Address, count: int) -> list[socket.socket]:
+    """Return a listening socket for each of `count` workers, at an address that is ours (`claim`).
+
+    The kernel spreads TCP connections over them. At a Unix path they are one and the same.
+
+    Raises:
+        ListenError: naming the address and the reason.
+    """
+    if address.path is not None:
+        return [bind(address)] * count
+    with _naming(address), contextlib.ExitStack() as stack:
+        bound = [stack.enter_context(_bind_tcp(address, socket.SO_REUSEPORT)) for _ in range(count)]
+        for listener in bound:
+            _listen(listener)
+        stack.pop_all()
+    return bound
+
+
+@contextlib.contextmanager
+def _naming(address: Address) -> Iterator[None]:
     try:
-        return _bind_unix(address.path) if address.path is not None else _bind_tcp(address)
+        yield
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         reason = "another process listens there" if in_use else (error.strerror or str(error))
         raise ListenError(f"cannot listen on {address}: {reason}") from error
 
 
-def _bind_tcp(address: Address) -> socket.socket:
+def _bind_tcp(address: Address, *options: int) -> socket.socket:
     host = address.host or None
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # All interfaces: the IPv6 wildcard takes IPv4 connections too.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET6 if host is None else 0)
     family, kind, protocol, _, place = found[0]
     listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for option in (socket.SO_REUSEADDR, *options):
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host is not None))
-    return _listen(listener, place)
+    return _bind(listener, place)
 
 
 def _bind_unix(path: str) -> socket.socket:
     _remove_stale(path)
-    return _listen(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+    return _bind(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
 
 
-def _listen(listener: socket.socket, place: Any) -> socket.socket:
+def _bind(listener: socket.socket, place: Any) -> socket.socket:
     try:
         listener.bind(place)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen(listener: socket.socket) -> socket.socket:
+    try:
         listener.listen(BACKLOG)
     except OSError:
         listener.close()

@@ -35,6 +35,9 @@ def _backend(backend: Backend) -> dict[str, object]:
         "concurrency": backend.concurrency,
         "keep_alive": backend.keep_alive,
         "abort_grace": backend.abort_grace,
+        "prefill_tokens": backend.prefill_tokens,
+        "kv_tokens": backend.kv_tokens,
+        "weight": round(backend.weight * 1000),
     }
 
 
@@ -46,7 +49,13 @@ def _tier(tier: Tier) -> dict[str, object]:
         "models": tier.models,
         "backends": tier.backends,
         "concurrency": tier.concurrency,
-        "queue": {"requests": queue.requests, "tokens": queue.tokens, "bytes": queue.bytes, "wait": queue.wait},
+        "queue": {
+            "requests": queue.requests,
+            "tokens": queue.tokens,
+            "bytes": queue.bytes,
+            "wait": queue.wait,
+            "tenant_requests": queue.tenant_requests,
+        },
         "timeouts": {
             "connect": timeouts.connect,
             "first_event": timeouts.first_event,
@@ -54,6 +63,11 @@ def _tier(tier: Tier) -> dict[str, object]:
             "total": timeouts.total,
         },
         "retry_budget": tier.retry_budget,
+        "share": tier.share,
+        "slo": {"first_token": tier.slo.first_token, "inter_token": tier.slo.inter_token},
+        "bands": [tier.bands.high, tier.bands.normal, tier.bands.low],
+        "affinity": {"prefix": tier.affinity.prefix, "header": tier.affinity.header},
+        "adaptive": tier.adaptive,
         "parameters": {
             "default": parameters.default,
             "force": parameters.force,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from penstock import __version__
-from penstock._core import Gateway
+from penstock._core import Gateway, Segment
 from penstock.admin.app import admin_app
 from penstock.admin.token import admin_token
 from penstock.metrics.log import LogWriter, make_logger
@@ -58,10 +58,11 @@ class Service:
         self.log_writer = LogWriter.standard_output(settings.log)
         self.log = make_logger(self.log_writer, settings.log)
         backends = list(settings.backends.values())
-        self.gateway = Gateway(routing_json(settings), Connector(backends))
+        self.segment = Segment(routing_json(settings), shared=False)
+        self.gateway = Gateway(self.segment, Connector(backends))
         self.registry = Registry(self.gateway, settings.limits, self.log)
-        self.health = Health(self.gateway, list(settings.tiers.values()))
-        self.prober = Prober(self.gateway, backends, self.log)
+        self.health = Health(self.segment, list(settings.tiers.values()))
+        self.prober = Prober(self.segment, backends, self.log)
         self.admin_token = ""
         self.lag = 0.0
         self.port = 0
@@ -160,7 +161,7 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """Return what /admin/status shows."""
-        numbers = self.gateway.snapshot()
+        numbers = self.segment.snapshot()
         reasons = {probe.backend.name: probe.reason for probe in self.prober.probes}
         return {
             "version": __version__,

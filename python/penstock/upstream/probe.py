@@ -14,7 +14,7 @@ from penstock.upstream.connector import tls_context
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from penstock._core import Gateway
+    from penstock._core import Segment
     from penstock.config.settings import Backend
 
 __all__ = ["Probe", "Prober"]
@@ -46,9 +46,9 @@ class Probe:
 class Prober:
     """Asks every backend for its models, again and again. A plain GET: it never costs a token."""
 
-    def __init__(self, gateway: Gateway, backends: list[Backend], log: FilteringBoundLogger) -> None:
+    def __init__(self, segment: Segment, backends: list[Backend], log: FilteringBoundLogger) -> None:
         self.probes = [Probe(index, backend) for index, backend in enumerate(backends)]
-        self._gateway = gateway
+        self._segment = segment
         self._log = log
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,14 +113,14 @@ class Prober:
         before = probe.reason
         if reason is None:
             probe.failures, probe.reason = 0, None
-            self._gateway.set_backend(probe.index, "healthy", probe.serves)
+            self._segment.set_backend(probe.index, "healthy", probe.serves)
         else:
             probe.failures += 1
             if before is None and probe.failures < FAILURES_TO_DOWN:
                 return
             probe.reason = reason
             if probe.serves is None or probe.failures >= FAILURES_TO_DOWN:
-                self._gateway.set_backend(probe.index, "down", probe.serves)
+                self._segment.set_backend(probe.index, "down", probe.serves)
         if probe.reason != before:
             if probe.reason is None:
                 self._log.info("backend_up", backend=probe.backend.name, serves=probe.serves)

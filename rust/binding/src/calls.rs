@@ -5,6 +5,7 @@ use penstock_core::exchange::Exchange;
 use penstock_core::time::Nanos;
 use pyo3::prelude::*;
 
+use crate::standing::Standing;
 use crate::upstream::UpstreamConnection;
 
 /// Names a request; a key kept too long names nothing.
@@ -30,6 +31,9 @@ pub(crate) struct Call {
     pub(crate) upstream: Option<Py<UpstreamConnection>>,
     /// The place in admission, queued or running.
     pub(crate) ticket: Option<Ticket>,
+    pub(crate) standing: Standing,
+    /// Output tokens that its reservation covers.
+    pub(crate) reserved: u64,
     /// Backends that have failed this request.
     pub(crate) failed: Vec<u16>,
     /// The longest wait that a full backend has asked for, in seconds.

@@ -1,26 +1,13 @@
 //! The only clock: the core is told the time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use penstock_core::time::{Nanos, Now};
+use penstock_core::shm::monotonic;
+use penstock_core::time::Now;
 
-#[derive(Debug)]
-pub(crate) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Clock { start: Instant::now() }
-    }
-
-    pub(crate) fn mono(&self) -> Nanos {
-        self.start.elapsed().as_nanos() as Nanos
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        Now { mono: self.mono(), unix: unix_seconds() as u64 }
-    }
+/// Monotonic time is that of the machine, the same for all processes.
+pub(crate) fn now() -> Now {
+    Now { mono: monotonic(), unix: unix_seconds() as u64 }
 }
 
 pub(crate) fn unix_seconds() -> f64 {

@@ -1,12 +1,12 @@
 //! How a request ends for its client: refused, or served; counted and logged once.
 
-use penstock_core::admission::Refusal;
+use penstock_core::admission::{Refusal, Refused, Usage};
 use penstock_core::dialect::RuleCounts;
 use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who, write_error};
-use penstock_core::metrics::Histogram;
+use penstock_core::metrics::{Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::TierIndex;
-use penstock_core::time::{Nanos, Now};
+use penstock_core::time::{MILLISECOND, Nanos, Now};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use crate::acts::Act;
 use crate::calls::{CallKey, ClientSide};
 use crate::clock::unix_seconds;
-use crate::engine::{Engine, RETRY_AFTER_MS};
+use crate::engine::Engine;
 
 /// Log lines waiting to be written; above, lines are dropped and counted.
 const LOG_LIMIT: usize = 1 << 20;
@@ -80,16 +80,20 @@ impl Engine {
         &mut self,
         py: Python<'_>,
         key: CallKey,
-        refusal: Refusal,
+        refused: Refused,
         on_arrival: bool,
         now: Now,
     ) {
         let queue = Where::Queue;
         let who = if on_arrival { Who::Policy } else { Who::Gateway };
-        let error =
-            |code, message: &str| ApiError::new(code, message).retry_after_ms(RETRY_AFTER_MS);
-        let (error, term) = match refusal {
+        let retry_after = refused.retry_after / MILLISECOND;
+        let error = |code, message: &str| ApiError::new(code, message).retry_after_ms(retry_after);
+        let (error, term) = match refused.why {
             Refusal::QueueFull => (error(Code::QueueFull, "the queue is full"), Term(who, queue)),
+            Refusal::Unmeetable => (
+                error(Code::DeadlineUnmeetable, "the queue is too long to be served in time"),
+                Term(who, queue),
+            ),
             Refusal::Expired => (
                 error(Code::QueueTimeout, "no slot became free in time"),
                 Term(Who::Gateway, queue),
@@ -102,7 +106,12 @@ impl Engine {
                 error(Code::UpstreamOverloaded, "the model server is overloaded"),
                 Term(Who::Backend, Where::FirstEvent),
             ),
-            Refusal::NeverFits { most } => {
+            Refusal::TooLong { most } => {
+                let message = format!("the prompt is longer than the {most} tokens that fit here");
+                let error = ApiError::new(Code::ContextLengthExceeded, message).param("messages");
+                (error, Term(Who::Client, Where::Request))
+            }
+            Refusal::TooWide { most } => {
                 let message = format!("'n' is at most {most} here");
                 let error = ApiError::new(Code::InvalidValue, message).param("n");
                 (error, Term(Who::Client, Where::Request))
@@ -142,20 +151,26 @@ impl Engine {
         let Some(record) = call.exchange.take_record() else { return };
         if let Some(tokens) = record.prompt_tokens {
             let prompt = call.exchange.plan.prompt;
-            let model = call.exchange.plan.model.clone();
-            self.ratios.entry(model).or_default().learn(prompt, tokens);
-            let (ticket, output) = (call.ticket, record.output_tokens.unwrap_or(0));
-            if let Some(ticket) = ticket {
-                self.admission.settle(ticket, tokens + output);
+            let model = call.exchange.plan.model_index;
+            let mut ratio = self.shared.ratios.get(model);
+            ratio.learn(prompt, tokens);
+            self.shared.ratios.set(model, ratio);
+            let output = record.output_tokens.unwrap_or(0);
+            if let Some(ticket) = call.ticket {
+                let counted = |tokens: u64| tokens.min(u64::from(u32::MAX)) as u32;
+                let cached = record.cached_tokens.unwrap_or(0);
+                let [prompt, cached, output] = [tokens, cached, output].map(counted);
+                self.admission.settle(ticket, Usage { prompt, cached, output });
             }
         }
         self.finished(&record);
     }
 
     fn finished(&mut self, record: &Record) {
-        self.registry.finished(record);
+        let model = record.model.as_deref().and_then(|model| self.table.model_index(model));
+        self.shard.finished(record, model);
         if self.log.len() > LOG_LIMIT {
-            self.log_dropped += 1;
+            self.shard.add(Total::LogDropped, 1);
             return;
         }
         let Served { tier, backend } = record.served;
@@ -184,5 +199,6 @@ fn unread(request_id: String, total: Nanos) -> Record {
         total,
         prompt_tokens: None,
         output_tokens: None,
+        cached_tokens: None,
     }
 }

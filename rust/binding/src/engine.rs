@@ -1,34 +1,36 @@
 //! One worker's state, and every decision about it. Nothing here calls into Python's own code: what
 //! is to be done is pushed to `acts` and run after the borrow ends.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use penstock_core::admission::{
-    Admission, Candidates, Decision, Grant, Health, Offer, Outcome as PermitOutcome, Owner,
-    Refusal, Resources, Sizes, Ticket, TierLimits,
+    Admission, Candidate, Candidates, Decision, Grant, Notice, Offer, Outcome as PermitOutcome,
+    Owner, Refusal, Ticket,
 };
 use penstock_core::exchange::{Client, Exchange, Output, Quarantine, RetryBudget};
-use penstock_core::metrics::Registry;
+use penstock_core::metrics::Shard;
 use penstock_core::openai::{ApiError, Code};
-use penstock_core::routing::{BackendIndex, Plan, RoutingConfig, Table, TierIndex};
-use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel, seconds};
-use penstock_core::tokens::{LearnedRatio, TokenCounter};
+use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
+use penstock_core::segment::Segment as Shared;
+use penstock_core::shm::monotonic;
+use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel};
+use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::acts::Act;
 use crate::calls::{Call, CallKey, Calls, ClientSide};
-use crate::clock::Clock;
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
 use crate::pool::Pool;
+use crate::segment::Segment;
+use crate::serves::Serves;
+use crate::standing::Standing;
 use crate::upstream::UpstreamConnection;
 
 /// Width of the timer wheel's slots: how late a timer may be.
 pub(crate) const TICK: Nanos = 10 * MILLISECOND;
-/// Connect failures in a row after which a backend counts as down.
-const FAILURES_TO_DOWN: u32 = 3;
 /// What clients are told to wait when a queue is full or no backend is there.
 pub(super) const RETRY_AFTER_MS: u64 = 1000;
 
@@ -42,29 +44,29 @@ pub(crate) struct Aborting {
 
 #[derive(Debug)]
 pub(crate) struct Engine {
-    pub(crate) clock: Clock,
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
+    pub(crate) shared: Shared,
     pub(crate) admission: Admission,
+    pub(crate) owner: Owner,
     pub(crate) calls: Calls,
     pub(crate) pool: Pool,
-    pub(crate) registry: Registry,
+    pub(crate) shard: Shard,
     pub(crate) acts: Vec<Act>,
     pub(crate) draining: bool,
     pub(crate) log: Vec<u8>,
-    pub(crate) log_dropped: u64,
     /// An answer was just begun or given: its tier, and Penstock's own time before this moment.
     pub(crate) answered: Option<(TierIndex, Nanos)>,
     pub(super) ids: Ids,
     /// The model name that each backend knows.
-    pub(super) serves: Vec<Option<String>>,
-    pub(super) connect_failures: Vec<u32>,
+    pub(super) serves: Serves,
     /// The call behind each admission row.
     pub(super) rows: Vec<Option<CallKey>>,
     pub(super) aborting: Vec<Aborting>,
     pub(super) wheel: TimerWheel,
     pub(super) budgets: Vec<RetryBudget>,
     pub(super) quarantine: Quarantine,
-    pub(super) ratios: HashMap<String, LearnedRatio>,
+    /// KV tokens that running answers have grown by since the last tick.
+    pub(super) growths: Vec<(Ticket, u64)>,
     pub(super) output: Output,
     pub(super) scratch: Vec<u8>,
     /// The call that is being handled where no other argument names it: a panic is its alone.
@@ -73,76 +75,44 @@ pub(crate) struct Engine {
     pub(crate) panic_was_answered: bool,
     /// Calls whose timers are due, while they are seen to.
     pub(super) due: Vec<u32>,
-    /// Whether a tier has had a usable backend since the start.
-    pub(crate) was_ready: Vec<bool>,
-    pub(crate) permits_leaked: u64,
     pub(super) swept: Nanos,
-    grants: Vec<Grant>,
-    expelled: Vec<(Ticket, Refusal)>,
+    mail: Vec<Notice>,
 }
 
 impl Engine {
-    pub(crate) fn new(config: RoutingConfig) -> Result<Self, String> {
-        // Every connection may carry one request, and a tenth more may be closing (contract §4).
-        let rows = config.connections + config.connections / 10 + 16;
-        let serves: Vec<_> = config.backends.iter().map(|b| b.serves.clone()).collect();
-        let table = Table::build(config)?;
-        let clock = Clock::start();
-        let now = clock.mono();
-        let mut admission = Admission::new(Sizes {
-            rows,
-            tiers: table
-                .tiers
-                .iter()
-                .map(|tier| TierLimits {
-                    concurrency: tier.concurrency,
-                    queue_requests: tier.queue.requests,
-                    queue_tokens: tier.queue.tokens,
-                    queue_bytes: tier.queue.bytes,
-                })
-                .collect(),
-            backends: table.backends.iter().map(|b| (b.concurrency, b.node)).collect(),
-            nodes: table.nodes.clone(),
-            workers: 1,
-        });
-        for (index, name) in serves.iter().enumerate() {
-            if name.is_none() {
-                admission.set_health(index as BackendIndex, Health::Down, now);
-            }
-        }
+    pub(crate) fn new(segment: &Segment, owner: Owner) -> Self {
+        let now = monotonic();
+        let table = segment.table.clone();
+        let shared = segment.shared.clone();
         let budget = |tier: &penstock_core::routing::Tier| RetryBudget::new(tier.retry_budget, now);
-        Ok(Engine {
-            admission,
+        Engine {
+            admission: shared.admission.of_worker(owner.worker),
+            owner,
             calls: Calls::default(),
             pool: Pool::new(table.backends.len()),
-            registry: Registry::new(table.tiers.len()),
+            shard: shared.registry.shard(owner.worker),
             acts: Vec::new(),
             draining: false,
             log: Vec::new(),
-            log_dropped: 0,
             answered: None,
             ids: Ids::new(),
-            connect_failures: vec![0; serves.len()],
-            serves,
-            rows: vec![None; rows],
+            serves: Serves::new(table.backends.len()),
+            rows: vec![None; shared.admission.rows()],
             aborting: Vec::new(),
             wheel: TimerWheel::new(TICK, now),
             budgets: table.tiers.iter().map(budget).collect(),
             quarantine: Quarantine::default(),
-            ratios: HashMap::new(),
+            growths: Vec::new(),
             output: Output::default(),
             scratch: Vec::new(),
             current: None,
             panic_was_answered: false,
             due: Vec::new(),
-            was_ready: vec![false; table.tiers.len()],
-            permits_leaked: 0,
             swept: now,
-            grants: Vec::new(),
-            expelled: Vec::new(),
+            mail: Vec::new(),
             table,
-            clock,
-        })
+            shared,
+        }
     }
 
     /// A request has been read whole.
@@ -152,6 +122,7 @@ impl Engine {
         body: &[u8],
         client: Client,
         side: ClientSide,
+        standing: Standing,
         now: Now,
     ) -> Option<CallKey> {
         let plan = match self.plan(body, now) {
@@ -163,7 +134,7 @@ impl Engine {
             }
         };
         self.budgets[usize::from(plan.tier)].request(now.mono);
-        let offer = self.offer(&plan, &[], now);
+        let offer = self.offer(&plan, &standing, &[]);
         let id = self.ids.answer_id();
         let exchange = Exchange::new(plan, client, &id, now);
         let key = self.calls.insert(|key| Call {
@@ -172,7 +143,9 @@ impl Engine {
             client: Some(side),
             upstream: None,
             ticket: None,
+            standing,
             failed: Vec::new(),
+            reserved: 0,
             retry_after: 0,
             armed: Nanos::MAX,
             overhead: 0,
@@ -197,41 +170,58 @@ impl Engine {
     }
 
     /// What a request asks of admission now; `failed`: the backends that it has tried.
-    fn offer(&self, plan: &Plan, failed: &[BackendIndex], now: Now) -> Offer {
+    fn offer(&self, plan: &Plan, standing: &Standing, failed: &[BackendIndex]) -> Offer {
+        let Standing { tenant, band, .. } = *standing;
+        let prompt = self.shared.ratios.get(plan.model_index).count(plan.prompt);
         Offer {
-            owner: Owner::default(),
+            owner: self.owner,
             tier: plan.tier,
-            resources: self.resources(plan),
-            tokens: self.prompt_tokens(plan),
+            tenant,
+            band,
+            slots: plan.slots,
+            prompt: prompt.min(u64::from(u32::MAX)) as u32,
+            max_tokens: plan.max_tokens.map(|most| most.min(u64::from(u32::MAX)) as u32),
+            tools: plan.tools,
             bytes: plan.held_bytes() as u64,
-            candidates: self.candidates(plan.tier, failed),
-            deadline: now.mono + seconds(self.table.tiers[usize::from(plan.tier)].queue.wait),
+            candidates: self.candidates(plan, standing, failed),
         }
     }
 
-    fn prompt_tokens(&self, plan: &Plan) -> u64 {
-        self.ratios.get(&plan.model).copied().unwrap_or_default().count(plan.prompt)
-    }
-
-    fn resources(&self, plan: &Plan) -> Resources {
-        let prefill = self.prompt_tokens(plan);
-        Resources { slots: plan.slots, prefill, kv: prefill }
-    }
-
-    /// The tier's usable backends but for those that have failed this request, the emptiest first.
-    fn candidates(&self, tier: TierIndex, failed: &[BackendIndex]) -> Candidates {
-        let all = &self.table.tiers[usize::from(tier)].backends;
-        let mut backends: Vec<BackendIndex> = all
+    /// The backends that may serve a request, but for those that have failed it: who has read its
+    /// beginning before, then the emptiest.
+    fn candidates(&self, plan: &Plan, standing: &Standing, failed: &[BackendIndex]) -> Candidates {
+        let all = &self.table.tiers[usize::from(plan.tier)].backends;
+        if let ([only], []) = (all.as_slice(), failed) {
+            return Candidates::cold([*only]);
+        }
+        let life = |backend| self.admission.load(backend).life;
+        let mut hits = self.shared.prefixes.find(&plan.blocks, life);
+        // The session's own backend is as good as one that has read everything.
+        let whole = plan.prompt.bytes;
+        hits.splice(
+            0..0,
+            self.shared.prefixes.find(&standing.session, life).into_iter().take(1).map(
+                |mut hit| {
+                    hit.bytes = whole;
+                    hit
+                },
+            ),
+        );
+        let ratio = self.shared.ratios.get(plan.model_index).bytes_per_token();
+        let mut candidates: Vec<(u32, Candidate)> = all
             .iter()
-            .copied()
-            .filter(|backend| !failed.contains(backend) && self.admission.is_usable(*backend))
+            .filter(|backend| !failed.contains(backend))
+            .map(|&backend| {
+                let hit = hits.iter().find(|hit| hit.backend == backend);
+                let tokens = hit.map_or(0, |hit| (hit.bytes as f64 / ratio) as u32);
+                let fullness = self.admission.load(backend).fullness.unwrap_or(u32::MAX);
+                (fullness, Candidate { backend, hit: tokens })
+            })
             .collect();
-        backends.sort_by_key(|&backend| {
-            let cap = self.admission.backend_cap(backend);
-            let limit = u64::from(cap.limit.unwrap_or(u32::MAX).max(1));
-            (u64::from(cap.used.slots) << 32) / limit
+        candidates.sort_by_key(|(fullness, candidate)| {
+            (*fullness == u32::MAX, std::cmp::Reverse(candidate.hit), *fullness)
         });
-        Candidates::of(backends)
+        Candidates::of(candidates.into_iter().map(|(_, candidate)| candidate))
     }
 
     /// Offers a call and acts on the decision.
@@ -245,13 +235,13 @@ impl Engine {
         match self.admission.offer(offer, now.mono) {
             Decision::Granted(grant) => {
                 self.hold(key, grant.ticket);
-                self.start(gateway, key, grant.backend, now);
+                self.start(gateway, key, grant, now);
             }
             Decision::Queued(ticket) => {
                 self.hold(key, ticket);
                 self.arm(key);
             }
-            Decision::Refused(refusal) => self.refuse(gateway.py(), key, refusal, true, now),
+            Decision::Refused(refused) => self.refuse(gateway.py(), key, refused, true, now),
         }
     }
 
@@ -262,42 +252,44 @@ impl Engine {
         }
     }
 
+    /// Others have put something into the mailbox.
+    pub(crate) fn woken(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        self.shared.woken(self.owner.worker);
+        self.collect(gateway, now);
+    }
+
     /// Takes what admission has decided meanwhile: grants to start, waiting ones to turn away.
     pub(super) fn collect(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        loop {
-            let mut grants = std::mem::take(&mut self.grants);
-            let mut expelled = std::mem::take(&mut self.expelled);
-            self.admission.take_grants(0, &mut grants);
-            self.admission.take_expelled(0, &mut expelled);
-            let quiet = grants.is_empty() && expelled.is_empty();
-            for grant in grants.drain(..) {
-                match self.rows[grant.ticket.row as usize] {
-                    Some(key) => self.start(gateway, key, grant.backend, now),
-                    None => {
-                        self.admission.release(grant.ticket, PermitOutcome::Ignored, now.mono);
+        while self.admission.has_mail(self.owner.worker) {
+            let mut mail = std::mem::take(&mut self.mail);
+            self.admission.take_grants(self.owner.worker, &mut mail);
+            for notice in mail.drain(..) {
+                match notice {
+                    Notice::Granted(grant) => {
+                        if let Some(key) = self.rows[grant.ticket.row as usize] {
+                            self.start(gateway, key, grant, now);
+                        } else {
+                            let outcome = PermitOutcome::Ignored;
+                            self.admission.release(grant.ticket, outcome, now.mono);
+                        }
+                    }
+                    Notice::Refused(ticket, refused) => {
+                        let Some(key) = self.rows[ticket.row as usize].take() else { continue };
+                        if let Some(call) = self.calls.get(key) {
+                            call.ticket = None;
+                        }
+                        // A row knows eight backends; its tier may have another that is well.
+                        if refused.why == Refusal::NoBackend
+                            && let Some(offer) = self.next_offer(key)
+                        {
+                            self.offered(gateway, key, &offer, now);
+                            continue;
+                        }
+                        self.refuse(gateway.py(), key, refused, false, now);
                     }
                 }
             }
-            for (ticket, refusal) in expelled.drain(..) {
-                if let Some(key) = self.rows[ticket.row as usize].take() {
-                    if let Some(call) = self.calls.get(key) {
-                        call.ticket = None;
-                    }
-                    // A row knows eight backends; its tier may have another that is well.
-                    if refusal == Refusal::NoBackend
-                        && let Some(offer) = self.next_offer(key, now)
-                    {
-                        self.offered(gateway, key, &offer, now);
-                        continue;
-                    }
-                    self.refuse(gateway.py(), key, refusal, false, now);
-                }
-            }
-            self.grants = grants;
-            self.expelled = expelled;
-            if quiet {
-                return;
-            }
+            self.mail = mail;
         }
     }
 
@@ -306,12 +298,16 @@ impl Engine {
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
-        backend: BackendIndex,
+        Grant { backend, covered, .. }: Grant,
         now: Now,
     ) {
         let nonce = self.ids.next() as u32;
         let Some(call) = self.calls.get(key) else { return };
         call.exchange.granted(backend, nonce, now);
+        call.reserved = u64::from(covered);
+        let life = self.admission.load(backend).life;
+        self.shared.prefixes.insert(&call.exchange.plan.blocks, backend, life);
+        self.shared.prefixes.insert(&call.standing.session, backend, life);
         let keep_alive = self.table.backends[usize::from(backend)].keep_alive;
         while let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {
             if connection.borrow(gateway.py()).is_usable(gateway.py()) {
@@ -355,7 +351,7 @@ impl Engine {
         };
         let connection = connection.borrow(py);
         let Some(write) = connection.method(py, |transport| &transport.write) else { return };
-        let serves = self.serves[usize::from(backend)].as_deref().unwrap_or_default();
+        let serves = self.serves.get(&self.shared.serves, backend);
         self.scratch.clear();
         let reused = connection.is_reused();
         call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
@@ -414,54 +410,14 @@ impl Engine {
         }
     }
 
-    pub(crate) fn backend_failed_to_connect(&mut self, backend: BackendIndex, now: Now) {
-        let failures = &mut self.connect_failures[usize::from(backend)];
-        *failures += 1;
-        if *failures >= FAILURES_TO_DOWN {
-            self.admission.set_health(backend, Health::Down, now.mono);
-        }
-    }
-
-    /// What a probe has found out about a backend.
-    pub(crate) fn probed(
-        &mut self,
-        gateway: &Bound<'_, Gateway>,
-        backend: BackendIndex,
-        serves: Option<String>,
-        health: Health,
-        now: Now,
-    ) {
-        if health == Health::Healthy {
-            self.connect_failures[usize::from(backend)] = 0;
-        }
-        if serves.is_some() {
-            self.serves[usize::from(backend)] = serves;
-        }
-        self.admission.set_health(backend, health, now.mono);
-        for tier in 0..self.was_ready.len() {
-            self.was_ready[tier] |= self.is_ready(tier);
-        }
-        self.collect(gateway, now);
-    }
-
-    /// Whether a tier has a backend that is known to be well.
-    pub(crate) fn is_ready(&self, tier: usize) -> bool {
-        let tier = &self.table.tiers[tier];
-        let well = |&backend: &BackendIndex| {
-            self.admission.is_usable(backend) && self.admission.health(backend) == Health::Healthy
-        };
-        tier.concurrency != Some(0) && tier.backends.iter().any(well)
-    }
-
-    /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new one,
-    /// but not past its total time.
-    pub(super) fn next_offer(&mut self, key: CallKey, now: Now) -> Option<Offer> {
+    /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new
+    /// one; the total time of the request bounds both.
+    pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
         let mut call = self.calls.take(key)?;
-        let offer = self.offer(&call.exchange.plan, &call.failed, now);
-        let tier = &self.table.tiers[usize::from(offer.tier)];
-        let deadline = offer.deadline.min(call.exchange.arrived() + tier.timeouts.total);
+        let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
         call.armed = Nanos::MAX;
         self.calls.put_back(call);
-        (!offer.candidates.is_empty()).then_some(Offer { deadline, ..offer })
+        let is_usable = |candidate: Candidate| self.admission.is_usable(candidate.backend);
+        offer.candidates.iter().any(is_usable).then_some(offer)
     }
 }

@@ -1,9 +1,11 @@
 //! What follows from the events of a call: bytes, ends, failures, time.
 
 use penstock_core::admission::Health;
-use penstock_core::exchange::{Ended, Failure, Next, Retry, Term, UpstreamEnd, Where, Who};
+use penstock_core::exchange::{
+    AttemptResult, Ended, Failure, Next, Retry, Term, UpstreamEnd, Where, Who,
+};
 use penstock_core::routing::Profile;
-use penstock_core::time::{MILLISECOND, Nanos, Now};
+use penstock_core::time::{Nanos, Now};
 use pyo3::prelude::*;
 
 use crate::acts::Act;
@@ -13,16 +15,16 @@ use crate::faults;
 use crate::gateway::Gateway;
 use crate::upstream::{Duty, UpstreamConnection};
 
+/// KV tokens by which a reservation grows: a few blocks of an engine's cache, so that telling it is
+/// rare.
+const GROWTH: u64 = 64;
 /// Most attempts of one request (research/reliability-and-ux.md §1.4).
 const MAX_ATTEMPTS: u32 = 2;
-/// How long a backend that bounced a request gets none (research/scheduling.md §2.3: 50-200 ms).
-const BOUNCE_PAUSE: Nanos = 100 * MILLISECOND;
 
 impl Engine {
     /// A connection is open: its request is written, or it joins the pool.
     pub(crate) fn connected(&mut self, connection: &Bound<'_, UpstreamConnection>, now: Now) {
         let this = connection.borrow();
-        self.connect_failures[usize::from(this.backend)] = 0;
         match this.duty() {
             Duty::Serving(key) if self.calls.get(key).is_some() => {
                 self.send(connection.py(), key, now);
@@ -45,7 +47,7 @@ impl Engine {
     ) {
         let Duty::Serving(key) = connection.duty() else { return };
         connection.set_duty(Duty::Closed);
-        self.backend_failed_to_connect(connection.backend, now);
+        self.admission.connect_failed(connection.backend, now.mono);
         if self.calls.get(key).is_some() {
             self.failed(gateway, key, failure, UpstreamEnd::Close, now);
         }
@@ -134,10 +136,22 @@ impl Engine {
         {
             self.answered = Some((call.exchange.plan.tier, call.overhead));
             if let Some(ticket) = call.ticket {
-                self.admission.first_token(ticket);
+                self.admission.first_token(ticket, now.mono);
             }
         }
+        self.note_growth(key);
         self.follow(gateway, key, next, now);
+    }
+
+    /// An answer that is longer than expected needs more KV memory; told once a tick.
+    fn note_growth(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get(key)
+            && call.exchange.pieces() > call.reserved
+            && let Some(ticket) = call.ticket
+        {
+            call.reserved += GROWTH;
+            self.growths.push((ticket, GROWTH));
+        }
     }
 
     pub(super) fn follow(
@@ -195,7 +209,7 @@ impl Engine {
         match failure.retry() {
             Retry::SameBackend => {
                 // The permit stays: nothing has begun on the backend.
-                self.registry.attempt(backend, result);
+                self.shard.attempt(backend, result);
                 self.drop_upstream(gateway.py(), key);
                 return self.connect_again(gateway, key, now);
             }
@@ -247,10 +261,10 @@ impl Engine {
         let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
             return false;
         };
-        if self.admission.bounce(ticket, BOUNCE_PAUSE, now.mono).is_err() {
+        if self.admission.bounce(ticket, now.mono).is_err() {
             return false;
         }
-        self.registry.attempt(backend, "bounced");
+        self.shard.attempt(backend, AttemptResult::Bounced);
         if let Some(call) = self.calls.get(key) {
             call.exchange.bounced();
             call.armed = Nanos::MAX;
@@ -269,7 +283,7 @@ impl Engine {
         key: CallKey,
         kind: Retry,
         upstream: UpstreamEnd,
-        result: &'static str,
+        result: AttemptResult,
         now: Now,
     ) -> bool {
         let Some(call) = self.calls.get(key) else { return false };
@@ -281,7 +295,7 @@ impl Engine {
         }
         let Some(backend) = call.exchange.backend() else { return false };
         call.failed.push(backend);
-        let Some(offer) = self.next_offer(key, now) else { return false };
+        let Some(offer) = self.next_offer(key) else { return false };
         if kind != Retry::OtherBackend && !self.budgets[tier].take(now.mono) {
             return false;
         }
@@ -307,7 +321,7 @@ impl Engine {
         if waiting {
             self.leave_queue(key, now);
         } else {
-            self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
+            self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
         }
         self.forget_if_over(key);
         self.collect(gateway, now);

@@ -3,19 +3,22 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use penstock_core::admission::Health;
+use penstock_core::admission::Owner;
 use penstock_core::exchange::{Client, Failure, Output, write_error};
+use penstock_core::metrics::Gauge;
 use penstock_core::openai::{ApiError, Code};
-use penstock_core::routing::RoutingConfig;
+use penstock_core::shm::monotonic;
 use penstock_core::time::Now;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 use crate::calls::{CallKey, ClientSide};
 use crate::client::Call;
+use crate::clock;
 use crate::engine::Engine;
-use crate::snapshot;
+use crate::segment::Segment;
+use crate::standing::Standing;
 use crate::upstream::{Duty, UpstreamConnection};
 
 /// The data plane of one worker. It belongs to the thread of its event loop.
@@ -36,7 +39,7 @@ impl Gateway {
         let this = slf.borrow();
         let (result, mut acts) = {
             let mut engine = this.engine.borrow_mut();
-            let now = engine.clock.now();
+            let now = clock::now();
             let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
             if result.is_none() {
                 let key = key.or(engine.current.take());
@@ -95,8 +98,8 @@ impl Gateway {
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
         if let Some((tier, before)) = engine.answered.take() {
-            let own = before + (engine.clock.mono() - started);
-            engine.registry.overhead(tier, own);
+            let own = before + (monotonic() - started);
+            engine.shard.overhead(tier, own);
         }
     }
 
@@ -137,19 +140,22 @@ fn code_of(name: &str) -> PyResult<Code> {
 
 #[pymethods]
 impl Gateway {
-    /// `config`: the routing part of the configuration as JSON. `connect(backend, protocol)` is
-    /// called to open a connection; what it returns has `cancel()`.
+    /// One life of a worker on a segment. `connect(backend, protocol)` is called to open a
+    /// connection; what it returns has `cancel()`.
     #[new]
-    fn new(config: &str, connect: Py<PyAny>) -> PyResult<Self> {
-        let config: RoutingConfig = serde_json::from_str(config)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let engine = Engine::new(config).map_err(PyValueError::new_err)?;
+    #[pyo3(signature = (segment, connect, *, worker=0, generation=0))]
+    fn new(segment: &Segment, connect: Py<PyAny>, worker: u16, generation: u16) -> PyResult<Self> {
+        if usize::from(worker) >= segment.workers() {
+            return Err(PyValueError::new_err(format!("no worker {worker}")));
+        }
+        let engine = Engine::new(segment, Owner { worker, generation });
         Ok(Gateway { engine: RefCell::new(engine), connector: connect })
     }
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
     /// is called once, with whether the connection may stay open.
-    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done))]
+    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, session=None))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn submit(
         slf: &Bound<'_, Self>,
         body: &[u8],
@@ -158,14 +164,18 @@ impl Gateway {
         http10: bool,
         write: Py<PyAny>,
         done: Py<PyAny>,
+        tenant: Option<&str>,
+        band: Option<&str>,
+        session: Option<&str>,
     ) -> PyResult<Option<Call>> {
+        let standing = Standing::of(tenant, band, session)?;
         let mut started = 0;
         let result = Self::run(slf, None, |engine, now| {
             started = now.mono;
             let request_id = engine.ids.request_id(request_id);
             let client = Client { request_id, keep_alive, http10 };
             engine.current = None;
-            engine.submit(slf, body, client, ClientSide { write, done }, now)
+            engine.submit(slf, body, client, ClientSide { write, done }, standing, now)
         });
         let Some(key) = result else {
             // A panic. Where there was no call yet to give it an answer, Python's side does.
@@ -179,7 +189,7 @@ impl Gateway {
         let Some(key) = key else { return Ok(None) };
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
-        let own = engine.clock.mono() - started;
+        let own = monotonic() - started;
         let Some(call) = engine.calls.get(key) else { return Ok(None) };
         call.overhead = own;
         drop(engine);
@@ -209,7 +219,7 @@ impl Gateway {
         let total = penstock_core::time::seconds(seconds);
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
-        let now = engine.clock.now();
+        let now = clock::now();
         let request_id = engine.ids.request_id(request_id);
         let client = Client { request_id, keep_alive, http10 };
         let mut output = Output::default();
@@ -228,28 +238,21 @@ impl Gateway {
         self.engine.borrow_mut().ids.request_id(own)
     }
 
+    /// There is mail: what others have granted is started, what was turned away is told.
+    fn wake(slf: &Bound<'_, Self>) {
+        Self::run(slf, None, |engine, now| engine.woken(slf, now));
+    }
+
+    /// What this worker is like: open client connections, and the lateness of its loop in seconds.
+    fn gauges(&self, connections: u64, loop_lag: f64) {
+        let engine = self.engine.borrow();
+        engine.shard.set(Gauge::Connections, connections);
+        engine.shard.set(Gauge::LoopLag, penstock_core::time::seconds(loop_lag));
+    }
+
     /// Runs every timer that is due. To be called every 10 ms.
     fn tick(slf: &Bound<'_, Self>) {
         Self::run(slf, None, |engine, now| engine.tick(slf, now));
-    }
-
-    /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
-    /// model there, if it is now known.
-    #[pyo3(signature = (backend, health, serves=None))]
-    fn set_backend(
-        slf: &Bound<'_, Self>,
-        backend: u16,
-        health: &str,
-        serves: Option<String>,
-    ) -> PyResult<()> {
-        let health = match health {
-            "healthy" => Health::Healthy,
-            "down" => Health::Down,
-            "unknown" => Health::Unknown,
-            other => return Err(PyValueError::new_err(format!("no health {other:?}"))),
-        };
-        Self::run(slf, None, |engine, now| engine.probed(slf, backend, serves, health, now));
-        Ok(())
     }
 
     /// From now on every new request is refused with `draining`.
@@ -273,23 +276,6 @@ impl Gateway {
         Self::run(slf, None, |engine, now| engine.shut_down(slf, now));
     }
 
-    /// By tier: whether it has a backend that is known to be well, and whether it has had one since
-    /// the start.
-    fn readiness(&self) -> Vec<(bool, bool)> {
-        let engine = self.engine.borrow();
-        let tiers = engine.was_ready.iter().enumerate();
-        tiers.map(|(tier, &was)| (engine.is_ready(tier), was)).collect()
-    }
-
-    /// The states of the backends, by name.
-    fn states(&self) -> Vec<(String, &'static str)> {
-        let engine = self.engine.borrow();
-        let backends = engine.table.backends.iter().enumerate();
-        backends
-            .map(|(at, backend)| (backend.name.clone(), snapshot::state(&engine, at as u16)))
-            .collect()
-    }
-
     /// Counts and logs an inference request whose client left before it was read whole.
     #[pyo3(signature = (request_id, seconds))]
     fn left_early(&self, request_id: Option<&str>, seconds: f64) {
@@ -308,10 +294,5 @@ impl Gateway {
     fn take_log<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let log = std::mem::take(&mut self.engine.borrow_mut().log);
         PyBytes::new(py, &log)
-    }
-
-    /// All numbers of /metrics and of the status page; see `penstock.metrics.exposition`.
-    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        snapshot::take(py, &self.engine.borrow())
     }
 }

@@ -13,7 +13,10 @@ mod ids;
 mod lifetime;
 mod pool;
 mod release;
+mod segment;
+mod serves;
 mod snapshot;
+mod standing;
 mod transport;
 mod upstream;
 
@@ -28,6 +31,8 @@ mod _core {
     use crate::faults::arm_panic;
     #[pymodule_export]
     use crate::gateway::Gateway;
+    #[pymodule_export]
+    use crate::segment::Segment;
     #[pymodule_export]
     use crate::upstream::UpstreamConnection;
 }

@@ -1,7 +1,8 @@
 //! What happens by itself: timers, and the ends of the process and of a call that panicked.
 
-use penstock_core::admission::{Outcome as PermitOutcome, Ticket};
-use penstock_core::exchange::{Term, UpstreamEnd, Where, Who};
+use penstock_core::admission::Outcome as PermitOutcome;
+use penstock_core::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
+use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::time::{Nanos, Now, SECOND};
 use pyo3::prelude::*;
@@ -44,22 +45,23 @@ impl Engine {
             self.swept = now.mono;
             self.find_leaks(gateway, now);
         }
-        if self.admission.next_tick().is_some_and(|due| due <= now.mono) {
-            self.admission.tick(now.mono);
+        for (ticket, tokens) in self.growths.drain(..) {
+            self.admission.grow(ticket, tokens);
         }
+        self.shard.set(Gauge::IdleUpstreams, self.pool.len() as u64);
+        self.admission.tick(now.mono);
         self.collect(gateway, now);
     }
 
     /// Looks for permits that no request owns (contract §8). There must be none; one that there is
     /// all the same is counted and comes back.
     fn find_leaks(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        let holders: Vec<Ticket> = self.admission.holders().collect();
-        for ticket in holders {
+        for ticket in self.admission.permits_of(self.owner) {
             let call = self.rows[ticket.row as usize].and_then(|key| self.calls.get(key));
             let is_owned = call.is_some_and(|call| call.ticket == Some(ticket))
                 || self.aborting.iter().any(|aborting| aborting.ticket == ticket);
             if !is_owned {
-                self.permits_leaked += 1;
+                self.shard.add(Total::PermitsLeaked, 1);
                 self.release(gateway, ticket, PermitOutcome::Ignored, now);
             }
         }
@@ -79,7 +81,7 @@ impl Engine {
                 self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::Queue), now);
             } else {
                 self.end_with(gateway.py(), key, &error, Term(Who::Gateway, phase), now);
-                self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
+                self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
                 self.forget_if_over(key);
             }
         }
@@ -93,7 +95,7 @@ impl Engine {
         self.cut(gateway, &tiers, now);
         // What is left are requests whose client is served and whose backend lingers.
         for key in self.calls.keys() {
-            self.attempt_over(gateway, key, UpstreamEnd::Close, "ok", now);
+            self.attempt_over(gateway, key, UpstreamEnd::Close, AttemptResult::Ok, now);
             self.forget_if_over(key);
         }
         for Aborting { connection, ticket, .. } in std::mem::take(&mut self.aborting) {
@@ -110,7 +112,7 @@ impl Engine {
         self.output.clear();
         let error = ApiError::new(Code::InternalError, "internal error");
         self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::FirstEvent), now);
-        self.attempt_over(gateway, key, UpstreamEnd::Abort, "cancelled", now);
+        self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
         self.forget_if_over(key);
     }
 }

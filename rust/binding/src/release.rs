@@ -1,7 +1,7 @@
 //! How an attempt ends for its backend: the connection pooled, closed or aborted, the permit given back.
 
 use penstock_core::admission::{Outcome as PermitOutcome, Ticket};
-use penstock_core::exchange::UpstreamEnd;
+use penstock_core::exchange::{AttemptResult, UpstreamEnd};
 use penstock_core::time::Now;
 use pyo3::prelude::*;
 
@@ -19,18 +19,18 @@ impl Engine {
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
         upstream: UpstreamEnd,
-        result: &'static str,
+        result: AttemptResult,
         now: Now,
     ) {
         let Some(call) = self.calls.get(key) else { return };
         if let Some(backend) = call.exchange.backend() {
-            self.registry.attempt(backend, result);
+            self.shard.attempt(backend, result);
         }
         let Some(call) = self.calls.get(key) else { return };
         let (ticket, connection) = (call.ticket.take(), call.upstream.take());
         let outcome = match (upstream, result) {
-            (_, "ok") => PermitOutcome::Success,
-            (_, "cancelled") => PermitOutcome::Ignored,
+            (_, AttemptResult::Ok) => PermitOutcome::Success,
+            (_, AttemptResult::Cancelled) => PermitOutcome::Ignored,
             _ => PermitOutcome::Dropped,
         };
         let Some(connection) = connection else {

@@ -1,69 +1,55 @@
 //! The counters as plain Python values, for the admin plane.
 
-use penstock_core::admission::Health;
-use penstock_core::metrics::Histogram;
+use penstock_core::admission::{Admission, Health};
+use penstock_core::metrics::{Gauge, Histogram, Series, Times, Total};
 use penstock_core::routing::{BackendIndex, TierIndex};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::engine::Engine;
+use crate::segment::Segment;
 
-pub(crate) fn take<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn take<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyDict>> {
     let all = PyDict::new(py);
-    let tier_name = |tier: Option<TierIndex>| {
-        tier.map_or("", |tier| engine.table.tiers[usize::from(tier)].name.as_str())
-    };
-    let backend_name = |backend: Option<BackendIndex>| {
-        backend.map_or("", |at| engine.table.backends[usize::from(at)].name.as_str())
-    };
-
-    let requests = PyList::empty(py);
-    for (labels, count) in &engine.registry.requests {
-        let letters = labels.term.letters();
-        requests.append((
-            tier_name(labels.tier),
-            labels.model.as_deref().unwrap_or("unknown"),
-            backend_name(labels.backend),
-            labels.outcome.name(),
-            std::str::from_utf8(&letters).unwrap_or_default(),
-            count,
-        ))?;
-    }
-    all.set_item("requests", requests)?;
-
-    let shed = PyList::empty(py);
-    for ((tier, code), count) in &engine.registry.shed {
-        shed.append((tier_name(*tier), code.name(), count))?;
-    }
-    all.set_item("shed", shed)?;
-
-    let attempts = PyList::empty(py);
-    for ((backend, result), count) in &engine.registry.attempts {
-        attempts.append((backend_name(Some(*backend)), result, count))?;
-    }
-    all.set_item("attempts", attempts)?;
-
-    let normalised = PyList::empty(py);
-    for ((backend, rule), count) in &engine.registry.normalised {
-        normalised.append((backend_name(Some(*backend)), rule, count))?;
-    }
-    all.set_item("normalised", normalised)?;
-    all.set_item("tiers", tiers(py, engine)?)?;
-    all.set_item("backends", backends(py, engine)?)?;
-
+    let registry = &segment.shared.registry;
+    series(py, segment, &all)?;
+    all.set_item("tiers", tiers(py, segment)?)?;
+    all.set_item("backends", backends(py, segment)?)?;
     let nodes = PyList::empty(py);
-    for (index, limit) in engine.table.nodes.iter().enumerate() {
-        nodes.append((limit, engine.admission.node_cap(index).used.slots))?;
+    for (index, (name, limit)) in
+        segment.table.node_names.iter().zip(&segment.table.nodes).enumerate()
+    {
+        nodes.append((name, limit, segment.shared.admission.node_used(index)))?;
     }
     all.set_item("nodes", nodes)?;
-    all.set_item("prompt_tokens", engine.registry.prompt_tokens)?;
-    all.set_item("output_tokens", engine.registry.output_tokens)?;
-    all.set_item("client_aborts", engine.registry.client_aborts)?;
-    all.set_item("permits_leaked", engine.permits_leaked)?;
-    all.set_item("log_dropped", engine.log_dropped)?;
-    all.set_item("idle_upstreams", engine.pool.len())?;
+    for (name, total) in [
+        ("prompt_tokens", Total::PromptTokens),
+        ("output_tokens", Total::OutputTokens),
+        ("client_aborts", Total::ClientAborts),
+        ("permits_leaked", Total::PermitsLeaked),
+        ("log_dropped", Total::LogDropped),
+        ("series_dropped", Total::SeriesDropped),
+    ] {
+        all.set_item(name, registry.total(total))?;
+    }
+    let workers = PyList::empty(py);
+    for worker in 0..segment.workers() as u16 {
+        let entry = PyDict::new(py);
+        entry.set_item("connections", registry.gauge(worker, Gauge::Connections))?;
+        let lag = registry.gauge(worker, Gauge::LoopLag) as f64 / 1e9;
+        entry.set_item("loop_lag", lag)?;
+        entry.set_item("idle_upstreams", registry.gauge(worker, Gauge::IdleUpstreams))?;
+        workers.append(entry)?;
+    }
+    all.set_item("workers", workers)?;
+    all.set_item("invariants", invariants(py, &segment.shared.admission)?)?;
+    Ok(all)
+}
 
-    let sums = engine.admission.invariants();
+pub(crate) fn invariants<'py>(
+    py: Python<'py>,
+    admission: &Admission,
+) -> PyResult<Bound<'py, PyDict>> {
+    let sums = admission.invariants();
     let invariants = PyDict::new(py);
     invariants.set_item("ok", sums.ok)?;
     invariants.set_item("arrived", sums.arrived)?;
@@ -71,33 +57,68 @@ pub(crate) fn take<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py,
     invariants.set_item("running", sums.running)?;
     invariants.set_item("closing", sums.closing)?;
     invariants.set_item("finished", sums.finished)?;
-    all.set_item("invariants", invariants)?;
-    Ok(all)
+    Ok(invariants)
 }
 
-fn tiers<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py, PyList>> {
+/// The labelled counters, by family.
+fn series<'py>(py: Python<'py>, segment: &Segment, all: &Bound<'py, PyDict>) -> PyResult<()> {
+    let table = &segment.table;
+    let tier_name = |tier: Option<TierIndex>| {
+        tier.map_or("", |tier| table.tiers[usize::from(tier)].name.as_str())
+    };
+    let backend_name = |at: BackendIndex| table.backends[usize::from(at)].name.as_str();
+    let [requests, shed, attempts, normalised, drift] = std::array::from_fn(|_| PyList::empty(py));
+    for (series, count) in segment.shared.registry.series() {
+        match series {
+            Series::Requests { tier, model, backend, outcome, term } => {
+                let letters = term.letters();
+                requests.append((
+                    tier_name(tier),
+                    model.map_or("unknown", |model| table.models[usize::from(model)].as_str()),
+                    backend.map_or("", backend_name),
+                    outcome.name(),
+                    std::str::from_utf8(&letters).unwrap_or_default(),
+                    count,
+                ))?;
+            }
+            Series::Shed { tier, code } => shed.append((tier_name(tier), code.name(), count))?,
+            Series::Attempts { backend, result } => {
+                attempts.append((backend_name(backend), result.name(), count))?;
+            }
+            Series::Normalised { backend, rule } => {
+                normalised.append((backend_name(backend), rule.name(), count))?;
+            }
+            Series::Drift { backend, signal } => {
+                drift.append((backend_name(backend), signal.name(), count))?;
+            }
+        }
+    }
+    all.set_item("requests", requests)?;
+    all.set_item("shed", shed)?;
+    all.set_item("attempts", attempts)?;
+    all.set_item("normalised", normalised)?;
+    all.set_item("drift", drift)
+}
+
+fn tiers<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for (index, tier) in engine.table.tiers.iter().enumerate() {
+    for (index, tier) in segment.table.tiers.iter().enumerate() {
         let entry = PyDict::new(py);
         let tier_index = index as TierIndex;
+        let numbers = segment.shared.admission.tier(tier_index);
         entry.set_item("name", &tier.name)?;
         entry.set_item("limit", tier.concurrency)?;
-        entry.set_item("queue_depth", engine.admission.queue_depth(tier_index))?;
+        entry.set_item("queue_depth", numbers.queued)?;
+        entry.set_item("slots_per_second", numbers.speed)?;
         let inflight = PyList::empty(py);
         for &backend in &tier.backends {
-            let name = &engine.table.backends[usize::from(backend)].name;
-            inflight.append((name, engine.admission.inflight(tier_index, backend)))?;
+            let name = &segment.table.backends[usize::from(backend)].name;
+            inflight.append((name, segment.shared.admission.inflight(tier_index, backend)))?;
         }
         entry.set_item("inflight", inflight)?;
-        let series = &engine.registry.tiers[index];
-        for (name, histogram) in [
-            ("queue_wait", &series.queue_wait),
-            ("first_token", &series.first_token),
-            ("inter_token", &series.inter_token),
-            ("duration", &series.duration),
-            ("overhead", &series.overhead),
-        ] {
-            entry.set_item(name, buckets(histogram))?;
+        for times in Times::ALL {
+            let histogram = segment.shared.registry.times(tier_index, times);
+            entry.set_item(times.name(), buckets(&histogram))?;
         }
         list.append(entry)?;
     }
@@ -110,26 +131,31 @@ fn buckets(histogram: &Histogram) -> (Vec<(f64, u64)>, f64) {
 }
 
 /// The word for a backend's state in metrics and on status pages.
-pub(crate) fn state(engine: &Engine, backend: BackendIndex) -> &'static str {
-    match engine.admission.health(backend) {
-        _ if engine.admission.backend_cap(backend).limit == Some(0) => "draining",
-        Health::Unknown => "unknown",
-        Health::Healthy => "healthy",
+pub(crate) fn state(segment: &Segment, backend: BackendIndex) -> &'static str {
+    let numbers = segment.shared.admission.backend(backend);
+    match numbers.health {
+        _ if numbers.cap.limit() == Some(0) => "draining",
         Health::Down => "down",
+        _ if numbers.starts_slowly => "slow_start",
+        Health::Healthy => "healthy",
+        Health::Unknown => "unknown",
     }
 }
 
-fn backends<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py, PyList>> {
+fn backends<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for (index, backend) in engine.table.backends.iter().enumerate() {
-        let cap = engine.admission.backend_cap(index as BackendIndex);
-        let health = state(engine, index as BackendIndex);
+    for (index, backend) in segment.table.backends.iter().enumerate() {
+        let numbers = segment.shared.admission.backend(index as BackendIndex);
         let entry = PyDict::new(py);
         entry.set_item("name", &backend.name)?;
-        entry.set_item("serves", &engine.serves[index])?;
-        entry.set_item("limit", cap.limit)?;
-        entry.set_item("inflight", cap.used.slots)?;
-        entry.set_item("state", health)?;
+        entry.set_item("serves", segment.shared.serves.get(index))?;
+        entry.set_item("limit", numbers.cap.limit())?;
+        entry.set_item("effective_limit", numbers.effective)?;
+        entry.set_item("inflight", numbers.cap.used.slots)?;
+        entry.set_item("prefill_tokens", (numbers.cap.used.prefill, numbers.prefill_limit))?;
+        entry.set_item("kv_tokens", (numbers.cap.used.kv, numbers.kv_limit))?;
+        entry.set_item("prefill_tokens_per_second", numbers.prefill_rate)?;
+        entry.set_item("state", state(segment, index as BackendIndex))?;
         list.append(entry)?;
     }
     Ok(list)

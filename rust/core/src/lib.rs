@@ -1,7 +1,8 @@
 //! The core of Penstock: every rule of the gateway, and no I/O.
 //!
 //! Bytes, events and time go in; bytes and actions come out. There is no socket, no clock, no
-//! thread and no Python here, so every rule is tested on plain memory and virtual time.
+//! thread and no Python here, so every rule is tested on plain memory and virtual time. Only [`shm`]
+//! touches the machine: memory and a lock that several processes share.
 //!
 //! In the order in which a request meets them:
 //!
@@ -14,8 +15,9 @@
 //! * [`exchange`]: one proxied request from grant to end
 //! * [`sse`] and [`dialect`]: what comes back, scanned and put right
 //! * [`metrics`]: what is counted
+//! * [`segment`]: where all of this lies when several processes share it; [`names`] likewise
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod admission;
 pub mod dialect;
@@ -23,8 +25,12 @@ pub mod exchange;
 pub mod http;
 pub mod json;
 pub mod metrics;
+pub mod names;
 pub mod openai;
 pub mod routing;
+pub mod segment;
+#[allow(unsafe_code)]
+pub mod shm;
 pub mod sse;
 pub mod time;
 pub mod tokens;

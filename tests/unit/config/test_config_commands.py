@@ -90,18 +90,39 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
     assert "adm1n" not in result.stdout
     shown = (json.loads if as_json else yaml.safe_load)(result.stdout)
     assert shown["admin"] == {"listen": "127.0.0.1:9180", "token": "<redacted>"}
-    assert shown["lane"] == "off"
+    assert (shown["workers"], shown["lane"]) == (6, "off")
+    assert shown["access"] == {"allow_anonymous": True, "tenant_header": "x-tenant", "priority_header": "x-priority"}
+    assert shown["trusted_proxies"] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]
     assert shown["drain"] == {"delay": "15s", "instant": "90s", "thinking": "1h"}
     assert shown["backends"]["a2"] == {
         "url": "https://[2001:db8::1]/llm",
         "serves": "Qwen/Qwen3-8B",
         "node": "gpu-b",
         "concurrency": 64,
+        "prefill_tokens": 8192,
+        "kv_tokens": "auto",
+        "weight": 1.5,
         "keep_alive": "2s",
         "abort_grace": "1.2s",
         "headers": {"x-api-key": "<redacted>", "x-team": "<redacted>"},
         "tls": {"ca": "/etc/ca.pem", "cert": "/etc/client.pem", "key": "/etc/client.key"},
     }
+    assert shown["tiers"]["instant"]["queue"] == {
+        "requests": 512,
+        "tokens": 1_000_000,
+        "bytes": "128MiB",
+        "wait": "500ms",
+        "per_tenant": {"requests": 64},
+    }
+    picked = ("share", "slo", "adaptive", "bands", "affinity")
+    assert {key: shown["tiers"]["instant"][key] for key in picked} == {
+        "share": 6,
+        "slo": {"first_token": "1s", "inter_token": "60ms"},
+        "adaptive": "enforce",
+        "bands": {"high": 5, "normal": 4, "low": 2},
+        "affinity": {"prefix": False, "header": "x-conversation"},
+    }
+    assert shown["tiers"]["thinking"]["slo"] == {"first_token": "30s", "inter_token": "100ms"}
     assert shown["tiers"]["thinking"]["timeouts"] == {
         "connect": "1s",
         "first_event": "3m",

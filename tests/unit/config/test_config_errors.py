@@ -12,7 +12,7 @@ from penstock.config.availability import KEYS
 Refuse = Callable[[str], list[str]]
 
 BACKENDS = "backends: {a1: {url: 'http://h', concurrency: 1}, b2: {url: 'http://h', concurrency: 1}}\n"
-KEYS_AT_TOP = "listen, admin, workers, lane, limits, access, drain, log, nodes, backends, tiers"
+KEYS_AT_TOP = "listen, admin, workers, lane, limits, access, trusted_proxies, drain, log, nodes, backends, tiers"
 
 
 def tier(rest: str) -> str:
@@ -70,15 +70,20 @@ ONE_PROBLEM = [
     (top("access: {allow_anonymous: 1}"), "1:27: access.allow_anonymous: expected true or false, got a whole number"),
     (top("log: {level: warn}"), '1:14: log.level: expected debug or error or info or warning, got "warn"; did you mean "warning"?'),
     (top("lane: no"), '1:7: lane: expected off, got "no"'),
-    (top("workers: 0"), '1:10: workers: expected 1, got "0"'),
+    (top("workers: 0"), "1:10: workers: must be at least 1, got 0"),
+    (top("workers: 65"), "1:10: workers: must be at most 64, got 65"),
+    (top("workers: 1.5"), "1:10: workers: expected a whole number or auto, got a number"),
+    (top("workers: null"), "1:10: workers: expected a whole number or auto, got nothing"),
+    (top("workers: true"), "1:10: workers: expected a whole number or auto, got a boolean"),
+    (top("workers: [2]"), "1:10: workers: expected a whole number or auto, got a list"),
+    (top("workers: '2'"), '1:10: workers: expected a whole number or auto, got "2"'),
+    (top("workers: atuo"), '1:10: workers: expected a whole number or auto, got "atuo"; did you mean "auto"?'),
     (top("admin: {token: 12345}"), "1:16: admin.token: expected a string, got a whole number; put it in quotes"),
     (top("admin: {token: ''}"), "1:16: admin.token: must not be empty"),
     (tier("profile: slow"), '5:12: tiers.instant.profile: expected instant or thinking, got "slow"'),
     (tier("models: x"), "5:3: tiers.instant.models: duplicate key; it is also at line 4, column 3"),
     (tier("concurrency: 1.0"), "5:16: tiers.instant.concurrency: expected a whole number, got a number"),
     # availability of values
-    (top("workers: auto"), '1:10: workers: "auto" is not available in this version'),
-    (top("workers: 4"), '1:10: workers: "4" is not available in this version'),
     (top("lane: on"), '1:7: lane: "on" is not available in this version'),
     (top("lane: true"), '1:7: lane: "true" is not available in this version'),
     # listeners
@@ -122,7 +127,46 @@ ONE_PROBLEM = [
     (backend("api_key: 's3cret '"), "5:12: backends.a1.api_key: a key holds only visible ASCII characters: no spaces, no line breaks"),
     (backend("tls: {ca: /x}"), "5:8: backends.a1.tls: only an https:// url takes tls"),
     (backend("url: https://h\n  tls: {cert: /x}"), "6:8: backends.a1.tls: cert and key are given together or not at all"),
+    (backend("prefill_tokens: 0"), "5:19: backends.a1.prefill_tokens: must be at least 1, got 0"),
+    (backend("prefill_tokens: 8KiB"), '5:19: backends.a1.prefill_tokens: expected a whole number or auto, got "8KiB"'),
+    (backend("kv_tokens: Auto"), '5:14: backends.a1.kv_tokens: expected a whole number or auto, got "Auto"; did you mean "auto"?'),
+    (backend("kv_tokens: 9007199254740993"), "5:14: backends.a1.kv_tokens: must be at most 9007199254740992, got 9007199254740993"),
+    (backend("kv_tokens: {}"), "5:14: backends.a1.kv_tokens: expected a whole number or auto, got a mapping"),
+    (backend("prefil_tokens: 1"), '5:3: backends.a1.prefil_tokens: unknown key; did you mean "prefill_tokens"?'),
+    (backend("weight: 0"), "5:11: backends.a1.weight: must be at least 0.001, got 0"),
+    (backend("weight: .nan"), "5:11: backends.a1.weight: must be at least 0.001, got .nan"),
+    (backend("weight: .inf"), "5:11: backends.a1.weight: must be at most 1000, got .inf"),
+    (backend("weight: 1000.5"), "5:11: backends.a1.weight: must be at most 1000, got 1000.5"),
+    (backend("weight: heavy"), "5:11: backends.a1.weight: expected a number, got a string"),
+    (backend("weight: true"), "5:11: backends.a1.weight: expected a number, got a boolean"),
+    (backend("weight: null"), "5:11: backends.a1.weight: expected a number, got nothing"),
+    # whom a request is for
+    (top("access: {tenant_header: ''}"), '1:25: access.tenant_header: "" is not a header name'),
+    (top("access: {tenant_header: x tenant}"), '1:25: access.tenant_header: "x tenant" is not a header name'),
+    (top("access: {tenant_haeder: x}"), '1:10: access.tenant_haeder: unknown key; did you mean "tenant_header"?'),
+    (top("access: {tenant_header: X-T, priority_header: x-t}"), '1:47: access.priority_header: "x-t" is the tenant_header too'),
+    (top("trusted_proxies: 10.0.0.0/8"), "1:18: trusted_proxies: expected a list, got a string"),
+    (top("trusted_proxies: [proxy.internal]"), '1:19: trusted_proxies[0]: expected a CIDR such as 10.0.0.0/8 or 2001:db8::/32, got "proxy.internal"'),
+    (top("trusted_proxies: [10.9.0.0/16, 10.0.0.1/8]"), '1:32: trusted_proxies[1]: "10.0.0.1/8" has bits beyond its prefix; the network is 10.0.0.0/8'),
+    (top("trusted_proxies: [10]"), "1:19: trusted_proxies[0]: expected a string, got a whole number; put it in quotes"),
     # tiers
+    (tier("share: 0"), "5:10: tiers.instant.share: must be at least 1, got 0"),
+    (tier("share: 10%"), "5:10: tiers.instant.share: expected a whole number, got a string"),
+    (tier("share: 1000001"), "5:10: tiers.instant.share: must be at most 1000000, got 1000001"),
+    (tier("slo: {first_token: 0s}"), "5:22: tiers.instant.slo.first_token: must be more than 0s"),
+    (tier("slo: {inter_token: 0ms}"), "5:22: tiers.instant.slo.inter_token: must be more than 0s"),
+    (tier("slo: {first_token: 1}"), "5:22: tiers.instant.slo.first_token: expected a duration such as 250ms, 2s, 1.5m or 1h, got a whole number; write 1s"),
+    (tier("slo: {inter_tokens: 1s}"), '5:9: tiers.instant.slo.inter_tokens: unknown key; did you mean "inter_token"?'),
+    (tier("adaptive: on"), '5:13: tiers.instant.adaptive: expected enforce or observe or off, got "on"'),
+    (tier("adaptive: true"), '5:13: tiers.instant.adaptive: expected enforce or observe or off, got "true"'),
+    (tier("adaptive: observer"), '5:13: tiers.instant.adaptive: expected enforce or observe or off, got "observer"; did you mean "observe"?'),
+    (tier("bands: {low: 0}"), "5:16: tiers.instant.bands.low: must be at least 1, got 0"),
+    (tier("bands: {high: 1.5}"), "5:17: tiers.instant.bands.high: expected a whole number, got a number"),
+    (tier("bands: {hi: 8}"), '5:11: tiers.instant.bands.hi: unknown key; did you mean "high"?'),
+    (tier("bands: [8, 3, 1]"), "5:10: tiers.instant.bands: expected a mapping, got a list"),
+    (tier("affinity: {prefix: 1}"), "5:22: tiers.instant.affinity.prefix: expected true or false, got a whole number"),
+    (tier("affinity: {header: 'x:y'}"), '5:22: tiers.instant.affinity.header: "x:y" is not a header name'),
+    (tier("queue: {per_tenant: {requests: 0}}"), "5:34: tiers.instant.queue.per_tenant.requests: must be at least 1, got 0"),
     (tier("backends: []"), "5:13: tiers.instant.backends: must have at least one entry"),
     (tier("backends: [a]"), '5:14: tiers.instant.backends[0]: there is no backend "a"; did you mean "a1"?'),
     (tier("backends: [a1, a1]"), '5:18: tiers.instant.backends[1]: "a1" is listed twice, first in line 5'),
@@ -181,7 +225,7 @@ backends:
   a1: {url: "http://h?", node: none}
   a2: {url: http://h, concurrency: ${NOT_SET}}
 tiers:
-  instant: {models: [m, m], backends: [a3], queue: {wait: 2}, slo: {}}
+  instant: {models: [m, m], backends: [a3], queue: {wait: 2}, heartbeat: 0s}
 """
     assert [problem.split(" ")[0] + " " + problem.split(" ")[1] for problem in refuse(text)] == [
         "p.yaml:1:9: listen:",
@@ -193,7 +237,7 @@ tiers:
         "p.yaml:7:25: tiers.instant.models[1]:",
         "p.yaml:7:40: tiers.instant.backends[0]:",
         "p.yaml:7:59: tiers.instant.queue.wait:",
-        "p.yaml:7:63: tiers.instant.slo:",
+        "p.yaml:7:63: tiers.instant.heartbeat:",
     ]
 
 

@@ -40,7 +40,10 @@ def test_it_accepts_the_examples(example: str, minimal: str) -> None:
 
 def test_it_accepts_references_and_both_spellings_of_off(minimal: str) -> None:
     text = minimal.replace("concurrency: 4", "concurrency: ${N}, tls: {ca: file:/x}, keep_alive: ${T:-1s}")
-    assert errors(f"lane: false\nworkers: ${{W}}\n{text}") == []
+    text = text.replace("url:", "weight: ${X}, kv_tokens: ${K:-auto}, url:").replace(
+        "models:", "adaptive: false, models:"
+    )
+    assert errors(f"lane: false\nworkers: ${{W}}\ntrusted_proxies: [${{P}}]\n{text}") == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,21 @@ def test_it_accepts_references_and_both_spellings_of_off(minimal: str) -> None:
         (("models:", "parameters: {default: {model: x}}, models:"), "$.tiers.instant.parameters.default"),
         (("models:", "parameters: {force: {stream_options: x}}, models:"), "$.tiers.instant.parameters.force"),
         (("models:", "parameters: {max_tokens: 0}, models:"), "$.tiers.instant.parameters.max_tokens"),
-        (("backends:\n", "workers: 2\nbackends:\n"), "$.workers"),
+        (("backends:\n", "workers: 0\nbackends:\n"), "$.workers"),
+        (("backends:\n", "workers: 65\nbackends:\n"), "$.workers"),
+        (("backends:\n", "workers: all\nbackends:\n"), "$.workers"),
+        (("backends:\n", "trusted_proxies: [proxy]\nbackends:\n"), "$.trusted_proxies[0]"),
+        (("backends:\n", "access: {tenant_header: 'a b'}\nbackends:\n"), "$.access.tenant_header"),
+        (("url:", "weight: 0, url:"), "$.backends.a1.weight"),
+        (("url:", "weight: auto, url:"), "$.backends.a1.weight"),
+        (("url:", "kv_tokens: 0, url:"), "$.backends.a1.kv_tokens"),
+        (("url:", "prefill_tokens: none, url:"), "$.backends.a1.prefill_tokens"),
+        (("models:", "share: 0, models:"), "$.tiers.instant.share"),
+        (("models:", "slo: {first_token: 0s}, models:"), "$.tiers.instant.slo.first_token"),
+        (("models:", "adaptive: on, models:"), "$.tiers.instant.adaptive"),
+        (("models:", "bands: {low: 0}, models:"), "$.tiers.instant.bands.low"),
+        (("models:", "affinity: {header: ''}, models:"), "$.tiers.instant.affinity.header"),
+        (("models:", "queue: {per_tenant: {requests: 0}}, models:"), "$.tiers.instant.queue.per_tenant.requests"),
         (("backends:\n", "lane: on\nbackends:\n"), "$.lane"),
         (("backends:\n", "limits: {body: 8}\nbackends:\n"), "$.limits.body"),
         (("backends:\n", "access: {allow_anonymous: yes}\nbackends:\n"), "$.access.allow_anonymous"),
@@ -87,7 +104,7 @@ def test_it_refuses_what_the_loader_refuses(
 
 def test_it_has_no_keys_of_later_versions() -> None:
     definitions = json_schema()["$defs"]
-    places = {"access": "Access", "limits": "Limits"}
+    places = {"limits": "Limits"}
     for *parents, key in KEYS:
         match parents:
             case []:

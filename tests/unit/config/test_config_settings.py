@@ -1,6 +1,8 @@
 """Valid files: text in, Settings out."""
 
 from collections.abc import Callable
+from importlib import import_module
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from penstock.config.settings import (
     Access,
     Address,
     Admin,
+    Affinity,
     Backend,
     BackendTls,
+    Bands,
     Drain,
     Limits,
     Log,
@@ -19,6 +23,7 @@ from penstock.config.settings import (
     Parameters,
     Queue,
     Settings,
+    Slo,
     Tier,
     Timeouts,
     Url,
@@ -27,19 +32,32 @@ from penstock.config.settings import (
 MIB = 2**20
 
 
-def test_minimal_file_gets_all_defaults(minimal: str) -> None:
+def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("penstock.config.build"), "auto_workers", lambda: 3)
     expected = Settings(
         source="p.yaml",
         listen=Address("127.0.0.1", 8080),
         admin=Admin(Address("127.0.0.1", 9180), None),
-        workers=1,
+        workers=3,
         lane=False,
         limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
-        access=Access(False),
+        access=Access(False, None, None),
+        trusted_proxies=(),
         drain=Drain(0.0, 60.0, 600.0),
         log=Log("auto", "info"),
         backends={
-            "a1": Backend("a1", Url("http", "h", 8000), 4, keep_alive=3.0, abort_grace=0.25, headers=(), tls=None)
+            "a1": Backend(
+                "a1",
+                Url("http", "h", 8000),
+                4,
+                prefill_tokens=None,
+                kv_tokens=None,
+                weight=1.0,
+                keep_alive=3.0,
+                abort_grace=0.25,
+                headers=(),
+                tls=None,
+            )
         },
         tiers={
             "instant": Tier(
@@ -48,7 +66,12 @@ def test_minimal_file_gets_all_defaults(minimal: str) -> None:
                 models=("m",),
                 backends=("a1",),
                 concurrency=None,
-                queue=Queue(requests=1024, tokens=2_000_000, bytes=256 * MIB, wait=2.0),
+                share=4,
+                slo=Slo(None, None),
+                adaptive="observe",
+                queue=Queue(requests=1024, tokens=2_000_000, bytes=256 * MIB, wait=2.0, tenant_requests=256),
+                bands=Bands(high=8, normal=3, low=1),
+                affinity=Affinity(prefix=True, header="x-session-id"),
                 timeouts=Timeouts(connect=1.0, first_event=10.0, between_events=15.0, total=120.0),
                 retry_budget=0.1,
                 parameters=Parameters({}, {}, None, "warn", allow=("enable_thinking", "thinking", "reasoning_effort")),
@@ -60,14 +83,23 @@ def test_minimal_file_gets_all_defaults(minimal: str) -> None:
 
 
 def test_every_key_arrives(example: str) -> None:
-    engine = {"serves": "Qwen/Qwen3-8B", "keep_alive": 2.0, "abort_grace": 1.2}
+    engine = {
+        "prefill_tokens": 8192,
+        "kv_tokens": "auto",
+        "weight": 1.5,
+        "serves": "Qwen/Qwen3-8B",
+        "keep_alive": 2.0,
+        "abort_grace": 1.2,
+    }
     settings = load_text(example, "e")
     assert settings == Settings(
         source="e",
+        workers=6,
         listen=Address("0.0.0.0", 8080),
         admin=Admin(Address("127.0.0.1", 9180), "adm1n"),
         limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),
-        access=Access(True),
+        access=Access(True, "x-tenant", "x-priority"),
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"), ip_network("192.0.2.7/32")),
         drain=Drain(15.0, 90.0, 3600.0),
         log=Log("json", "warning"),
         nodes={"gpu-a": Node("gpu-a", 96), "gpu-b": Node("gpu-b", None)},
@@ -98,10 +130,15 @@ def test_every_key_arrives(example: str) -> None:
                 ("instant-model", "fast/model:8b"),
                 ("a1", "a2"),
                 128,
-                Queue(512, 1_000_000, 128 * MIB, 0.5),
-                Timeouts(2.0, 5.0, 10.0, 60.0),
-                0.125,
-                Parameters(
+                share=6,
+                slo=Slo(1.0, 0.06),
+                adaptive="enforce",
+                queue=Queue(512, 1_000_000, 128 * MIB, 0.5, 64),
+                bands=Bands(5, 4, 2),
+                affinity=Affinity(False, "x-conversation"),
+                timeouts=Timeouts(2.0, 5.0, 10.0, 60.0),
+                retry_budget=0.125,
+                parameters=Parameters(
                     {"max_tokens": 2048, "temperature": 0.7, "stop": ["\n\n"], "seed": None},
                     {"user": "${none}"},
                     8192,
@@ -114,6 +151,8 @@ def test_every_key_arrives(example: str) -> None:
                 "thinking",
                 ("thinking-model",),
                 ("a2",),
+                share=1,
+                slo=Slo(30.0, 0.1),
                 queue=Queue(wait=30.0),
                 timeouts=Timeouts(1.0, 180.0, 120.0, 1800.0),
             ),
@@ -122,6 +161,8 @@ def test_every_key_arrives(example: str) -> None:
                 "thinking",
                 ("batch-model",),
                 ("local",),
+                share=1,
+                slo=Slo(30.0, 0.1),
                 queue=Queue(wait=30.0),
                 timeouts=Timeouts(1.0, 180.0, 120.0, 1800.0),
             ),
@@ -130,19 +171,24 @@ def test_every_key_arrives(example: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "profile", "wait"),
+    ("name", "line", "profile", "wait", "share", "slo"),
     [
-        ("instant", "", "instant", 2.0),
-        ("thinking", "", "thinking", 30.0),
-        ("other", "", "instant", 2.0),
-        ("thinking", "profile: instant, ", "instant", 2.0),
-        ("instant", "profile: thinking, ", "thinking", 30.0),
-        ("thinking", "queue: {wait: 1s}, ", "thinking", 1.0),
+        ("instant", "", "instant", 2.0, 4, Slo(None, None)),
+        ("thinking", "", "thinking", 30.0, 1, Slo(30.0, 0.1)),
+        ("other", "", "instant", 2.0, 4, Slo(None, None)),
+        ("thinking", "profile: instant, ", "instant", 2.0, 4, Slo(None, None)),
+        ("instant", "profile: thinking, ", "thinking", 30.0, 1, Slo(30.0, 0.1)),
+        ("thinking", "queue: {wait: 1s}, share: 9, ", "thinking", 1.0, 9, Slo(30.0, 0.1)),
+        ("instant", "slo: {inter_token: 60ms}, ", "instant", 2.0, 4, Slo(None, 0.06)),
+        ("thinking", "slo: {first_token: 5m}, ", "thinking", 30.0, 1, Slo(300.0, 0.1)),
+        ("thinking", "slo: {first_token: null, inter_token: ~}, ", "thinking", 30.0, 1, Slo(None, None)),
     ],
 )
-def test_profile_picks_the_defaults(minimal: str, name: str, line: str, profile: str, wait: float) -> None:
+def test_profile_picks_the_defaults(
+    minimal: str, name: str, line: str, profile: str, wait: float, share: int, slo: Slo
+) -> None:
     tier = load_text(minimal.replace("instant: {", f"{name}: {{{line}"), "p").tiers[name]
-    assert (tier.profile, tier.queue.wait) == (profile, wait)
+    assert (tier.profile, tier.queue.wait, tier.share, tier.slo) == (profile, wait, share, slo)
 
 
 @pytest.mark.parametrize("spelling", ["off", "false", '"off"', "False"])

@@ -1,8 +1,12 @@
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from penstock.config.address import Address, Url
+from penstock.config.network import parse_network
 from penstock.config.units import (
     MAX_BYTES,
     format_duration,
@@ -139,3 +143,49 @@ def test_urls(text: str, url: Url, host_header: str, back: str) -> None:
 def test_urls_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Url.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::/0", "::/0"),
+        ("::1", "::1/128"),
+    ],
+)
+def test_networks(text: str, back: str) -> None:
+    assert str(parse_network(text)) == back
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "/8", "10/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/255.0.0.0", "10.0.0.0/8/8",
+     "010.0.0.0/8", " 10.0.0.0/8", "10.0.0.0/8\n", "10.0.0.0/\u0668", "::/129", "fe80::1%eth0/64", "[::1]/128", "h/8"],
+)  # fmt: skip
+def test_networks_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected a CIDR such as 10\.0\.0\.0/8 or 2001:db8::/32, got "):
+        parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10.0.0.1/8", '"10.0.0.1/8" has bits beyond its prefix; the network is 10.0.0.0/8'),
+        ("2001:db8::1/32", '"2001:db8::1/32" has bits beyond its prefix; the network is 2001:db8::/32'),
+        ("::ffff:10.0.0.0/104", '"::ffff:10.0.0.0/104" holds IPv4 addresses; write them as such'),
+        ("::ffff:0:0/96", '"::ffff:0:0/96" holds IPv4 addresses; write them as such'),
+    ],
+)
+def test_networks_that_are_meant_otherwise(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_network(text)
+
+
+@given(st.ip_addresses(), st.integers(0, 128))
+def test_networks_survive_formatting(address: IPv4Address | IPv6Address, length: int) -> None:
+    network = ip_network(f"{address}/{min(length, address.max_prefixlen)}", strict=False)
+    assume(not (isinstance(network, IPv6Network) and network.subnet_of(IPv6Network("::ffff:0:0/96"))))
+    assert parse_network(str(network)) == network

@@ -1,61 +1,53 @@
 //! Caps and what is used of them.
 
 use super::row::Resources;
-use crate::time::Nanos;
+use crate::shm::plain;
 
-/// A cap on slots, and what is used under it. `limit` `None`: no limit of this kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// No limit of this kind.
+pub(super) const UNLIMITED: u32 = u32::MAX;
+
+/// A cap on slots, and all that is used under it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
-    pub limit: Option<u32>,
+    limit: u32,
+    _padding: u32,
     pub used: Resources,
 }
 
+plain!(Cap);
+
 impl Cap {
     pub(super) fn new(limit: Option<u32>) -> Self {
-        Cap { limit, used: Resources::default() }
+        let limit = limit.unwrap_or(UNLIMITED);
+        Cap { limit, _padding: 0, used: Resources::default() }
+    }
+
+    /// The limit in slots, if there is one.
+    pub fn limit(&self) -> Option<u32> {
+        (self.limit != UNLIMITED).then_some(self.limit)
+    }
+
+    pub(super) fn bound(&self) -> u32 {
+        self.limit
+    }
+
+    pub(super) fn set_limit(&mut self, limit: Option<u32>) {
+        self.limit = limit.unwrap_or(UNLIMITED);
     }
 
     /// A lowered limit may lie below what is used: then nothing fits until enough has ended.
     pub(super) fn has_room(&self, slots: u32) -> bool {
-        self.limit.is_none_or(|limit| self.used.slots.saturating_add(slots) <= limit)
+        self.used.slots.saturating_add(slots) <= self.limit
     }
 
     pub(super) fn take(&mut self, resources: Resources) {
-        self.used.slots += resources.slots;
-        self.used.prefill += resources.prefill;
-        self.used.kv += resources.kv;
+        self.used = self.used.plus(resources);
     }
 
     pub(super) fn give_back(&mut self, resources: Resources) {
         self.used.slots -= resources.slots;
         self.used.prefill -= resources.prefill;
         self.used.kv -= resources.kv;
-    }
-}
-
-/// Whether a backend may get requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// Not known yet; it may be tried.
-    Unknown,
-    Healthy,
-    Down,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BackendState {
-    pub(super) cap: Cap,
-    pub(super) node: Option<usize>,
-    pub(super) health: Health,
-    /// After a bounce: no grant until then.
-    pub(super) closed_until: Nanos,
-    /// When it was last granted something, as a count: equal ones take turns.
-    pub(super) last_grant: u64,
-}
-
-impl BackendState {
-    /// Whether it could ever take a request in its present state.
-    pub(super) fn is_usable(&self) -> bool {
-        self.health != Health::Down && self.cap.limit != Some(0)
     }
 }

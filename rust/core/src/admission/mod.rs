@@ -1,15 +1,48 @@
-//! When a request may go, and where: slots of backend, node and tier, first come first served
-//! within a tier, bounded queues, deadlines.
+//! When a request may go, and where: three resources, one queue for all workers, late binding.
 //!
-//! Rows are the truth (design §5): each request is one row of a fixed array, and every counter and
-//! list here is an index over rows. The interface is the final one (contract §3); of the three
-//! resources the slots are limited so far, prefill and KV tokens are counted.
+//! Rows are the truth (design §5): each request is one row of a fixed array, in a segment that all
+//! processes share, and every counter, heap and mailbox here is an index over rows that
+//! [`Admission::rebuild`] makes anew in one pass. The rules are those of research/scheduling.md §2:
+//!
+//! ```text
+//! offer ─ arrival ──┬─► granted            dispatch: tier → band → flow → row → backend (choice)
+//!                   ├─► queue ── dispatch ──► mailbox of the owner ──► running ──► release
+//!                   └─► refused, with a Retry-After         bounce ◄──┘   └─► closing ─┘
+//! ```
 
+mod accounts;
+mod arrival;
+mod backend;
 mod caps;
+mod change;
+mod choice;
+mod dispatch;
+mod heap;
+mod holding;
+mod inspect;
+mod ledger;
+mod lengths;
 mod limiter;
+mod load;
+mod offer;
+mod prefix;
 mod queue;
+mod rate;
+mod rebuild;
+mod reclaim;
 mod row;
+mod tier;
 
-pub use caps::{Cap, Health};
-pub use limiter::{Admission, Decision, Invariants, Refusal, Sizes, TierLimits};
-pub use row::{Candidates, Grant, Offer, Outcome, Owner, Resources, Ticket};
+pub use backend::{BackendLimits, TokenLimit};
+pub use caps::Cap;
+pub use inspect::{BackendNumbers, Invariants, TierNumbers};
+pub use ledger::Sizes;
+pub use limiter::{Admission, AdmissionParts};
+pub use load::Load;
+pub use offer::{
+    Band, Candidate, Candidates, Decision, Grant, Health, MAX_CANDIDATES, Notice, Offer, Outcome,
+    Owner, Refusal, Refused, Tenant, Ticket, Usage,
+};
+pub use prefix::{Blocks, Hit, PrefixIndex, PrefixParts};
+pub use row::Resources;
+pub use tier::TierLimits;

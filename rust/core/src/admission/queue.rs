@@ -1,79 +1,184 @@
-//! The waiting requests of one tier: a doubly linked list through the rows, with its sums.
+//! The waiting requests of a tier: bands of flows of rows.
+//!
+//! In a band the flow that was served least goes first; in a flow the row with the earliest
+//! deadline, and of equal ones the older (research/scheduling.md §2.3).
 
-use super::row::{NONE, Row};
-use crate::time::Nanos;
+use super::accounts::FlowsOf;
+use super::heap::{self, Elements, NONE, Node};
+use super::ledger::Ledger;
+use super::row::{NO_BACKEND, Row};
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Queue {
-    head: u32,
-    tail: u32,
-    pub(super) requests: u32,
-    pub(super) tokens: u64,
-    pub(super) bytes: u64,
-    /// No request in it expires before. Deadlines need not be in order: a retry brings its own.
-    pub(super) earliest: Nanos,
+/// Rows in the order of their deadlines.
+pub(super) struct Deadlines<'a>(pub(super) &'a mut [Row]);
+
+impl Elements for Deadlines<'_> {
+    fn node(&self, at: u32) -> &Node {
+        &self.0[at as usize].node
+    }
+    fn node_mut(&mut self, at: u32) -> &mut Node {
+        &mut self.0[at as usize].node
+    }
+    fn is_before(&self, one: u32, other: u32) -> bool {
+        let key = |at: u32| {
+            let row = &self.0[at as usize];
+            (row.deadline, row.sequence)
+        };
+        key(one) < key(other)
+    }
 }
 
-impl Queue {
-    pub(super) const EMPTY: Queue =
-        Queue { head: NONE, tail: NONE, requests: 0, tokens: 0, bytes: 0, earliest: Nanos::MAX };
-
-    pub(super) fn head(&self) -> Option<u32> {
-        (self.head != NONE).then_some(self.head)
+impl Ledger<'_> {
+    /// Puts a row into its queue. What it waits for is counted.
+    pub(super) fn enqueue(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
+        let slots = row.resources.slots;
+        let group = self.tiers[index].group as usize;
+        let group_clock = self.tiers[group].group_clock;
+        let tier = &mut self.tiers[index];
+        if tier.requests == 0 {
+            tier.speed.set_demand(true, self.board.now);
+            // Who comes back from idling begins where the others are (VTC's lift).
+            tier.service = tier.service.max(group_clock);
+        }
+        tier.requests += 1;
+        tier.tokens += u64::from(row.prompt);
+        tier.bytes += row.bytes;
+        tier.earliest = tier.earliest.min(row.deadline);
+        self.board.waiting |= 1 << index;
+        self.flows[flow as usize].waiting += 1;
+        self.flows[flow as usize].waiting_slots += slots;
+        self.line_up(at, band);
     }
 
-    pub(super) fn push_back(&mut self, rows: &mut [Row], at: u32) {
-        rows[at as usize].previous = self.tail;
-        rows[at as usize].next = NONE;
-        match self.tail {
-            NONE => self.head = at,
-            tail => rows[tail as usize].next = at,
+    /// Takes a row out of its queue, wherever it stands in it.
+    pub(super) fn dequeue(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
+        let (slots, holds) = (row.resources.slots, row.holds);
+        let tier = &mut self.tiers[index];
+        tier.requests -= 1;
+        tier.tokens -= u64::from(row.prompt);
+        tier.bytes -= row.bytes;
+        self.flows[flow as usize].waiting -= 1;
+        self.flows[flow as usize].waiting_slots -= slots;
+        self.step_out(at, band);
+        if holds != NO_BACKEND {
+            self.rows[at as usize].holds = NO_BACKEND;
+            self.backends[usize::from(holds)].held_for = NONE;
         }
-        self.tail = at;
-        self.count(&rows[at as usize]);
+        let tier = &mut self.tiers[index];
+        if tier.requests == 0 {
+            tier.note_empty(self.board.now);
+            self.board.waiting &= !(1 << index);
+        }
     }
 
-    /// For a bounced request: it keeps its place in the order of arrival. Only others that bounced
-    /// can stand before it, so the walk is short.
-    pub(super) fn put_back(&mut self, rows: &mut [Row], at: u32) {
-        let sequence = rows[at as usize].sequence;
-        let (mut previous, mut next) = (NONE, self.head);
-        while next != NONE && rows[next as usize].sequence < sequence {
-            previous = next;
-            next = rows[next as usize].next;
-        }
-        rows[at as usize].previous = previous;
-        rows[at as usize].next = next;
-        match previous {
-            NONE => self.head = at,
-            previous => rows[previous as usize].next = at,
-        }
-        match next {
-            NONE => self.tail = at,
-            next => rows[next as usize].previous = at,
-        }
-        self.count(&rows[at as usize]);
+    /// A row goes up to a more urgent band.
+    pub(super) fn promote(&mut self, at: u32) {
+        let band = usize::from(self.rows[at as usize].band);
+        self.step_out(at, band);
+        self.rows[at as usize].band = band as u8 - 1;
+        self.line_up(at, band - 1);
     }
 
-    pub(super) fn remove(&mut self, rows: &mut [Row], at: u32) {
-        let Row { previous, next, tokens, bytes, .. } = rows[at as usize];
-        match previous {
-            NONE => self.head = next,
-            previous => rows[previous as usize].next = next,
+    /// Into the order of a band, without counting it as new.
+    pub(super) fn line_up(&mut self, at: u32, band: usize) {
+        let row = &self.rows[at as usize];
+        let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
+        let band_clock = self.tiers[tier].band_clock;
+        let state = &mut self.tiers[tier].bands[band];
+        if state.requests == 0 {
+            state.service = state.service.max(band_clock);
         }
-        match next {
-            NONE => self.tail = previous,
-            next => rows[next as usize].previous = previous,
+        state.requests += 1;
+        state.slots += slots;
+        state.prefill += row.resources.prefill;
+        let state = &mut self.flows[flow as usize];
+        heap::insert(&mut Deadlines(self.rows), &mut state.heads[band], at);
+        if !state.is_linked(band) && !state.is_parked() {
+            if (0..super::tier::BANDS).all(|band| !state.is_linked(band)) {
+                state.service = state.service.max(self.tiers[tier].flow_clock);
+            }
+            self.link_flow(flow, band);
         }
-        self.requests -= 1;
-        self.tokens -= tokens;
-        self.bytes -= bytes;
     }
 
-    fn count(&mut self, row: &Row) {
-        self.requests += 1;
-        self.tokens += row.tokens;
-        self.bytes += row.bytes;
-        self.earliest = self.earliest.min(row.deadline);
+    pub(super) fn step_out(&mut self, at: u32, band: usize) {
+        let row = &self.rows[at as usize];
+        let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
+        let state = &mut self.tiers[tier].bands[band];
+        state.requests -= 1;
+        state.slots -= slots;
+        state.prefill -= row.resources.prefill;
+        let state = &mut self.flows[flow as usize];
+        heap::remove(&mut Deadlines(self.rows), &mut state.heads[band], at);
+        if state.heads[band] == NONE && state.is_linked(band) {
+            self.unlink_flow(flow, band);
+        }
+    }
+
+    fn link_flow(&mut self, flow: u32, band: usize) {
+        let state = &mut self.flows[flow as usize];
+        state.set_linked(band, true);
+        let (tier, tenant) = (usize::from(state.tier()), state.tenant());
+        let weight = self.tenants[tenant as usize].weight;
+        let band_state = &mut self.tiers[tier].bands[band];
+        band_state.flows += u64::from(weight);
+        heap::insert(&mut FlowsOf { flows: self.flows, band }, &mut band_state.root, flow);
+    }
+
+    fn unlink_flow(&mut self, flow: u32, band: usize) {
+        let state = &mut self.flows[flow as usize];
+        state.set_linked(band, false);
+        let (tier, tenant) = (usize::from(state.tier()), state.tenant());
+        let weight = self.tenants[tenant as usize].weight;
+        let band_state = &mut self.tiers[tier].bands[band];
+        // A weight may have changed since: the sum only guides estimates.
+        band_state.flows = band_state.flows.saturating_sub(u64::from(weight));
+        heap::remove(&mut FlowsOf { flows: self.flows, band }, &mut band_state.root, flow);
+    }
+
+    /// Changes what a flow was served, wherever it stands.
+    pub(super) fn serve_flow(&mut self, flow: u32, change: impl FnOnce(u64) -> u64) {
+        let linked: [bool; super::tier::BANDS] =
+            std::array::from_fn(|band| self.flows[flow as usize].is_linked(band));
+        for (band, _) in linked.iter().enumerate().filter(|(_, linked)| **linked) {
+            self.unlink_flow(flow, band);
+        }
+        let service = &mut self.flows[flow as usize].service;
+        *service = change(*service);
+        for (band, _) in linked.iter().enumerate().filter(|(_, linked)| **linked) {
+            self.link_flow(flow, band);
+        }
+    }
+
+    /// Takes a flow whose tenant is at its own limit out of the order, until it has room.
+    pub(super) fn park(&mut self, flow: u32) {
+        for band in 0..super::tier::BANDS {
+            if self.flows[flow as usize].is_linked(band) {
+                self.unlink_flow(flow, band);
+            }
+        }
+        self.flows[flow as usize].set_parked(true);
+        let tenant = self.flows[flow as usize].tenant();
+        self.tenants[tenant as usize].parked += 1;
+    }
+
+    /// The tenant has room again: its flows may go on.
+    pub(super) fn unpark(&mut self, tenant: u32) {
+        for tier in 0..self.tiers.len() {
+            let Some(flow) = self.find_flow(tenant, tier as u16) else { continue };
+            if !self.flows[flow as usize].is_parked() {
+                continue;
+            }
+            self.flows[flow as usize].set_parked(false);
+            for band in 0..super::tier::BANDS {
+                if self.flows[flow as usize].heads[band] != NONE {
+                    self.link_flow(flow, band);
+                }
+            }
+        }
+        self.tenants[tenant as usize].parked = 0;
     }
 }

@@ -1,6 +1,6 @@
 //! How one attempt at a backend can fail, and what follows from it.
 
-use super::record::{Term, Where, Who};
+use super::record::{AttemptResult, Term, Where, Who};
 use crate::openai::{ApiError, Code};
 
 /// What may be done after a failure before the first event
@@ -170,24 +170,28 @@ impl Failure {
         }
     }
 
-    /// The `result` label of the attempt.
-    pub fn attempt_result(&self) -> &'static str {
+    /// How the attempt is counted.
+    pub fn attempt_result(&self) -> AttemptResult {
         match self {
             Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Tls { .. } => {
-                "connect_failed"
+                AttemptResult::ConnectFailed
             }
-            Failure::Reset { .. } => "reset",
-            Failure::Truncated { .. } => "truncated",
+            Failure::Reset { .. } => AttemptResult::Reset,
+            Failure::Truncated { .. } => AttemptResult::Truncated,
             // A redirect or another odd status is what the contract has no word for.
             Failure::Garbage { .. }
             | Failure::TooLarge { .. }
             | Failure::IgnoredChoices { .. }
-            | Failure::Fault { status: 0..400, .. } => "garbage",
-            Failure::FirstEventTimeout | Failure::Stalled | Failure::Deadline { .. } => "timeout",
-            Failure::Refused { .. } | Failure::Fault { status: 400..500, .. } => "http_4xx",
-            Failure::Fault { .. } | Failure::Loading => "http_5xx",
-            Failure::Full { .. } => "bounced",
-            Failure::Internal => "cancelled",
+            | Failure::Fault { status: 0..400, .. } => AttemptResult::Garbage,
+            Failure::FirstEventTimeout | Failure::Stalled | Failure::Deadline { .. } => {
+                AttemptResult::Timeout
+            }
+            Failure::Refused { .. } | Failure::Fault { status: 400..500, .. } => {
+                AttemptResult::Http4xx
+            }
+            Failure::Fault { .. } | Failure::Loading => AttemptResult::Http5xx,
+            Failure::Full { .. } => AttemptResult::Bounced,
+            Failure::Internal => AttemptResult::Cancelled,
         }
     }
 

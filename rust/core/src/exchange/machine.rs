@@ -10,7 +10,7 @@ use self::answer::framed;
 use super::attempt::{Attempt, Report};
 use super::failure::{Failure, Progress};
 use super::output::Output;
-use super::record::{Record, Served};
+use super::record::{AttemptResult, Record, Served};
 use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
@@ -45,8 +45,8 @@ pub enum UpstreamEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
     pub upstream: UpstreamEnd,
-    /// The `result` label of the attempt.
-    pub result: &'static str,
+    /// How the attempt is counted.
+    pub result: AttemptResult,
 }
 
 /// What the caller does after feeding the exchange; output may be there besides.
@@ -97,6 +97,7 @@ pub struct Exchange {
     /// When the client last got a piece of the answer, and the times between.
     last_piece: Nanos,
     gaps: Histogram,
+    pieces: u64,
     answered: Nanos,
     /// The client does not read, so the backend is not read either.
     paused: bool,
@@ -130,6 +131,7 @@ impl Exchange {
             last_event: now.mono,
             last_piece: now.mono,
             gaps: Histogram::fine(),
+            pieces: 0,
             answered: now.mono,
             paused: false,
             requeued: false,
@@ -311,6 +313,7 @@ impl Exchange {
                         self.begin_stream(table, now, out);
                     }
                     self.last_piece = now.mono;
+                    self.pieces += 1;
                 }
                 if self.held.len() > table.event_limit {
                     return Err(Failure::Garbage { detail: "too much before the first answer" });
@@ -346,6 +349,11 @@ impl Exchange {
     /// Whether the client does not read at present.
     pub fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Pieces of the answer so far: about as many as tokens.
+    pub fn pieces(&self) -> u64 {
+        self.pieces
     }
 
     /// Whether the client has the head of its answer.
@@ -388,7 +396,7 @@ impl Exchange {
 /// The whole answer has been given, and the backend's message is over.
 fn served(reuse: bool) -> Next {
     let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
-    Next::Ended(Ended { upstream, result: "ok" })
+    Next::Ended(Ended { upstream, result: AttemptResult::Ok })
 }
 
 /// What a failure that the backend reports means for the attempt.

@@ -13,5 +13,5 @@ pub use failure::{Failure, Retry};
 pub use machine::{Client, Ended, Exchange, Next, UpstreamEnd};
 pub use output::{Output, write_error};
 pub use quarantine::Quarantine;
-pub use record::{Outcome, Record, Served, Term, Where, Who};
+pub use record::{AttemptResult, Outcome, Record, Served, Term, Where, Who};
 pub use retry::RetryBudget;

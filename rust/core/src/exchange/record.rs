@@ -9,6 +9,51 @@ use crate::openai::Code;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::{Nanos, as_ms};
 
+/// The `result` label of an attempt at a backend (contract §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptResult {
+    Ok,
+    ConnectFailed,
+    Reset,
+    Timeout,
+    Http4xx,
+    Http5xx,
+    Bounced,
+    Truncated,
+    Garbage,
+    Cancelled,
+}
+
+impl AttemptResult {
+    pub const ALL: [AttemptResult; 10] = [
+        AttemptResult::Ok,
+        AttemptResult::ConnectFailed,
+        AttemptResult::Reset,
+        AttemptResult::Timeout,
+        AttemptResult::Http4xx,
+        AttemptResult::Http5xx,
+        AttemptResult::Bounced,
+        AttemptResult::Truncated,
+        AttemptResult::Garbage,
+        AttemptResult::Cancelled,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            AttemptResult::Ok => "ok",
+            AttemptResult::ConnectFailed => "connect_failed",
+            AttemptResult::Reset => "reset",
+            AttemptResult::Timeout => "timeout",
+            AttemptResult::Http4xx => "http_4xx",
+            AttemptResult::Http5xx => "http_5xx",
+            AttemptResult::Bounced => "bounced",
+            AttemptResult::Truncated => "truncated",
+            AttemptResult::Garbage => "garbage",
+            AttemptResult::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Who ended a request (contract §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
@@ -33,6 +78,21 @@ pub enum Where {
 /// The two letters of `HAProxy`'s kind: who ended the request, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Term(pub Who, pub Where);
+
+impl Who {
+    pub const ALL: [Who; 5] = [Who::Normal, Who::Client, Who::Backend, Who::Gateway, Who::Policy];
+}
+
+impl Where {
+    pub const ALL: [Where; 6] = [
+        Where::Request,
+        Where::Queue,
+        Where::Connect,
+        Where::FirstEvent,
+        Where::Stream,
+        Where::Done,
+    ];
+}
 
 impl Term {
     pub fn letters(self) -> [u8; 2] {
@@ -67,6 +127,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Ok,
+        Outcome::ClientError,
+        Outcome::Rejected,
+        Outcome::UpstreamError,
+        Outcome::ClientAbort,
+        Outcome::InternalError,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
@@ -119,6 +188,8 @@ pub struct Record {
     pub total: Nanos,
     pub prompt_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// Of the prompt, how many the backend had in its cache.
+    pub cached_tokens: Option<u64>,
 }
 
 impl Record {

@@ -4,14 +4,14 @@ use crate::time::{MILLISECOND, Nanos, SECOND};
 
 const MICROSECOND: Nanos = 1_000;
 /// Enough for both ladders, and one for what is above.
-const BUCKETS: usize = 22;
+pub(super) const BUCKETS: usize = 22;
 
 /// Counts by bucket. Bound `i` is `first << i`; the last bucket holds what is above all bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     first: Nanos,
     bounds: usize,
-    counts: [u32; BUCKETS],
+    counts: [u64; BUCKETS],
     sum: Nanos,
 }
 
@@ -27,23 +27,35 @@ impl Histogram {
     }
 
     pub fn observe(&mut self, time: Nanos) {
-        // The smallest i with time <= first << i.
-        let steps = time.div_ceil(self.first).max(1);
-        let index = (u64::BITS - (steps - 1).leading_zeros()) as usize;
-        self.counts[index.min(self.bounds)] += 1;
+        self.counts[self.bucket(time)] += 1;
         self.sum += time;
     }
 
-    pub fn add(&mut self, other: &Histogram) {
-        debug_assert_eq!(self.first, other.first);
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count = count.saturating_add(more);
+    /// The bucket of a time: the smallest i with time <= first << i.
+    pub(super) fn bucket(&self, time: Nanos) -> usize {
+        let steps = time.div_ceil(self.first).max(1);
+        let index = (u64::BITS - (steps - 1).leading_zeros()) as usize;
+        index.min(self.bounds)
+    }
+
+    /// Adds counts and a sum that were kept elsewhere.
+    pub(super) fn merge(&mut self, counts: &[u64; BUCKETS], sum: Nanos) {
+        for (count, more) in self.counts.iter_mut().zip(counts) {
+            *count += more;
         }
-        self.sum += other.sum;
+        self.sum = self.sum.wrapping_add(sum);
+    }
+
+    pub(super) fn counts(&self) -> &[u64; BUCKETS] {
+        &self.counts
+    }
+
+    pub(super) fn sum(&self) -> Nanos {
+        self.sum
     }
 
     pub fn count(&self) -> u64 {
-        self.counts.iter().map(|&count| u64::from(count)).sum()
+        self.counts.iter().sum()
     }
 
     /// Sum of all times, in seconds.
@@ -59,7 +71,7 @@ impl Histogram {
             } else {
                 (self.first << index) as f64 / SECOND as f64
             };
-            (bound, u64::from(self.counts[index]))
+            (bound, self.counts[index])
         })
     }
 }

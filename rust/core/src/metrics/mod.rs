@@ -2,6 +2,8 @@
 
 mod histogram;
 mod registry;
+mod series;
 
 pub use histogram::Histogram;
-pub use registry::{Registry, RequestLabels, TierHistograms};
+pub use registry::{Gauge, Registry, RegistryParts, Shard, Times, Total};
+pub use series::{Drift, Series};

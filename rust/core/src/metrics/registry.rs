@@ -1,111 +1,279 @@
-//! All counters of a worker.
+//! All counters, in the segment: one shard for each worker, which alone writes to it, so that
+//! counting needs no lock and a worker that starts anew goes on where the last one was.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::histogram::Histogram;
-use crate::exchange::{Outcome, Record, Served, Term};
-use crate::openai::Code;
-use crate::routing::{BackendIndex, TierIndex};
+use super::series::{Drift, Series};
+use crate::exchange::{AttemptResult, Outcome, Record, Served};
+use crate::routing::{BackendIndex, ModelIndex, TierIndex};
+use crate::shm::{Layout, Open, Region, plain};
 use crate::time::Nanos;
 
-/// The labels of `requests_total`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestLabels {
-    pub tier: Option<TierIndex>,
-    pub model: Option<String>,
-    pub backend: Option<BackendIndex>,
-    pub outcome: Outcome,
-    pub term: Term,
-}
+/// Labelled counters of a shard (design §4.6: at most 2,000 series a node).
+const SERIES: usize = 2048;
+const BUCKETS: usize = super::histogram::BUCKETS;
 
 /// The time series of one tier.
-#[derive(Debug, Clone)]
-pub struct TierHistograms {
-    pub queue_wait: Histogram,
-    pub first_token: Histogram,
-    pub inter_token: Histogram,
-    pub duration: Histogram,
-    pub overhead: Histogram,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    QueueWait,
+    FirstToken,
+    InterToken,
+    Duration,
+    Overhead,
 }
 
-#[derive(Debug)]
-pub struct Registry {
-    pub requests: HashMap<RequestLabels, u64>,
-    pub shed: HashMap<(Option<TierIndex>, Code), u64>,
-    pub attempts: HashMap<(BackendIndex, &'static str), u64>,
-    /// By backend and rule.
-    pub normalised: HashMap<(BackendIndex, &'static str), u64>,
-    pub tiers: Vec<TierHistograms>,
-    pub prompt_tokens: u64,
-    pub output_tokens: u64,
-    pub client_aborts: u64,
-}
+impl Times {
+    pub const ALL: [Times; 5] =
+        [Times::QueueWait, Times::FirstToken, Times::InterToken, Times::Duration, Times::Overhead];
 
-impl Registry {
-    pub fn new(tiers: usize) -> Self {
-        let tier = TierHistograms {
-            queue_wait: Histogram::coarse(),
-            first_token: Histogram::coarse(),
-            inter_token: Histogram::fine(),
-            duration: Histogram::coarse(),
-            overhead: Histogram::fine(),
-        };
-        Registry {
-            requests: HashMap::new(),
-            shed: HashMap::new(),
-            attempts: HashMap::new(),
-            normalised: HashMap::new(),
-            tiers: vec![tier; tiers],
-            prompt_tokens: 0,
-            output_tokens: 0,
-            client_aborts: 0,
+    pub fn name(self) -> &'static str {
+        match self {
+            Times::QueueWait => "queue_wait",
+            Times::FirstToken => "first_token",
+            Times::InterToken => "inter_token",
+            Times::Duration => "duration",
+            Times::Overhead => "overhead",
         }
     }
 
+    fn empty(self) -> Histogram {
+        match self {
+            Times::InterToken | Times::Overhead => Histogram::fine(),
+            _ => Histogram::coarse(),
+        }
+    }
+}
+
+/// Counters without labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    PromptTokens,
+    OutputTokens,
+    ClientAborts,
+    PermitsLeaked,
+    LogDropped,
+    /// Series that found no place in their table.
+    SeriesDropped,
+}
+
+/// What a worker is like right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gauge {
+    Connections,
+    /// Nanoseconds.
+    LoopLag,
+    IdleUpstreams,
+}
+
+const TOTALS: usize = 6;
+const GAUGES: usize = 3;
+
+#[repr(C)]
+#[derive(Debug)]
+struct Counter {
+    key: AtomicU64,
+    count: AtomicU64,
+}
+
+plain!(Counter);
+
+#[repr(C)]
+#[derive(Debug)]
+struct Cell {
+    counts: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
+}
+
+plain!(Cell);
+
+/// Where the counters lie in a segment.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryParts {
+    series: Open<Counter>,
+    times: Open<Cell>,
+    totals: Open<AtomicU64>,
+    gauges: Open<AtomicU64>,
+    shards: usize,
+    tiers: usize,
+}
+
+impl RegistryParts {
+    /// One shard for each worker, and one for control.
+    pub fn add(layout: &mut Layout, workers: usize, tiers: usize) -> Self {
+        let shards = workers + 1;
+        RegistryParts {
+            series: layout.open(shards * SERIES),
+            times: layout.open(shards * tiers * Times::ALL.len()),
+            totals: layout.open(shards * TOTALS),
+            gauges: layout.open(shards * GAUGES),
+            shards,
+            tiers,
+        }
+    }
+}
+
+/// The counters of all workers together.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    region: Arc<Region>,
+    parts: RegistryParts,
+}
+
+impl Registry {
+    pub fn new(region: Arc<Region>, parts: RegistryParts) -> Self {
+        Registry { region, parts }
+    }
+
+    /// The shard that one worker writes.
+    pub fn shard(&self, worker: u16) -> Shard {
+        Shard { registry: self.clone(), index: usize::from(worker) }
+    }
+
+    /// The shard of the control process.
+    pub fn control(&self) -> Shard {
+        Shard { registry: self.clone(), index: self.parts.shards - 1 }
+    }
+
+    /// Every labelled counter, summed over the shards.
+    pub fn series(&self) -> Vec<(Series, u64)> {
+        let mut sums = BTreeMap::new();
+        for counter in self.region.open(self.parts.series) {
+            let key = counter.key.load(Ordering::Acquire);
+            if key != 0 {
+                *sums.entry(key).or_insert(0) += counter.count.load(Ordering::Relaxed);
+            }
+        }
+        sums.into_iter().filter_map(|(key, count)| Some((Series::of_key(key)?, count))).collect()
+    }
+
+    pub fn times(&self, tier: TierIndex, times: Times) -> Histogram {
+        let mut all = times.empty();
+        for shard in 0..self.parts.shards {
+            let cell = self.cell(shard, tier, times);
+            let counts = cell.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+            all.merge(&counts, cell.sum.load(Ordering::Relaxed));
+        }
+        all
+    }
+
+    pub fn total(&self, total: Total) -> u64 {
+        let all = self.region.open(self.parts.totals);
+        (0..self.parts.shards)
+            .map(|shard| all[shard * TOTALS + total as usize].load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub fn gauge(&self, worker: u16, gauge: Gauge) -> u64 {
+        let at = usize::from(worker) * GAUGES + gauge as usize;
+        self.region.open(self.parts.gauges)[at].load(Ordering::Relaxed)
+    }
+
+    fn cell(&self, shard: usize, tier: TierIndex, times: Times) -> &Cell {
+        let at = (shard * self.parts.tiers + usize::from(tier)) * Times::ALL.len() + times as usize;
+        &self.region.open(self.parts.times)[at]
+    }
+}
+
+/// The counters that one process writes.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    registry: Registry,
+    index: usize,
+}
+
+/// Adds to a counter that nobody else writes: no locked instruction is needed.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+impl Shard {
     /// One inference request has ended; each is counted once, whatever its status (contract §8).
-    pub fn finished(&mut self, record: &Record) {
+    pub fn finished(&self, record: &Record, model: Option<ModelIndex>) {
         let Served { tier, backend } = record.served;
-        let labels = RequestLabels {
-            tier,
-            model: record.model.clone(),
-            backend,
-            outcome: record.outcome,
-            term: record.term,
-        };
-        *self.requests.entry(labels).or_default() += 1;
-        if record.outcome == Outcome::Rejected
+        let (outcome, term) = (record.outcome, record.term);
+        self.count(Series::Requests { tier, model, backend, outcome, term }, 1);
+        if outcome == Outcome::Rejected
             && let Some(code) = record.code
         {
-            *self.shed.entry((tier, code)).or_default() += 1;
+            self.count(Series::Shed { tier, code }, 1);
         }
         if let Some(backend) = backend {
             for (rule, count) in record.rules.iter() {
-                *self.normalised.entry((backend, rule.name())).or_default() += u64::from(count);
+                self.count(Series::Normalised { backend, rule }, u64::from(count));
             }
         }
-        if record.outcome == Outcome::ClientAbort {
-            self.client_aborts += 1;
+        if outcome == Outcome::ClientAbort {
+            self.add(Total::ClientAborts, 1);
         }
-        self.prompt_tokens += record.prompt_tokens.unwrap_or(0);
-        self.output_tokens += record.output_tokens.unwrap_or(0);
-        let Some(series) = tier.map(|tier| &mut self.tiers[usize::from(tier)]) else { return };
+        self.add(Total::PromptTokens, record.prompt_tokens.unwrap_or(0));
+        self.add(Total::OutputTokens, record.output_tokens.unwrap_or(0));
+        let Some(tier) = tier else { return };
         if let Some(queued) = record.queued {
-            series.queue_wait.observe(queued);
+            self.observe(tier, Times::QueueWait, queued);
         }
         if let Some(first) = record.first {
-            series.first_token.observe(first);
+            self.observe(tier, Times::FirstToken, first);
         }
-        series.inter_token.add(&record.gaps);
-        series.duration.observe(record.total);
+        let gaps = self.registry.cell(self.index, tier, Times::InterToken);
+        for (count, more) in gaps.counts.iter().zip(record.gaps.counts()) {
+            add(count, *more);
+        }
+        add(&gaps.sum, record.gaps.sum());
+        self.observe(tier, Times::Duration, record.total);
     }
 
     /// Penstock's own time of one request: until the upstream write, and from the upstream read to
     /// the client write.
-    pub fn overhead(&mut self, tier: TierIndex, time: Nanos) {
-        self.tiers[usize::from(tier)].overhead.observe(time);
+    pub fn overhead(&self, tier: TierIndex, time: Nanos) {
+        self.observe(tier, Times::Overhead, time);
     }
 
-    pub fn attempt(&mut self, backend: BackendIndex, result: &'static str) {
-        *self.attempts.entry((backend, result)).or_default() += 1;
+    pub fn attempt(&self, backend: BackendIndex, result: AttemptResult) {
+        self.count(Series::Attempts { backend, result }, 1);
+    }
+
+    pub fn drift(&self, backend: BackendIndex, signal: Drift) {
+        self.count(Series::Drift { backend, signal }, 1);
+    }
+
+    pub fn add(&self, total: Total, more: u64) {
+        let at = self.index * TOTALS + total as usize;
+        add(&self.registry.region.open(self.registry.parts.totals)[at], more);
+    }
+
+    pub fn set(&self, gauge: Gauge, value: u64) {
+        let at = self.index * GAUGES + gauge as usize;
+        self.registry.region.open(self.registry.parts.gauges)[at].store(value, Ordering::Relaxed);
+    }
+
+    fn observe(&self, tier: TierIndex, times: Times, time: Nanos) {
+        let cell = self.registry.cell(self.index, tier, times);
+        add(&cell.counts[times.empty().bucket(time)], 1);
+        add(&cell.sum, time);
+    }
+
+    /// Adds to a labelled counter: its place is looked for from where its key's hash points.
+    fn count(&self, series: Series, more: u64) {
+        let key = series.key();
+        let all = self.registry.region.open(self.registry.parts.series);
+        let own = &all[self.index * SERIES..][..SERIES];
+        let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        for step in 0..SERIES {
+            let counter = &own[(start + step) % SERIES];
+            let found = counter.key.load(Ordering::Relaxed);
+            if found == key {
+                return add(&counter.count, more);
+            }
+            if found == 0 {
+                add(&counter.count, more);
+                // A reader that sees the key sees its count.
+                return counter.key.store(key, Ordering::Release);
+            }
+        }
+        self.add(Total::SeriesDropped, 1);
     }
 }

@@ -61,6 +61,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, InvalidRequest;
     HeadTooLarge = "head_too_large", 431, InvalidRequest;
     QueueFull = "queue_full", 429, RateLimit;
+    DeadlineUnmeetable = "deadline_unmeetable", 429, RateLimit;
     QueueTimeout = "queue_timeout", 429, RateLimit;
     UpstreamOverloaded = "upstream_overloaded", 429, RateLimit;
     InternalError = "internal_error", 500, Server;

@@ -1,11 +1,13 @@
 //! Token counts as a backend reports them.
 
-use crate::json::{JsonError, Reader};
+use crate::json::{JsonError, Kind, Reader};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    /// Of the prompt, how many came from the backend's prefix cache.
+    pub cached_tokens: u64,
 }
 
 impl Usage {
@@ -18,6 +20,15 @@ impl Usage {
                 usage.prompt_tokens = value.as_u64(text).unwrap_or(0);
             } else if key.is("completion_tokens") {
                 usage.completion_tokens = value.as_u64(text).unwrap_or(0);
+            } else if key.is("prompt_tokens_details") && value.kind == Kind::Object {
+                let details = value.span.of(text);
+                Reader::new(details).object(|reader, key| {
+                    let value = reader.value()?;
+                    if key.is("cached_tokens") {
+                        usage.cached_tokens = value.as_u64(details).unwrap_or(0);
+                    }
+                    Ok::<(), JsonError>(())
+                })?;
             }
             Ok::<(), JsonError>(())
         })?;

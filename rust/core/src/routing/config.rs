@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::parameters::Unsupported;
-use super::table::Profile;
+use super::table::{AdaptiveMode, Profile};
+use crate::admission::TokenLimit;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +20,7 @@ pub struct RoutingConfig {
     pub response_limit: usize,
     /// `limits.event`: the largest event of a stream.
     pub event_limit: usize,
-    /// `limits.connections`: sizes the admission rows.
+    /// `limits.connections`, of one worker: sizes the admission rows.
     pub connections: usize,
 }
 
@@ -44,6 +45,35 @@ pub struct BackendConfig {
     pub concurrency: u32,
     pub keep_alive: f64,
     pub abort_grace: f64,
+    pub prefill_tokens: TokenLimitConfig,
+    pub kv_tokens: TokenLimitConfig,
+    /// Thousandths.
+    pub weight: u32,
+}
+
+/// `null`, `"auto"` or a number.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub enum TokenLimitConfig {
+    Tokens(u64),
+    Auto(AutoWord),
+    Absent(()),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AutoWord {
+    Auto,
+}
+
+impl From<TokenLimitConfig> for TokenLimit {
+    fn from(config: TokenLimitConfig) -> Self {
+        match config {
+            TokenLimitConfig::Tokens(tokens) => TokenLimit::Tokens(tokens),
+            TokenLimitConfig::Auto(AutoWord::Auto) => TokenLimit::Auto,
+            TokenLimitConfig::Absent(()) => TokenLimit::None,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +87,12 @@ pub struct TierConfig {
     pub queue: QueueConfig,
     pub timeouts: TimeoutConfig,
     pub retry_budget: f64,
+    pub share: u32,
+    pub slo: SloConfig,
+    /// Parts of the bands high, normal and low.
+    pub bands: [u32; 3],
+    pub affinity: AffinityConfig,
+    pub adaptive: AdaptiveMode,
     pub parameters: ParameterConfig,
 }
 
@@ -67,6 +103,24 @@ pub struct QueueConfig {
     pub tokens: u64,
     pub bytes: u64,
     pub wait: f64,
+    pub tenant_requests: u32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SloConfig {
+    pub first_token: Option<f64>,
+    pub inter_token: Option<f64>,
+}
+
+/// What draws a request to a backend.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AffinityConfig {
+    /// The same beginning of the prompt.
+    pub prefix: bool,
+    /// The same value of this header, in lower case.
+    pub header: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

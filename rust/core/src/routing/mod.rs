@@ -6,8 +6,11 @@ mod plan;
 mod table;
 
 pub use config::{
-    BackendConfig, NodeConfig, QueueConfig, RoutingConfig, TierConfig, TimeoutConfig,
+    AffinityConfig, BackendConfig, NodeConfig, QueueConfig, RoutingConfig, SloConfig, TierConfig,
+    TimeoutConfig,
 };
 pub use parameters::{ParameterPolicy, Unsupported, Warning};
 pub use plan::Plan;
-pub use table::{Backend, BackendIndex, Profile, Table, Tier, TierIndex, Timeouts};
+pub use table::{
+    AdaptiveMode, Backend, BackendIndex, ModelIndex, Profile, Slo, Table, Tier, TierIndex, Timeouts,
+};

@@ -41,6 +41,15 @@ enum Fate {
     Replace(Vec<u8>),
 }
 
+/// What a backend gets of a request.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// All of the body behind `{"model":…,`.
+    pub tail: Vec<u8>,
+    /// The cap on its output, if there is one.
+    pub max_tokens: Option<u64>,
+}
+
 /// The two names of the length cap.
 const LENGTH_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
@@ -79,7 +88,7 @@ impl ParameterPolicy {
         &self,
         request: &ChatRequest<'_>,
         warnings: &mut Vec<Warning>,
-    ) -> Result<Vec<u8>, ApiError> {
+    ) -> Result<Rewritten, ApiError> {
         let max_tokens = self.length(request, warnings)?;
         let mut edits = Edits::default();
         let mut cutter = Cutter::new(request.object.start);
@@ -119,7 +128,7 @@ impl ParameterPolicy {
         // The object's own opening brace is written by whoever puts the model in front.
         let brace = out.iter().position(|&b| b == b'{').map_or(0, |at| at + 1);
         out.drain(..brace);
-        Ok(out)
+        Ok(Rewritten { tail: out, max_tokens })
     }
 
     /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores

@@ -1,7 +1,8 @@
 //! What one accepted request comes to: its tier, its shape, and the body for whichever backend.
 
-use super::parameters::Warning;
-use super::table::{Table, TierIndex};
+use super::parameters::{Rewritten, Warning};
+use super::table::{ModelIndex, Table, TierIndex};
+use crate::admission::Blocks;
 use crate::json::{JsonError, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest};
 use crate::tokens::PromptSize;
@@ -11,12 +12,18 @@ pub struct Plan {
     pub tier: TierIndex,
     /// The name the client asked for, which is the name it sees.
     pub model: String,
+    pub model_index: ModelIndex,
     pub stream: bool,
     pub include_usage: bool,
     pub n: u32,
     /// Slots that it takes of a backend.
     pub slots: u32,
     pub prompt: PromptSize,
+    /// The beginning of the prompt, as what a backend may have read before.
+    pub blocks: Blocks,
+    /// The cap on the output, if there is one.
+    pub max_tokens: Option<u64>,
+    pub tools: bool,
     pub warnings: Vec<Warning>,
     /// All of the body behind `{"model":…,`.
     tail: Vec<u8>,
@@ -27,10 +34,19 @@ impl Plan {
     pub fn make(table: &Table, body: &[u8]) -> Result<Self, ApiError> {
         let request = ChatRequest::read(body)?;
         let tier = table.tier_of(&request.model)?;
+        let model_index = table.model_index(&request.model).unwrap_or_default();
+        let config = &table.tiers[usize::from(tier)];
+        // Where there is no choice, nothing is remembered.
+        let has_choice = config.affinity.prefix && config.backends.len() > 1;
+        let blocks = if has_choice { blocks_of(&request) } else { Blocks::default() };
         let mut warnings = Vec::new();
-        let tail = table.tiers[usize::from(tier)].parameters.rewrite(&request, &mut warnings)?;
+        let Rewritten { tail, max_tokens } = config.parameters.rewrite(&request, &mut warnings)?;
         Ok(Plan {
             tier,
+            model_index,
+            blocks,
+            max_tokens,
+            tools: request.get("tools").is_some(),
             model: request.model.into_owned(),
             stream: request.stream,
             include_usage: request.include_usage,
@@ -81,4 +97,10 @@ impl Plan {
     pub fn free_body(&mut self) {
         self.tail = Vec::new();
     }
+}
+
+/// The prompt in the order in which chat templates render it: tools before messages.
+fn blocks_of(request: &ChatRequest<'_>) -> Blocks {
+    let members = ["tools", "messages"].into_iter().filter_map(|name| request.get(name));
+    Blocks::of(members.map(|member| member.value.span.of(request.text)))
 }

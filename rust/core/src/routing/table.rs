@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::config::{QueueConfig, RoutingConfig, TierConfig};
+use super::config::{AffinityConfig, QueueConfig, RoutingConfig, TierConfig};
 use super::parameters::ParameterPolicy;
+use crate::admission::TokenLimit;
 use crate::openai::{ApiError, Code};
 use crate::time::{Nanos, seconds};
 
 pub type TierIndex = u16;
 pub type BackendIndex = u16;
+pub type ModelIndex = u16;
 
 /// What kind of answers a tier gives; it decides what may be retried
 /// (research/reliability-and-ux.md §1.4).
@@ -32,6 +34,24 @@ pub struct Timeouts {
     pub total: Nanos,
 }
 
+/// A tier's service level; absent: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slo {
+    pub first_token: Option<Nanos>,
+    pub inter_token: Option<Nanos>,
+}
+
+/// What becomes of the limit that a backend's own times suggest (research/scheduling.md §2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdaptiveMode {
+    Off,
+    /// It is computed and shown.
+    Observe,
+    /// It is computed and holds, below the operator's own.
+    Enforce,
+}
+
 #[derive(Debug)]
 pub struct Tier {
     pub name: String,
@@ -42,6 +62,12 @@ pub struct Tier {
     pub queue: QueueConfig,
     pub timeouts: Timeouts,
     pub retry_budget: f64,
+    /// Its part beside other tiers on the same GPU.
+    pub share: u32,
+    pub slo: Slo,
+    pub bands: [u32; 3],
+    pub affinity: AffinityConfig,
+    pub adaptive: AdaptiveMode,
     pub parameters: ParameterPolicy,
 }
 
@@ -54,9 +80,15 @@ pub struct Backend {
     /// Index into the nodes.
     pub node: Option<usize>,
     pub concurrency: u32,
+    /// The name that the configuration gives for its model; else a probe finds it.
+    pub serves: Option<String>,
     /// How long an idle connection is kept: less than the backend keeps it.
     pub keep_alive: Nanos,
     pub abort_grace: Nanos,
+    pub prefill: TokenLimit,
+    pub kv: TokenLimit,
+    /// Thousandths.
+    pub weight: u32,
 }
 
 #[derive(Debug)]
@@ -65,10 +97,15 @@ pub struct Table {
     pub backends: Vec<Backend>,
     /// Caps of the GPU nodes, by index.
     pub nodes: Vec<Option<u32>>,
+    pub node_names: Vec<String>,
     pub response_limit: usize,
     pub event_limit: usize,
-    by_model: HashMap<String, TierIndex>,
-    /// Every name that clients may use, sorted, for messages.
+    /// `limits.connections`, of one worker.
+    pub connections: usize,
+    /// Every name that clients may use, sorted.
+    pub models: Vec<String>,
+    by_model: HashMap<String, (ModelIndex, TierIndex)>,
+    /// The names in one line, for messages.
     names: String,
 }
 
@@ -93,39 +130,53 @@ impl Table {
                 headers,
                 node,
                 concurrency: backend.concurrency,
+                serves: backend.serves,
                 keep_alive: seconds(backend.keep_alive),
                 abort_grace: seconds(backend.abort_grace),
+                prefill: backend.prefill_tokens.into(),
+                kv: backend.kv_tokens.into(),
+                weight: backend.weight,
             });
         }
-        let mut by_model = HashMap::new();
+        let mut owners = Vec::new();
         let mut tiers = Vec::with_capacity(config.tiers.len());
         for (index, tier) in config.tiers.into_iter().enumerate() {
             for model in &tier.models {
-                by_model.insert(model.clone(), index as TierIndex);
+                owners.push((model.clone(), index as TierIndex));
             }
             tiers.push(build_tier(tier, &backend_index)?);
         }
-        let mut names: Vec<&str> = by_model.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        let names = names.join(", ");
+        owners.sort_unstable();
+        let models: Vec<String> = owners.iter().map(|(model, _)| model.clone()).collect();
+        let indexed = owners.into_iter().enumerate();
+        let by_model =
+            indexed.map(|(at, (model, tier))| (model, (at as ModelIndex, tier))).collect();
+        let names = models.join(", ");
         Ok(Table {
             tiers,
             backends,
             nodes: config.nodes.iter().map(|node| node.concurrency).collect(),
+            node_names: config.nodes.into_iter().map(|node| node.name).collect(),
             response_limit: config.response_limit,
             event_limit: config.event_limit,
+            connections: config.connections,
+            models,
             by_model,
             names,
         })
     }
 
     pub fn tier_of(&self, model: &str) -> Result<TierIndex, ApiError> {
-        self.by_model.get(model).copied().ok_or_else(|| {
+        self.by_model.get(model).map(|&(_, tier)| tier).ok_or_else(|| {
             let shown: String = model.chars().take(256).collect();
             let message =
                 format!("the model '{shown}' does not exist; available models: {}", self.names);
             ApiError::new(Code::ModelNotFound, message).param("model")
         })
+    }
+
+    pub fn model_index(&self, model: &str) -> Option<ModelIndex> {
+        self.by_model.get(model).map(|&(at, _)| at)
     }
 }
 
@@ -157,5 +208,13 @@ fn build_tier(tier: TierConfig, backends: &HashMap<String, usize>) -> Result<Tie
         concurrency: tier.concurrency,
         queue: tier.queue,
         retry_budget: tier.retry_budget,
+        share: tier.share,
+        slo: Slo {
+            first_token: tier.slo.first_token.map(seconds),
+            inter_token: tier.slo.inter_token.map(seconds),
+        },
+        bands: tier.bands,
+        affinity: tier.affinity,
+        adaptive: tier.adaptive,
     })
 }

@@ -2,6 +2,8 @@
 
 mod counter;
 mod ratio;
+mod shared;
 
 pub use counter::{PromptSize, TokenCounter};
 pub use ratio::LearnedRatio;
+pub use shared::{Ratios, RatiosParts};

@@ -28,6 +28,14 @@ impl LearnedRatio {
     pub fn bytes_per_token(&self) -> f64 {
         self.bytes_per_token
     }
+
+    pub(super) fn lessons(&self) -> u64 {
+        self.lessons
+    }
+
+    pub(super) fn restored(bytes_per_token: f64, lessons: u64) -> Self {
+        LearnedRatio { bytes_per_token, lessons }
+    }
 }
 
 impl TokenCounter for LearnedRatio {

@@ -86,7 +86,7 @@ impl<'t> Run<'t> {
             }
             Next::Ended(ended) => {
                 self.ran.upstream = Some(ended.upstream);
-                self.ran.result = Some(ended.result);
+                self.ran.result = Some(ended.result.name());
             }
         }
         self.ran.finished = true;

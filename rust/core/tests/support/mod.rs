@@ -35,9 +35,11 @@ pub fn config() -> Value {
         json!({
             "name": name, "profile": profile, "models": [model], "backends": ["a", "b"],
             "concurrency": null,
-            "queue": {"requests": 100, "tokens": 1_000_000, "bytes": 100_000_000, "wait": 2.0},
+            "queue": {"requests": 100, "tokens": 1_000_000, "bytes": 100_000_000, "wait": 2.0,
+                      "tenant_requests": 50},
             "timeouts": {"connect": 1.0, "first_event": 10.0, "between_events": 15.0, "total": 120.0},
-            "retry_budget": 0.1,
+            "retry_budget": 0.1, "share": 1, "slo": {"first_token": null, "inter_token": null},
+            "bands": [8, 3, 1], "affinity": {"prefix": true, "header": null}, "adaptive": "off",
             "parameters": {"default": {}, "force": {}, "max_tokens": null, "unsupported": "warn",
                            "allow": ["enable_thinking", "thinking", "reasoning_effort"]},
         })
@@ -46,6 +48,7 @@ pub fn config() -> Value {
         json!({
             "name": name, "prefix": prefix, "headers": [["host", name]], "serves": "served",
             "node": null, "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25,
+            "prefill_tokens": null, "kv_tokens": null, "weight": 1000,
         })
     };
     json!({

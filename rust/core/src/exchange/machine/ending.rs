@@ -118,6 +118,7 @@ impl Exchange {
             total: now.mono - self.arrived,
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             output_tokens: self.usage.map(|usage| usage.completion_tokens),
+            cached_tokens: self.usage.map(|usage| usage.cached_tokens),
         });
     }
 }

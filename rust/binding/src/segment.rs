@@ -1,0 +1,179 @@
+//! `Segment`: what all processes of one Penstock share, as Python holds it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use penstock_core::admission::{Health, Owner};
+use penstock_core::metrics::{Drift, Shard};
+use penstock_core::routing::{BackendIndex, RoutingConfig, Table, TierIndex};
+use penstock_core::segment::{Memory, Segment as Shared};
+use penstock_core::shm::{Watchdog, monotonic};
+use penstock_core::time::SECOND;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::snapshot;
+
+/// A holder of the lock that stands still for so long is stuck (contract §4).
+const STUCK: u64 = SECOND;
+
+/// The shared state. Made once, before the processes part.
+#[pyclass(frozen, module = "penstock._core")]
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) table: Arc<Table>,
+    pub(crate) shared: Shared,
+    workers: usize,
+    control: Shard,
+    watchdog: Mutex<Watchdog>,
+}
+
+impl Segment {
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Whether a tier has a backend that is known to be well.
+    fn is_ready(&self, tier: usize) -> bool {
+        let tier = &self.table.tiers[tier];
+        let admission = &self.shared.admission;
+        let is_well = |&backend: &BackendIndex| {
+            admission.is_usable(backend) && admission.backend(backend).health == Health::Healthy
+        };
+        tier.concurrency != Some(0) && tier.backends.iter().any(is_well)
+    }
+
+    fn backend(&self, backend: u16) -> PyResult<BackendIndex> {
+        let exists = usize::from(backend) < self.table.backends.len();
+        exists
+            .then_some(backend)
+            .ok_or_else(|| PyValueError::new_err(format!("no backend {backend}")))
+    }
+}
+
+#[pymethods]
+impl Segment {
+    /// `config`: the routing part of the configuration as JSON. `shared`: the memory is inherited by
+    /// forked processes; without it, it is ordinary memory for one process.
+    #[new]
+    #[pyo3(signature = (config, workers=1, *, shared=true))]
+    fn new(config: &str, workers: usize, shared: bool) -> PyResult<Self> {
+        let config: RoutingConfig = serde_json::from_str(config)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        if !(1..=64).contains(&workers) {
+            return Err(PyValueError::new_err("there are 1 to 64 workers"));
+        }
+        let table = Arc::new(Table::build(config).map_err(PyValueError::new_err)?);
+        let memory = if shared { Memory::Shared } else { Memory::Private };
+        let shared = Shared::new(&table, workers, memory)
+            .map_err(|error| PyOSError::new_err(format!("the shared segment: {error}")))?;
+        let control = shared.registry.control();
+        let watchdog = Mutex::new(Watchdog::new(STUCK));
+        Ok(Segment { table, shared, workers, control, watchdog })
+    }
+
+    /// The descriptor that becomes readable when a worker has mail; `None` in ordinary memory.
+    fn wake_fd(&self, worker: u16) -> Option<i32> {
+        self.shared.wake_fd(worker)
+    }
+
+    /// Begins a new life of a worker, right before it is forked. Returns its generation.
+    fn begin(&self, worker: u16) -> u16 {
+        self.shared.admission.begin_worker(worker)
+    }
+
+    /// That life is over: its waiting requests go, its permits pass through `closing`.
+    fn reclaim(&self, worker: u16, generation: u16) {
+        self.shared.admission.reclaim(Owner { worker, generation }, monotonic());
+    }
+
+    /// Kills a process that has held the lock for a second without progress. Returns its thread id.
+    /// To be called every 100 ms.
+    fn kill_stuck_holder(&self) -> PyResult<Option<u32>> {
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(holder) = watchdog.look(self.shared.holder(), monotonic()) else {
+            return Ok(None);
+        };
+        let killed = self.shared.kill(holder)?;
+        Ok(killed.then_some(holder.tid))
+    }
+
+    /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
+    /// model there, if it is now known.
+    #[pyo3(signature = (backend, health, serves=None))]
+    fn set_backend(&self, backend: u16, health: &str, serves: Option<&str>) -> PyResult<()> {
+        let backend = self.backend(backend)?;
+        let health = match health {
+            "healthy" => Health::Healthy,
+            "down" => Health::Down,
+            "unknown" => Health::Unknown,
+            other => return Err(PyValueError::new_err(format!("no health {other:?}"))),
+        };
+        if let Some(name) = serves {
+            self.shared.serves.set(usize::from(backend), name);
+        }
+        self.shared.admission.set_health(backend, health, monotonic());
+        for tier in 0..self.table.tiers.len() {
+            if self.is_ready(tier) {
+                self.shared.set_ready(tier as TierIndex);
+            }
+        }
+        Ok(())
+    }
+
+    /// The slots of a backend; 0 drains it.
+    fn set_limit(&self, backend: u16, slots: u32) -> PyResult<()> {
+        self.shared.admission.set_limits(self.backend(backend)?, slots, monotonic());
+        Ok(())
+    }
+
+    /// The engine has said how many tokens its KV memory holds.
+    fn set_kv_tokens(&self, backend: u16, tokens: u64) -> PyResult<()> {
+        self.shared.admission.learn_kv(self.backend(backend)?, tokens, monotonic());
+        Ok(())
+    }
+
+    /// Counts a sign that a backend does something else than what it was given.
+    fn drift(&self, backend: u16, signal: &str) -> PyResult<()> {
+        let known = Drift::ALL.into_iter().find(|drift| drift.name() == signal);
+        let signal = known.ok_or_else(|| PyValueError::new_err(format!("no signal {signal:?}")))?;
+        self.control.drift(self.backend(backend)?, signal);
+        Ok(())
+    }
+
+    /// Slots in use on a backend.
+    fn inflight(&self, backend: u16) -> PyResult<u32> {
+        Ok(self.shared.admission.backend(self.backend(backend)?).cap.used.slots)
+    }
+
+    /// By tier: whether it has a backend that is known to be well, and whether it has had one since
+    /// the start.
+    fn readiness(&self) -> Vec<(bool, bool)> {
+        let tiers = 0..self.table.tiers.len();
+        tiers.map(|tier| (self.is_ready(tier), self.shared.was_ready(tier as TierIndex))).collect()
+    }
+
+    /// The states of the backends, by name.
+    fn states(&self) -> Vec<(String, &'static str)> {
+        let backends = self.table.backends.iter().enumerate();
+        backends
+            .map(|(at, backend)| (backend.name.clone(), snapshot::state(self, at as u16)))
+            .collect()
+    }
+
+    /// Time has passed: what waits expires, what a dead worker held comes back. To be called every
+    /// 10 ms, by as many processes as like.
+    fn tick(&self) {
+        self.shared.admission.tick(monotonic());
+    }
+
+    /// All numbers of /metrics and of the status page; see `penstock.metrics.exposition`.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::take(py, self)
+    }
+
+    /// The conservation sums, and whether everything agrees with them.
+    fn invariants<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::invariants(py, &self.shared.admission)
+    }
+}

@@ -1,0 +1,31 @@
+//! The names of the backends' models: this worker's copies of what the segment says.
+
+use penstock_core::names::Names;
+use penstock_core::routing::BackendIndex;
+
+#[derive(Debug, Clone, Default)]
+struct Copy {
+    version: u64,
+    name: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Serves(Vec<Copy>);
+
+impl Serves {
+    pub(crate) fn new(backends: usize) -> Self {
+        Serves(vec![Copy::default(); backends])
+    }
+
+    /// Reads a name anew only after it has changed. Empty while it is not known.
+    pub(crate) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
+        let copy = &mut self.0[usize::from(backend)];
+        let version = names.version(usize::from(backend));
+        if version != copy.version
+            && let Some(name) = names.get(usize::from(backend))
+        {
+            *copy = Copy { version, name };
+        }
+        &copy.name
+    }
+}

@@ -1,0 +1,226 @@
+//! What admission knows of one backend.
+
+use super::caps::{Cap, UNLIMITED};
+use super::heap::NONE;
+use super::offer::Health;
+use super::rate::Rate;
+use crate::shm::plain;
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+/// A backend that comes back takes this long to its full limit, from a tenth of it
+/// (research/scheduling.md §2.4): its caches are cold.
+const SLOW_START: Nanos = 30 * SECOND;
+/// After a bounce the backend has a slot less; each such time without another gives one back.
+const UNSQUEEZE: Nanos = 200 * MILLISECOND;
+/// Failures to connect in a row after which a backend counts as down.
+const FAILURES_TO_DOWN: u32 = 3;
+/// The part of the KV memory that reservations may fill; estimates are not exact.
+const KV_PART: f64 = 0.92;
+/// `prefill_tokens: auto` is what the backend reads in this time, and at least a chunk
+/// (research/scheduling.md §2.2).
+const PREFILL_SLACK: f64 = 0.25;
+const LEAST_PREFILL: u64 = 2048;
+
+/// A bound on tokens: given, found, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenLimit {
+    None,
+    /// Found out while serving: prefill from the learned rate, KV from the engine's own facts.
+    Auto,
+    Tokens(u64),
+}
+
+/// A `TokenLimit` as it lies in memory.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct StoredLimit {
+    /// `u64::MAX`: none, so far or for good.
+    tokens: u64,
+    auto: u64,
+}
+
+impl StoredLimit {
+    fn new(limit: TokenLimit) -> Self {
+        let tokens = if let TokenLimit::Tokens(tokens) = limit { tokens } else { u64::MAX };
+        StoredLimit { tokens, auto: u64::from(limit == TokenLimit::Auto) }
+    }
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BackendState {
+    pub(super) cap: Cap,
+    /// Slots used by band.
+    pub(super) by_band: [u32; 3],
+    pub(super) node: u32,
+    health: Health,
+    was_healthy: u8,
+    /// Counts the lives of this index, for the prefix index.
+    pub(super) generation: u16,
+    pub(super) weight: u32,
+    /// Failures to connect in a row.
+    failures: u32,
+    /// Slots taken off after bounces.
+    squeeze: u32,
+    /// The row that it is kept free for.
+    pub(super) held_for: u32,
+    /// What the adaptive limit allows.
+    pub(super) adaptive: u32,
+    prefill: StoredLimit,
+    kv: StoredLimit,
+    /// After a bounce: no grant until then.
+    pub(super) closed_until: Nanos,
+    squeezed: Nanos,
+    /// When it came back, while it starts slowly; 0: it does not.
+    recovered: Nanos,
+    /// When it was last granted something, as a count: equal ones take turns.
+    pub(super) last_grant: u64,
+    pub(super) abort_grace: Nanos,
+    /// Prompt tokens read in a second.
+    pub(super) prefill_rate: Rate,
+}
+
+plain!(BackendState);
+
+/// The fixed facts of a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendLimits {
+    pub slots: u32,
+    /// Index of its GPU node.
+    pub node: Option<usize>,
+    pub prefill: TokenLimit,
+    pub kv: TokenLimit,
+    /// Thousandths: how much it should get beside others of the same speed.
+    pub weight: u32,
+    pub abort_grace: Nanos,
+}
+
+impl BackendState {
+    pub(super) fn new(limits: &BackendLimits, now: Nanos) -> Self {
+        BackendState {
+            cap: Cap::new(Some(limits.slots)),
+            by_band: [0; 3],
+            node: limits.node.map_or(NONE, |node| node as u32),
+            health: Health::Unknown,
+            was_healthy: 0,
+            generation: 0,
+            weight: limits.weight.max(1),
+            failures: 0,
+            squeeze: 0,
+            held_for: NONE,
+            adaptive: UNLIMITED,
+            prefill: StoredLimit::new(limits.prefill),
+            kv: StoredLimit::new(limits.kv),
+            closed_until: 0,
+            squeezed: 0,
+            recovered: 0,
+            last_grant: 0,
+            abort_grace: limits.abort_grace,
+            prefill_rate: Rate::new(now),
+        }
+    }
+
+    pub(super) fn node(&self) -> Option<usize> {
+        (self.node != NONE).then_some(self.node as usize)
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Whether it could ever take a request in its present state.
+    pub(super) fn is_usable(&self) -> bool {
+        self.health != Health::Down && self.cap.bound() != 0
+    }
+
+    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
+    /// recent bounces take off; at least one, so that it is tried at all.
+    pub(super) fn effective(&self, now: Nanos) -> u32 {
+        let limit = self.cap.bound();
+        let started = match self.recovered {
+            0 => limit,
+            since => {
+                let grown = now.saturating_sub(since).min(SLOW_START);
+                let parts = SLOW_START / 10 + grown * 9 / 10;
+                (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
+            }
+        };
+        let allowed = limit.min(self.adaptive).min(started).saturating_sub(self.squeeze);
+        allowed.max(limit.min(1))
+    }
+
+    pub(super) fn starts_slowly(&self) -> bool {
+        self.recovered != 0
+    }
+
+    pub(super) fn set_health(&mut self, health: Health, now: Nanos) {
+        if health == Health::Healthy {
+            self.failures = 0;
+            if self.health == Health::Down && self.was_healthy != 0 {
+                self.recovered = now.max(1);
+            }
+            self.was_healthy = 1;
+        } else if health == Health::Down {
+            self.generation = self.generation.wrapping_add(1);
+            self.recovered = 0;
+        }
+        self.health = health;
+    }
+
+    /// A connection could not be made. Returns whether it is down now.
+    pub(super) fn failed_to_connect(&mut self) -> bool {
+        self.failures += 1;
+        self.failures >= FAILURES_TO_DOWN
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.failures = 0;
+    }
+
+    /// It had no room after all: fewer slots for a while, none at all for a moment.
+    pub(super) fn bounced(&mut self, pause: Nanos, now: Nanos) {
+        self.closed_until = self.closed_until.max(now + pause);
+        self.squeeze = (self.squeeze + 1).min(self.cap.bound());
+        self.squeezed = now;
+    }
+
+    /// Time has passed.
+    pub(super) fn turn(&mut self, now: Nanos) {
+        self.prefill_rate.turn(now);
+        if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
+            self.squeeze -= 1;
+            self.squeezed = now;
+        }
+        if self.recovered != 0 && now >= self.recovered + SLOW_START {
+            self.recovered = 0;
+        }
+        if self.prefill.auto != 0
+            && let Some(rate) = self.prefill_rate.guess()
+        {
+            self.prefill.tokens = ((rate * PREFILL_SLACK) as u64).max(LEAST_PREFILL);
+        }
+    }
+
+    /// The engine's own word on its KV memory.
+    pub(super) fn learn_kv(&mut self, tokens: u64) {
+        if self.kv.auto != 0 {
+            self.kv.tokens = (tokens as f64 * KV_PART) as u64;
+        }
+    }
+
+    pub(super) fn prefill_limit(&self) -> Option<u64> {
+        (self.prefill.tokens != u64::MAX).then_some(self.prefill.tokens)
+    }
+
+    pub(super) fn kv_limit(&self) -> Option<u64> {
+        (self.kv.tokens != u64::MAX).then_some(self.kv.tokens)
+    }
+
+    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone
+    /// (research/scheduling.md §2.2).
+    pub(super) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
+        let used = self.cap.used;
+        (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens)
+            && (used.slots == 0 || used.kv + kv <= self.kv.tokens)
+    }
+}

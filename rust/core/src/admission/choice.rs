@@ -1,0 +1,178 @@
+//! Which backend: decided only when a request goes (late binding).
+
+use super::ledger::Ledger;
+use super::offer::{Candidate, MAX_CANDIDATES};
+use super::row::Row;
+use crate::routing::BackendIndex;
+use crate::time::Nanos;
+
+/// Low-band requests may fill a backend only so far: room for bursts of others
+/// (research/scheduling.md §2.3).
+const LOW_BAND_PERCENT: u64 = 85;
+/// One grant in so many goes to any backend with room, so that a wrong picture of one is noticed.
+const EXPLORE: u64 = 100;
+/// Prompt tokens a second of a backend that has not shown its speed.
+const GUESSED_RATE: f64 = 10_000.0;
+
+/// A backend with room for the request, and how good it is for it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    candidate: Candidate,
+    prefill: u64,
+    /// Seconds of prefill ahead, times fullness; less is better.
+    score: f64,
+    kv_fullness: f64,
+    last_grant: u64,
+}
+
+impl Ledger<'_> {
+    /// The best backend with room for a waiting row in everything at once, and the prompt tokens
+    /// that it will have to read there. Changes nothing but the dice.
+    pub(super) fn place(&mut self, at: u32) -> Option<(BackendIndex, u64)> {
+        let now = self.board.now;
+        let mut best: Option<Place> = None;
+        let mut fitting = [0; MAX_CANDIDATES];
+        let mut count = 0;
+        let row = &self.rows[at as usize];
+        let tier = &self.tiers[usize::from(row.tier)];
+        if !tier.cap.has_room(row.resources.slots) {
+            return None;
+        }
+        let mean = self.mean_fullness(row, now);
+        for (index, candidate) in row.candidates.iter().enumerate() {
+            let Some(option) = self.consider(at, row, candidate, mean, now) else { continue };
+            fitting[count] = index;
+            count += 1;
+            if best.is_none_or(|best| option.is_better(&best)) {
+                best = Some(option);
+            }
+        }
+        let best = best?;
+        if count > 1 && self.random().is_multiple_of(EXPLORE) {
+            let pick = fitting[self.random() as usize % count];
+            let row = &self.rows[at as usize];
+            let candidate = row.candidates.iter().nth(pick)?;
+            let option = self.consider(at, row, candidate, mean, now)?;
+            return Some((candidate.backend, option.prefill));
+        }
+        Some((best.candidate.backend, best.prefill))
+    }
+
+    /// The share of the slots of its candidates that is in use.
+    fn mean_fullness(&self, row: &Row, now: Nanos) -> f64 {
+        let (mut used, mut slots) = (0u64, 0u64);
+        for candidate in row.candidates.iter() {
+            let backend = &self.backends[usize::from(candidate.backend)];
+            if backend.is_usable() {
+                used += u64::from(backend.cap.used.slots);
+                slots += u64::from(backend.effective(now));
+            }
+        }
+        used as f64 / slots.max(1) as f64
+    }
+
+    fn consider(
+        &self,
+        at: u32,
+        row: &Row,
+        candidate: Candidate,
+        mean: f64,
+        now: Nanos,
+    ) -> Option<Place> {
+        let backend = &self.backends[usize::from(candidate.backend)];
+        let slots = row.resources.slots;
+        let limit = u64::from(backend.effective(now));
+        let band_limit =
+            if row.band == 2 { (limit * LOW_BAND_PERCENT).div_ceil(100) } else { limit };
+        let used = backend.cap.used;
+        // What is wider than a shrunk limit still fits an empty backend.
+        let fits = used.slots == 0 && backend.cap.has_room(slots)
+            || u64::from(used.slots) + u64::from(slots) <= band_limit;
+        let open = backend.is_usable()
+            && backend.closed_until <= now
+            && (backend.held_for == super::heap::NONE || backend.held_for == at)
+            && backend.node().is_none_or(|node| self.nodes[node].has_room(slots));
+        if !fits || !open {
+            return None;
+        }
+        // A backend that has the prompt but is much fuller than the others is no better than they
+        // (research/scheduling.md §2.4, guard a).
+        let fullness = f64::from(used.slots) / limit.max(1) as f64;
+        let is_crowded = fullness > 1.25 * mean + 1.0 / limit.max(1) as f64;
+        let hit = if is_crowded { 0 } else { candidate.hit };
+        let prefill = u64::from(row.prompt.saturating_sub(hit).max(1));
+        if !backend.has_tokens(prefill, row.resources.kv) {
+            return None;
+        }
+        let rate = backend.prefill_rate.guess().unwrap_or(GUESSED_RATE);
+        let speed = rate * limit.max(1) as f64 * f64::from(backend.weight);
+        Some(Place {
+            candidate,
+            prefill,
+            // LMetric (arXiv 2603.15202), made comparable between unequal backends.
+            score: (used.prefill + prefill) as f64 * f64::from(used.slots + 1) / speed,
+            kv_fullness: backend.kv_limit().map_or(0.0, |limit| used.kv as f64 / limit as f64),
+            last_grant: backend.last_grant,
+        })
+    }
+
+    /// Whether any backend of a tier could take one more slot, as far as slots go.
+    pub(super) fn has_free_slot(&self, tier: usize) -> bool {
+        let now = self.board.now;
+        let state = &self.tiers[tier];
+        state.cap.has_room(1)
+            && state.backends.iter().any(|index| {
+                let backend = &self.backends[index];
+                backend.is_usable()
+                    && backend.closed_until <= now
+                    && backend.cap.used.slots < backend.effective(now)
+                    && backend.node().is_none_or(|node| self.nodes[node].has_room(1))
+            })
+    }
+
+    /// Whether a tier has a backend that could ever take a request in its present state.
+    pub(super) fn has_backend(&self, tier: usize) -> bool {
+        let state = &self.tiers[tier];
+        state.cap.bound() != 0 && state.backends.iter().any(|index| self.is_open(index))
+    }
+
+    /// Whether a backend may get requests: it is not down and not drained, nor is its node.
+    pub(super) fn is_open(&self, index: usize) -> bool {
+        let backend = &self.backends[index];
+        let node_open = backend.node().is_none_or(|node| self.nodes[node].bound() != 0);
+        backend.is_usable() && node_open
+    }
+
+    /// The largest request that could ever run on one of the row's own candidates.
+    pub(super) fn most_slots(&self, row: &Row) -> u32 {
+        let of_backend = |candidate: Candidate| {
+            let backend = &self.backends[usize::from(candidate.backend)];
+            let node = backend.node().map_or(u32::MAX, |node| self.nodes[node].bound());
+            if backend.is_usable() { backend.cap.bound().min(node) } else { 0 }
+        };
+        let best = row.candidates.iter().map(of_backend).max().unwrap_or(0);
+        let tier = self.tiers[usize::from(row.tier)].cap.bound();
+        let tenant = self.tenants[row.tenant as usize].limit;
+        best.min(tier).min(if tenant == 0 { 0 } else { tenant })
+    }
+
+    /// The largest prompt that any of the row's candidates has memory for.
+    pub(super) fn most_tokens(&self, row: &Row) -> u64 {
+        let of_backend = |candidate: Candidate| {
+            let backend = &self.backends[usize::from(candidate.backend)];
+            if backend.is_usable() { backend.kv_limit().unwrap_or(u64::MAX) } else { 0 }
+        };
+        row.candidates.iter().map(of_backend).max().unwrap_or(0)
+    }
+}
+
+impl Place {
+    fn is_better(&self, other: &Place) -> bool {
+        let key = |option: &Place| (option.score, option.kv_fullness);
+        match key(self).partial_cmp(&key(other)) {
+            Some(std::cmp::Ordering::Less) => true,
+            Some(std::cmp::Ordering::Equal) => self.last_grant < other.last_grant,
+            _ => false,
+        }
+    }
+}

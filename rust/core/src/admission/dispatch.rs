@@ -1,0 +1,259 @@
+//! Granting: whoever makes room gives it away before letting go of the lock.
+
+use super::heap::NONE;
+use super::ledger::Ledger;
+use super::offer::Refusal;
+use super::row::{NO_BACKEND, State};
+use super::tier::BANDS;
+use crate::routing::BackendIndex;
+use crate::time::{MILLISECOND, Nanos};
+
+/// How often, and for how long, others may go before a request that does not fit; then room is kept
+/// for it (EASY backfill; research/scheduling.md §2.3, point 7).
+const MOST_BYPASSES: usize = 8;
+const LONGEST_BYPASS: Nanos = 250 * MILLISECOND;
+/// The top band goes first until it uses this part of a tier's slots.
+const TOP_BAND_PERCENT: u64 = 80;
+/// Resolution of the service counters.
+const SCALE: u64 = 1000;
+
+/// Rows that were looked at and did not fit, until the search is over.
+#[derive(Debug, Default)]
+struct Aside {
+    rows: [u32; MOST_BYPASSES],
+    count: usize,
+}
+
+impl Aside {
+    fn is_full(&self) -> bool {
+        self.count == MOST_BYPASSES
+    }
+
+    fn push(&mut self, at: u32) {
+        self.rows[self.count] = at;
+        self.count += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.rows[..self.count].iter().copied()
+    }
+}
+
+impl Ledger<'_> {
+    /// Grants all that fits now.
+    pub(super) fn dispatch(&mut self) {
+        let mut tiers = self.board.waiting;
+        while tiers != 0 {
+            let tier = self.next_tier(tiers);
+            if !self.dispatch_one(tier) || self.board.waiting & 1 << tier == 0 {
+                tiers &= !(1 << tier);
+            }
+        }
+    }
+
+    /// Of these tiers the one whose turn it is: first who has nothing running, so that each has at
+    /// least one slot, then who was served least for its share (contract §3).
+    fn next_tier(&self, tiers: u64) -> usize {
+        let first = tiers.trailing_zeros() as usize;
+        if tiers.is_power_of_two() {
+            return first;
+        }
+        let waiting = (first..self.tiers.len()).filter(|tier| tiers & 1 << tier != 0);
+        let key = |&tier: &usize| {
+            let state = &self.tiers[tier];
+            (state.cap.used.slots != 0, state.service)
+        };
+        waiting.min_by_key(key).unwrap_or(first)
+    }
+
+    /// Grants one request of a tier, if one fits.
+    fn dispatch_one(&mut self, tier: usize) -> bool {
+        if !self.has_free_slot(tier) {
+            return false;
+        }
+        let mut aside = Aside::default();
+        let mut granted = false;
+        while let Some(at) = self.head(tier) {
+            if self.turn_away(at) {
+                continue;
+            }
+            let flow = self.rows[at as usize].flow;
+            if !self.tenant_has_room(at)
+                && self.rows[at as usize].tenant == self.flows[flow as usize].tenant()
+            {
+                self.park(flow);
+                continue;
+            }
+            let place = if self.tenant_has_room(at) { self.place(at) } else { None };
+            if let Some((backend, prefill)) = place {
+                self.dequeue(at);
+                self.grant(at, backend, prefill, State::Granted);
+                self.post(at);
+                granted = true;
+                break;
+            }
+            if aside.is_full() || self.is_overdue(at) {
+                break;
+            }
+            let band = usize::from(self.rows[at as usize].band);
+            self.step_out(at, band);
+            aside.push(at);
+        }
+        for at in aside.iter() {
+            let row = &mut self.rows[at as usize];
+            row.bypassed = row.bypassed.saturating_add(u8::from(granted));
+            let band = usize::from(row.band);
+            self.line_up(at, band);
+        }
+        granted
+    }
+
+    /// The request whose turn it is in a tier.
+    fn head(&self, tier: usize) -> Option<u32> {
+        let bands = &self.tiers[tier].bands;
+        let waiting = |band: &usize| bands[*band].root != NONE;
+        let top = (0..BANDS).find(waiting)?;
+        let several = (top + 1..BANDS).any(|band| waiting(&band));
+        let band = if several && (top != 0 || self.top_band_is_full(tier)) {
+            (0..BANDS).filter(waiting).min_by_key(|&band| bands[band].service)?
+        } else {
+            top
+        };
+        Some(self.flows[bands[band].root as usize].heads[band])
+    }
+
+    fn top_band_is_full(&self, tier: usize) -> bool {
+        let state = &self.tiers[tier];
+        let effective = |index: usize| u64::from(self.backends[index].effective(self.board.now));
+        let slots: u64 = state.backends.iter().map(effective).sum();
+        let slots = slots.min(u64::from(state.cap.bound()));
+        u64::from(state.bands[0].used) * 100 >= slots * TOP_BAND_PERCENT
+    }
+
+    fn tenant_has_room(&self, at: u32) -> bool {
+        let row = &self.rows[at as usize];
+        self.tenants[row.tenant as usize].has_room(row.resources.slots)
+    }
+
+    /// Puts a row out of the queue that can no longer be served.
+    fn turn_away(&mut self, at: u32) -> bool {
+        let row = &self.rows[at as usize];
+        let most = self.most_slots(row);
+        let why = if row.deadline <= self.board.now {
+            Refusal::Expired
+        } else if most == 0 {
+            Refusal::NoBackend
+        } else if row.resources.slots > most {
+            Refusal::TooWide { most }
+        } else {
+            return false;
+        };
+        self.expel(at, why);
+        true
+    }
+
+    pub(super) fn expel(&mut self, at: u32, why: Refusal) {
+        self.dequeue(at);
+        let retry_after = self.retry_after(usize::from(self.rows[at as usize].tier), why);
+        let row = &mut self.rows[at as usize];
+        row.set_refusal(why);
+        row.until = retry_after;
+        row.set_state(State::Refused);
+        self.board.finished += 1;
+        self.post(at);
+    }
+
+    /// Whether room must be kept for a row that does not fit: others have gone before it often or
+    /// long enough. Then one backend takes nothing else.
+    fn is_overdue(&mut self, at: u32) -> bool {
+        let now = self.board.now;
+        let row = &mut self.rows[at as usize];
+        if row.blocked == 0 {
+            row.blocked = now.max(1);
+        }
+        let patient = usize::from(row.bypassed) < MOST_BYPASSES
+            && now.saturating_sub(row.blocked) < LONGEST_BYPASS;
+        if patient {
+            return false;
+        }
+        if row.holds == NO_BACKEND {
+            let slots = row.resources.slots;
+            let may_hold = |&index: &usize| {
+                let backend = &self.backends[index];
+                backend.is_usable() && backend.held_for == NONE && backend.cap.bound() >= slots
+            };
+            let emptiness = |&index: &usize| self.backends[index].cap.used.prefill;
+            let candidates = self.rows[at as usize].candidates;
+            let backend = candidates.iter().map(|candidate| usize::from(candidate.backend));
+            if let Some(backend) = backend.filter(may_hold).min_by_key(emptiness) {
+                self.backends[backend].held_for = at;
+                self.rows[at as usize].holds = backend as BackendIndex;
+            }
+        }
+        true
+    }
+
+    /// Gives a row, which is in no queue, its permit.
+    pub(super) fn grant(&mut self, at: u32, backend: BackendIndex, prefill: u64, state: State) {
+        let now = self.board.now;
+        self.board.grants += 1;
+        self.backends[usize::from(backend)].last_grant = self.board.grants;
+        let row = &mut self.rows[at as usize];
+        row.backend = backend;
+        row.resources.prefill = prefill;
+        row.granted = now;
+        let cost = prefill + 2 * u64::from(row.expected);
+        self.charge(at, cost);
+        let row = &self.rows[at as usize];
+        let tier = usize::from(row.tier);
+        if state == State::Granted {
+            let (arrived, deadline) = (row.arrived, row.deadline);
+            self.tiers[tier].note_sojourn(now - arrived, deadline - arrived, now);
+        }
+        match state {
+            // Its life in this row began when it was queued.
+            State::Granted => row.set_state(state),
+            _ => row.begin(state),
+        }
+        self.take_room(at);
+    }
+
+    /// Charges a row's flow, band and tier for what it is about to cost.
+    fn charge(&mut self, at: u32, cost: u64) {
+        let row = &mut self.rows[at as usize];
+        row.charged = cost;
+        let (tier, band) = (usize::from(row.tier), usize::from(row.band));
+        let (flow, tenant) = (row.flow, row.tenant as usize);
+        let weight = u64::from(self.tenants[tenant].weight);
+        self.tenants[tenant].charged += cost;
+        let state = &mut self.tiers[tier];
+        state.flow_clock = state.flow_clock.max(self.flows[flow as usize].service);
+        let band_state = &mut state.bands[band];
+        state.band_clock = state.band_clock.max(band_state.service);
+        band_state.service += cost * SCALE / u64::from(band_state.weight);
+        let (group, service) = (state.group as usize, state.service);
+        state.service += cost * SCALE / u64::from(state.share);
+        let clock = &mut self.tiers[group].group_clock;
+        *clock = service.max(*clock);
+        self.serve_flow(flow, |service| service + cost * SCALE / weight);
+    }
+
+    /// Corrects what was charged by what it has really cost.
+    pub(super) fn settle_charge(&mut self, at: u32, cost: u64) {
+        let row = &mut self.rows[at as usize];
+        let before = std::mem::replace(&mut row.charged, cost);
+        let (tier, band) = (usize::from(row.tier), usize::from(row.band));
+        let (flow, tenant) = (row.flow, row.tenant as usize);
+        let corrected = |service: u64, weight: u64| {
+            (service + cost * SCALE / weight).saturating_sub(before * SCALE / weight)
+        };
+        let weight = u64::from(self.tenants[tenant].weight);
+        let charged = &mut self.tenants[tenant].charged;
+        *charged = (*charged + cost).saturating_sub(before);
+        let state = &mut self.tiers[tier];
+        let band_state = &mut state.bands[band];
+        band_state.service = corrected(band_state.service, u64::from(band_state.weight));
+        state.service = corrected(state.service, u64::from(state.share));
+        self.serve_flow(flow, |service| corrected(service, weight));
+    }
+}

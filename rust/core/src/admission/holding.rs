@@ -1,0 +1,190 @@
+//! What happens to a request between its offer and its end.
+
+use super::ledger::Ledger;
+use super::offer::{Notice, Outcome, Refusal, Refused, Ticket, Usage};
+use super::row::State;
+use crate::time::{MILLISECOND, Nanos};
+
+/// How often a request may bounce before its client is told (contract §3).
+const MOST_BOUNCES: u8 = 2;
+/// How long a backend that bounced a request gets none (research/scheduling.md §2.3: 50-200 ms,
+/// spread so that several gateways do not come back together).
+const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
+const PAUSE_SPREAD: Nanos = 150 * MILLISECOND;
+
+impl Ledger<'_> {
+    /// The next piece of a worker's mail. What was granted runs from now on.
+    pub(super) fn take(&mut self, worker: u16) -> Option<Notice> {
+        let at = self.collect(worker)?;
+        let row = &self.rows[at as usize];
+        let ticket = row.ticket(at);
+        if row.state() == State::Granted {
+            row.set_state(State::Running);
+            return Some(Notice::Granted(row.grant(at)));
+        }
+        let (why, retry_after) = (row.refusal(), row.until);
+        self.free(at);
+        Some(Notice::Refused(ticket, Refused { why, retry_after, saturated_for: 0 }))
+    }
+
+    /// The client has left: out of the queue, or, if a grant was on its way, the permit comes back.
+    /// A running request is not cancelled here but released by its owner. Returns whether it was
+    /// still waiting.
+    pub(super) fn cancel(&mut self, ticket: Ticket, now: Nanos) -> bool {
+        self.at(now);
+        let Some(at) = self.find(ticket) else { return false };
+        match self.rows[at as usize].state() {
+            State::Queued => {
+                self.dequeue(at);
+                self.finish(at);
+            }
+            State::Granted => {
+                self.unpost(at);
+                self.end(at);
+            }
+            State::Refused => {
+                self.unpost(at);
+                self.free(at);
+                return true;
+            }
+            State::Free | State::Running | State::Closing => return false,
+        }
+        self.dispatch();
+        true
+    }
+
+    /// The first token has come: the prompt is no longer being read.
+    pub(super) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
+        self.at(now);
+        let Some(at) = self.holder(ticket) else { return };
+        let row = &mut self.rows[at as usize];
+        let backend = usize::from(row.backend);
+        let prefill = std::mem::take(&mut row.resources.prefill);
+        if prefill == 0 {
+            return;
+        }
+        self.each_cap(at, |cap| cap.used.prefill -= prefill);
+        self.backends[backend].prefill_rate.count(prefill as f64);
+        // The next prompt may have waited for just this.
+        self.dispatch();
+    }
+
+    /// The output is longer than expected: reserve more KV tokens. Never refused, it only delays
+    /// others.
+    pub(super) fn grow(&mut self, ticket: Ticket, tokens: u64) {
+        if let Some(at) = self.holder(ticket) {
+            self.rows[at as usize].resources.kv += tokens;
+            self.each_cap(at, |cap| cap.used.kv += tokens);
+        }
+    }
+
+    /// The backend has reported what was really used: the reservation and the charge become that.
+    pub(super) fn settle(&mut self, ticket: Ticket, usage: Usage) {
+        let Some(at) = self.holder(ticket) else { return };
+        let kv = u64::from(usage.prompt) + u64::from(usage.output);
+        let row = &mut self.rows[at as usize];
+        let class = usize::from(row.class);
+        let before = std::mem::replace(&mut row.resources.kv, kv);
+        self.each_cap(at, |cap| cap.used.kv = cap.used.kv - before + kv);
+        self.lengths[class].learn(usage.output);
+        let read = u64::from(usage.prompt.saturating_sub(usage.cached));
+        self.settle_charge(at, read + 2 * u64::from(usage.output));
+    }
+
+    /// The client is served or gone, but the backend may still be at work: the permit stays taken
+    /// until [`Self::release`].
+    pub(super) fn closing(&mut self, ticket: Ticket) {
+        if let Some(at) = self.find(ticket)
+            && self.rows[at as usize].state() == State::Running
+        {
+            self.rows[at as usize].set_state(State::Closing);
+        }
+    }
+
+    /// The permit comes back. A second release of one ticket does nothing and says so.
+    pub(super) fn release(&mut self, ticket: Ticket, outcome: Outcome, now: Nanos) -> bool {
+        self.at(now);
+        let Some(at) = self.holder(ticket) else { return false };
+        if self.rows[at as usize].state() == State::Granted {
+            self.unpost(at);
+        }
+        let backend = usize::from(self.rows[at as usize].backend);
+        if outcome == Outcome::Success {
+            self.backends[backend].connected();
+        }
+        self.end(at);
+        self.dispatch();
+        true
+    }
+
+    /// The backend had no room after all: the request goes back to the head of its queue, with its
+    /// deadline, and the backend gets nothing for a moment and less for a while.
+    pub(super) fn bounce(&mut self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
+        let now = self.at(now);
+        let Some(at) = self.holder(ticket) else { return Err(Refusal::Overloaded) };
+        if self.rows[at as usize].state() != State::Running {
+            return Err(Refusal::Overloaded);
+        }
+        let backend = usize::from(self.rows[at as usize].backend);
+        let pause = SHORTEST_PAUSE + self.random() % PAUSE_SPREAD;
+        self.backends[backend].bounced(pause, now);
+        if self.rows[at as usize].bounces >= MOST_BOUNCES {
+            return Err(Refusal::Overloaded);
+        }
+        self.settle_charge(at, 0);
+        self.give_room(at);
+        let row = &mut self.rows[at as usize];
+        row.bounces += 1;
+        row.resources.prefill = u64::from(row.prompt);
+        row.resources.kv = u64::from(row.prompt) + u64::from(row.expected);
+        row.set_state(State::Queued);
+        let tenant = row.tenant;
+        self.enqueue(at);
+        self.has_ended(tenant);
+        self.dispatch();
+        Ok(())
+    }
+
+    /// A row that holds a permit is over.
+    pub(super) fn end(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        let (tier, slots, tenant) = (usize::from(row.tier), row.resources.slots, row.tenant);
+        self.give_room(at);
+        self.tiers[tier].speed.count(f64::from(slots));
+        self.finish(at);
+        self.has_ended(tenant);
+    }
+
+    /// A tenant uses less: what waited for its own limit may go on.
+    fn has_ended(&mut self, tenant: u32) {
+        if self.tenants[tenant as usize].parked > 0 {
+            self.unpark(tenant);
+        }
+    }
+
+    pub(super) fn finish(&mut self, at: u32) {
+        self.board.finished += 1;
+        self.free(at);
+    }
+
+    /// Takes a row out of the mailbox of its owner, who must not find it later.
+    fn unpost(&mut self, at: u32) {
+        let worker = usize::from(self.rows[at as usize].owner.worker);
+        let next = self.rows[at as usize].next;
+        let state = &mut self.workers[worker];
+        let mut before = super::heap::NONE;
+        if state.first == at {
+            state.first = next;
+        } else {
+            before = state.first;
+            while self.rows[before as usize].next != at {
+                before = self.rows[before as usize].next;
+            }
+            self.rows[before as usize].next = next;
+        }
+        let state = &mut self.workers[worker];
+        if state.last == at {
+            state.last = before;
+        }
+    }
+}

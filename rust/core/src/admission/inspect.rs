@@ -1,0 +1,268 @@
+//! What others may know of admission: its numbers, and whether they agree.
+
+use super::accounts::{Directory, Entry};
+use super::caps::Cap;
+use super::heap::NONE;
+use super::ledger::Ledger;
+use super::offer::{Health, Owner, Ticket};
+use super::row::{Resources, Row, State};
+use super::tier::BANDS;
+use crate::routing::{BackendIndex, TierIndex};
+use crate::time::Nanos;
+
+/// The conservation sums (research/scheduling.md §2.7, invariant 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invariants {
+    /// Whether every sum, list and heap agrees with the rows.
+    pub ok: bool,
+    pub arrived: u64,
+    pub queued: u64,
+    pub running: u64,
+    pub closing: u64,
+    pub finished: u64,
+}
+
+/// One backend, as status pages show it.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendNumbers {
+    pub cap: Cap,
+    /// Slots that it may have in use now.
+    pub effective: u32,
+    pub health: Health,
+    pub starts_slowly: bool,
+    pub prefill_limit: Option<u64>,
+    pub kv_limit: Option<u64>,
+    /// Prompt tokens read in a second, as far as known.
+    pub prefill_rate: Option<f64>,
+}
+
+/// One tier, as status pages show it.
+#[derive(Debug, Clone, Copy)]
+pub struct TierNumbers {
+    pub cap: Cap,
+    pub queued: u32,
+    /// Slots that become free in a second, once that is known.
+    pub speed: Option<f64>,
+}
+
+impl Ledger<'_> {
+    pub(super) fn tier_numbers(&self, tier: TierIndex) -> TierNumbers {
+        let state = &self.tiers[usize::from(tier)];
+        TierNumbers { cap: state.cap, queued: state.requests, speed: state.speed.get() }
+    }
+
+    pub(super) fn backend_numbers(&self, backend: BackendIndex) -> BackendNumbers {
+        let state = &self.backends[usize::from(backend)];
+        BackendNumbers {
+            cap: state.cap,
+            effective: state.effective(self.board.now),
+            health: state.health(),
+            starts_slowly: state.starts_slowly(),
+            prefill_limit: state.prefill_limit(),
+            kv_limit: state.kv_limit(),
+            prefill_rate: state.prefill_rate.guess(),
+        }
+    }
+
+    /// The permits of one worker's life among the rows from `from` on, as long as they are in
+    /// `out`'s capacity; returns where to go on.
+    pub(super) fn permits_of(
+        &self,
+        owner: Owner,
+        from: usize,
+        out: &mut Vec<Ticket>,
+    ) -> Option<usize> {
+        /// Rows that are looked at under one taking of the lock.
+        const AT_ONCE: usize = 4096;
+        let end = self.board.free.touched().min(from + AT_ONCE);
+        for at in from..end {
+            let row = &self.rows[at];
+            if row.owner == owner && row.holds_permit() {
+                out.push(row.ticket(at as u32));
+            }
+        }
+        (end < self.board.free.touched()).then_some(end)
+    }
+
+    /// Counts the rows anew and compares every sum, list and heap with them.
+    pub(super) fn invariants(&mut self) -> Invariants {
+        let census = Census::take(self);
+        let [_, queued, granted, running, closing, refused] = census.states;
+        let (arrived, finished) = (self.board.arrived, self.board.finished);
+        let running = granted + running;
+        let ok = arrived == queued + running + closing + finished
+            && census.agrees_with(self)
+            && self.count_mail() == Some(granted + refused)
+            && self.count_free_rows() == Some(census.states[0])
+            && self.finds_everyone();
+        Invariants { ok, arrived, queued, running, closing, finished }
+    }
+
+    /// Letters in all mailboxes; `None` if something else is among them.
+    fn count_mail(&self) -> Option<u64> {
+        let mut letters = 0;
+        for worker in &*self.workers {
+            let mut at = worker.first;
+            while at != NONE {
+                let row = &self.rows[at as usize];
+                letters += 1;
+                let is_letter = matches!(row.state(), State::Granted | State::Refused);
+                if !is_letter || letters > self.rows.len() as u64 {
+                    return None;
+                }
+                at = row.next;
+            }
+        }
+        Some(letters)
+    }
+
+    /// Rows that the free list knows among those that were ever used; `None` if one is not free.
+    fn count_free_rows(&self) -> Option<u64> {
+        let (mut free, mut listed) = (self.board.free, 0);
+        while free.is_listed() {
+            let at = free.peek(self.rows)?;
+            listed += 1;
+            if self.rows[at as usize].state() != State::Free || listed > self.rows.len() as u64 {
+                return None;
+            }
+            free.take(self.rows);
+        }
+        Some(listed)
+    }
+
+    fn finds_everyone(&mut self) -> bool {
+        let tenants = (0..self.board.tenants.touched()).all(|at| {
+            let key = self.tenants[at].key();
+            Directory::find(self.tenant_buckets, self.tenants, key) == Some(at as u32)
+        });
+        let flows = (0..self.board.flows.touched()).all(|at| {
+            let key = self.flows[at].key();
+            Directory::find(self.flow_buckets, self.flows, key) == Some(at as u32)
+        });
+        tenants && flows
+    }
+}
+
+/// What a tier's queue adds up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Waiting {
+    requests: u32,
+    slots: u32,
+    prefill: u64,
+    tokens: u64,
+    bytes: u64,
+}
+
+/// Every sum, counted from the rows alone.
+struct Census {
+    states: [u64; 6],
+    backends: Vec<(Resources, [u32; BANDS])>,
+    nodes: Vec<Resources>,
+    tiers: Vec<(Resources, [u32; BANDS])>,
+    pairs: Vec<u32>,
+    tenants: Vec<(u32, u32)>,
+    queues: Vec<[Waiting; BANDS]>,
+    earliest: Vec<Nanos>,
+    /// Requests, those that wait, and whether any does by band.
+    flows: Vec<(u32, u32, [bool; BANDS])>,
+}
+
+impl Census {
+    fn take(ledger: &Ledger<'_>) -> Self {
+        let (tiers, backends) = (ledger.tiers.len(), ledger.backends.len());
+        let mut census = Census {
+            states: [0; 6],
+            backends: vec![Default::default(); backends],
+            nodes: vec![Resources::default(); ledger.nodes.len()],
+            tiers: vec![Default::default(); tiers],
+            pairs: vec![0; tiers * backends],
+            tenants: vec![(0, 0); ledger.tenants.len()],
+            queues: vec![Default::default(); tiers],
+            earliest: vec![Nanos::MAX; tiers],
+            flows: vec![Default::default(); ledger.flows.len()],
+        };
+        for row in &ledger.rows[..ledger.board.free.touched()] {
+            census.count(ledger, row);
+        }
+        census
+    }
+
+    fn count(&mut self, ledger: &Ledger<'_>, row: &Row) {
+        let state = row.state();
+        self.states[state as usize] += 1;
+        if state == State::Free {
+            return;
+        }
+        let (tier, band) = (usize::from(row.tier), usize::from(row.band));
+        self.tenants[row.tenant as usize].1 += 1;
+        let flow = &mut self.flows[row.flow as usize];
+        flow.0 += 1;
+        let resources = row.resources;
+        if state == State::Queued {
+            flow.1 += 1;
+            flow.2[band] = true;
+            self.earliest[tier] = self.earliest[tier].min(row.deadline);
+            let queue = &mut self.queues[tier][band];
+            queue.requests += 1;
+            queue.slots += resources.slots;
+            queue.prefill += resources.prefill;
+            queue.tokens += u64::from(row.prompt);
+            queue.bytes += row.bytes;
+        }
+        if !row.holds_permit() {
+            return;
+        }
+        let backend = usize::from(row.backend);
+        let add = |sum: &mut Resources| *sum = sum.plus(resources);
+        add(&mut self.backends[backend].0);
+        self.backends[backend].1[band] += resources.slots;
+        add(&mut self.tiers[tier].0);
+        self.tiers[tier].1[band] += resources.slots;
+        if let Some(node) = ledger.backends[backend].node() {
+            add(&mut self.nodes[node]);
+        }
+        self.pairs[tier * ledger.backends.len() + backend] += resources.slots;
+        self.tenants[row.tenant as usize].0 += resources.slots;
+    }
+
+    fn agrees_with(&self, ledger: &mut Ledger<'_>) -> bool {
+        let backends = ledger.backends.iter().zip(&self.backends);
+        let backends =
+            backends.into_iter().all(|(state, sum)| (state.cap.used, state.by_band) == *sum);
+        let nodes = ledger.nodes.iter().zip(&self.nodes).all(|(cap, sum)| cap.used == *sum);
+        let tiers = ledger.tiers.iter().zip(&self.tiers);
+        let tiers = tiers
+            .into_iter()
+            .all(|(state, sum)| (state.cap.used, state.bands.map(|band| band.used)) == *sum);
+        let tenants = ledger.tenants.iter().zip(&self.tenants);
+        let tenants = tenants.into_iter().all(|(state, sum)| (state.used, state.requests) == *sum);
+        let pairs = *ledger.pairs_mut() == self.pairs;
+        backends && nodes && tiers && tenants && pairs && self.queues_agree_with(ledger)
+    }
+
+    fn queues_agree_with(&self, ledger: &Ledger<'_>) -> bool {
+        let tiers = ledger.tiers.iter().enumerate().all(|(at, state)| {
+            let bands = &self.queues[at];
+            let total = |part: fn(&Waiting) -> u64| bands.iter().map(part).sum::<u64>();
+            u64::from(state.requests) == total(|band| u64::from(band.requests))
+                && state.tokens == total(|band| band.tokens)
+                && state.bytes == total(|band| band.bytes)
+                && state.earliest <= self.earliest[at]
+                && (ledger.board.waiting & 1 << at != 0) == (state.requests > 0)
+                && state.bands.iter().zip(bands).all(|(band, sum)| {
+                    (band.requests, band.slots, band.prefill)
+                        == (sum.requests, sum.slots, sum.prefill)
+                })
+        });
+        let flows =
+            ledger.flows.iter().zip(&self.flows).all(|(flow, &(requests, waiting, bands))| {
+                (flow.requests, flow.waiting) == (requests, waiting)
+                    && bands.iter().enumerate().all(|(band, &has_rows)| {
+                        !flow.is_used()
+                            || has_rows == (flow.heads[band] != NONE)
+                                && (flow.is_parked() || has_rows == flow.is_linked(band))
+                    })
+            });
+        tiers && flows
+    }
+}

@@ -1,0 +1,136 @@
+//! Everything that the processes of one Penstock share: one piece of memory, made before they part.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::admission::{
+    Admission, AdmissionParts, BackendLimits, PrefixIndex, PrefixParts, Sizes, TierLimits,
+};
+use crate::metrics::{Registry, RegistryParts};
+use crate::names::{Names, NamesParts};
+use crate::routing::{Table, TierIndex};
+use crate::shm::{Holder, Layout, Open, Region, Wakers, monotonic};
+use crate::time::seconds;
+use crate::tokens::{Ratios, RatiosParts};
+
+/// Where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Ordinary memory, for one process.
+    Private,
+    /// A memfd that forked processes share.
+    Shared,
+}
+
+/// The shared state and the handles on its parts.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    pub admission: Admission,
+    pub registry: Registry,
+    pub prefixes: PrefixIndex,
+    /// What each backend calls its model.
+    pub serves: Names,
+    pub ratios: Ratios,
+    region: Arc<Region>,
+    wakers: Arc<Wakers>,
+    was_ready: Open<AtomicU32>,
+}
+
+impl Segment {
+    /// Plans, makes and populates it.
+    pub fn new(table: &Table, workers: usize, memory: Memory) -> io::Result<Self> {
+        let sizes = sizes(table, workers);
+        let mut layout = Layout::new();
+        let admission = AdmissionParts::add(&mut layout, &sizes);
+        let registry = RegistryParts::add(&mut layout, workers, table.tiers.len());
+        let prefixes = PrefixParts::add(&mut layout, table.backends.len());
+        let serves = NamesParts::add(&mut layout, table.backends.len());
+        let ratios = RatiosParts::add(&mut layout, table.models.len());
+        let was_ready = layout.open(table.tiers.len());
+        let (region, wakers) = match memory {
+            Memory::Private => (Region::on_heap(&layout), Wakers::none()),
+            Memory::Shared => (Region::shared(&layout, "penstock")?, Wakers::new(workers)?),
+        };
+        let (region, wakers) = (Arc::new(region), Arc::new(wakers));
+        let now = monotonic();
+        let segment = Segment {
+            admission: Admission::create(region.clone(), admission, wakers.clone(), &sizes, now),
+            registry: Registry::new(region.clone(), registry),
+            prefixes: PrefixIndex::new(region.clone(), prefixes),
+            serves: Names::new(region.clone(), serves),
+            ratios: Ratios::new(region.clone(), ratios),
+            region,
+            wakers,
+            was_ready,
+        };
+        for (at, backend) in table.backends.iter().enumerate() {
+            if let Some(name) = &backend.serves {
+                segment.serves.set(at, name);
+            }
+        }
+        Ok(segment)
+    }
+
+    /// The descriptor that becomes readable when a worker has mail.
+    pub fn wake_fd(&self, worker: u16) -> Option<RawFd> {
+        self.wakers.fd(usize::from(worker))
+    }
+
+    /// Makes a worker's descriptor unreadable until there is mail again.
+    pub fn woken(&self, worker: u16) {
+        self.wakers.drain(usize::from(worker));
+    }
+
+    /// Who holds the lock right now.
+    pub fn holder(&self) -> Option<Holder> {
+        self.region.holder()
+    }
+
+    /// Kills a holder of the lock that stands still. Returns whether it still held it.
+    pub fn kill(&self, holder: Holder) -> io::Result<bool> {
+        self.region.kill(holder)
+    }
+
+    /// Whether a tier has had a usable backend since the start.
+    pub fn was_ready(&self, tier: TierIndex) -> bool {
+        self.region.open(self.was_ready)[usize::from(tier)].load(Ordering::Relaxed) != 0
+    }
+
+    pub fn set_ready(&self, tier: TierIndex) {
+        self.region.open(self.was_ready)[usize::from(tier)].store(1, Ordering::Relaxed);
+    }
+}
+
+fn sizes(table: &Table, workers: usize) -> Sizes {
+    // Every connection may carry one request, and a tenth more may be closing (contract §4).
+    let rows = (table.connections + table.connections / 10) * workers + 16;
+    let tier = |tier: &crate::routing::Tier| TierLimits {
+        concurrency: tier.concurrency,
+        backends: tier.backends.clone(),
+        queue_requests: tier.queue.requests,
+        queue_tokens: tier.queue.tokens,
+        queue_bytes: tier.queue.bytes,
+        tenant_requests: tier.queue.tenant_requests,
+        wait: seconds(tier.queue.wait),
+        first_token: tier.slo.first_token,
+        share: tier.share,
+        bands: tier.bands,
+    };
+    let backend = |backend: &crate::routing::Backend| BackendLimits {
+        slots: backend.concurrency,
+        node: backend.node,
+        prefill: backend.prefill,
+        kv: backend.kv,
+        weight: backend.weight,
+        abort_grace: backend.abort_grace,
+    };
+    Sizes {
+        rows,
+        tiers: table.tiers.iter().map(tier).collect(),
+        backends: table.backends.iter().map(backend).collect(),
+        nodes: table.nodes.clone(),
+        workers,
+    }
+}

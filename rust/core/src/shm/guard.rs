@@ -1,0 +1,99 @@
+//! The lock while it is held.
+
+use std::marker::PhantomData;
+use std::thread;
+
+use super::layout::Locked;
+use super::plain::Plain;
+use super::region::Region;
+
+/// How the taker of a lock finds what it guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Clean,
+    /// A holder died or panicked, and nobody has repaired yet what it left half done.
+    Orphaned,
+}
+
+/// The right to reach the locked parts of a region.
+///
+/// Dropping it lets go of the lock. If it is dropped by a panic, or was found orphaned and is not
+/// [`repaired`](Self::repaired), the next taker finds it orphaned.
+#[derive(Debug)]
+#[must_use = "the lock is free again once this is dropped"]
+pub struct Guard<'r> {
+    region: &'r Region,
+    found: Found,
+    /// Only the thread that has taken a mutex may let go of it.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<'r> Guard<'r> {
+    /// For a lock that the calling thread has just taken.
+    pub(super) fn new(region: &'r Region, found: Found) -> Self {
+        Guard { region, found, not_send: PhantomData }
+    }
+
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The holder has put right what it found.
+    pub fn repaired(&mut self) {
+        self.found = Found::Clean;
+    }
+
+    /// The locked parts, all at once: a tuple of [`Locked`] gives a tuple of slices.
+    ///
+    /// Panics if a part is named twice, or belongs to another layout.
+    #[inline]
+    pub fn split<P: Parts>(&mut self, parts: P) -> P::Slices<'_> {
+        parts.slices(self)
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let left = if thread::panicking() { Found::Orphaned } else { self.found };
+        self.region.give_back(left);
+    }
+}
+
+/// Tuples of [`Locked`].
+pub trait Parts {
+    type Slices<'g>;
+
+    #[doc(hidden)]
+    fn slices<'g>(self, guard: &'g mut Guard<'_>) -> Self::Slices<'g>;
+}
+
+macro_rules! tuples {
+    ($($type:ident)*) => {
+        impl<$($type: Plain),*> Parts for ($(Locked<$type>,)*) {
+            type Slices<'g> = ($(&'g mut [$type],)*);
+
+            #[inline]
+            fn slices<'g>(self, guard: &'g mut Guard<'_>) -> Self::Slices<'g> {
+                #[expect(non_snake_case, reason = "named as their types")]
+                let ($($type,)*) = self;
+                guard.region.check([$($type.part),*]);
+                // SAFETY: the parts are this region's and do not overlap. The lock keeps away all
+                // other threads and processes, the borrow `'g` of its guard all else.
+                unsafe { ($(&mut *guard.region.slice::<$type>($type.part),)*) }
+            }
+        }
+    };
+}
+
+tuples! { A }
+tuples! { A B }
+tuples! { A B C }
+tuples! { A B C D }
+tuples! { A B C D E }
+tuples! { A B C D E F }
+tuples! { A B C D E F G }
+tuples! { A B C D E F G H }
+tuples! { A B C D E F G H I }
+tuples! { A B C D E F G H I J }
+tuples! { A B C D E F G H I J K }
+tuples! { A B C D E F G H I J K L }

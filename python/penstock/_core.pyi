@@ -3,10 +3,95 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Call", "Gateway", "Segment", "UpstreamConnection", "arm_panic"]
+__all__ = ["Admission", "Call", "Gateway", "Segment", "UpstreamConnection", "arm_panic"]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
+
+@final
+class Admission:
+    """The limiter alone, on the caller's own time: for simulations of a gateway without sockets.
+
+    Times are nanoseconds of any clock that goes forward. Tickets are numbers. Tiers and backends are indices.
+    """
+
+    def __new__(cls, config: str, workers: int = 1) -> Admission:
+        """Make a limiter in ordinary memory; `config` as for `Segment`.
+
+        Raises:
+            ValueError: the configuration does not fit together.
+        """
+
+    def offer(
+        self,
+        now: int,
+        *,
+        tier: int,
+        prompt_tokens: int,
+        max_tokens: int | None = None,
+        bytes: int = 0,
+        slots: int = 1,
+        tenant: str | None = None,
+        weight: int = 1,
+        band: str = "normal",
+        hits: list[tuple[int, int]] = ...,
+        worker: int = 0,
+    ) -> tuple[str, int, int]:
+        """Ask to let a request in.
+
+        `hits` are prompt tokens that a backend has cached. Returns `granted`, ticket and backend; or `queued`, ticket
+        and 0; or `refused:<code>`, 0 and the milliseconds to wait.
+
+        Raises:
+            ValueError: no such tier or band.
+        """
+
+    def take(self, worker: int = 0) -> list[tuple[int, str, int]]:
+        """Return what was decided about a worker's waiting requests: ticket, and word and number as `offer` has them."""
+
+    def cancel(self, number: int, now: int) -> bool:
+        """Say that the client has left. Return whether the request was still waiting."""
+
+    def first_token(self, number: int, now: int) -> None:
+        """Say that the prompt has been read."""
+
+    def grow(self, number: int, tokens: int) -> None:
+        """Reserve more KV tokens."""
+
+    def settle(self, number: int, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
+        """Tell what the request has really used."""
+
+    def release(self, number: int, now: int, outcome: str = "success") -> bool:
+        """Give the permit back; `outcome` is success, dropped or ignored. False: it was back already.
+
+        Raises:
+            ValueError: no such outcome.
+        """
+
+    def bounce(self, number: int, now: int) -> bool:
+        """Say that the backend had no room. True: the request waits again; False: it has bounced too often."""
+
+    def set_limit(self, backend: int, slots: int, now: int) -> None:
+        """Change the slots of a backend; 0 drains it."""
+
+    def set_health(self, backend: int, health: str, now: int) -> None:
+        """Set the health of a backend: unknown, healthy or down.
+
+        Raises:
+            ValueError: no such health.
+        """
+
+    def set_kv_tokens(self, backend: int, tokens: int, now: int) -> None:
+        """Tell how many tokens the KV memory of a backend holds."""
+
+    def tick(self, now: int) -> None:
+        """Let time pass. To be called every 10 ms of it."""
+
+    def charged(self, tenant: str | None) -> int:
+        """Return the cost units charged to a tenant."""
+
+    def invariants(self) -> dict[str, int | bool]:
+        """Return the conservation sums, and as `ok` whether every sum and list agrees with them."""
 
 @final
 class Segment:
@@ -117,12 +202,12 @@ class Gateway:
         done: Callable[[bool], object],
         tenant: str | None = None,
         band: str | None = None,
-        session: str | None = None,
+        sessions: list[tuple[str, str]] | None = None,
     ) -> Call | None:
         """Take a whole chat completion request.
 
-        `tenant`, `band` (high, normal or low) and `session` must come from somebody who may say so, never from the
-        client's body.
+        `tenant` and `band` (high, normal or low) must come from somebody who may say so; `sessions` are headers with
+        their values, of which the tier picks its own.
 
         The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.

@@ -16,12 +16,14 @@ import orjson
 from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
+from penstock.server.standing import UnknownPriorityError
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
     from penstock.server.health import Health
     from penstock.server.models import Models
     from penstock.server.registry import Registry
+    from penstock.server.standing import StandingReader
 
 __all__ = ["Routes"]
 
@@ -49,11 +51,12 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
 class Routes:
     """Finds the handler of a request and runs it."""
 
-    def __init__(self, registry: Registry, models: Models, health: Health) -> None:
+    def __init__(self, registry: Registry, models: Models, health: Health, standing: StandingReader) -> None:
         self._registry = registry
         self._gateway = registry.gateway
         self._models = models
         self._health = health
+        self._standing = standing
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
             CHAT: {"POST": self._chat},
@@ -99,6 +102,10 @@ class Routes:
         body = await self._read_body(request)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport
+        try:
+            standing = self._standing.read(request.headers, transport)
+        except UnknownPriorityError as error:
+            raise self._refused(request, "invalid_value", str(error)) from None
         answer = WrittenAnswer()
         if transport is None:
             answer.done(False)
@@ -110,6 +117,9 @@ class Routes:
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
+                tenant=standing.tenant,
+                band=standing.band,
+                sessions=standing.sessions,
             )
             connection.attach(call, answer)
         del body

@@ -6,7 +6,7 @@ use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who,
 use penstock_core::metrics::{Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::TierIndex;
-use penstock_core::time::{MILLISECOND, Nanos, Now};
+use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -18,6 +18,8 @@ use crate::engine::Engine;
 
 /// Log lines waiting to be written; above, lines are dropped and counted.
 const LOG_LIMIT: usize = 1 << 20;
+/// After so long without relief, clients are told not to try again by themselves (contract §1).
+const LONG_SATURATION: Nanos = 30 * SECOND;
 
 impl Engine {
     /// Refuses a request that never became a call.
@@ -84,39 +86,32 @@ impl Engine {
         on_arrival: bool,
         now: Now,
     ) {
-        let queue = Where::Queue;
-        let who = if on_arrival { Who::Policy } else { Who::Gateway };
-        let retry_after = refused.retry_after / MILLISECOND;
-        let error = |code, message: &str| ApiError::new(code, message).retry_after_ms(retry_after);
-        let (error, term) = match refused.why {
-            Refusal::QueueFull => (error(Code::QueueFull, "the queue is full"), Term(who, queue)),
-            Refusal::Unmeetable => (
-                error(Code::DeadlineUnmeetable, "the queue is too long to be served in time"),
-                Term(who, queue),
-            ),
-            Refusal::Expired => (
-                error(Code::QueueTimeout, "no slot became free in time"),
-                Term(Who::Gateway, queue),
-            ),
-            Refusal::NoBackend => (
-                error(Code::NoBackend, "no model server is available for this model"),
-                Term(who, queue),
-            ),
-            Refusal::Overloaded => (
-                error(Code::UpstreamOverloaded, "the model server is overloaded"),
-                Term(Who::Backend, Where::FirstEvent),
-            ),
+        let code = code_of_refusal(refused.why);
+        let (message, param) = match refused.why {
+            Refusal::QueueFull => ("the queue is full".to_owned(), None),
+            Refusal::Unmeetable => ("the queue is too long to be served in time".to_owned(), None),
+            Refusal::Expired => ("no slot became free in time".to_owned(), None),
+            Refusal::NoBackend => ("no model server is available for this model".to_owned(), None),
+            Refusal::Overloaded => ("the model server is overloaded".to_owned(), None),
+            Refusal::TooWide { most } => (format!("'n' is at most {most} here"), Some("n")),
             Refusal::TooLong { most } => {
                 let message = format!("the prompt is longer than the {most} tokens that fit here");
-                let error = ApiError::new(Code::ContextLengthExceeded, message).param("messages");
-                (error, Term(Who::Client, Where::Request))
-            }
-            Refusal::TooWide { most } => {
-                let message = format!("'n' is at most {most} here");
-                let error = ApiError::new(Code::InvalidValue, message).param("n");
-                (error, Term(Who::Client, Where::Request))
+                (message, Some("messages"))
             }
         };
+        let term = match refused.why {
+            Refusal::TooWide { .. } | Refusal::TooLong { .. } => Term(Who::Client, Where::Request),
+            Refusal::Expired => Term(Who::Gateway, Where::Queue),
+            Refusal::Overloaded => Term(Who::Backend, Where::FirstEvent),
+            _ if on_arrival => Term(Who::Policy, Where::Queue),
+            _ => Term(Who::Gateway, Where::Queue),
+        };
+        let mut error = ApiError::new(code, message);
+        error.param = param.map(str::to_owned);
+        if param.is_none() {
+            error = error.retry_after_ms(refused.retry_after / MILLISECOND);
+            error.should_retry = refused.saturated_for < LONG_SATURATION;
+        }
         self.end_with(py, key, &error, term, now);
     }
 
@@ -177,6 +172,19 @@ impl Engine {
         let tier = tier.map_or("", |tier| &self.table.tiers[usize::from(tier)].name);
         let backend = backend.map_or("", |at| &self.table.backends[usize::from(at)].name);
         record.write_line(unix_seconds(), tier, backend, &mut self.log);
+    }
+}
+
+/// The error code of each refusal (contract §1).
+pub(crate) fn code_of_refusal(why: Refusal) -> Code {
+    match why {
+        Refusal::QueueFull => Code::QueueFull,
+        Refusal::Unmeetable => Code::DeadlineUnmeetable,
+        Refusal::Expired => Code::QueueTimeout,
+        Refusal::NoBackend => Code::NoBackend,
+        Refusal::TooWide { .. } => Code::InvalidValue,
+        Refusal::TooLong { .. } => Code::ContextLengthExceeded,
+        Refusal::Overloaded => Code::UpstreamOverloaded,
     }
 }
 

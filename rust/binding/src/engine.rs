@@ -196,16 +196,15 @@ impl Engine {
         }
         let life = |backend| self.admission.load(backend).life;
         let mut hits = self.shared.prefixes.find(&plan.blocks, life);
+        let session = standing.session(&self.table.tiers[usize::from(plan.tier)]);
         // The session's own backend is as good as one that has read everything.
         let whole = plan.prompt.bytes;
         hits.splice(
             0..0,
-            self.shared.prefixes.find(&standing.session, life).into_iter().take(1).map(
-                |mut hit| {
-                    hit.bytes = whole;
-                    hit
-                },
-            ),
+            self.shared.prefixes.find(&session, life).into_iter().take(1).map(|mut hit| {
+                hit.bytes = whole;
+                hit
+            }),
         );
         let ratio = self.shared.ratios.get(plan.model_index).bytes_per_token();
         let mut candidates: Vec<(u32, Candidate)> = all
@@ -307,7 +306,10 @@ impl Engine {
         call.reserved = u64::from(covered);
         let life = self.admission.load(backend).life;
         self.shared.prefixes.insert(&call.exchange.plan.blocks, backend, life);
-        self.shared.prefixes.insert(&call.standing.session, backend, life);
+        let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
+        if tier.backends.len() > 1 {
+            self.shared.prefixes.insert(&call.standing.session(tier), backend, life);
+        }
         let keep_alive = self.table.backends[usize::from(backend)].keep_alive;
         while let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {
             if connection.borrow(gateway.py()).is_usable(gateway.py()) {

@@ -154,7 +154,7 @@ impl Gateway {
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
     /// is called once, with whether the connection may stay open.
-    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, session=None))]
+    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn submit(
         slf: &Bound<'_, Self>,
@@ -166,9 +166,9 @@ impl Gateway {
         done: Py<PyAny>,
         tenant: Option<&str>,
         band: Option<&str>,
-        session: Option<&str>,
+        sessions: Option<Vec<(String, String)>>,
     ) -> PyResult<Option<Call>> {
-        let standing = Standing::of(tenant, band, session)?;
+        let standing = Standing::of(tenant, band, sessions)?;
         let mut started = 0;
         let result = Self::run(slf, None, |engine, now| {
             started = now.mono;

@@ -1,6 +1,7 @@
 //! `penstock._core`: the Python face of `penstock_core`, and nothing else.
 
 mod acts;
+mod admission;
 mod calls;
 mod client;
 mod clock;
@@ -24,6 +25,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::admission::Admission;
     #[pymodule_export]
     use crate::client::Call;
     #[cfg(feature = "faults")]

@@ -51,6 +51,15 @@ impl Segment {
     }
 }
 
+pub(crate) fn health_of(name: &str) -> PyResult<Health> {
+    match name {
+        "healthy" => Ok(Health::Healthy),
+        "down" => Ok(Health::Down),
+        "unknown" => Ok(Health::Unknown),
+        other => Err(PyValueError::new_err(format!("no health {other:?}"))),
+    }
+}
+
 #[pymethods]
 impl Segment {
     /// `config`: the routing part of the configuration as JSON. `shared`: the memory is inherited by
@@ -65,7 +74,7 @@ impl Segment {
         }
         let table = Arc::new(Table::build(config).map_err(PyValueError::new_err)?);
         let memory = if shared { Memory::Shared } else { Memory::Private };
-        let shared = Shared::new(&table, workers, memory)
+        let shared = Shared::new(&table, workers, memory, monotonic())
             .map_err(|error| PyOSError::new_err(format!("the shared segment: {error}")))?;
         let control = shared.registry.control();
         let watchdog = Mutex::new(Watchdog::new(STUCK));
@@ -103,12 +112,7 @@ impl Segment {
     #[pyo3(signature = (backend, health, serves=None))]
     fn set_backend(&self, backend: u16, health: &str, serves: Option<&str>) -> PyResult<()> {
         let backend = self.backend(backend)?;
-        let health = match health {
-            "healthy" => Health::Healthy,
-            "down" => Health::Down,
-            "unknown" => Health::Unknown,
-            other => return Err(PyValueError::new_err(format!("no health {other:?}"))),
-        };
+        let health = health_of(health)?;
         if let Some(name) = serves {
             self.shared.serves.set(usize::from(backend), name);
         }

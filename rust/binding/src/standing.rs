@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use penstock_core::admission::{Band, Blocks, Tenant};
+use penstock_core::routing::Tier;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -10,33 +11,45 @@ use pyo3::prelude::*;
 pub(crate) struct Standing {
     pub(crate) tenant: Tenant,
     pub(crate) band: Band,
-    /// Draws the requests of one session to one backend.
-    pub(crate) session: Blocks,
+    /// Names of sessions, by header: each draws its requests to one backend.
+    sessions: Vec<(String, String)>,
 }
 
 impl Standing {
     pub(crate) fn of(
         tenant: Option<&str>,
         band: Option<&str>,
-        session: Option<&str>,
+        sessions: Option<Vec<(String, String)>>,
     ) -> PyResult<Self> {
-        let band = match band {
-            None | Some("normal") => Band::Normal,
-            Some("high") => Band::High,
-            Some("low") => Band::Low,
-            Some(other) => return Err(PyValueError::new_err(format!("no band {other:?}"))),
-        };
         Ok(Standing {
-            tenant: tenant.map_or(Tenant::UNKNOWN, |name| Tenant::named(key_of(name))),
-            band,
-            session: session.map_or_else(Blocks::default, |name| Blocks::of_name(name.as_bytes())),
+            tenant: tenant_of(tenant),
+            band: band_of(band)?,
+            sessions: sessions.unwrap_or_default(),
         })
+    }
+
+    /// What draws it together with others in this tier.
+    pub(crate) fn session(&self, tier: &Tier) -> Blocks {
+        let header = tier.affinity.header.as_deref();
+        let own = self.sessions.iter().find(|(name, _)| Some(name.as_str()) == header);
+        own.map_or_else(Blocks::default, |(_, name)| Blocks::of_name(name.as_bytes()))
     }
 }
 
-/// The same in every process: this hasher's keys are fixed.
-fn key_of(tenant: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    tenant.hash(&mut hasher);
-    hasher.finish()
+pub(crate) fn band_of(name: Option<&str>) -> PyResult<Band> {
+    match name {
+        None | Some("normal") => Ok(Band::Normal),
+        Some("high") => Ok(Band::High),
+        Some("low") => Ok(Band::Low),
+        Some(other) => Err(PyValueError::new_err(format!("no band {other:?}"))),
+    }
+}
+
+pub(crate) fn tenant_of(name: Option<&str>) -> Tenant {
+    name.map_or(Tenant::UNKNOWN, |name| {
+        // The same in every process: this hasher's keys are fixed.
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Tenant::named(hasher.finish())
+    })
 }

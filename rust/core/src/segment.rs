@@ -11,8 +11,8 @@ use crate::admission::{
 use crate::metrics::{Registry, RegistryParts};
 use crate::names::{Names, NamesParts};
 use crate::routing::{Table, TierIndex};
-use crate::shm::{Holder, Layout, Open, Region, Wakers, monotonic};
-use crate::time::seconds;
+use crate::shm::{Holder, Layout, Open, Region, Wakers};
+use crate::time::{Nanos, seconds};
 use crate::tokens::{Ratios, RatiosParts};
 
 /// Where it lies.
@@ -40,7 +40,7 @@ pub struct Segment {
 
 impl Segment {
     /// Plans, makes and populates it.
-    pub fn new(table: &Table, workers: usize, memory: Memory) -> io::Result<Self> {
+    pub fn new(table: &Table, workers: usize, memory: Memory, now: Nanos) -> io::Result<Self> {
         let sizes = sizes(table, workers);
         let mut layout = Layout::new();
         let admission = AdmissionParts::add(&mut layout, &sizes);
@@ -54,7 +54,6 @@ impl Segment {
             Memory::Shared => (Region::shared(&layout, "penstock")?, Wakers::new(workers)?),
         };
         let (region, wakers) = (Arc::new(region), Arc::new(wakers));
-        let now = monotonic();
         let segment = Segment {
             admission: Admission::create(region.clone(), admission, wakers.clone(), &sizes, now),
             registry: Registry::new(region.clone(), registry),

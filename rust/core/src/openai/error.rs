@@ -90,11 +90,19 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For 429 and 503: when to come back, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// False tells SDKs not to try again by themselves: that would only feed the overload.
+    pub should_retry: bool,
 }
 
 impl ApiError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        ApiError { code, message: message.into(), param: None, retry_after_ms: None }
+        ApiError {
+            code,
+            message: message.into(),
+            param: None,
+            retry_after_ms: None,
+            should_retry: true,
+        }
     }
 
     #[must_use]
@@ -138,6 +146,9 @@ impl ApiError {
             let seconds = ms.div_ceil(1000).max(1);
             // Writing to a Vec cannot fail.
             let _ = write!(out, "retry-after: {seconds}\r\nretry-after-ms: {ms}\r\n");
+        }
+        if !self.should_retry {
+            out.extend_from_slice(b"x-should-retry: false\r\n");
         }
     }
 }

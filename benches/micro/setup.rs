@@ -1,0 +1,68 @@
+//! A limiter to measure, and requests for it.
+
+use std::sync::Arc;
+
+use penstock_core::admission::{
+    Admission, AdmissionParts, BackendLimits, Band, Candidates, Offer, Owner, Sizes, Tenant,
+    TierLimits, TokenLimit,
+};
+use penstock_core::shm::{Layout, Region, Wakers, monotonic};
+use penstock_core::time::SECOND;
+
+/// Rows of four workers with 10,000 connections each, as `serve` makes them.
+const ROWS: usize = 44_000;
+
+/// One tier on `backends` backends of `slots` slots, all limits in force.
+pub(crate) fn sizes(backends: u16, slots: u32, workers: usize) -> Sizes {
+    let tier = TierLimits {
+        concurrency: Some(1 << 20),
+        backends: (0..backends).collect(),
+        queue_requests: 100_000,
+        queue_tokens: u64::MAX,
+        queue_bytes: u64::MAX,
+        tenant_requests: 100_000,
+        wait: 3600 * SECOND,
+        first_token: Some(3600 * SECOND),
+        share: 1,
+        bands: [8, 3, 1],
+    };
+    let backend = BackendLimits {
+        slots,
+        node: Some(0),
+        prefill: TokenLimit::Tokens(1 << 30),
+        kv: TokenLimit::Tokens(1 << 40),
+        weight: 1000,
+        abort_grace: SECOND / 4,
+    };
+    Sizes {
+        rows: ROWS,
+        tiers: vec![tier],
+        backends: vec![backend; usize::from(backends)],
+        nodes: vec![Some(1 << 20)],
+        workers,
+    }
+}
+
+/// The limiter in memory that forked processes share.
+pub(crate) fn shared(sizes: &Sizes) -> Admission {
+    let mut layout = Layout::new();
+    let parts = AdmissionParts::add(&mut layout, sizes);
+    let region = Arc::new(Region::shared(&layout, "penstock-bench").expect("there is memory"));
+    let wakers = Arc::new(Wakers::new(sizes.workers).expect("there are descriptors"));
+    Admission::create(region, parts, wakers, sizes, monotonic())
+}
+
+pub(crate) fn offer(worker: u16, backends: u16) -> Offer {
+    Offer {
+        owner: Owner { worker, generation: 0 },
+        tier: 0,
+        tenant: Tenant::UNKNOWN,
+        band: Band::Normal,
+        slots: 1,
+        prompt: 500,
+        max_tokens: Some(256),
+        tools: false,
+        bytes: 2000,
+        candidates: Candidates::cold(0..backends),
+    }
+}

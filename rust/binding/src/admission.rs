@@ -1,0 +1,194 @@
+//! `Admission`: the limiter alone, on the caller's own time. For simulations of a gateway without
+//! sockets; the gateway itself has it in its `Segment`.
+
+use penstock_core::admission::{
+    Admission as Core, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer,
+    Outcome, Owner, Refused, Tenant, Ticket, Usage,
+};
+use penstock_core::openai::Code;
+use penstock_core::routing::{RoutingConfig, Table};
+use penstock_core::segment::{Memory, Segment};
+use penstock_core::time::MILLISECOND;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::ending::code_of_refusal;
+use crate::snapshot;
+use crate::standing::{band_of, tenant_of};
+
+/// Times are nanoseconds of any clock that goes forward; tickets are numbers.
+#[pyclass(frozen, module = "penstock._core")]
+#[derive(Debug)]
+pub(crate) struct Admission {
+    core: Core,
+    table: Table,
+}
+
+/// A ticket as a number.
+fn number(ticket: Ticket) -> u64 {
+    u64::from(ticket.generation) << 32 | u64::from(ticket.row)
+}
+
+fn ticket(number: u64) -> Ticket {
+    Ticket { row: number as u32, generation: (number >> 32) as u32 }
+}
+
+fn refused(Refused { why, retry_after, .. }: Refused) -> (String, u64) {
+    let code: Code = code_of_refusal(why);
+    (format!("refused:{}", code.name()), retry_after / MILLISECOND)
+}
+
+#[pymethods]
+impl Admission {
+    /// `config`: the routing part of the configuration as JSON.
+    #[new]
+    #[pyo3(signature = (config, workers=1))]
+    fn new(config: &str, workers: usize) -> PyResult<Self> {
+        let config: RoutingConfig = serde_json::from_str(config)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let table = Table::build(config).map_err(PyValueError::new_err)?;
+        let segment = Segment::new(&table, workers, Memory::Private, 0)
+            .map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(Admission { core: segment.admission, table })
+    }
+
+    /// Asks to let a request in. Returns `granted`, ticket and backend; or `queued`, ticket and 0;
+    /// or `refused:<code>`, 0 and the milliseconds to wait. `hits`: prompt tokens that a backend has
+    /// cached.
+    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], worker=0))]
+    #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // keyword arguments of Python
+    fn offer(
+        &self,
+        now: u64,
+        tier: u16,
+        prompt_tokens: u32,
+        max_tokens: Option<u32>,
+        bytes: u64,
+        slots: u32,
+        tenant: Option<&str>,
+        weight: u32,
+        band: &str,
+        hits: Vec<(u16, u32)>,
+        worker: u16,
+    ) -> PyResult<(String, u64, u64)> {
+        let Some(config) = self.table.tiers.get(usize::from(tier)) else {
+            return Err(PyValueError::new_err(format!("no tier {tier}")));
+        };
+        let band: Band = band_of(Some(band))?;
+        let candidates = config.backends.iter().map(|&backend| {
+            let hit = hits.iter().find(|(at, _)| *at == backend).map_or(0, |&(_, tokens)| tokens);
+            Candidate { backend, hit }
+        });
+        let offer = Offer {
+            owner: Owner { worker, generation: 0 },
+            tier,
+            tenant: Tenant { weight, ..tenant_of(tenant) },
+            band,
+            slots,
+            prompt: prompt_tokens,
+            max_tokens,
+            tools: false,
+            bytes,
+            candidates: Candidates::of(candidates),
+        };
+        Ok(match self.core.offer(&offer, now) {
+            Decision::Granted(Grant { ticket, backend, .. }) => {
+                ("granted".to_owned(), number(ticket), u64::from(backend))
+            }
+            Decision::Queued(ticket) => ("queued".to_owned(), number(ticket), 0),
+            Decision::Refused(why) => {
+                let (code, retry_after) = refused(why);
+                (code, 0, retry_after)
+            }
+        })
+    }
+
+    /// What has been decided about a worker's waiting requests: ticket, word and number as `offer`
+    /// returns them.
+    #[pyo3(signature = (worker=0))]
+    fn take(&self, worker: u16) -> Vec<(u64, String, u64)> {
+        let mut mail = Vec::new();
+        self.core.take_grants(worker, &mut mail);
+        let told = mail.into_iter().map(|notice| match notice {
+            Notice::Granted(grant) => {
+                (number(grant.ticket), "granted".to_owned(), u64::from(grant.backend))
+            }
+            Notice::Refused(ticket, why) => {
+                let (code, retry_after) = refused(why);
+                (number(ticket), code, retry_after)
+            }
+        });
+        told.collect()
+    }
+
+    /// The client has left. Returns whether the request was still waiting.
+    fn cancel(&self, number: u64, now: u64) -> bool {
+        self.core.cancel(ticket(number), now)
+    }
+
+    fn first_token(&self, number: u64, now: u64) {
+        self.core.first_token(ticket(number), now);
+    }
+
+    /// Reserves more KV tokens.
+    fn grow(&self, number: u64, tokens: u64) {
+        self.core.grow(ticket(number), tokens);
+    }
+
+    /// What the request has really used.
+    #[pyo3(signature = (number, prompt_tokens, output_tokens, cached_tokens=0))]
+    fn settle(&self, number: u64, prompt_tokens: u32, output_tokens: u32, cached_tokens: u32) {
+        let usage = Usage { prompt: prompt_tokens, cached: cached_tokens, output: output_tokens };
+        self.core.settle(ticket(number), usage);
+    }
+
+    /// Gives the permit back; `outcome` is success, dropped or ignored. False: it was back already.
+    #[pyo3(signature = (number, now, outcome="success"))]
+    fn release(&self, number: u64, now: u64, outcome: &str) -> PyResult<bool> {
+        let outcome = match outcome {
+            "success" => Outcome::Success,
+            "dropped" => Outcome::Dropped,
+            "ignored" => Outcome::Ignored,
+            other => return Err(PyValueError::new_err(format!("no outcome {other:?}"))),
+        };
+        Ok(self.core.release(ticket(number), outcome, now))
+    }
+
+    /// The backend had no room. True: the request waits again; False: it has bounced too often.
+    fn bounce(&self, number: u64, now: u64) -> bool {
+        self.core.bounce(ticket(number), now).is_ok()
+    }
+
+    fn set_limit(&self, backend: u16, slots: u32, now: u64) {
+        self.core.set_limits(backend, slots, now);
+    }
+
+    /// `health` is unknown, healthy or down.
+    fn set_health(&self, backend: u16, health: &str, now: u64) -> PyResult<()> {
+        let health: Health = crate::segment::health_of(health)?;
+        self.core.set_health(backend, health, now);
+        Ok(())
+    }
+
+    /// The engine has said how many tokens its KV memory holds.
+    fn set_kv_tokens(&self, backend: u16, tokens: u64, now: u64) {
+        self.core.learn_kv(backend, tokens, now);
+    }
+
+    /// Lets time pass. To be called every 10 ms of that time.
+    fn tick(&self, now: u64) {
+        self.core.tick(now);
+    }
+
+    /// Cost units charged to a tenant.
+    #[pyo3(signature = (tenant))]
+    fn charged(&self, tenant: Option<&str>) -> u64 {
+        self.core.charged(&tenant_of(tenant))
+    }
+
+    /// The conservation sums, and whether everything agrees with them.
+    fn invariants<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        snapshot::invariants(py, &self.core)
+    }
+}

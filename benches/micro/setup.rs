@@ -6,6 +6,7 @@ use penstock_core::admission::{
     Admission, AdmissionParts, BackendLimits, Band, Candidates, Offer, Owner, Sizes, Tenant,
     TierLimits, TokenLimit,
 };
+use penstock_core::routing::AdaptiveMode;
 use penstock_core::shm::{Layout, Region, Wakers, monotonic};
 use penstock_core::time::SECOND;
 
@@ -33,6 +34,8 @@ pub(crate) fn sizes(backends: u16, slots: u32, workers: usize) -> Sizes {
         kv: TokenLimit::Tokens(1 << 40),
         weight: 1000,
         abort_grace: SECOND / 4,
+        adaptive: AdaptiveMode::Observe,
+        inter_token: Some(SECOND / 10),
     };
     Sizes {
         rows: ROWS,

@@ -8,7 +8,7 @@ use penstock_core::admission::{
     Owner, Refusal, Ticket,
 };
 use penstock_core::exchange::{Client, Exchange, Output, Quarantine, RetryBudget};
-use penstock_core::metrics::Shard;
+use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
 use penstock_core::segment::Segment as Shared;
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(super) quarantine: Quarantine,
     /// KV tokens that running answers have grown by since the last tick.
     pub(super) growths: Vec<(Ticket, u64)>,
+    /// Times between tokens since the last tick, by backend.
+    pub(super) gaps: Vec<Histogram>,
     pub(super) output: Output,
     pub(super) scratch: Vec<u8>,
     /// The call that is being handled where no other argument names it: a panic is its alone.
@@ -103,6 +105,7 @@ impl Engine {
             budgets: table.tiers.iter().map(budget).collect(),
             quarantine: Quarantine::default(),
             growths: Vec::new(),
+            gaps: vec![Histogram::fine(); table.backends.len()],
             output: Output::default(),
             scratch: Vec::new(),
             current: None,

@@ -2,7 +2,7 @@
 
 use penstock_core::admission::Health;
 use penstock_core::exchange::{
-    AttemptResult, Ended, Failure, Next, Retry, Term, UpstreamEnd, Where, Who,
+    AttemptResult, Ended, Failure, Next, Pace, Retry, Term, UpstreamEnd, Where, Who,
 };
 use penstock_core::routing::Profile;
 use penstock_core::time::{Nanos, Now};
@@ -128,7 +128,8 @@ impl Engine {
         now: Now,
         step: impl FnOnce(&mut Engine, Now) -> Option<Next>,
     ) {
-        let had_begun = self.calls.get(key).is_some_and(|call| call.exchange.has_begun());
+        let Some(call) = self.calls.get(key) else { return };
+        let (had_begun, pace) = (call.exchange.has_begun(), call.exchange.pace());
         let Some(next) = step(self, now) else { return };
         if let Some(call) = self.calls.get(key)
             && !had_begun
@@ -139,14 +140,27 @@ impl Engine {
                 self.admission.first_token(ticket, now.mono);
             }
         }
-        self.note_growth(key);
+        self.note_pieces(key, pace);
         self.follow(gateway, key, next, now);
     }
 
-    /// An answer that is longer than expected needs more KV memory; told once a tick.
-    fn note_growth(&mut self, key: CallKey) {
-        if let Some(call) = self.calls.get(key)
-            && call.exchange.pieces() > call.reserved
+    /// Pieces of an answer have come: how fast, and whether it is longer than expected and needs
+    /// more KV memory. Both are told once a tick.
+    fn note_pieces(&mut self, key: CallKey, before: Pace) {
+        let Some(call) = self.calls.get(key) else { return };
+        let after = call.exchange.pace();
+        let came = after.pieces - before.pieces;
+        if came == 0 {
+            return;
+        }
+        if let Some(backend) = call.exchange.backend()
+            && before.pieces > 0
+        {
+            // What one read brings was made one after the other.
+            let gap = (after.last - before.last) / came;
+            self.gaps[usize::from(backend)].observe_times(gap, came);
+        }
+        if after.pieces > call.reserved
             && let Some(ticket) = call.ticket
         {
             call.reserved += GROWTH;

@@ -2,7 +2,7 @@
 
 use penstock_core::admission::Outcome as PermitOutcome;
 use penstock_core::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
-use penstock_core::metrics::{Gauge, Total};
+use penstock_core::metrics::{Gauge, Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::time::{Nanos, Now, SECOND};
 use pyo3::prelude::*;
@@ -47,6 +47,12 @@ impl Engine {
         }
         for (ticket, tokens) in self.growths.drain(..) {
             self.admission.grow(ticket, tokens);
+        }
+        for (backend, gaps) in self.gaps.iter_mut().enumerate() {
+            if gaps.count() > 0 {
+                self.admission.note_gaps(backend as u16, gaps);
+                *gaps = Histogram::fine();
+            }
         }
         self.shard.set(Gauge::IdleUpstreams, self.pool.len() as u64);
         self.admission.tick(now.mono);

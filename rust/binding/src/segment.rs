@@ -141,7 +141,11 @@ impl Segment {
     fn drift(&self, backend: u16, signal: &str) -> PyResult<()> {
         let known = Drift::ALL.into_iter().find(|drift| drift.name() == signal);
         let signal = known.ok_or_else(|| PyValueError::new_err(format!("no signal {signal:?}")))?;
-        self.control.drift(self.backend(backend)?, signal);
+        let backend = self.backend(backend)?;
+        self.control.drift(backend, signal);
+        if matches!(signal, Drift::EngineQueue | Drift::Preemptions) {
+            self.shared.admission.note_trouble(backend);
+        }
         Ok(())
     }
 

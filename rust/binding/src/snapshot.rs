@@ -151,6 +151,7 @@ fn backends<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyLi
         entry.set_item("serves", segment.shared.serves.get(index))?;
         entry.set_item("limit", numbers.cap.limit())?;
         entry.set_item("effective_limit", numbers.effective)?;
+        entry.set_item("suggested_limit", numbers.suggested)?;
         entry.set_item("inflight", numbers.cap.used.slots)?;
         entry.set_item("prefill_tokens", (numbers.cap.used.prefill, numbers.prefill_limit))?;
         entry.set_item("kv_tokens", (numbers.cap.used.kv, numbers.kv_limit))?;

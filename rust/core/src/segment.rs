@@ -10,7 +10,7 @@ use crate::admission::{
 };
 use crate::metrics::{Registry, RegistryParts};
 use crate::names::{Names, NamesParts};
-use crate::routing::{Table, TierIndex};
+use crate::routing::{AdaptiveMode, BackendIndex, Table, TierIndex};
 use crate::shm::{Holder, Layout, Open, Region, Wakers};
 use crate::time::{Nanos, seconds};
 use crate::tokens::{Ratios, RatiosParts};
@@ -117,18 +117,23 @@ fn sizes(table: &Table, workers: usize) -> Sizes {
         share: tier.share,
         bands: tier.bands,
     };
-    let backend = |backend: &crate::routing::Backend| BackendLimits {
+    let tiers_on = |at: usize| {
+        table.tiers.iter().filter(move |tier| tier.backends.contains(&(at as BackendIndex)))
+    };
+    let backend = |(at, backend): (usize, &crate::routing::Backend)| BackendLimits {
         slots: backend.concurrency,
         node: backend.node,
         prefill: backend.prefill,
         kv: backend.kv,
         weight: backend.weight,
         abort_grace: backend.abort_grace,
+        adaptive: tiers_on(at).map(|tier| tier.adaptive).max().unwrap_or(AdaptiveMode::Off),
+        inter_token: tiers_on(at).filter_map(|tier| tier.slo.inter_token).min(),
     };
     Sizes {
         rows,
         tiers: table.tiers.iter().map(tier).collect(),
-        backends: table.backends.iter().map(backend).collect(),
+        backends: table.backends.iter().enumerate().map(backend).collect(),
         nodes: table.nodes.clone(),
         workers,
     }

@@ -80,6 +80,7 @@ impl Ledger<'_> {
         row.blocked = 0;
         row.until = 0;
         row.granted = 0;
+        row.predicted = 0;
         row.sequence = self.board.sequence;
     }
 

@@ -1,9 +1,11 @@
 //! What admission knows of one backend.
 
-use super::caps::{Cap, UNLIMITED};
+use super::adaptive::{Adaptive, Situation};
+use super::caps::Cap;
 use super::heap::NONE;
 use super::offer::Health;
 use super::rate::Rate;
+use crate::routing::AdaptiveMode;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
@@ -64,8 +66,6 @@ pub(super) struct BackendState {
     squeeze: u32,
     /// The row that it is kept free for.
     pub(super) held_for: u32,
-    /// What the adaptive limit allows.
-    pub(super) adaptive: u32,
     prefill: StoredLimit,
     kv: StoredLimit,
     /// After a bounce: no grant until then.
@@ -78,6 +78,7 @@ pub(super) struct BackendState {
     pub(super) abort_grace: Nanos,
     /// Prompt tokens read in a second.
     pub(super) prefill_rate: Rate,
+    pub(super) adaptive: Adaptive,
 }
 
 plain!(BackendState);
@@ -93,6 +94,9 @@ pub struct BackendLimits {
     /// Thousandths: how much it should get beside others of the same speed.
     pub weight: u32,
     pub abort_grace: Nanos,
+    pub adaptive: AdaptiveMode,
+    /// The strictest time between tokens that a tier on it promises.
+    pub inter_token: Option<Nanos>,
 }
 
 impl BackendState {
@@ -108,7 +112,6 @@ impl BackendState {
             failures: 0,
             squeeze: 0,
             held_for: NONE,
-            adaptive: UNLIMITED,
             prefill: StoredLimit::new(limits.prefill),
             kv: StoredLimit::new(limits.kv),
             closed_until: 0,
@@ -117,6 +120,7 @@ impl BackendState {
             last_grant: 0,
             abort_grace: limits.abort_grace,
             prefill_rate: Rate::new(now),
+            adaptive: Adaptive::new(limits.adaptive, limits.inter_token, now),
         }
     }
 
@@ -145,7 +149,7 @@ impl BackendState {
                 (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
             }
         };
-        let allowed = limit.min(self.adaptive).min(started).saturating_sub(self.squeeze);
+        let allowed = limit.min(self.adaptive.allowed()).min(started).saturating_sub(self.squeeze);
         allowed.max(limit.min(1))
     }
 
@@ -179,14 +183,17 @@ impl BackendState {
 
     /// It had no room after all: fewer slots for a while, none at all for a moment.
     pub(super) fn bounced(&mut self, pause: Nanos, now: Nanos) {
+        self.adaptive.trouble();
         self.closed_until = self.closed_until.max(now + pause);
         self.squeeze = (self.squeeze + 1).min(self.cap.bound());
         self.squeezed = now;
     }
 
-    /// Time has passed.
-    pub(super) fn turn(&mut self, now: Nanos) {
+    /// Time has passed. `backlog`: requests wait that it could take.
+    pub(super) fn turn(&mut self, backlog: bool, now: Nanos) {
         self.prefill_rate.turn(now);
+        let (limit, used) = (self.cap.bound(), self.cap.used.slots);
+        self.adaptive.turn(Situation { limit, used, backlog }, now);
         if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
             self.squeeze -= 1;
             self.squeezed = now;

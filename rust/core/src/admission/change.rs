@@ -4,7 +4,7 @@ use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::{Health, Refusal};
 use super::row::State;
-use super::tier::BANDS;
+use super::tier::{BANDS, TierState};
 use crate::routing::BackendIndex;
 use crate::time::{MILLISECOND, Nanos};
 
@@ -53,6 +53,12 @@ impl Ledger<'_> {
         self.dispatch();
     }
 
+    /// Whether requests wait in a tier that a backend serves.
+    fn has_backlog(&self, backend: usize) -> bool {
+        let waits = |tier: &TierState| tier.requests > 0 && tier.backends.contains(backend);
+        self.board.waiting != 0 && self.tiers.iter().any(waits)
+    }
+
     fn expel_all(&mut self, tier: usize, why: Refusal) {
         for at in 0..self.board.free.touched() as u32 {
             let row = &self.rows[at as usize];
@@ -71,7 +77,8 @@ impl Ledger<'_> {
         }
         self.board.ticked = now;
         for backend in 0..self.backends.len() {
-            self.backends[backend].turn(now);
+            let backlog = self.has_backlog(backend);
+            self.backends[backend].turn(backlog, now);
             self.publish(backend);
         }
         for tier in 0..self.tiers.len() {

@@ -6,7 +6,7 @@ use super::offer::Refusal;
 use super::row::{NO_BACKEND, State};
 use super::tier::BANDS;
 use crate::routing::BackendIndex;
-use crate::time::{MILLISECOND, Nanos};
+use crate::time::{MILLISECOND, Nanos, SECOND};
 
 /// How often, and for how long, others may go before a request that does not fit; then room is kept
 /// for it (EASY backfill; research/scheduling.md §2.3, point 7).
@@ -198,10 +198,15 @@ impl Ledger<'_> {
         let now = self.board.now;
         self.board.grants += 1;
         self.backends[usize::from(backend)].last_grant = self.board.grants;
+        let chosen = &self.backends[usize::from(backend)];
+        let ahead = (chosen.cap.used.prefill + prefill) as f64;
+        let seconds = chosen.prefill_rate.guess().map_or(0.0, |rate| ahead / rate);
+        let predicted = (seconds * SECOND as f64) as Nanos;
         let row = &mut self.rows[at as usize];
         row.backend = backend;
         row.resources.prefill = prefill;
         row.granted = now;
+        row.predicted = predicted;
         let cost = prefill + 2 * u64::from(row.expected);
         self.charge(at, cost);
         let row = &self.rows[at as usize];

@@ -55,16 +55,21 @@ impl Ledger<'_> {
 
     /// The first token has come: the prompt is no longer being read.
     pub(super) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
-        self.at(now);
+        let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
         let row = &mut self.rows[at as usize];
-        let backend = usize::from(row.backend);
+        let (backend, taken, predicted) =
+            (usize::from(row.backend), now - row.granted, row.predicted);
         let prefill = std::mem::take(&mut row.resources.prefill);
         if prefill == 0 {
             return;
         }
         self.each_cap(at, |cap| cap.used.prefill -= prefill);
-        self.backends[backend].prefill_rate.count(prefill as f64);
+        let state = &mut self.backends[backend];
+        state.prefill_rate.count(prefill as f64);
+        if predicted > 0 {
+            state.adaptive.first_token(taken, predicted);
+        }
         // The next prompt may have waited for just this.
         self.dispatch();
     }

@@ -28,6 +28,8 @@ pub struct BackendNumbers {
     pub cap: Cap,
     /// Slots that it may have in use now.
     pub effective: u32,
+    /// What the adaptive limit would allow, once it has seen enough.
+    pub suggested: Option<u32>,
     pub health: Health,
     pub starts_slowly: bool,
     pub prefill_limit: Option<u64>,
@@ -56,6 +58,7 @@ impl Ledger<'_> {
         BackendNumbers {
             cap: state.cap,
             effective: state.effective(self.board.now),
+            suggested: state.adaptive.suggestion(),
             health: state.health(),
             starts_slowly: state.starts_slowly(),
             prefill_limit: state.prefill_limit(),

@@ -8,6 +8,7 @@ use super::inspect::{BackendNumbers, Invariants, TierNumbers};
 use super::ledger::{Ledger, Parts, Sizes};
 use super::load::Load;
 use super::offer::{Decision, Health, Notice, Offer, Outcome, Owner, Refusal, Ticket, Usage};
+use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
 use crate::time::Nanos;
@@ -164,6 +165,16 @@ impl Admission {
     /// The engine has said how many tokens its KV memory holds.
     pub fn learn_kv(&self, backend: BackendIndex, tokens: u64, now: Nanos) {
         self.with(|ledger| ledger.learn_kv(backend, tokens, now));
+    }
+
+    /// Times between tokens that a backend has shown since the last call.
+    pub fn note_gaps(&self, backend: BackendIndex, gaps: &Histogram) {
+        self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.gaps(gaps));
+    }
+
+    /// A backend's own numbers say that it has too much to do.
+    pub fn note_trouble(&self, backend: BackendIndex) {
+        self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.trouble());
     }
 
     /// Time has passed. To be called every 10 ms, by as many processes as like.

@@ -11,6 +11,7 @@
 //! ```
 
 mod accounts;
+mod adaptive;
 mod arrival;
 mod backend;
 mod caps;

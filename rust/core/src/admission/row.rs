@@ -117,6 +117,8 @@ pub(super) struct Row {
     /// Of a refusal: when to ask again. Of an orphan: when it counts no longer.
     pub(super) until: Nanos,
     pub(super) granted: Nanos,
+    /// How long the prompt was expected to take at its grant; 0: nothing was known.
+    pub(super) predicted: Nanos,
     /// Order of arrival over all tiers.
     pub(super) sequence: u64,
     pub(super) node: Node,

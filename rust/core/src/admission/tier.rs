@@ -80,6 +80,10 @@ impl BandState {
 pub(super) struct BackendSet([u64; MAX_BACKENDS / 64]);
 
 impl BackendSet {
+    pub(super) fn contains(&self, backend: usize) -> bool {
+        self.0[backend / 64] & 1 << (backend % 64) != 0
+    }
+
     pub(super) fn iter(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().enumerate().flat_map(|(word, bits)| {
             std::iter::successors((bits != 0).then_some(bits), |bits| {

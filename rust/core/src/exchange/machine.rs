@@ -49,6 +49,15 @@ pub struct Ended {
     pub result: AttemptResult,
 }
 
+/// How far an answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Pieces so far: about as many as tokens.
+    pub pieces: u64,
+    /// When the last one came.
+    pub last: Nanos,
+}
+
 /// What the caller does after feeding the exchange; output may be there besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
@@ -351,9 +360,8 @@ impl Exchange {
         self.paused
     }
 
-    /// Pieces of the answer so far: about as many as tokens.
-    pub fn pieces(&self) -> u64 {
-        self.pieces
+    pub fn pace(&self) -> Pace {
+        Pace { pieces: self.pieces, last: self.last_piece }
     }
 
     /// Whether the client has the head of its answer.

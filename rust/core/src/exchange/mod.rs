@@ -10,7 +10,7 @@ mod record;
 mod retry;
 
 pub use failure::{Failure, Retry};
-pub use machine::{Client, Ended, Exchange, Next, UpstreamEnd};
+pub use machine::{Client, Ended, Exchange, Next, Pace, UpstreamEnd};
 pub use output::{Output, write_error};
 pub use quarantine::Quarantine;
 pub use record::{AttemptResult, Outcome, Record, Served, Term, Where, Who};

@@ -4,7 +4,7 @@ use crate::time::{MILLISECOND, Nanos, SECOND};
 
 const MICROSECOND: Nanos = 1_000;
 /// Enough for both ladders, and one for what is above.
-pub(super) const BUCKETS: usize = 22;
+const BUCKETS: usize = 22;
 
 /// Counts by bucket. Bound `i` is `first << i`; the last bucket holds what is above all bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// How many counts there are: one for each bound, and one for what is above all.
+    pub const BUCKETS: usize = BUCKETS;
+
     /// 1 ms, doubling up to 1,024 s (contract §8).
     pub fn coarse() -> Self {
         Histogram { first: MILLISECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
@@ -27,8 +30,13 @@ impl Histogram {
     }
 
     pub fn observe(&mut self, time: Nanos) {
-        self.counts[self.bucket(time)] += 1;
-        self.sum += time;
+        self.observe_times(time, 1);
+    }
+
+    /// The same time, so many times.
+    pub fn observe_times(&mut self, time: Nanos, times: u64) {
+        self.counts[self.bucket(time)] += times;
+        self.sum += time * times;
     }
 
     /// The bucket of a time: the smallest i with time <= first << i.
@@ -46,7 +54,28 @@ impl Histogram {
         self.sum = self.sum.wrapping_add(sum);
     }
 
-    pub(super) fn counts(&self) -> &[u64; BUCKETS] {
+    /// The fine ladder with counts that were kept elsewhere.
+    pub(crate) fn fine_with(counts: &[u64; BUCKETS]) -> Self {
+        Histogram { counts: *counts, ..Self::fine() }
+    }
+
+    /// A time that so many percent of all do not exceed, as far as the buckets tell: between the
+    /// bounds of its bucket by the share of the bucket that is below.
+    pub(crate) fn quantile_bound(&self, percent: u64) -> Option<Nanos> {
+        let wanted = (self.count() * percent).div_ceil(100);
+        let mut below = 0;
+        for (index, &count) in self.counts.iter().enumerate() {
+            if count > 0 && below + count >= wanted {
+                let upper = self.first << index;
+                let lower = if index == 0 { 0 } else { upper / 2 };
+                return Some(lower + (upper - lower) * (wanted - below) / count);
+            }
+            below += count;
+        }
+        None
+    }
+
+    pub(crate) fn counts(&self) -> &[u64; BUCKETS] {
         &self.counts
     }
 

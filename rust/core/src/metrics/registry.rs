@@ -14,7 +14,7 @@ use crate::time::Nanos;
 
 /// Labelled counters of a shard (design §4.6: at most 2,000 series a node).
 const SERIES: usize = 2048;
-const BUCKETS: usize = super::histogram::BUCKETS;
+const BUCKETS: usize = Histogram::BUCKETS;
 
 /// The time series of one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

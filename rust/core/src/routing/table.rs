@@ -42,7 +42,7 @@ pub struct Slo {
 }
 
 /// What becomes of the limit that a backend's own times suggest (research/scheduling.md §2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdaptiveMode {
     Off,

@@ -48,7 +48,9 @@ impl Ledger<'_> {
             }
         }
         let best = best?;
-        if count > 1 && self.random().is_multiple_of(EXPLORE) {
+        // Who has read the prompt is known well enough, and moving away would cost the reading.
+        let is_at_home = best.candidate.hit > 0;
+        if count > 1 && !is_at_home && self.random().is_multiple_of(EXPLORE) {
             let pick = fitting[self.random() as usize % count];
             let row = &self.rows[at as usize];
             let candidate = row.candidates.iter().nth(pick)?;

@@ -29,8 +29,12 @@ class Gateway:
     service: Service
 
     @property
+    def port(self) -> int:
+        return self.service.worker.settings.listen.port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.service.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -49,19 +53,19 @@ class Gateway:
         while True:
             sums: dict[str, Any] = self.numbers["invariants"]
             assert sums["ok"], sums
-            held = sums["queued"] + sums["running"] + sums["closing"] + self.service.gateway.active
-            if held == 0:
+            active = self.service.worker.gateway.active
+            if sums["queued"] + sums["running"] + sums["closing"] + active == 0:
                 return sums
-            assert asyncio.get_running_loop().time() < end, f"not settled: {sums}, {self.service.gateway.active} active"
+            assert asyncio.get_running_loop().time() < end, f"not settled: {sums}, {active} active"
             await asyncio.sleep(0.005)
 
     async def ready(self) -> None:
         """Wait until every tier has a healthy backend."""
         for _ in range(500):
-            if self.service.health.ready()[0] == 200:
+            if self.service.worker.health.ready()[0] == 200:
                 return
             await asyncio.sleep(0.01)
-        raise AssertionError(self.service.status())
+        raise AssertionError(self.service.control.status())
 
 
 @asynccontextmanager
@@ -188,7 +192,7 @@ async def connect() -> AsyncIterator[Connect]:
     opened: list[Raw] = []
 
     async def open_connection(gateway: Gateway) -> Raw:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.service.port, limit=1 << 26)
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 26)
         opened.append(Raw(reader, writer))
         return opened[-1]
 

@@ -184,7 +184,7 @@ async def test_row_21_a_client_that_does_not_read(connect: Connect) -> None:
             while sent != before:
                 before = sent
                 await asyncio.sleep(0.3)
-            (connection,) = gateway.service.registry.connections()
+            (connection,) = gateway.service.worker.registry.connections()
             assert connection.unsent <= 256 * 1024
             assert sent < 10_000, "the backend was not paused"
             # Our own pause is not the backend's stall: longer than between_events has passed.
@@ -201,7 +201,7 @@ async def test_row_21_a_client_that_does_not_read(connect: Connect) -> None:
 
 async def slow_reader(gateway: Gateway) -> Raw:
     """A client whose socket and stream hold little."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.service.port, limit=4096)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=4096)
     return Raw(reader, writer)
 
 

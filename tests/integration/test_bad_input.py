@@ -286,8 +286,8 @@ tiers:
   thinking: {{models: [slow], backends: [b]}}
 """
     async with gateway_of(config, wait=False) as gateway:
-        await gateway.service.prober.stop()
-        core, health = gateway.service.segment, gateway.service.health
+        await gateway.service.control.prober.stop()
+        core, health = gateway.service.segment, gateway.service.worker.health
         core.set_backend(0, "healthy")
         assert health.ready()[1] == {"status": "starting"}
         core.set_backend(0, "down")

@@ -1,4 +1,4 @@
-"""The admin listener: /metrics and /admin/status."""
+"""The admin listener: /metrics, /admin/status and /admin/invariants."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ from penstock.metrics.exposition import CONTENT_TYPE_LATEST, page
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from penstock.server.service import Service
+    from penstock.process.control import Control
 
 __all__ = ["admin_app"]
 
-SERVICE: web.AppKey[Service] = web.AppKey("service")
+CONTROL: web.AppKey[Control] = web.AppKey("control")
 
 
-def admin_app(service: Service, token: str, *, public: bool) -> web.Application:
-    """Return the application. `public`: the listener is not loopback, so /metrics needs the token too."""
-    app = web.Application(middlewares=[_guard(token, public=public), _four_keys])
+def admin_app(control: Control) -> web.Application:
+    """Return the application. On a listener that is not loopback /metrics needs the token too (contract §7).
+
+    Raises:
+        ValueError: the settings hold no token.
+    """
+    admin = control.settings.admin
+    if admin.token is None:
+        raise ValueError("the admin plane needs a token")
+    app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _four_keys])
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/admin/status", _status)
+    app.router.add_get("/admin/invariants", _invariants)
     app.on_response_prepare.append(_no_server)
-    app[SERVICE] = service
+    app[CONTROL] = control
     return app
 
 
@@ -70,8 +78,13 @@ async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=page(request.app[SERVICE]), headers={"content-type": CONTENT_TYPE_LATEST})
+    return web.Response(body=page(request.app[CONTROL]), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _status(request: web.Request) -> web.Response:
-    return web.json_response(body=orjson.dumps(request.app[SERVICE].status()))
+    return web.json_response(body=orjson.dumps(request.app[CONTROL].status()))
+
+
+async def _invariants(request: web.Request) -> web.Response:
+    sums = request.app[CONTROL].segment.invariants()
+    return web.json_response(body=orjson.dumps(sums), status=200 if sums["ok"] else 500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import sys
@@ -14,8 +15,10 @@ from rich.table import Table
 from penstock import __version__
 
 if TYPE_CHECKING:
+    from penstock.config.address import Address
     from penstock.config.settings import Settings
-    from penstock.server.service import Service
+    from penstock.process.control import Control
+    from penstock.upstream.probe import Prober
 
 __all__ = ["greet"]
 
@@ -23,37 +26,34 @@ __all__ = ["greet"]
 PROBE_SECONDS = 2.0
 
 
-async def greet(service: Service) -> None:
+async def greet(control: Control) -> None:
     """Print the banner once every backend has been probed, or is slow to answer."""
     for _ in range(int(PROBE_SECONDS / 0.05)):
-        if all(probe.reason != "not probed yet" for probe in service.prober.probes):
+        if all(probe.reason != "not probed yet" for probe in control.prober.probes):
             break
         await asyncio.sleep(0.05)
     # The access log may share the terminal: nothing of the banner may be cut by it.
     console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True)
-    settings = service.settings
-    admin = settings.admin.listen
-    at_admin = str(admin) if admin.path is not None else f"http://{admin.host}:{service.admin_port}"
-    console.print(f"\n[bold]Penstock {__version__}[/bold]  {base_url(service)}  (admin {at_admin}/metrics)")
+    settings = control.settings
+    listen, admin = base_url(settings.listen), base_url(settings.admin.listen)
+    console.print(f"\n[bold]Penstock {__version__}[/bold]  {listen}  (admin {admin}/metrics)")
     console.print(tiers_table(settings))
-    console.print(backends_table(service))
-    for warning in (*settings.warnings, *service.notices):
+    console.print(backends_table(control.prober))
+    for warning in settings.warnings:
         console.print(f"[yellow]warning:[/yellow] {warning}", markup=True)
     tier = next(iter(settings.tiers.values()), None)
     if tier is not None:
         console.print("Try:")
-        console.print(curl_line(service, tier.models[0], "Name three rivers."), markup=False)
+        console.print(curl_line(settings.listen, tier.models[0], "Name three rivers."), markup=False)
         console.print()
     sys.stderr.flush()
 
 
-def base_url(service: Service) -> str:
-    """Return where clients find it."""
-    listen = service.settings.listen
+def base_url(listen: Address) -> str:
+    """Return where clients find a listener."""
     if listen.path is not None:
         return str(listen)
-    host = listen.host or "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{service.port}"
+    return f"http://{dataclasses.replace(listen, host=listen.host or '127.0.0.1')}"
 
 
 def color_system() -> Literal["auto"] | None:
@@ -61,10 +61,9 @@ def color_system() -> Literal["auto"] | None:
     return None if os.environ.get("NO_COLOR") else "auto"
 
 
-def curl_line(service: Service, model: str, question: str, *, stream: bool = False) -> str:
+def curl_line(listen: Address, model: str, question: str, *, stream: bool = False) -> str:
     """Return a line that works when pasted."""
-    listen = service.settings.listen
-    where = f"--unix-socket {listen.path} http://localhost" if listen.path is not None else base_url(service)
+    where = f"--unix-socket {listen.path} http://localhost" if listen.path is not None else base_url(listen)
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
     if stream:
         body["stream"] = True
@@ -85,12 +84,12 @@ def tiers_table(settings: Settings) -> Table:
     return table
 
 
-def backends_table(service: Service) -> Table:
+def backends_table(prober: Prober) -> Table:
     """Return the backends with their limits and what the probes say."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("backend", "url", "serves", "limit", "health"):
         table.add_column(title)
-    for probe in service.prober.probes:
+    for probe in prober.probes:
         backend = probe.backend
         health = "[green]healthy[/green]" if probe.usable else f"[red]{probe.reason}[/red]"
         table.add_row(backend.name, str(backend.url), probe.serves or "?", str(backend.concurrency), health)

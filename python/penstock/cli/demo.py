@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from penstock.config.settings import Settings
-    from penstock.server.service import Service
+    from penstock.process.control import Control
     from penstock.sim.server import SimServer
 
 __all__ = ["demo"]
@@ -185,10 +185,11 @@ async def _start(engines: list[Engine]) -> list[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _greet(service: Service) -> None:
+async def _greet(control: Control) -> None:
     """Print the banner, and one more line to paste."""
     from penstock.cli.banner import curl_line, greet  # noqa: PLC0415
 
-    await greet(service)
+    await greet(control)
     click.echo("The other tier, as a stream:", err=True)
-    click.echo(f"{curl_line(service, 'thinking-model', 'Why is the sky blue?', stream=True)}\n", err=True)
+    line = curl_line(control.settings.listen, "thinking-model", "Why is the sky blue?", stream=True)
+    click.echo(f"{line}\n", err=True)

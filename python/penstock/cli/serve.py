@@ -25,6 +25,6 @@ def serve(path: str) -> None:
     """
     from penstock.cli.banner import greet  # noqa: PLC0415 - the event loop is imported only to serve
     from penstock.config import load  # noqa: PLC0415
-    from penstock.server.run import run  # noqa: PLC0415
+    from penstock.process.launch import launch  # noqa: PLC0415
 
-    sys.exit(run(load(path), greet))
+    sys.exit(launch(load(path), greet))

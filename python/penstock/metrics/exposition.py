@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from penstock import __version__
 
 if TYPE_CHECKING:
-    from penstock.server.service import Service
+    from penstock.process.control import Control
 
 __all__ = ["CONTENT_TYPE_LATEST", "page"]
 
@@ -29,34 +29,36 @@ HISTOGRAMS = {
 }
 
 
-def page(service: Service) -> bytes:
+def page(control: Control) -> bytes:
     """Return the page in the Prometheus text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(service))
+    registry.register(_Numbers(control))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, control: Control) -> None:
+        self._control = control
 
     def collect(self) -> Iterable[Metric]:
-        numbers = self._service.segment.snapshot()
+        numbers = self._control.segment.snapshot()
         yield from _requests(numbers)
         yield from _load(numbers)
         yield from _times(numbers["tiers"])
         yield from self._process(numbers)
 
     def _process(self, numbers: dict[str, Any]) -> Iterator[Metric]:
-        yield _gauge("connections", "Open client connections.", ["worker"], [(("0",), len(self._service.registry))])
-        lag = [(("0",), self._service.lag)]
-        yield _gauge("loop_lag_seconds", "Lateness of the event loop's last tick.", ["worker"], lag)
+        workers = [((str(index),), worker) for index, worker in enumerate(numbers["workers"])]
+        connections = ((name, worker["connections"]) for name, worker in workers)
+        yield _gauge("connections", "Open client connections.", ["worker"], connections)
+        lag = ((name, worker["loop_lag"]) for name, worker in workers)
+        yield _gauge("loop_lag_seconds", "Lateness of the event loop, the worst of a second.", ["worker"], lag)
         yield _gauge("config_generation", "Generation of the running configuration.", [], [((), 1)])
         yield _gauge("config_last_reload_success", "Whether the last reload was accepted.", [], [((), 1)])
         yield _counter(
             "permits_leaked", "Permits that no request owned; must stay 0.", [], [((), numbers["permits_leaked"])]
         )
-        dropped = numbers["log_dropped"] + self._service.log_writer.dropped
+        dropped = numbers["log_dropped"] + self._control.log_writer.dropped
         yield _counter("log_dropped", "Log lines dropped because nobody read them.", [], [((), dropped)])
         yield _gauge("build_info", "The version that runs.", ["version"], [((__version__,), 1)])
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from penstock.sim.dialects import Answer
-from penstock.sim.faults import ERROR_MESSAGE, GARBAGE, MID, STATUSES, Fault
+from penstock.sim.faults import ERROR_MESSAGE, GARBAGE, MID, STATUSES, STUCK, Fault
+from penstock.sim.fence import Refusal
 from penstock.sim.http import LAST_CHUNK, chunk
 from penstock.sim.request import InvalidRequestError, ToolChoice, read_chat
 from penstock.sim.script import plan
 
 if TYPE_CHECKING:
     from penstock.sim.connection import Connection
-    from penstock.sim.engine import Generation
     from penstock.sim.http import Request
     from penstock.sim.request import ChatRequest
     from penstock.sim.server import SimServer
@@ -30,22 +30,24 @@ FAULT_HEADER = "x-sim-fault"
 
 async def answer_chat(server: SimServer, request: Request, wire: Connection) -> bool:
     """Answer; returns whether the connection may stay open."""
+    dialect = server.dialect
     try:
         chat = read_chat(request.body)
         fault = _fault_of(server, request)
+    except InvalidRequestError as error:
+        return await server.refuse(wire, *dialect.invalid(str(error), error.param))
+    try:
         tokens = _checked_size(server, chat)
     except _RefusedError as refused:
+        if chat.stream and refused.place is Refusal.EVENT:
+            return await _refuse_in_stream(server, wire, refused)
         return await server.refuse(wire, refused.status, refused.body)
-    except InvalidRequestError as error:
-        return await server.refuse(wire, 400, server.dialect.error(400, str(error), error.param))
     if fault in STATUSES:
         status, message = STATUSES[fault]
         lines = ("retry-after: 2",) if status == 429 else ()
-        return await server.refuse(wire, status, server.dialect.error(status, message), *lines)
-    generation = wire.generation = server.engine.submit(tokens, chat.choices)
-    exchange = _Exchange(server, wire, generation, chat, fault)
+        return await server.refuse(wire, status, dialect.error(status, message), *lines)
+    exchange = _Exchange(server, wire, tokens, chat, fault)
     try:
-        await generation.admitted()
         return await exchange.run()
     finally:
         exchange.spoil()
@@ -54,10 +56,20 @@ async def answer_chat(server: SimServer, request: Request, wire: Connection) -> 
 class _RefusedError(Exception):
     """A request that is answered with an error of the dialect's own."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        super().__init__(status)
+    def __init__(self, status: int, message: str, body: dict[str, Any], place: Refusal) -> None:
+        super().__init__(message)
         self.status = status
         self.body = body
+        self.place = place
+
+
+async def _refuse_in_stream(server: SimServer, wire: Connection, refused: _RefusedError) -> bool:
+    server.stats.refused += 1
+    lines = (f"content-type: {server.dialect.stream_type}", "transfer-encoding: chunked")
+    event = b"data: %b\n\n" % orjson.dumps(server.dialect.error_event(refused.status, str(refused)))
+    end = chunk(DONE) if server.dialect.done_after_error else b""
+    await wire.send(wire.head(200, *lines) + chunk(event) + end + LAST_CHUNK)
+    return True
 
 
 def _fault_of(server: SimServer, request: Request) -> Fault | None:
@@ -71,47 +83,60 @@ def _fault_of(server: SimServer, request: Request) -> Fault | None:
 
 
 def _checked_size(server: SimServer, chat: ChatRequest) -> int:
-    """Return the prompt's tokens if this server can serve the request."""
-    dialect = server.dialect
+    """Return the prompt's tokens if this server can serve the request, and has room to take it."""
+    dialect, places = server.dialect, server.engine.profile.max_num_seqs
     if dialect.checks_model and chat.model not in (server.model, None):
-        raise _RefusedError(404, dialect.no_model(chat.model or "", server.model))
+        body = dialect.no_model(chat.model or "", server.model)
+        raise _RefusedError(404, "unknown model", body, Refusal.STATUS)
     tokens = chat.prompt_tokens()
     if tokens >= server.context:
-        raise _RefusedError(400, dialect.too_long(tokens, server.context))
-    slots = server.engine.slots
-    if slots is not None and chat.choices > slots:
-        raise InvalidRequestError(f"n is {chat.choices}, but only {slots} can run at once", "n")
+        raise _RefusedError(*dialect.too_long(tokens, server.context), dialect.refusal)
+    if chat.choices > places:
+        message = f"n is {chat.choices}, but only {places} can run at once"
+        raise _RefusedError(400, message, dialect.error(400, message, "n"), Refusal.STATUS)
+    if dialect.fence.turns_away(server.engine, server.fence, _choices(server, chat)):
+        server.stats.turned_away += 1
+        status, message = dialect.overload
+        raise _RefusedError(status, message, dialect.error(status, message), server.refusal)
     return tokens
+
+
+def _choices(server: SimServer, chat: ChatRequest) -> int:
+    return chat.choices if server.dialect.answers_n else 1
 
 
 class _Exchange:
     """One request that runs in the engine."""
 
     def __init__(
-        self, server: SimServer, wire: Connection, generation: Generation, chat: ChatRequest, fault: Fault | None
+        self, server: SimServer, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
     ) -> None:
         self._server = server
         self._dialect = server.dialect
         self._wire = wire
-        self._generation = generation
         self._chat = chat
         self._fault = fault
-        room = server.context - generation.context_tokens
+        room = server.context - prompt_tokens
         self._replies = [
-            plan(chat, choice, server.seed, room, reasoning=server.reasoning) for choice in range(chat.choices)
+            plan(chat, choice, server.seed, room, reasoning=server.reasoning)
+            for choice in range(_choices(server, chat))
         ]
         named = isinstance(chat.tool_choice, ToolChoice)
         self._finishes = [self._dialect.finish(reply, named=named) for reply in self._replies]
-        self._steps = max(1, *(len(reply.pieces) for reply in self._replies))
+        outputs = [max(1, len(reply.pieces)) for reply in self._replies]
+        self._steps = max(outputs)
         self._answer = Answer(
             seed=server.new_id(),
             created=int(time.time()),
-            model=server.model,
+            model=chat.model if self._dialect.echoes_model and chat.model else server.model,
             wants_usage=chat.wants_usage,
-            prompt_tokens=generation.context_tokens,
+            prompt_tokens=prompt_tokens,
             output_tokens=sum(len(reply.pieces) for reply in self._replies),
             request_id=wire.request_id,
         )
+        priority, sticks = chat.priority or 0, fault in STUCK
+        self._generation = server.engine.submit(prompt_tokens, outputs, priority=priority, sticks=sticks)
+        wire.generation = self._generation
 
     def spoil(self) -> None:
         """End the request as spoiled, unless it is over already."""
@@ -121,6 +146,7 @@ class _Exchange:
     async def run(self) -> bool:
         """Answer; returns whether the connection may stay open."""
         wire, fault = self._wire, self._fault
+        await self._generation.admitted()
         if fault is Fault.HANG:
             await wire.stall()
         if fault in (Fault.REFUSE, Fault.RESET_BEFORE_HEAD, Fault.CLOSE_BEFORE_HEAD, Fault.GARBAGE_HEAD):
@@ -161,8 +187,7 @@ class _Exchange:
         if self._fault is Fault.ERROR_FIRST_EVENT:
             return await self._spoiled_end(self._error_event())
         for step in range(self._steps):
-            if step:
-                await self._generation.next_token()
+            await self._generation.tokens(step + 1)
             if step == self._steps // 2 and self._fault in MID:
                 return await self._strike()
             if step < self._steps - 1:
@@ -208,15 +233,14 @@ class _Exchange:
         return self._cut()
 
     def _error_event(self) -> bytes:
-        event = b"data: %b\n\n" % orjson.dumps(self._dialect.error(500, ERROR_MESSAGE))
+        event = b"data: %b\n\n" % orjson.dumps(self._dialect.error_event(500, ERROR_MESSAGE))
         return chunk(event) + (chunk(DONE) if self._dialect.done_after_error else b"") + LAST_CHUNK
 
     # A whole answer
 
     async def _whole(self) -> bool:
         await self._first_token()
-        for _ in range(self._steps - 1):
-            await self._generation.next_token()
+        await self._generation.tokens(self._steps)
         self._measure()
         kind = f"content-type: {self._dialect.json_type}"
         if self._fault is Fault.OVERSIZE_EVENT:
@@ -261,7 +285,7 @@ class _Exchange:
     async def _first_token(self) -> None:
         loop = asyncio.get_running_loop()
         self._began = loop.time()
-        await self._generation.first_token()
+        await self._generation.tokens(1)
         self._first = loop.time()
 
     def _measure(self) -> None:

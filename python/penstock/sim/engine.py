@@ -1,129 +1,177 @@
-"""The engine's clockwork: slots, its own FIFO queue, and the pace of tokens in real time."""
+"""The engine in real time: it lets the steps of a batch take as long as they say, and tells who has new tokens."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
-from penstock.sim.cost import Batch, first_token_seconds, inter_token_seconds
+from penstock.sim.batch import Batch, Scheduling, Sequence, Stage
+from penstock.sim.histogram import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence as Several
+
     from penstock.sim.profiles import Profile
     from penstock.sim.stats import Stats
 
 __all__ = ["Engine", "Generation"]
 
 
+class Choice(Sequence):
+    """One of a request's sequences."""
+
+    __slots__ = ("generation",)
+
+    def __init__(self, generation: Generation, prompt: int, output: int, *, priority: int, sticks: bool) -> None:
+        super().__init__(prompt, output, priority=priority, sticks=sticks)
+        self.generation = generation
+
+
 class Generation:
-    """One request in the engine: ``waiting``, then ``prefill``, then ``decode``, then ``over``."""
+    """One request in the engine, from its arrival until :meth:`finish` or :meth:`abandon`."""
 
-    def __init__(self, engine: Engine, prompt_tokens: int, slots: int) -> None:
-        self.stage = "waiting"
-        self.slots = slots
-        self.context_tokens = prompt_tokens
+    def __init__(self, engine: Engine, prompt: int, outputs: Several[int], *, priority: int, sticks: bool) -> None:
+        self.prompt_tokens = prompt
+        self.choices = [Choice(self, prompt, output, priority=priority, sticks=sticks) for output in outputs]
+        self.arrived = asyncio.get_running_loop().time()
+        self.first: float | None = None
+        """When the first token came, on the event loop's clock."""
         self._engine = engine
-        self._admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._due = 0.0
+        self._over = False
+        self._goal: Callable[[], bool] | None = None
+        self._reached: asyncio.Future[None] | None = None
 
-    def admit(self) -> None:
-        """Start to run; the engine calls this when the slots are free."""
-        self.stage = "prefill"
-        if not self._admitted.done():
-            self._admitted.set_result(None)
+    @property
+    def stage(self) -> str:
+        """Return ``waiting`` (also while the request is tokenized), ``prefill``, or ``decode`` after a first token."""
+        if self.first is not None:
+            return "decode"
+        outside = (Stage.NEW, Stage.WAITING)
+        return "waiting" if all(choice.stage in outside for choice in self.choices) else "prefill"
 
     async def admitted(self) -> None:
-        """Wait until the request runs."""
-        await self._admitted
+        """Wait until the request is in the batch."""
+        await self._until(lambda: self.stage != "waiting")
 
-    async def first_token(self) -> None:
-        """Wait for the prefill, in the batch as it is now."""
-        engine = self._engine
-        seconds = first_token_seconds(engine.profile, self.context_tokens, engine.batch())
-        self._due = asyncio.get_running_loop().time() + seconds / engine.speed
-        await self._until_due()
-        self.stage = "decode"
-        engine.decoding(self.slots, self.context_tokens)
+    async def tokens(self, count: int) -> None:
+        """Wait until each of the request's sequences has `count` tokens, or all it will have."""
+        batch = self._engine.batch
+        await self._until(lambda: all(batch.generated(choice) >= min(count, choice.output) for choice in self.choices))
 
-    async def next_token(self) -> None:
-        """Wait for the next token of each of the request's sequences."""
-        engine = self._engine
-        self.context_tokens += self.slots
-        engine.decoding(0, self.slots)
-        # Counted from when the last token was due, not from when it was seen: a late timer does not slow the pace.
-        self._due += inter_token_seconds(engine.profile, engine.batch()) / engine.speed
-        await self._until_due()
+    async def _until(self, goal: Callable[[], bool]) -> None:
+        if not goal():
+            self._goal, self._reached = goal, asyncio.get_running_loop().create_future()
+            await self._reached
 
-    async def _until_due(self) -> None:
-        await asyncio.sleep(max(0.0, self._due - asyncio.get_running_loop().time()))
+    def look(self) -> None:
+        """Wake who waits for the request, if there is what he waits for; the engine calls this after a step."""
+        if self._goal is not None and self._goal():
+            self._goal = None
+            if self._reached is not None and not self._reached.done():
+                self._reached.set_result(None)
 
     def finish(self) -> None:
         """End well. Call it before the last byte of the answer is sent."""
-        if self._engine.remove(self):
+        if not self._over:
+            self._over = True
             self._engine.stats.finished += 1
+            self._engine.drop(self)
 
     def abandon(self) -> str | None:
         """End at once without counting how; returns the stage it was in, or None if it was over already."""
+        if self._over:
+            return None
+        self._over = True
         stage = self.stage
-        return stage if self._engine.remove(self) else None
+        self._engine.drop(self)
+        return stage
 
 
 class Engine:
-    """Runs at most `slots` sequences at once; the rest wait in order of arrival."""
+    """Drives one batch. speed: how many times faster than real; infinite for steps that take no time."""
 
-    def __init__(self, profile: Profile, slots: int | None, speed: float, stats: Stats) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        stats: Stats,
+        *,
+        speed: float = 1.0,
+        scheduling: Scheduling = Scheduling.FCFS,
+        jitter: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         self.profile = profile
-        self.slots = slots
-        self.speed = speed
         self.stats = stats
-        self._batch = Batch()
-        self._running: set[Generation] = set()
-        self._waiting: deque[Generation] = deque()
+        self.batch: Batch[Choice] = Batch(profile, scheduling=scheduling, jitter=jitter, seed=seed)
+        self.queue_seconds = Histogram()
+        self.first_token_seconds = Histogram()
+        self.inter_token_seconds = Histogram()
+        self._speed = speed
+        self._due = 0.0
+        self.stepping = False
+        """Whether a step is going on."""
 
-    def submit(self, prompt_tokens: int, slots: int) -> Generation:
-        """Take a request that needs `slots` slots, at most as many as there are."""
-        generation = Generation(self, prompt_tokens, slots)
+    def submit(self, prompt: int, outputs: Several[int], *, priority: int = 0, sticks: bool = False) -> Generation:
+        """Take a request whose choices will have `outputs` tokens, each at least 1.
+
+        It reaches the batch after the profile's API time. sticks: its sequences keep their places until it is
+        abandoned.
+        """
+        generation = Generation(self, prompt, outputs, priority=priority, sticks=sticks)
         self.stats.started += 1
-        self.stats.prompt_tokens += prompt_tokens
-        self._waiting.append(generation)
-        self.stats.waiting += 1
-        self._admit()
+        self.stats.prompt_tokens += prompt
+        self._hold(len(outputs))
+        delay = self.profile.api_seconds(prompt) / self._speed
+        asyncio.get_running_loop().call_later(delay, self._join, generation)
         return generation
 
-    def remove(self, generation: Generation) -> bool:
-        """Free what the request holds; False if it was over already."""
-        if generation.stage == "over":
-            return False
-        if generation in self._running:
-            self._running.remove(generation)
-            self.stats.use(-generation.slots)
-            if generation.stage == "decode":
-                self.decoding(-generation.slots, -generation.context_tokens)
-        else:
-            self._waiting.remove(generation)
-            self.stats.waiting -= 1
-        generation.stage = "over"
-        self._admit()
-        return True
+    def drop(self, generation: Generation) -> None:
+        """Free what the request still holds."""
+        self._hold(-sum([self.batch.abort(choice) for choice in generation.choices]))
+        self._go()
 
-    def decoding(self, sequences: int, context_tokens: int) -> None:
-        """Let the batch that decodes grow (or, if negative, shrink)."""
-        batch = self._batch
-        self._batch = Batch(batch.sequences + sequences, batch.context_tokens + context_tokens)
+    def _hold(self, sequences: int) -> None:
+        """Take so many more sequences in hand (or, if negative, fewer)."""
+        self.stats.hold(self.stats.running + self.stats.waiting + sequences, self.profile.max_num_seqs)
 
-    def batch(self) -> Batch:
-        """Return the sequences that decode now."""
-        return self._batch
+    def _join(self, generation: Generation) -> None:
+        for choice in generation.choices:
+            if choice.stage is Stage.NEW:
+                self.batch.submit(choice)
+        self._go()
 
-    def kv_usage(self) -> float:
-        """Return the used fraction of the KV cache, 0 to 1."""
-        used = sum(generation.context_tokens for generation in self._running)
-        return min(1.0, used / self.profile.kv_tokens)
+    # Steps
 
-    def _admit(self) -> None:
-        while self._waiting and (self.slots is None or self.stats.running + self._waiting[0].slots <= self.slots):
-            generation = self._waiting.popleft()
-            self.stats.waiting -= 1
-            self._running.add(generation)
-            self.stats.use(generation.slots)
-            generation.admit()
+    def _go(self) -> None:
+        """Begin to step, unless that is going on."""
+        if not self.stepping:
+            self._due = asyncio.get_running_loop().time()
+            self._begin()
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        step = self.batch.begin()
+        self.stepping = step is not None
+        if step is None:
+            return
+        for choice in step.admitted:
+            self.queue_seconds.observe(loop.time() - choice.generation.arrived)
+            choice.generation.look()
+        # Counted from when the last step was due, not from when its end was seen: a late timer does not slow the pace.
+        seconds = step.seconds / self._speed
+        self._due += seconds
+        loop.call_at(self._due, self._end, seconds, len(self.batch.decoding))
+
+    def _end(self, seconds: float, decodes: int) -> None:
+        now = asyncio.get_running_loop().time()
+        ended = self.batch.end()
+        self.inter_token_seconds.observe(seconds, decodes)
+        for choice in ended.first:
+            if choice.generation.first is None:
+                choice.generation.first = now
+                self.first_token_seconds.observe(now - choice.generation.arrived)
+        self._hold(-sum(not choice.sticks for choice in ended.finished))
+        for choice in (*ended.finished, *self.batch.decoding):
+            choice.generation.look()
+        self._begin()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ERROR_MESSAGE", "GARBAGE", "MEANINGS", "MID", "SLOW_BYTES", "SLOW_SECONDS", "STATUSES", "Fault"]
+__all__ = ["ERROR_MESSAGE", "GARBAGE", "MEANINGS", "MID", "SLOW_BYTES", "SLOW_SECONDS", "STATUSES", "STUCK", "Fault"]
 
 
 class Fault(StrEnum):
@@ -82,6 +82,17 @@ MID = frozenset(
     }
 )
 """The faults that strike after half of the answer."""
+
+STUCK = frozenset(
+    {
+        Fault.HANG,
+        Fault.HALF_HEAD,
+        Fault.STALL_BEFORE_EVENT,
+        Fault.STALL_MID_STREAM,
+        Fault.OVERSIZE_EVENT,
+    }
+)
+"""The faults whose request keeps its places in the engine until the peer leaves."""
 
 ERROR_MESSAGE = "The engine died while it was answering."
 GARBAGE = b'{"id":"chatcmpl-\xff\xfe","choices":[{"delta":'

@@ -23,7 +23,8 @@ class Request:
 
     method: str
     path: str
-    """Without the query."""
+    query: str
+    """What follows the question mark, or empty."""
     headers: dict[str, str]
     """Names in lower case; of repeated ones the last."""
     body: bytes
@@ -62,7 +63,8 @@ class RequestReader:
             return None
         body = bytes(self._buffer[start : start + int(length)])
         del self._buffer[: start + int(length)]
-        return Request(method, path.partition("?")[0], headers, body)
+        path, _, query = path.partition("?")
+        return Request(method, path, query, headers, body)
 
 
 def _read_head(text: str) -> tuple[str, str, dict[str, str]]:

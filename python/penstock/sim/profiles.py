@@ -1,20 +1,21 @@
 """What a step of the engine costs on the machines that the cost model was fitted to.
 
-Source of every figure: research/scheduling.md §3, whose formula is
-``T_step = t0 + cb*B + ckv*sum(context of decodes) + cp*P + ca*sum over chunks n*(context + n/2)``.
-All times are seconds.
+Source of every figure and of the formula: research/scheduling.md §3. All times are seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PROFILES", "Profile"]
+__all__ = ["PROFILES", "Profile", "attended"]
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One model on one machine."""
+    """One model on one machine, and the limits of the engine that serves it.
+
+    Raises ValueError for limits that no engine would start with.
+    """
 
     name: str
     t0: float
@@ -30,13 +31,39 @@ class Profile:
     kv_tokens: int
     """Tokens that the KV cache holds, with bf16 KV."""
     chunk: int
-    """Most prefill tokens in a step (vLLM's max_num_batched_tokens), as in the runs of the research."""
+    """Most tokens in a step, decodes included (vLLM's max_num_batched_tokens), as in the runs of the research."""
     context: int
     """Longest prompt and answer together, in tokens, unless the server is told otherwise: the models' own limits."""
+    max_num_seqs: int = 256
+    """Most sequences in the batch: the default of vLLM's API server (research/scheduling.md §1.3)."""
     api: float = 15e-3
     """Seconds per request outside the steps: HTTP, tokenizer, scheduling."""
     api_token: float = 50e-6
     """Seconds per prompt token outside the steps."""
+
+    def __post_init__(self) -> None:
+        if min(self.kv_tokens, self.max_num_seqs) < 1 or min(self.t0, self.cb, self.ckv, self.cp, self.ca) < 0:
+            raise ValueError(f"{self.name}: sizes are at least 1 and times at least 0")
+        if self.chunk < self.max_num_seqs:
+            # Otherwise a full batch could not decode in one step; vLLM refuses such a setting too.
+            raise ValueError(f"{self.name}: chunk is {self.chunk}, less than max_num_seqs {self.max_num_seqs}")
+
+    def step_seconds(self, decodes: int, context: int, prefill: int = 0, attended: float = 0.0) -> float:
+        """Return the seconds of a step: ``t0 + cb*B + ckv*sum(context of decodes) + cp*P + ca*A``.
+
+        decodes: sequences that take one token each. context: prompt and generated tokens of all of them together.
+        prefill: prompt tokens in the step. attended: the sum of :func:`attended` over its prefill chunks.
+        """
+        return self.t0 + self.cb * decodes + self.ckv * context + self.cp * prefill + self.ca * attended
+
+    def api_seconds(self, prompt: int) -> float:
+        """Return the seconds that a request of `prompt` tokens spends before the engine sees it."""
+        return self.api + self.api_token * prompt
+
+
+def attended(tokens: int, before: int) -> float:
+    """Return how many (token x context token) pairs a prefill chunk attends to, after `before` earlier tokens."""
+    return tokens * (before + tokens / 2)
 
 
 PROFILES: dict[str, Profile] = {

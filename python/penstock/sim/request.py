@@ -101,6 +101,7 @@ class ChatRequest(msgspec.Struct):
     tools: list[Tool] | None = None
     tool_choice: str | ToolChoice | None = None
     ignore_eos: bool | None = None
+    priority: int | None = None
 
     @property
     def choices(self) -> int:

@@ -6,27 +6,32 @@ import asyncio
 import math
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import orjson
 
+from penstock.sim.batch import Scheduling
 from penstock.sim.chat import answer_chat
 from penstock.sim.connection import Connection
-from penstock.sim.dialects import DIALECTS
+from penstock.sim.dialects import DIALECTS, Site
 from penstock.sim.engine import Engine
 from penstock.sim.faults import Fault
+from penstock.sim.fence import Fence, Refusal
 from penstock.sim.profiles import PROFILES
 from penstock.sim.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from penstock.sim.dialects.openai import Page
     from penstock.sim.http import Request
+    from penstock.sim.profiles import Profile
 
 __all__ = ["INSTANT", "SimServer"]
 
 INSTANT = math.inf
 """A speed: every token is ready at once."""
+JITTER = 0.07
+"""The middle of what research/scheduling.md §3 gives: 5 to 10 %."""
 BACKLOG = 4096
 """Connections that the kernel holds before they are accepted; a test opens 1,000 at once."""
 
@@ -34,19 +39,22 @@ BACKLOG = 4096
 class SimServer:
     """A model server on a socket of its own, whose engine is a cost model and whose model is a script.
 
-    profile: a name in PROFILES. dialect: a name in DIALECTS. model: the only model's name. seed: decides the texts.
-    fault: how to misbehave; may be changed at any time (the header ``x-sim-fault`` decides for one request). speed: how
-    many times faster than the real machine; INSTANT for no waiting. context: tokens of prompt and answer; the profile's
-    own by default. reasoning: think before answering. slots: how many sequences run at once, the rest wait in order;
-    None for no limit.
+    profile: a name in PROFILES, or a Profile of one's own. dialect: a name in DIALECTS. model: the only model's name.
+    seed: decides the texts, and the jitter. fault: how to misbehave; may be changed at any time (the header
+    ``x-sim-fault`` decides for one request). speed: how many times faster than the real machine; INSTANT for no
+    waiting. context: tokens of prompt and answer, at most what the KV cache holds; the profile's own by default.
+    reasoning: think before answering. slots: how many sequences run at once, the rest wait; the profile's own by
+    default. scheduling: in which order they wait. jitter: standard deviation of the logarithm of a step's time; 0 for
+    none. fence: the engine's own limit (see Fence); the dialect's default if None. refusal: where streams are told that
+    it is reached; the dialect's way if None.
 
-    Raises ValueError for a name that does not exist.
+    Raises ValueError for a name that does not exist, and for a fence where the engine has none.
     """
 
     def __init__(
         self,
         *,
-        profile: str = "8b-h100",
+        profile: str | Profile = "8b-h100",
         dialect: str = "vllm",
         model: str = "sim",
         seed: int = 0,
@@ -55,17 +63,27 @@ class SimServer:
         context: int | None = None,
         reasoning: bool = False,
         slots: int | None = None,
+        scheduling: Scheduling = Scheduling.FCFS,
+        jitter: float = JITTER,
+        fence: int | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
-        if profile not in PROFILES or dialect not in DIALECTS:
+        if dialect not in DIALECTS or (isinstance(profile, str) and profile not in PROFILES):
             raise ValueError(f"profile is one of {', '.join(PROFILES)}; dialect is one of {', '.join(DIALECTS)}")
         self.stats = Stats()
         self.dialect = DIALECTS[dialect]
-        self.engine = Engine(PROFILES[profile], slots, speed, self.stats)
+        if fence is not None and self.dialect.fence is Fence.NONE:
+            raise ValueError(f"{dialect} has no limit of its own that could be set")
+        machine = PROFILES[profile] if isinstance(profile, str) else profile
+        machine = machine if slots is None else replace(machine, max_num_seqs=slots)
+        self.engine = Engine(machine, self.stats, speed=speed, scheduling=scheduling, jitter=jitter, seed=seed)
         self.model = model
         self.seed = seed
         self.fault = fault
-        self.context = PROFILES[profile].context if context is None else context
+        self.context = min(machine.context if context is None else context, machine.kv_tokens)
         self.reasoning = reasoning
+        self.fence = self.dialect.fence_default if fence is None else fence
+        self.refusal = self.dialect.refusal if refusal is None else refusal
         self.connections: set[Connection] = set()
         """Those that are open."""
         self._created = int(time.time())
@@ -108,41 +126,22 @@ class SimServer:
             if request.method != "POST":
                 return await self.refuse(wire, 405, self.dialect.error(405, "This URL takes POST."), "allow: POST")
             return await answer_chat(self, request, wire)
-        page = self._page(request.path) if request.method == "GET" else None
+        if request.method == "GET" and request.path == "/sim/stats":
+            return await self._send(wire, self.stats.as_json())
+        site = Site(self.model, self._created, self.context, self.fence, self.engine)
+        page = self.dialect.page(request.path, request.query, site) if request.method == "GET" else None
         if page is None:
             return await self.refuse(wire, 404, self.dialect.no_route())
-        return await self._send(wire, page)
+        status, body = page
+        return await self._send(wire, body, status=status)
 
-    def _page(self, path: str) -> bytes | dict[str, Any] | None:
-        """Return what a GET shows; None: there is nothing."""
-        pages: dict[str, Callable[[], bytes | dict[str, Any] | None]] = {
-            "/health": lambda: b"" if self.dialect.health is None else self.dialect.health,
-            "/v1/models": lambda: self.dialect.models(self.model, self._created, self.context),
-            "/version": lambda: self.dialect.version,
-            "/metrics": lambda: self._metrics() if self.dialect.gauges else None,
-            "/sim/stats": self.stats.as_json,
-        }
-        return pages[path]() if path in pages else None
-
-    async def refuse(self, wire: Connection, status: int, body: dict[str, Any], *lines: str) -> bool:
+    async def refuse(self, wire: Connection, status: int, body: Page, *lines: str) -> bool:
         """Answer with an error, and count it."""
         self.stats.refused += 1
         return await self._send(wire, body, *lines, status=status)
 
-    async def _send(self, wire: Connection, body: bytes | dict[str, Any], *lines: str, status: int = 200) -> bool:
+    async def _send(self, wire: Connection, body: Page, *lines: str, status: int = 200) -> bool:
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         kind = "text/plain; version=0.0.4; charset=utf-8" if isinstance(body, bytes) else self.dialect.json_type
         await wire.send(wire.head(status, f"content-type: {kind}", f"content-length: {len(data)}", *lines) + data)
         return True
-
-    def _metrics(self) -> bytes:
-        values = {
-            "running": float(self.stats.running),
-            "waiting": float(self.stats.waiting),
-            "kv_usage": self.engine.kv_usage(),
-        }
-        labels = f'{{engine="0",model_name="{self.model}"}}' if self.dialect.labels_gauges else ""
-        lines: list[str] = []
-        for name, gauge in self.dialect.gauges.items():
-            lines += [f"# TYPE {gauge} gauge", f"{gauge}{labels} {values[name]}"]
-        return "\n".join((*lines, "")).encode()

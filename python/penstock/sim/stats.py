@@ -32,10 +32,12 @@ class Stats:
     """Counters of one server. At rest, ``started == finished + aborted + faulted``."""
 
     running: int = 0
-    """Slots in use: a request uses ``n`` of them. Lowered before the last byte of the answer is sent."""
+    """Sequences in hand, at most as many as the engine has places; a request has ``n`` of them. One counts from the
+    moment its request is read until its last token is ready, before the last byte of the answer is sent: no part of a
+    request escapes. (The gauges in /metrics are the engine's own: what is in its batch.)"""
     peak_running: int = 0
     waiting: int = 0
-    """Requests in the engine's own queue."""
+    """Sequences in hand beyond the places."""
     started: int = 0
     """Valid requests handed to the engine."""
     finished: int = 0
@@ -44,7 +46,9 @@ class Stats:
     faulted: int = 0
     """Requests that this server spoiled on purpose, or cut because it was stopped."""
     refused: int = 0
-    """Requests answered with an error status instead of being started."""
+    """Requests answered with an error instead of being started."""
+    turned_away: int = 0
+    """Those of them that the fence turned away."""
     connections: int = 0
     """Connections open now."""
     accepted: int = 0
@@ -54,9 +58,10 @@ class Stats:
     aborts: deque[Abort] = field(default_factory=lambda: deque(maxlen=ABORTS_KEPT))
     """The latest aborts, oldest first."""
 
-    def use(self, slots: int) -> None:
-        """Count slots that begin to run (or, if negative, that are free again)."""
-        self.running += slots
+    def hold(self, sequences: int, places: int) -> None:
+        """Have so many sequences in hand."""
+        self.running = min(sequences, places)
+        self.waiting = sequences - self.running
         self.peak_running = max(self.peak_running, self.running)
 
     def abort(self, request_id: str, peer_port: int, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""What the model says, the arguments it makes up, and what it costs."""
+"""What the model says, and the arguments it makes up."""
 
 from typing import Any
 
@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from penstock.sim import PROFILES
 from penstock.sim.arguments import value_for
-from penstock.sim.cost import Batch, first_token_seconds, inter_token_seconds, step_seconds
 from penstock.sim.request import ChatRequest
 from penstock.sim.script import plan
 
@@ -81,25 +79,3 @@ def test_arguments_fit_their_schema(schema: Any) -> None:
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
     value_for({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]})
-
-
-def test_costs() -> None:
-    profile = PROFILES["8b-h100"]
-    assert inter_token_seconds(profile, Batch(1, 0)) == pytest.approx(6.515e-3)
-    # 64 sequences of 1,000 tokens: 6.5 ms + 64 x 15 us + 64,000 x 76 ns.
-    assert inter_token_seconds(profile, Batch(64, 64_000)) == pytest.approx(6.5e-3 + 0.96e-3 + 4.864e-3)
-    # 5,000 tokens: three chunks, whose attention adds up to that of the whole.
-    alone = first_token_seconds(profile, 5000, Batch())
-    attention = 1.1e-9 * 5000 * 5000 / 2
-    assert alone == pytest.approx(15e-3 + 5000 * 50e-6 + 3 * 6.5e-3 + 5000 * 30e-6 + attention)
-    assert first_token_seconds(profile, 5000, Batch(10, 1000)) > alone
-    assert step_seconds(profile, Batch()) == profile.t0
-
-
-@pytest.mark.parametrize("name", list(PROFILES))
-def test_profiles_are_plausible(name: str) -> None:
-    """Between what one H200 does with 8B and what TP4 does with 70B (research/scheduling.md §3)."""
-    profile = PROFILES[name]
-    assert profile.name == name
-    assert 4e-3 < inter_token_seconds(profile, Batch(1, 1000)) < 20e-3
-    assert 0.02 < first_token_seconds(profile, 1000, Batch()) < 0.25

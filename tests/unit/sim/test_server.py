@@ -46,7 +46,7 @@ def leave(writer: asyncio.StreamWriter, how: str) -> None:
 @pytest.mark.parametrize("stage", ["waiting", "prefill", "decode"])
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 async def test_a_peer_that_leaves(server_of: ServerOf, how: str, stage: str, stream: bool) -> None:
-    # Slow enough that the prefill (15 ms and more) is still going on when the peer leaves.
+    # Slow enough that the prefill (6.5 ms and more) is still going on when the peer leaves.
     server = await server_of(speed=0.02 if stage == "prefill" else 1.0, slots=1)
     stats = server.server.stats
     if stage == "waiting":
@@ -56,9 +56,9 @@ async def test_a_peer_that_leaves(server_of: ServerOf, how: str, stage: str, str
     if stage == "waiting":
         await until(lambda: stats.waiting == 1)
     elif stage == "prefill":
-        await until(lambda: stats.running == 1)
+        await until(lambda: server.server.engine.batch.running == 1)
     else:
-        await until(lambda: stats.running == 1 and server.server.engine.batch().sequences == 1)
+        await until(lambda: len(server.server.engine.batch.decoding) == 1)
     port = writer.get_extra_info("sockname")[1]
     left = time.monotonic()
     leave(writer, how)
@@ -108,7 +108,7 @@ async def test_slots_are_exact_and_first_in_first_out(server_of: ServerOf) -> No
     order: list[int] = []
 
     async def one(number: int) -> None:
-        await server.see(post(ask(n=1 + number % 2), connection="close"), silence=5)
+        await server.see(post(ask("Say 9 words."), connection="close"), silence=5)
         order.append(number)
 
     tasks = []
@@ -118,6 +118,13 @@ async def test_slots_are_exact_and_first_in_first_out(server_of: ServerOf) -> No
     await asyncio.gather(*tasks)
     assert order == list(range(12))
     assert server.server.stats.peak_running == 2
+    await server.settled()
+
+
+async def test_each_choice_takes_a_slot(server_of: ServerOf) -> None:
+    server = await server_of(slots=3, speed=20.0)
+    await asyncio.gather(*(server.see(post(ask(n=2), connection="close"), silence=5) for _ in range(8)))
+    assert server.server.stats.peak_running == 3
     await server.settled()
 
 

@@ -3,17 +3,20 @@
 # ruff: noqa: D102  -- the base class says what each method returns
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from penstock.sim.dialects.openai import Dialect
+from penstock.sim.exposition import Exposition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.sim.dialects.openai import Answer, Json
+    from penstock.sim.dialects.openai import Answer, Json, Page, Site
     from penstock.sim.script import Reply
 
 __all__ = ["LlamaCpp"]
+
+BUILD = "b11549-7c05d9ae"
 
 
 class LlamaCpp(Dialect):
@@ -27,11 +30,9 @@ class LlamaCpp(Dialect):
     joins_events = True
     requests_per_connection = 100
     checks_model = False
-    fingerprint = "b11549-7c05d9ae"
+    fingerprint = BUILD
     named_finish = "tool_calls"
     first_content = None
-    health: ClassVar = {"status": "ok"}
-    gauges: ClassVar = {"running": "llamacpp:requests_processing", "waiting": "llamacpp:requests_deferred"}
 
     def answer_id(self, answer: Answer) -> str:
         return f"chatcmpl-{answer.seed}"
@@ -101,12 +102,42 @@ class LlamaCpp(Dialect):
         kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
         return {"error": {"code": status, "message": message, "type": kind}}
 
-    def too_long(self, tokens: int, context: int) -> Json:
+    def too_long(self, tokens: int, context: int) -> tuple[int, str, Json]:
         text = f"request ({tokens} tokens) exceeds the available context size ({context} tokens)"
         error = {"code": 400, "message": text, "type": "exceed_context_size_error"}
-        return {"error": {**error, "n_prompt_tokens": tokens, "n_ctx": context}}
+        return 400, text, {"error": {**error, "n_prompt_tokens": tokens, "n_ctx": context}}
 
-    def models(self, model: str, created: int, context: int) -> Json:
-        entry = {"id": model, "aliases": [model], "tags": [], "object": "model", "created": created}
-        entry |= {"owned_by": "llamacpp", "meta": {"n_ctx": context, "n_ctx_train": context}}
-        return {"models": [{"name": model, "model": model, "type": "model"}], "object": "list", "data": [entry]}
+    def models(self, site: Site) -> Json:
+        entry = {"id": site.model, "aliases": [site.model], "tags": [], "object": "model", "created": site.created}
+        entry |= {"owned_by": "llamacpp", "meta": {"n_ctx": site.context, "n_ctx_train": site.context}}
+        listed = {"name": site.model, "model": site.model, "type": "model"}
+        return {"models": [listed], "object": "list", "data": [entry]}
+
+    def page(self, path: str, query: str, site: Site) -> tuple[int, Page] | None:
+        slots, busy = site.engine.profile.max_num_seqs, site.engine.batch.running
+        if path == "/health":
+            return 200, {"status": "ok"}
+        if path == "/metrics":
+            return 200, _metrics(site)
+        if path == "/props":
+            settings = {"params": {}, "n_ctx": site.context}
+            about = {"model_alias": site.model, "endpoint_slots": True, "endpoint_metrics": True, "is_sleeping": False}
+            return 200, {"default_generation_settings": settings, "total_slots": slots, **about, "build_info": BUILD}
+        if path == "/slots":
+            if "fail_on_no_slot=1" in query.split("&") and busy >= slots:
+                return 503, self.error(503, "no slot available")
+            fixed = {"n_ctx": site.context, "speculative": False}
+            return 200, [{"id": slot, **fixed, "is_processing": slot < busy} for slot in range(slots)]
+        return super().page(path, query, site)
+
+
+def _metrics(site: Site) -> bytes:
+    batch = site.engine.batch
+    page = Exposition()
+    page.counter("llamacpp:prompt_tokens_total", batch.prefilled_tokens)
+    page.counter("llamacpp:tokens_predicted_total", batch.generated_tokens)
+    page.counter("llamacpp:n_decode_total", batch.steps)
+    page.gauge("llamacpp:requests_processing", batch.running)
+    page.gauge("llamacpp:requests_deferred", batch.waiting)
+    page.gauge("llamacpp:n_busy_slots_per_decode", batch.generated_tokens / max(1, batch.steps))
+    return page.text()

@@ -5,14 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from penstock.sim.fence import Fence, Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from penstock.sim.engine import Engine
     from penstock.sim.script import Piece, Reply
 
-__all__ = ["Answer", "Dialect", "Json"]
+__all__ = ["Answer", "Dialect", "Json", "Page", "Site"]
 
 Json = dict[str, Any]
+Page = Json | list[Json] | bytes
+"""JSON, or plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server, as its own pages describe it."""
+
+    model: str
+    created: int
+    """Unix seconds."""
+    context: int
+    """Tokens of prompt and answer together."""
+    fence: int | None
+    engine: Engine
 
 
 @dataclass(slots=True)
@@ -57,11 +75,15 @@ class Dialect:
     finish_with_text: ClassVar[bool] = False
     """The chunk with the finish_reason also carries the last piece."""
     first_content: ClassVar[str | None] = ""
-    health: ClassVar[Json | None] = None
-    version: ClassVar[Json | None] = None
-    gauges: ClassVar[dict[str, str]] = {}
-    """Names in /metrics of ``running``, ``waiting`` and ``kv_usage``; empty: no /metrics."""
-    labels_gauges: ClassVar[bool] = False
+    echoes_model: ClassVar[bool] = False
+    """The answer names the model that was asked for, whatever it is."""
+    answers_n: ClassVar[bool] = True
+    """False: `n` is ignored."""
+    fence: ClassVar[Fence] = Fence.NONE
+    fence_default: ClassVar[int | None] = None
+    refusal: ClassVar[Refusal] = Refusal.STATUS
+    overload: ClassVar[tuple[int, str]] = (429, "Rate limit reached.")
+    """Status and message for those whom the fence turns away."""
 
     def answer_id(self, answer: Answer) -> str:
         """Return the id that every chunk carries."""
@@ -181,20 +203,34 @@ class Dialect:
         kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
         return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
-    def too_long(self, tokens: int, context: int) -> Json:
-        """Return the body of the 400 for a prompt that does not fit."""
+    def error_event(self, status: int, message: str) -> Json:
+        """Return the event that tells of an error in a stream."""
+        return self.error(status, message)
+
+    def invalid(self, message: str, param: str | None) -> tuple[int, Page]:
+        """Return status and body for a request that cannot be read."""
+        return 400, self.error(400, message, param)
+
+    def too_long(self, tokens: int, context: int) -> tuple[int, str, Json]:
+        """Return status, message and body for a prompt that does not fit."""
         text = f"The prompt has {tokens} tokens, more than this model's maximum context length of {context} tokens."
-        return self.error(400, text, "messages", "context_length_exceeded")
+        return 400, text, self.error(400, text, "messages", "context_length_exceeded")
 
     def no_model(self, name: str, model: str) -> Json:
         """Return the body of the 404 for an unknown model."""
         return self.error(404, f"There is no model {name!r} here, only {model!r}.", "model", "model_not_found")
 
-    def no_route(self) -> Json:
+    def no_route(self) -> Page:
         """Return the body of the 404 for an unknown path."""
         return self.error(404, "There is nothing at this URL.", None, "unknown_url")
 
-    def models(self, model: str, created: int, context: int) -> Json:
+    def models(self, site: Site) -> Json:
         """Return the list of models."""
-        entry = {"id": model, "object": "model", "created": created, "owned_by": "penstock-sim"}
-        return {"object": "list", "data": [{**entry, "max_model_len": context}]}
+        entry = {"id": site.model, "object": "model", "created": site.created, "owned_by": "penstock-sim"}
+        return {"object": "list", "data": [{**entry, "max_model_len": site.context}]}
+
+    def page(self, path: str, query: str, site: Site) -> tuple[int, Page] | None:
+        """Return status and body of what a GET shows; None: there is nothing."""
+        if path == "/v1/models":
+            return 200, self.models(site)
+        return (200, b"") if path == "/health" else None

@@ -3,17 +3,22 @@
 # ruff: noqa: D102  -- the base class says what each method returns
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from penstock.sim.dialects.openai import Dialect
+from penstock.sim.exposition import Exposition
+from penstock.sim.fence import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.sim.dialects.openai import Answer, Json
+    from penstock.sim.dialects.openai import Answer, Json, Page, Site
     from penstock.sim.script import Piece, Reply
 
 __all__ = ["Vllm"]
+
+BLOCK = 16
+"""Tokens in a block of the KV cache: vLLM's default on GPUs."""
 
 
 class Vllm(Dialect):
@@ -26,13 +31,8 @@ class Vllm(Dialect):
     fingerprint = "vllm-0.32.0-5e3a07c1"
     reasoning_key = "reasoning"
     finish_with_text = True
-    version: ClassVar = {"version": "0.32.0"}
-    gauges: ClassVar = {
-        "running": "vllm:num_requests_running",
-        "waiting": "vllm:num_requests_waiting",
-        "kv_usage": "vllm:kv_cache_usage_perc",
-    }
-    labels_gauges = True
+    fence = Fence.IN_FLIGHT
+    overload = (503, "The server has as many requests as max_num_queued_reqs allows.")
 
     def answer_id(self, answer: Answer) -> str:
         return f"chatcmpl-{answer.request_id or answer.seed[:16]}"
@@ -101,14 +101,48 @@ class Vllm(Dialect):
         kind_name = kind.get(status, "InternalServerError")
         return {"error": {"message": message, "type": kind_name, "param": param, "code": status}}
 
-    def too_long(self, tokens: int, context: int) -> Json:
+    def too_long(self, tokens: int, context: int) -> tuple[int, str, Json]:
         # Agents and gateways look for "maximum context length is … tokens" in vLLM's sentence.
         text = f"This model's maximum context length is {context} tokens, and the prompt has {tokens} input tokens."
-        return self.error(400, f"{text} (parameter=input_tokens, value={tokens})", "input_tokens")
+        return 400, text, self.error(400, f"{text} (parameter=input_tokens, value={tokens})", "input_tokens")
 
-    def no_route(self) -> Json:
+    def no_route(self) -> Page:
         return {"detail": "Not Found"}
 
-    def models(self, model: str, created: int, context: int) -> Json:
-        entry = {"id": model, "object": "model", "created": created, "owned_by": "vllm", "root": model, "parent": None}
-        return {"object": "list", "data": [{**entry, "max_model_len": context, "permission": []}]}
+    def models(self, site: Site) -> Json:
+        entry = {"id": site.model, "object": "model", "created": site.created, "owned_by": "vllm"}
+        entry |= {"root": site.model, "parent": None}
+        return {"object": "list", "data": [{**entry, "max_model_len": site.context, "permission": []}]}
+
+    def page(self, path: str, query: str, site: Site) -> tuple[int, Page] | None:
+        if path == "/version":
+            return 200, {"version": "0.32.0"}
+        return (200, _metrics(site)) if path == "/metrics" else super().page(path, query, site)
+
+
+def _metrics(site: Site) -> bytes:
+    engine, batch, profile = site.engine, site.engine.batch, site.engine.profile
+    page = Exposition(engine="0", model_name=site.model)
+    page.gauge("vllm:num_requests_running", float(batch.running))
+    page.gauge("vllm:num_requests_waiting", float(batch.waiting))
+    reasons = {"capacity": float(batch.waiting), "deferred": 0.0}
+    page.family("vllm:num_requests_waiting_by_reason", "gauge", reasons, "reason")
+    page.gauge("vllm:kv_cache_usage_perc", batch.kv_used / profile.kv_tokens)
+    page.counter("vllm:num_preemptions_total", float(batch.preemptions))
+    # There is no prefix cache: every prompt token is asked for, and none is found.
+    page.counter("vllm:prefix_cache_queries_total", float(batch.prefilled_tokens))
+    page.counter("vllm:prefix_cache_hits_total", 0.0)
+    page.counter("vllm:prompt_tokens_total", float(batch.prefilled_tokens))
+    page.counter("vllm:generation_tokens_total", float(batch.generated_tokens))
+    turned_away = {"max_num_queued_reqs": float(engine.stats.turned_away)}
+    page.family("vllm:admission_rejections_total", "counter", turned_away, "reason")
+    page.histogram("vllm:time_to_first_token_seconds", engine.first_token_seconds)
+    page.histogram("vllm:inter_token_latency_seconds", engine.inter_token_seconds)
+    page.histogram("vllm:request_queue_time_seconds", engine.queue_seconds)
+    page.info(
+        "vllm:cache_config_info",
+        block_size=str(BLOCK),
+        num_gpu_blocks=str(profile.kv_tokens // BLOCK),
+        kv_cache_size_tokens=str(profile.kv_tokens // BLOCK * BLOCK),
+    )
+    return page.text()

@@ -1,0 +1,79 @@
+"""The admin plane and the probes: everything that no request waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from penstock import __version__
+from penstock.admin.app import admin_app
+from penstock.metrics.log import make_logger
+from penstock.process.ticker import Ticker
+from penstock.upstream.probe import Prober
+
+if TYPE_CHECKING:
+    import socket
+
+    from penstock._core import Segment
+    from penstock.config.settings import Settings
+    from penstock.metrics.log import LogWriter
+
+__all__ = ["Control"]
+
+
+class Control:
+    """Start it, and it probes the backends and answers on the admin listener."""
+
+    def __init__(self, settings: Settings, segment: Segment, listener: socket.socket, log_writer: LogWriter) -> None:
+        """Make it. The settings hold the admin token (`effective`)."""
+        self.settings = settings
+        self.segment = segment
+        self.log_writer = log_writer
+        self.log = make_logger(log_writer, settings.log)
+        self.prober = Prober(segment, list(settings.backends.values()), self.log)
+        self.draining = False
+        self._listener = listener
+        self._admin: web.AppRunner | None = None
+        self._ticker: Ticker | None = None
+
+    async def start(self) -> None:
+        """Answer, and begin to probe."""
+        self._admin = web.AppRunner(admin_app(self), access_log=None)
+        await self._admin.setup()
+        await web.SockSite(self._admin, self._listener).start()
+        self.prober.start()
+        self._ticker = Ticker(self.segment.tick)
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._ticker is not None:
+            self._ticker.stop()
+        await self.prober.stop()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        else:
+            self._listener.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return what /admin/status shows."""
+        numbers = self.segment.snapshot()
+        reasons = {probe.backend.name: probe.reason for probe in self.prober.probes}
+        return {
+            "version": __version__,
+            "draining": self.draining,
+            "listen": str(self.settings.listen),
+            "workers": numbers["workers"],
+            "connections": sum(worker["connections"] for worker in numbers["workers"]),
+            "tiers": [
+                {
+                    "name": tier["name"],
+                    "limit": tier["limit"],
+                    "queued": tier["queue_depth"],
+                    "inflight": dict(tier["inflight"]),
+                }
+                for tier in numbers["tiers"]
+            ],
+            "backends": [{**backend, "reason": reasons[backend["name"]]} for backend in numbers["backends"]],
+            "invariants": self.segment.invariants(),
+        }

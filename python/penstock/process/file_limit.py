@@ -1,0 +1,40 @@
+"""The limit on open files, and what it allows (contract §5)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import resource
+from typing import TYPE_CHECKING
+
+from penstock.config.problem import Problem
+
+if TYPE_CHECKING:
+    from penstock.config.settings import Settings
+
+__all__ = ["fit_connections", "raise_file_limit"]
+
+# Listeners, the log, probes and what Python itself has open.
+RESERVED = 256
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def fit_connections(settings: Settings) -> Settings:
+    """Lower `limits.connections` to what the limit allows, two files a request, with a warning."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(1, (hard - RESERVED) // 2)
+    if hard == resource.RLIM_INFINITY or settings.limits.connections <= most:
+        return settings
+    message = f"lowered to {most}: the limit on open files ({hard}) allows no more"
+    warning = Problem(settings.source, None, None, "limits.connections", message)
+    return dataclasses.replace(
+        settings,
+        limits=dataclasses.replace(settings.limits, connections=most),
+        warnings=(*settings.warnings, warning),
+    )

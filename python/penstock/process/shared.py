@@ -1,0 +1,46 @@
+"""What all processes share: made by the supervisor before it forks."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from penstock._core import Segment
+from penstock.errors import PenstockError
+from penstock.process.config_memfd import ConfigMemfd
+from penstock.process.effective import effective
+from penstock.process.news import News
+from penstock.process.sockets import Sockets
+from penstock.server.routing import routing_json
+
+if TYPE_CHECKING:
+    from penstock.config.settings import Settings
+
+__all__ = ["Shared"]
+
+
+class Shared:
+    """The sockets, the segment, the accepted configuration and the ways to hear of each other."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make all.
+
+        Raises:
+            ListenError: an address cannot be had.
+            PenstockError: the run directory is not ours, or there is no memory for the segment.
+        """
+        self.sockets = Sockets(settings)
+        settings = effective(settings, self.sockets.data[0], self.sockets.admin)
+        self.config = ConfigMemfd(settings)
+        try:
+            self.segment = Segment(routing_json(settings), settings.workers)
+        except OSError as error:
+            raise PenstockError(str(error)) from error
+        self.news = News()
+        # Readable once this process has ended. It is opened here so that a child cannot come too late for it.
+        self.supervisor = os.pidfd_open(os.getpid())
+
+    def stop_accepting(self) -> None:
+        """Close what the supervisor keeps for later workers: there will be none."""
+        self.sockets.close_data()
+        self.news.keep_receiver()

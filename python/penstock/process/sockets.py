@@ -1,0 +1,63 @@
+"""The sockets that all processes accept on. They belong to the supervisor, so they outlive those who accept."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from penstock.process.address_lock import AddressLock
+from penstock.server.listener import bind, bind_each, claim
+
+if TYPE_CHECKING:
+    import socket
+
+    from penstock.config.settings import Settings
+
+__all__ = ["Sockets"]
+
+
+class Sockets:
+    """One data socket a worker, and the admin socket. While nobody accepts, connections wait in the kernel."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open them.
+
+        Raises:
+            ListenError: an address cannot be had.
+            PenstockError: the run directory is not ours.
+        """
+        with contextlib.ExitStack() as stack:
+            self.listen = claim(settings.listen)
+            self._lock = stack.enter_context(contextlib.closing(AddressLock(self.listen)))
+            self.data = bind_each(self.listen, settings.workers)
+            for listener in self.data:
+                stack.enter_context(listener)
+            self.admin = stack.enter_context(bind(settings.admin.listen))
+            stack.pop_all()
+
+    def keep_data(self, worker: int) -> socket.socket:
+        """Close, in a worker's process, all but its own socket; return that.
+
+        A copy that stays open would go on taking connections when the worker has stopped accepting.
+        """
+        own = self.data[worker]
+        for listener in (*self.data, self.admin):
+            if listener is not own:
+                listener.close()
+        return own
+
+    def keep_admin(self) -> socket.socket:
+        """Close, in control's process, all but the admin socket; return that."""
+        self.close_data()
+        return self.admin
+
+    def close_data(self) -> None:
+        """Close the data sockets of this process."""
+        for listener in self.data:
+            listener.close()
+
+    def close(self) -> None:
+        """Close all, and let go of the address."""
+        self.close_data()
+        self.admin.close()
+        self._lock.close()

@@ -1,0 +1,122 @@
+"""The data plane: one listener, its connections and the gateway between them and the backends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from penstock._core import Gateway
+from penstock.metrics.log import make_logger
+from penstock.process.orders import Way
+from penstock.process.ticker import TICK_SECONDS, Ticker
+from penstock.server.health import Health
+from penstock.server.models import Models
+from penstock.server.registry import ClientServer, Registry
+from penstock.server.routes import Routes
+from penstock.server.standing import StandingReader
+from penstock.upstream.connector import Connector
+
+if TYPE_CHECKING:
+    from penstock._core import Segment
+    from penstock.config.settings import Settings
+    from penstock.metrics.log import LogWriter
+
+__all__ = ["Worker"]
+
+SWEEP_SECONDS = 1.0
+
+
+class Worker:
+    """Start it, and it serves; drain it, and it ends what it has begun."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        segment: Segment,
+        listener: socket.socket,
+        log_writer: LogWriter,
+        *,
+        index: int,
+        generation: int,
+    ) -> None:
+        """Make it. `generation` is what `segment.begin(index)` has returned for this life."""
+        self.settings = settings
+        self.log = make_logger(log_writer, settings.log).bind(worker=index)
+        connector = Connector(list(settings.backends.values()))
+        self.gateway = Gateway(segment, connector, worker=index, generation=generation)
+        self.registry = Registry(self.gateway, settings.limits, self.log)
+        self.health = Health(segment, list(settings.tiers.values()))
+        self._wake_fd = segment.wake_fd(index)
+        self._log_writer = log_writer
+        self._listener = listener
+        self._server: asyncio.Server | None = None
+        self._ticker: Ticker | None = None
+        self._swept = 0.0
+
+    async def start(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        routes = Routes(self.registry, Models(self.settings), self.health, StandingReader(self.settings))
+        factory = ClientServer(self.registry, routes)
+        open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server
+        self._server = await open_server(factory, sock=self._listener)
+        if self._wake_fd is not None:
+            loop.add_reader(self._wake_fd, self.gateway.wake)
+        self._ticker = Ticker(self._tick)
+
+    def _tick(self) -> None:
+        self.gateway.tick()
+        self._write_log()
+        now = time.monotonic()
+        if now - self._swept >= SWEEP_SECONDS:
+            self._swept = now
+            self.registry.sweep()
+            if self._ticker is not None:
+                self.gateway.gauges(len(self.registry), self._ticker.take_lag())
+
+    def _write_log(self) -> None:
+        lines = self.gateway.take_log()
+        if lines:
+            self._log_writer.write(lines)
+
+    async def drain(self, way: Way) -> None:
+        """Stop accepting, finish what runs, cut what takes too long (contract §5)."""
+        delay = self.settings.drain.delay if way is Way.AFTER_DELAY else 0.0
+        self.health.draining = True
+        self.log.info("drain_begins", delay=delay)
+        await asyncio.sleep(delay)
+        if self._server is not None:
+            self._server.close()
+        self.gateway.drain()
+        self.registry.close_idle()
+        began = time.monotonic()
+        tiers = list(self.settings.tiers.values())
+        uncut = {"instant": self.settings.drain.instant, "thinking": self.settings.drain.thinking}
+        # An answer that is complete but not sent yet, and a request that is still being read, count too.
+        while self.gateway.active or (uncut and self.registry.is_finishing()):
+            await asyncio.sleep(TICK_SECONDS)
+            self.registry.close_idle()
+            for profile, seconds in list(uncut.items()):
+                if time.monotonic() - began >= seconds:
+                    del uncut[profile]
+                    self.gateway.cut([index for index, tier in enumerate(tiers) if tier.profile == profile])
+        self.log.info("drain_ends", seconds=round(time.monotonic() - began, 3))
+
+    async def stop(self) -> None:
+        """Close everything. What still runs is cut off."""
+        if self._ticker is not None:
+            self._ticker.stop()
+        if self._wake_fd is not None:
+            asyncio.get_running_loop().remove_reader(self._wake_fd)
+        if self._server is not None:
+            self._server.close()
+        else:
+            self._listener.close()
+        self.gateway.close()
+        # Answers that are written but not yet sent leave with an orderly close.
+        await self.registry.close_all()
+        # A closed handle needs another turn of the loop; a loop that is closed before complains.
+        await asyncio.sleep(TICK_SECONDS)
+        self._write_log()

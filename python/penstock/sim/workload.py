@@ -1,0 +1,168 @@
+"""What arrives: mixes of prompt and answer lengths, at random times (research/scheduling.md §3)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from penstock.sim.batch import Sequence
+
+__all__ = ["MIXES", "Job", "Lengths", "Mix", "Part", "Slo", "Uniform", "arrivals"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """What makes a finished request a good one. Seconds, counted from its arrival."""
+
+    first_token: float
+    per_token: float
+    """The mean time between tokens after the first."""
+
+
+class Job(Sequence):
+    """One request of a simulation, and when things happened to it. All times are seconds since the start."""
+
+    __slots__ = (
+        "arrived",
+        "backend",
+        "dispatched",
+        "ended",
+        "first",
+        "max_tokens",
+        "refused",
+        "slo",
+        "tenant",
+        "ticket",
+    )
+
+    def __init__(self, prompt: int, output: int, arrived: float, part: Part) -> None:
+        super().__init__(prompt, output)
+        self.arrived = arrived
+        self.max_tokens = part.max_tokens
+        self.tenant = part.tenant
+        self.slo = part.slo
+        self.backend = 0
+        self.ticket = 0
+        """For the policy's own use."""
+        self.dispatched: float | None = None
+        self.first: float | None = None
+        self.ended: float | None = None
+        self.refused: float | None = None
+
+    def is_good(self) -> bool:
+        """Whether the request has finished within its SLO."""
+        if self.first is None or self.ended is None:
+            return False
+        per_token = (self.ended - self.first) / max(1, self.output - 1)
+        return self.first - self.arrived <= self.slo.first_token and per_token <= self.slo.per_token
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Lognormal lengths in tokens."""
+
+    median: float
+    sigma: float
+    """Standard deviation of the logarithm."""
+
+    def draw(self, dice: random.Random) -> int:
+        """Return a length."""
+        return max(1, round(dice.lognormvariate(math.log(self.median), self.sigma)))
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Lengths in tokens, all equally likely."""
+
+    least: int
+    most: int
+
+    def draw(self, dice: random.Random) -> int:
+        """Return a length."""
+        return dice.randint(self.least, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of requests."""
+
+    share: float
+    """Of all requests."""
+    prompt: Lengths | Uniform
+    output: Lengths | Uniform
+    slo: Slo
+    max_tokens: int
+    """The cap that the client sends; answers are cut there."""
+    tenant: str | None = None
+
+    def draw(self, arrived: float, dice: random.Random) -> Job:
+        """Return a request."""
+        return Job(self.prompt.draw(dice), min(self.max_tokens, self.output.draw(dice)), arrived, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Kinds of requests that come together, and the machine and the limit that they are served with."""
+
+    name: str
+    what: str
+    profile: str
+    slots: int
+    """The gateway's limit of each backend: the knee of a closed-loop sweep (research/scheduling.md §0, §2.8)."""
+    parts: tuple[Part, ...]
+
+
+CHAT_SLO = Slo(first_token=1.0, per_token=0.060)
+LONG_SLO = Slo(first_token=3.0, per_token=0.060)
+"""For prompts of several thousand tokens (research/scheduling.md §0: "TTFT 1 s/3 s")."""
+THINKING_SLO = Slo(first_token=30.0, per_token=0.100)
+"""The defaults of a thinking tier (contract §3)."""
+CHAT_PROMPT, CHAT_OUTPUT = Lengths(400, 0.9), Lengths(160, 0.8)
+
+MIXES: dict[str, Mix] = {
+    mix.name: mix
+    for mix in (
+        Mix("chat", "8B on one H100, chat", "8b-h100", 128, (Part(1.0, CHAT_PROMPT, CHAT_OUTPUT, CHAT_SLO, 2048),)),
+        Mix(
+            "mixed",
+            "8B on one H100, chat and 10 % prompts of 6,000 to 12,000 tokens",
+            "8b-h100",
+            128,
+            (
+                Part(0.9, CHAT_PROMPT, CHAT_OUTPUT, CHAT_SLO, 2048),
+                Part(0.1, Uniform(6000, 12_000), CHAT_OUTPUT, LONG_SLO, 2048),
+            ),
+        ),
+        Mix(
+            "reasoning",
+            "70B on four H100, reasoning",
+            "70b-h100x4",
+            128,
+            (Part(1.0, Lengths(700, 0.8), Lengths(1800, 0.7), THINKING_SLO, 8192),),
+        ),
+        Mix(
+            "tenants",
+            "8B on one H100, two tenants that ask for the same number of tokens: short chat, and prompts of 8,000",
+            "8b-h100",
+            128,
+            (
+                Part(0.9, CHAT_PROMPT, CHAT_OUTPUT, CHAT_SLO, 2048, "small"),
+                Part(0.1, Uniform(7500, 8500), CHAT_OUTPUT, LONG_SLO, 2048, "large"),
+            ),
+        ),
+    )
+}
+
+
+def arrivals(mix: Mix, rate: float, seed: int) -> Iterator[Job]:
+    """Yield requests without end: Poisson arrivals, `rate` a second on average."""
+    dice = random.Random(f"{mix.name} {seed}")
+    shares = [part.share for part in mix.parts]
+    now = 0.0
+    for _ in count():
+        now += dice.expovariate(rate)
+        (part,) = dice.choices(mix.parts, shares)
+        yield part.draw(now, dice)

@@ -1,0 +1,60 @@
+"""Asking a backend for a page about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from penstock.upstream.connector import tls_context
+
+if TYPE_CHECKING:
+    from penstock.config.settings import Backend
+
+__all__ = ["page_of", "session_for"]
+
+LONGEST_PAGE = 1 << 20
+# Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
+# for a page that is switched off.
+NOT_NOW = {408, 425, 429, 500, 502, 503, 504}
+
+
+def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
+    """Return a client of one backend, for one page at a time, with a limit of seconds for each.
+
+    It closes each connection: a kept one would hold one of the few threads of llama.cpp's server.
+
+    Raises:
+        OSError, ssl.SSLError: a configured file cannot be read.
+    """
+    connector: aiohttp.BaseConnector
+    if backend.url.path is not None:
+        connector = aiohttp.UnixConnector(backend.url.path, force_close=True)
+    else:
+        connector = aiohttp.TCPConnector(ssl=tls_context(backend) or True, force_close=True)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=seconds),
+        # To compress a page of 60 KB every second would cost the server more than to send it.
+        headers={**dict(backend.headers), "accept-encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def page_of(session: aiohttp.ClientSession, backend: Backend, path: str) -> bytes | None:
+    """Return the body of a page; empty: there is no such page (or one over 1 MiB); None: no answer for now."""
+    url = backend.url
+    authority = "localhost" if url.path is not None else url.host_header
+    scheme = "https" if url.scheme == "https" else "http"
+    body = bytearray()
+    try:
+        async with session.get(f"{scheme}://{authority}{url.prefix}{path}", allow_redirects=False) as answer:
+            if answer.status != 200:
+                return None if answer.status in NOT_NOW else b""
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > LONGEST_PAGE:
+                    return b""
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return None
+    return bytes(body)

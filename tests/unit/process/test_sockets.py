@@ -1,0 +1,120 @@
+"""Who gets an address, and who keeps which socket."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from penstock.config.address import Address
+from penstock.config.settings import Settings
+from penstock.errors import PenstockError
+from penstock.process.address_lock import AddressLock
+from penstock.process.sockets import Sockets
+from penstock.server.listener import ListenError, bind, bind_each, claim
+
+ANY = Address("127.0.0.1", 0)
+
+
+def test_an_address_has_one_lock() -> None:
+    address = Address("127.0.0.1", 8080)
+    first = AddressLock(address)
+    with pytest.raises(ListenError, match=r"cannot listen on 127\.0\.0\.1:8080: another Penstock"):
+        AddressLock(address)
+    AddressLock(Address("127.0.0.1", 8081)).close()
+    first.close()
+    AddressLock(address).close()
+
+
+def test_a_lock_lasts_as_long_as_a_child_that_inherited_it() -> None:
+    address = Address(path="/run/penstock.sock")
+    lock = AddressLock(address)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    lock.close()
+    with pytest.raises(ListenError):
+        AddressLock(address)
+    os.close(writer)
+    os.waitpid(child, 0)
+    AddressLock(address).close()
+
+
+def test_the_run_directory_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(PenstockError, match="belongs to another user"):
+        AddressLock(ANY)
+
+
+def test_the_kernel_spreads_connections_over_the_sockets() -> None:
+    listeners = bind_each(claim(ANY), 4)
+    (place,) = {listener.getsockname() for listener in listeners}
+    clients = [socket.create_connection(place) for _ in range(64)]
+    accepted = 0
+    for listener in listeners:
+        mine = 0
+        while True:
+            try:
+                listener.accept()[0].close()
+            except BlockingIOError:
+                break
+            mine += 1
+        assert mine > 0
+        accepted += mine
+    assert accepted == len(clients)
+    for opened in (*clients, *listeners):
+        opened.close()
+
+
+def test_a_shared_address_is_not_claimed() -> None:
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        address = Address("127.0.0.1", stranger.getsockname()[1])
+        # This is what the claim is for.
+        bind_each(address, 1)[0].close()
+        with pytest.raises(ListenError, match="another process listens there"):
+            claim(address)
+
+
+def test_what_was_opened_is_closed_when_the_rest_fails(settings: Settings) -> None:
+    data, admin = bind(ANY), bind(ANY)
+    port = data.getsockname()[1]
+    data.close()
+    taken = Address("127.0.0.1", admin.getsockname()[1])
+    wanted = dataclasses.replace(
+        settings, listen=Address("127.0.0.1", port), admin=dataclasses.replace(settings.admin, listen=taken)
+    )
+    with pytest.raises(ListenError, match=f"127.0.0.1:{taken.port}"):
+        Sockets(wanted)
+    admin.close()
+    Sockets(wanted).close()
+
+
+def test_a_process_keeps_only_its_own_sockets(settings: Settings) -> None:
+    sockets = Sockets(settings)
+    own = sockets.keep_data(1)
+    assert [listener.fileno() >= 0 for listener in sockets.data] == [False, True, False]
+    assert own is sockets.data[1]
+    assert sockets.admin.fileno() == -1
+    sockets.close()
+    sockets = Sockets(settings)
+    assert sockets.keep_admin() is sockets.admin
+    assert [listener.fileno() for listener in sockets.data] == [-1, -1, -1]
+    assert sockets.admin.fileno() >= 0
+    sockets.close()
+
+
+def test_the_workers_share_the_socket_of_a_path(settings: Settings, tmp_path: Path) -> None:
+    sockets = Sockets(dataclasses.replace(settings, listen=Address(path=str(tmp_path / "s"))))
+    assert len(set(sockets.data)) == 1
+    assert sockets.keep_data(2).fileno() >= 0
+    sockets.close()

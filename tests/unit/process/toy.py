@@ -1,0 +1,129 @@
+"""A supervisor with children that do nothing but tell; run as a program by the tests.
+
+Each line on standard output is an event and its process: `control` or `worker N`, and a pid where there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from penstock.process.news import News
+from penstock.process.orders import Orders, Way
+from penstock.process.supervisor import Supervisor
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+class Toy:
+    """Waits for its orders and tells of them."""
+
+    def __init__(self, name: str, news: News, supervisor: int) -> None:
+        self.name = name
+        self.news = news
+        self.supervisor = supervisor
+
+    def begin(self) -> None:
+        say("begin", self.name)
+
+    def ended(self) -> None:
+        say("ended", self.name)
+
+    def run(self) -> int:
+        self.news.keep_sender()
+        asyncio.run(self.serve())
+        return 0
+
+    async def serve(self) -> None:
+        orders = Orders.of_supervisor(self.supervisor)
+        say("born", self.name, os.getpid())
+        say("drained" if await orders.obey(self) else "quit", self.name)
+
+    async def drain(self, way: Way) -> None:
+        say(way.name, self.name)
+
+
+class Control(Toy):
+    """Stays until no worker is left."""
+
+    def run(self) -> int:
+        self.news.keep_receiver()
+        asyncio.run(self.serve())
+        return 0
+
+    async def drain(self, way: Way) -> None:
+        await super().drain(way)
+        while True:
+            try:
+                if self.news.take() is None:
+                    return
+            except BlockingIOError:
+                await asyncio.sleep(0.01)
+
+
+class Lasting(Toy):
+    """Its drain lasts until it is told to quit."""
+
+    async def drain(self, way: Way) -> None:
+        await super().drain(way)
+        await asyncio.sleep(60)
+
+
+class Late(Toy):
+    """Listens only half a second after its birth."""
+
+    def run(self) -> int:
+        say("born", self.name, os.getpid())
+        time.sleep(0.5)
+        return super().run()
+
+
+class Deaf(Toy):
+    """Obeys nothing."""
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        say("born", self.name, os.getpid())
+        while True:
+            time.sleep(60)
+
+
+class Failing(Toy):
+    """Dies at once."""
+
+    def run(self) -> int:
+        say("born", self.name, time.monotonic())
+        raise ValueError("a child that cannot start")
+
+
+class Stepping(Toy):
+    """Stays in its drain until it gets a line from the test."""
+
+    async def drain(self, way: Way) -> None:
+        await super().drain(way)
+        await asyncio.get_running_loop().run_in_executor(None, os.read, 0, 1)
+
+
+KINDS = {kind.__name__.lower(): kind for kind in (Toy, Lasting, Late, Deaf, Failing, Stepping)}
+
+
+def main(*kinds: str) -> int:
+    supervisor = os.pidfd_open(os.getpid())
+    news = News()
+    workers = [KINDS[kind](f"worker {index}", news, supervisor) for index, kind in enumerate(kinds)]
+
+    def stop_accepting() -> None:
+        say("stop_accepting")
+        news.keep_receiver()
+
+    return Supervisor(Control("control", news, supervisor), workers, news=news, stop_accepting=stop_accepting).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -65,6 +65,7 @@ pub(crate) fn offer(worker: u16, backends: u16) -> Offer {
         prompt: 500,
         max_tokens: Some(256),
         tools: false,
+        streams: true,
         bytes: 2000,
         candidates: Candidates::cold(0..backends),
     }

@@ -29,13 +29,14 @@ class Admission:
         tier: int,
         prompt_tokens: int,
         max_tokens: int | None = None,
-        bytes: int = 0,
+        held_bytes: int = 0,
         slots: int = 1,
         tenant: str | None = None,
         weight: int = 1,
         band: str = "normal",
         hits: list[tuple[int, int]] = ...,
         worker: int = 0,
+        streams: bool = True,
     ) -> tuple[str, int, int]:
         """Ask to let a request in.
 
@@ -47,7 +48,7 @@ class Admission:
         """
 
     def take(self, worker: int = 0) -> list[tuple[int, str, int]]:
-        """Return what was decided about a worker's waiting requests: ticket, and word and number as `offer` has them."""
+        """Return what was decided about a worker's waiting requests: ticket, then word and number as of `offer`."""
 
     def cancel(self, number: int, now: int) -> bool:
         """Say that the client has left. Return whether the request was still waiting."""

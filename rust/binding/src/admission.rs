@@ -56,7 +56,7 @@ impl Admission {
     /// Asks to let a request in. Returns `granted`, ticket and backend; or `queued`, ticket and 0;
     /// or `refused:<code>`, 0 and the milliseconds to wait. `hits`: prompt tokens that a backend has
     /// cached.
-    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], worker=0))]
+    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, held_bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], worker=0, streams=true))]
     #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // keyword arguments of Python
     fn offer(
         &self,
@@ -64,13 +64,14 @@ impl Admission {
         tier: u16,
         prompt_tokens: u32,
         max_tokens: Option<u32>,
-        bytes: u64,
+        held_bytes: u64,
         slots: u32,
         tenant: Option<&str>,
         weight: u32,
         band: &str,
         hits: Vec<(u16, u32)>,
         worker: u16,
+        streams: bool,
     ) -> PyResult<(String, u64, u64)> {
         let Some(config) = self.table.tiers.get(usize::from(tier)) else {
             return Err(PyValueError::new_err(format!("no tier {tier}")));
@@ -89,7 +90,8 @@ impl Admission {
             prompt: prompt_tokens,
             max_tokens,
             tools: false,
-            bytes,
+            streams,
+            bytes: held_bytes,
             candidates: Candidates::of(candidates),
         };
         Ok(match self.core.offer(&offer, now) {

@@ -185,6 +185,7 @@ impl Engine {
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
             max_tokens: plan.max_tokens.map(|most| most.min(u64::from(u32::MAX)) as u32),
             tools: plan.tools,
+            streams: plan.stream,
             bytes: plan.held_bytes() as u64,
             candidates: self.candidates(plan, standing, failed),
         }

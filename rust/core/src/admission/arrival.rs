@@ -65,6 +65,7 @@ impl Ledger<'_> {
         row.bounces = 0;
         row.bypassed = 0;
         row.class = class;
+        row.whole = u8::from(!offer.streams);
         row.holds = NO_BACKEND;
         row.tenant = tenant;
         row.flow = flow;
@@ -81,6 +82,7 @@ impl Ledger<'_> {
         row.until = 0;
         row.granted = 0;
         row.predicted = 0;
+        row.read_at = 0;
         row.sequence = self.board.sequence;
     }
 
@@ -92,13 +94,13 @@ impl Ledger<'_> {
         self.flows[row.flow as usize].requests += 1;
     }
 
-    /// How long the prompt takes to be read, by the fastest of the candidates.
+    /// From dispatch to first token, at the quickest of the candidates.
     fn prefill_time(&self, offer: &Offer) -> Nanos {
-        let rates = offer.candidates.iter().filter_map(|candidate| {
-            self.backends[usize::from(candidate.backend)].prefill_rate.get()
+        let times = offer.candidates.iter().filter_map(|candidate| {
+            let uncached = offer.prompt.saturating_sub(candidate.hit).max(1);
+            self.backends[usize::from(candidate.backend)].prefill_time(u64::from(uncached))
         });
-        let rate = rates.fold(0.0, f64::max);
-        if rate == 0.0 { 0 } else { (f64::from(offer.prompt) / rate * SECOND as f64) as Nanos }
+        times.min().unwrap_or(0)
     }
 
     fn could_ever_run(&self, at: u32) -> Result<(), Refusal> {
@@ -182,7 +184,7 @@ impl Ledger<'_> {
                 continue;
             }
             // A backend without a limit, or of unknown speed, is no reason to turn anyone away.
-            let (Some(tokens), Some(speed)) = (backend.prefill_limit(), backend.prefill_rate.get())
+            let (Some(tokens), Some(speed)) = (backend.prefill_limit(), backend.reading_rate.get())
             else {
                 return 0.0;
             };
@@ -190,7 +192,9 @@ impl Ledger<'_> {
             used += backend.cap.used.prefill as f64;
             rate += speed;
         }
-        let excess = ahead + used + f64::from(row.prompt) - limit;
+        // What is larger than the limit runs alone.
+        let prompt = f64::from(row.prompt);
+        let excess = ahead + used + prompt - prompt.max(limit);
         if rate == 0.0 { 0.0 } else { excess.max(0.0) / rate }
     }
 

@@ -2,9 +2,10 @@
 
 use super::adaptive::{Adaptive, Situation};
 use super::caps::Cap;
+use super::first_tokens::FirstTokens;
 use super::heap::NONE;
 use super::offer::Health;
-use super::rate::Rate;
+use super::reading::{CHUNK, ReadingRate};
 use crate::routing::AdaptiveMode;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
@@ -18,10 +19,10 @@ const UNSQUEEZE: Nanos = 200 * MILLISECOND;
 const FAILURES_TO_DOWN: u32 = 3;
 /// The part of the KV memory that reservations may fill; estimates are not exact.
 const KV_PART: f64 = 0.92;
-/// `prefill_tokens: auto` is what the backend reads in this time, and at least a chunk
-/// (research/scheduling.md §2.2).
-const PREFILL_SLACK: f64 = 0.25;
-const LEAST_PREFILL: u64 = 2048;
+/// `prefill_tokens: auto` is what the backend reads in so many seconds, and at least a chunk. A
+/// quarter of a second (research/scheduling.md §2.2) lets in no second long prompt beside a first,
+/// and costs more requests than it saves (`benches/goodput`).
+const PREFILL_SLACK: f64 = 1.0;
 
 /// A bound on tokens: given, found, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +77,11 @@ pub(super) struct BackendState {
     /// When it was last granted something, as a count: equal ones take turns.
     pub(super) last_grant: u64,
     pub(super) abort_grace: Nanos,
-    /// Prompt tokens read in a second.
-    pub(super) prefill_rate: Rate,
+    pub(super) reading_rate: ReadingRate,
+    /// Heap of the rows whose answers come whole and whose prompts are being read.
+    pub(super) reading: u32,
+    _padding: u32,
+    pub(super) first_tokens: FirstTokens,
     pub(super) adaptive: Adaptive,
 }
 
@@ -119,7 +123,10 @@ impl BackendState {
             recovered: 0,
             last_grant: 0,
             abort_grace: limits.abort_grace,
-            prefill_rate: Rate::new(now),
+            reading_rate: ReadingRate::UNKNOWN,
+            reading: NONE,
+            _padding: 0,
+            first_tokens: FirstTokens::EMPTY,
             adaptive: Adaptive::new(limits.adaptive, limits.inter_token, now),
         }
     }
@@ -191,7 +198,6 @@ impl BackendState {
 
     /// Time has passed. `backlog`: requests wait that it could take.
     pub(super) fn turn(&mut self, backlog: bool, now: Nanos) {
-        self.prefill_rate.turn(now);
         let (limit, used) = (self.cap.bound(), self.cap.used.slots);
         self.adaptive.turn(Situation { limit, used, backlog }, now);
         if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
@@ -202,9 +208,9 @@ impl BackendState {
             self.recovered = 0;
         }
         if self.prefill.auto != 0
-            && let Some(rate) = self.prefill_rate.guess()
+            && let Some(rate) = self.reading_rate.get()
         {
-            self.prefill.tokens = ((rate * PREFILL_SLACK) as u64).max(LEAST_PREFILL);
+            self.prefill.tokens = ((rate * PREFILL_SLACK) as u64).max(CHUNK);
         }
     }
 
@@ -213,6 +219,15 @@ impl BackendState {
         if self.kv.auto != 0 {
             self.kv.tokens = (tokens as f64 * KV_PART) as u64;
         }
+    }
+
+    /// From its dispatch to its first token: what prompts of this length have taken lately, or what
+    /// the reading alone takes; `None`: nothing is known.
+    pub(super) fn prefill_time(&self, prompt: u64) -> Option<Nanos> {
+        self.first_tokens.expect(prompt).or_else(|| {
+            let rate = self.reading_rate.get()?;
+            Some((prompt as f64 / rate * SECOND as f64) as Nanos)
+        })
     }
 
     pub(super) fn prefill_limit(&self) -> Option<u64> {

@@ -79,6 +79,7 @@ impl Ledger<'_> {
         for backend in 0..self.backends.len() {
             let backlog = self.has_backlog(backend);
             self.backends[backend].turn(backlog, now);
+            self.end_readings(backend);
             self.publish(backend);
         }
         for tier in 0..self.tiers.len() {

@@ -11,8 +11,6 @@ use crate::time::Nanos;
 const LOW_BAND_PERCENT: u64 = 85;
 /// One grant in so many goes to any backend with room, so that a wrong picture of one is noticed.
 const EXPLORE: u64 = 100;
-/// Prompt tokens a second of a backend that has not shown its speed.
-const GUESSED_RATE: f64 = 10_000.0;
 
 /// A backend with room for the request, and how good it is for it.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +21,15 @@ struct Place {
     score: f64,
     kv_fullness: f64,
     last_grant: u64,
+}
+
+/// What backends are measured against.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    /// The share of all their slots that is in use.
+    fullness: f64,
+    /// Prompt tokens a second, on average: what one reads that has not shown its speed.
+    speed: f64,
 }
 
 impl Ledger<'_> {
@@ -38,9 +45,9 @@ impl Ledger<'_> {
         if !tier.cap.has_room(row.resources.slots) {
             return None;
         }
-        let mean = self.mean_fullness(row, now);
+        let field = self.field(row, now);
         for (index, candidate) in row.candidates.iter().enumerate() {
-            let Some(option) = self.consider(at, row, candidate, mean, now) else { continue };
+            let Some(option) = self.consider(at, row, candidate, field, now) else { continue };
             fitting[count] = index;
             count += 1;
             if best.is_none_or(|best| option.is_better(&best)) {
@@ -54,23 +61,28 @@ impl Ledger<'_> {
             let pick = fitting[self.random() as usize % count];
             let row = &self.rows[at as usize];
             let candidate = row.candidates.iter().nth(pick)?;
-            let option = self.consider(at, row, candidate, mean, now)?;
+            let option = self.consider(at, row, candidate, field, now)?;
             return Some((candidate.backend, option.prefill));
         }
         Some((best.candidate.backend, best.prefill))
     }
 
-    /// The share of the slots of its candidates that is in use.
-    fn mean_fullness(&self, row: &Row, now: Nanos) -> f64 {
-        let (mut used, mut slots) = (0u64, 0u64);
+    /// What a row's candidates are like on the whole.
+    fn field(&self, row: &Row, now: Nanos) -> Field {
+        let (mut used, mut slots, mut speed, mut known) = (0u64, 0u64, 0.0, 0.0);
         for candidate in row.candidates.iter() {
             let backend = &self.backends[usize::from(candidate.backend)];
             if backend.is_usable() {
                 used += u64::from(backend.cap.used.slots);
                 slots += u64::from(backend.effective(now));
             }
+            if let Some(rate) = backend.reading_rate.get() {
+                speed += rate;
+                known += 1.0;
+            }
         }
-        used as f64 / slots.max(1) as f64
+        let speed = if known == 0.0 { 1.0 } else { speed / known };
+        Field { fullness: used as f64 / slots.max(1) as f64, speed }
     }
 
     fn consider(
@@ -78,7 +90,7 @@ impl Ledger<'_> {
         at: u32,
         row: &Row,
         candidate: Candidate,
-        mean: f64,
+        field: Field,
         now: Nanos,
     ) -> Option<Place> {
         let backend = &self.backends[usize::from(candidate.backend)];
@@ -100,13 +112,13 @@ impl Ledger<'_> {
         // A backend that has the prompt but is much fuller than the others is no better than they
         // (research/scheduling.md §2.4, guard a).
         let fullness = f64::from(used.slots) / limit.max(1) as f64;
-        let is_crowded = fullness > 1.25 * mean + 1.0 / limit.max(1) as f64;
+        let is_crowded = fullness > 1.25 * field.fullness + 1.0 / limit.max(1) as f64;
         let hit = if is_crowded { 0 } else { candidate.hit };
         let prefill = u64::from(row.prompt.saturating_sub(hit).max(1));
         if !backend.has_tokens(prefill, row.resources.kv) {
             return None;
         }
-        let rate = backend.prefill_rate.guess().unwrap_or(GUESSED_RATE);
+        let rate = backend.reading_rate.get().unwrap_or(field.speed);
         let speed = rate * limit.max(1) as f64 * f64::from(backend.weight);
         Some(Place {
             candidate,

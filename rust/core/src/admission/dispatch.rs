@@ -200,7 +200,7 @@ impl Ledger<'_> {
         self.backends[usize::from(backend)].last_grant = self.board.grants;
         let chosen = &self.backends[usize::from(backend)];
         let ahead = (chosen.cap.used.prefill + prefill) as f64;
-        let seconds = chosen.prefill_rate.guess().map_or(0.0, |rate| ahead / rate);
+        let seconds = chosen.reading_rate.get().map_or(0.0, |rate| ahead / rate);
         let predicted = (seconds * SECOND as f64) as Nanos;
         let row = &mut self.rows[at as usize];
         row.backend = backend;
@@ -221,6 +221,7 @@ impl Ledger<'_> {
             _ => row.begin(state),
         }
         self.take_room(at);
+        self.begin_reading(at);
     }
 
     /// Charges a row's flow, band and tier for what it is about to cost.

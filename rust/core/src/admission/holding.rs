@@ -57,18 +57,18 @@ impl Ledger<'_> {
     pub(super) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
-        let row = &mut self.rows[at as usize];
-        let (backend, taken, predicted) =
-            (usize::from(row.backend), now - row.granted, row.predicted);
-        let prefill = std::mem::take(&mut row.resources.prefill);
-        if prefill == 0 {
+        if self.rows[at as usize].resources.prefill == 0 {
             return;
         }
-        self.each_cap(at, |cap| cap.used.prefill -= prefill);
-        let state = &mut self.backends[backend];
-        state.prefill_rate.count(prefill as f64);
-        if predicted > 0 {
-            state.adaptive.first_token(taken, predicted);
+        let prefill = self.give_prefill(at);
+        let row = &self.rows[at as usize];
+        let (taken, predicted) = (now - row.granted, row.predicted);
+        let state = &mut self.backends[usize::from(row.backend)];
+        if row.whole == 0 {
+            state.first_tokens.learn(prefill, taken);
+            if predicted > 0 {
+                state.adaptive.first_token(taken, predicted);
+            }
         }
         // The next prompt may have waited for just this.
         self.dispatch();

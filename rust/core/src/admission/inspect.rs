@@ -63,7 +63,7 @@ impl Ledger<'_> {
             starts_slowly: state.starts_slowly(),
             prefill_limit: state.prefill_limit(),
             kv_limit: state.kv_limit(),
-            prefill_rate: state.prefill_rate.guess(),
+            prefill_rate: state.reading_rate.get(),
         }
     }
 
@@ -159,7 +159,8 @@ struct Waiting {
 /// Every sum, counted from the rows alone.
 struct Census {
     states: [u64; 6],
-    backends: Vec<(Resources, [u32; BANDS])>,
+    /// And whether any prompt is read there of which nothing will be heard.
+    backends: Vec<(Resources, [u32; BANDS], bool)>,
     nodes: Vec<Resources>,
     tiers: Vec<(Resources, [u32; BANDS])>,
     pairs: Vec<u32>,
@@ -219,6 +220,7 @@ impl Census {
         let add = |sum: &mut Resources| *sum = sum.plus(resources);
         add(&mut self.backends[backend].0);
         self.backends[backend].1[band] += resources.slots;
+        self.backends[backend].2 |= row.reads_silently();
         add(&mut self.tiers[tier].0);
         self.tiers[tier].1[band] += resources.slots;
         if let Some(node) = ledger.backends[backend].node() {
@@ -230,8 +232,9 @@ impl Census {
 
     fn agrees_with(&self, ledger: &mut Ledger<'_>) -> bool {
         let backends = ledger.backends.iter().zip(&self.backends);
-        let backends =
-            backends.into_iter().all(|(state, sum)| (state.cap.used, state.by_band) == *sum);
+        let backends = backends
+            .into_iter()
+            .all(|(state, sum)| (state.cap.used, state.by_band, state.reading != NONE) == *sum);
         let nodes = ledger.nodes.iter().zip(&self.nodes).all(|(cap, sum)| cap.used == *sum);
         let tiers = ledger.tiers.iter().zip(&self.tiers);
         let tiers = tiers

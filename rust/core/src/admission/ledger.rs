@@ -303,6 +303,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn give_room(&mut self, at: u32) {
+        self.unlink_reading(at);
         let row = &self.rows[at as usize];
         let (resources, band, tenant) = (row.resources, usize::from(row.band), row.tenant);
         let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
@@ -311,6 +312,8 @@ impl<'a> Ledger<'a> {
         self.tiers[tier].bands[band].used -= resources.slots;
         self.tenants[tenant as usize].used -= resources.slots;
         *self.pair(tier, backend) -= resources.slots;
+        let state = &mut self.backends[backend];
+        state.reading_rate.note(state.cap.used.prefill, self.board.now);
         self.publish(backend);
     }
 

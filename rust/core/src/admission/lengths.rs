@@ -1,28 +1,20 @@
 //! How long answers are, learned by class of request: what KV memory and fairness reckon with.
 
+use super::quantile::Quantile;
 use crate::routing::TierIndex;
 use crate::shm::plain;
 
 /// Classes of one tier: by the cap on the output, and whether tools are offered.
 pub(super) const CLASSES: usize = 16;
-/// Buckets of a factor of the square root of 2, from 1 token to 2^17.
-const BUCKETS: usize = 35;
 /// Which part of the answers is at most as long as expected (research/scheduling.md §2.2: q50-q60).
-const QUANTILE: f64 = 0.55;
-/// Answers after which old ones count half.
-const MEMORY: u32 = 512;
+const PERCENT: u32 = 55;
 /// Before any answer has been seen.
 const FIRST_GUESS: u32 = 256;
 
-/// The lengths seen in one class.
+/// The lengths seen in one class, in tokens.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lengths {
-    counts: [u32; BUCKETS],
-    total: u32,
-    /// The quantile, kept up to date so that an offer only reads it; 0: nothing seen.
-    quantile: u32,
-}
+pub(super) struct Lengths(Quantile);
 
 plain!(Lengths);
 
@@ -42,49 +34,21 @@ pub(super) fn class(tier: TierIndex, max_tokens: Option<u32>, tools: bool) -> u1
 impl Lengths {
     /// Output tokens to expect of a request with this cap.
     pub(super) fn expect(&self, max_tokens: Option<u32>) -> u32 {
-        let guess = if self.quantile == 0 { FIRST_GUESS } else { self.quantile };
-        guess.min(max_tokens.unwrap_or(u32::MAX)).max(1)
+        self.0.get().unwrap_or(FIRST_GUESS).min(max_tokens.unwrap_or(u32::MAX)).max(1)
     }
 
     pub(super) fn learn(&mut self, output: u32) {
-        self.counts[bucket(output)] += 1;
-        self.total += 1;
-        if self.total >= MEMORY {
-            self.total = 0;
-            for count in &mut self.counts {
-                *count /= 2;
-                self.total += *count;
-            }
-        }
-        let wanted = (f64::from(self.total) * QUANTILE).ceil() as u32;
-        let mut below = 0;
-        let at = self.counts.iter().position(|&count| {
-            below += count;
-            below >= wanted
-        });
-        self.quantile = bound(at.unwrap_or(BUCKETS - 1));
+        self.0.learn(output, PERCENT);
     }
-}
-
-/// The longest answer of a bucket.
-fn bound(bucket: usize) -> u32 {
-    2f64.powf(bucket as f64 / 2.0).round() as u32
-}
-
-fn bucket(output: u32) -> usize {
-    let exact = 2.0 * f64::from(output.max(1)).log2();
-    ((exact - 1e-9).ceil().max(0.0) as usize).min(BUCKETS - 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Lengths, class};
-
-    const NEW: Lengths = Lengths { counts: [0; super::BUCKETS], total: 0, quantile: 0 };
+    use super::{Lengths, Quantile, class};
 
     #[test]
     fn expects_what_a_little_more_than_half_of_the_answers_need() {
-        let mut lengths = NEW;
+        let mut lengths = Lengths(Quantile::EMPTY);
         assert_eq!(lengths.expect(None), 256);
         assert_eq!(lengths.expect(Some(5)), 5);
         for output in 1..=100 {
@@ -93,18 +57,6 @@ mod tests {
         let expected = lengths.expect(None);
         assert!((55..=78).contains(&expected), "{expected}: q55, and at most one bucket above");
         assert_eq!(lengths.expect(Some(10)), 10);
-    }
-
-    #[test]
-    fn forgets() {
-        let mut lengths = NEW;
-        for _ in 0..2000 {
-            lengths.learn(10);
-        }
-        for _ in 0..600 {
-            lengths.learn(1000);
-        }
-        assert!(lengths.expect(None) >= 1000);
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Offer {
     pub max_tokens: Option<u32>,
     /// Whether it offers tools: their answers have another length.
     pub tools: bool,
+    /// Whether its answer comes as a stream, so that its first token shows.
+    pub streams: bool,
     /// Bytes held while it waits.
     pub bytes: u64,
     pub candidates: Candidates,

@@ -28,6 +28,7 @@ impl Ledger<'_> {
             if row.holds_permit() {
                 self.board.orphans += u32::from(row.owner == Owner::NOBODY);
                 self.take_room(at);
+                self.link_reading(at);
             }
         }
         // In a second pass, because a queue's order goes by what flows were served, and a mailbox
@@ -62,6 +63,7 @@ impl Ledger<'_> {
             backend.cap.used = Resources::default();
             backend.by_band = [0; BANDS];
             backend.held_for = NONE;
+            backend.reading = NONE;
         }
         for node in &mut *self.nodes {
             node.used = Resources::default();

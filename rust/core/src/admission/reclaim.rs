@@ -35,8 +35,9 @@ impl Ledger<'_> {
                     let grace = self.backends[usize::from(row.backend)].abort_grace;
                     let row = &mut self.rows[at as usize];
                     row.until = now + grace;
-                    row.owner = Owner::NOBODY;
+                    // First the state: nobody would look for a running row without an owner.
                     row.set_state(State::Closing);
+                    row.owner = Owner::NOBODY;
                     self.board.orphans += 1;
                 }
             }

@@ -92,6 +92,8 @@ pub(super) struct Row {
     /// How often a later request went before it because it did not fit.
     pub(super) bypassed: u8,
     why: u8,
+    /// 1: its answer comes whole, so that no first token shows.
+    pub(super) whole: u8,
     /// Index of its length class.
     pub(super) class: u16,
     /// The backend that is kept free for it, or `NO_BACKEND`.
@@ -119,6 +121,8 @@ pub(super) struct Row {
     pub(super) granted: Nanos,
     /// How long the prompt was expected to take at its grant; 0: nothing was known.
     pub(super) predicted: Nanos,
+    /// Of a whole answer: when its prompt will have been read.
+    pub(super) read_at: Nanos,
     /// Order of arrival over all tiers.
     pub(super) sequence: u64,
     pub(super) node: Node,
@@ -159,6 +163,11 @@ impl Row {
 
     pub(super) fn holds_permit(&self) -> bool {
         matches!(self.state(), State::Granted | State::Running | State::Closing)
+    }
+
+    /// Whether a row with a permit has its prompt read and will not say when that is over.
+    pub(super) fn reads_silently(&self) -> bool {
+        self.whole != 0 && self.resources.prefill != 0
     }
 
     pub(super) fn set_refusal(&mut self, why: Refusal) {

@@ -14,6 +14,10 @@ pub(super) const MAX_BACKENDS: usize = 256;
 /// speed is known (research/scheduling.md §2.3: `CoDel`, target 0.2 D).
 const SOJOURN_PART: Nanos = 5;
 
+/// However long its prompt takes to be read, a request may wait for this part of the service level:
+/// else long prompts would be turned away while there is room for them in a moment.
+const LEAST_PATIENCE: Nanos = 4;
+
 /// Bounds and weights of one tier. `concurrency` `None`: no cap of its own.
 #[derive(Debug, Clone)]
 pub struct TierLimits {
@@ -170,12 +174,14 @@ impl TierState {
     /// How long a request may wait: what its service level leaves after its prompt is read
     /// (contract §3).
     pub(super) fn patience(&self, prefill_time: Nanos) -> Nanos {
-        self.wait.min(self.first_token.saturating_sub(prefill_time))
+        let left = self.first_token.saturating_sub(prefill_time);
+        self.wait.min(left.max(self.first_token / LEAST_PATIENCE))
     }
 
-    /// A request is dispatched after a wait of `sojourn` out of at most `patience`.
+    /// A request is dispatched after a wait of `sojourn` out of at most `patience`; the last one
+    /// says nothing about those to come.
     pub(super) fn note_sojourn(&mut self, sojourn: Nanos, patience: Nanos, now: Nanos) {
-        if sojourn * SOJOURN_PART < patience {
+        if self.requests == 0 || sojourn * SOJOURN_PART < patience {
             self.late_since = 0;
         } else if self.late_since == 0 {
             self.late_since = now.max(1);

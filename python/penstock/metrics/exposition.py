@@ -107,6 +107,8 @@ def _load(numbers: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("backend_state", "The backend's state, one-hot.", ["backend", "state"], states)
     nodes = (((name,), limit) for name, limit, _ in numbers["nodes"] if limit is not None)
     yield _gauge("node_limit", "Slots of a GPU node.", ["node"], nodes)
+    drift = (((backend, signal), n) for backend, signal, n in numbers["drift"])
+    yield _counter("drift", "Signs that a backend is not as assumed.", ["backend", "signal"], drift)
 
 
 def _times(tiers: list[dict[str, Any]]) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from penstock import __version__
 from penstock.admin.app import admin_app
 from penstock.metrics.log import make_logger
 from penstock.process.ticker import Ticker
+from penstock.upstream.engines import Engines
 from penstock.upstream.probe import Prober
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class Control:
         self.segment = segment
         self.log_writer = log_writer
         self.log = make_logger(log_writer, settings.log)
-        self.prober = Prober(segment, list(settings.backends.values()), self.log)
+        backends = list(settings.backends.values())
+        self.prober = Prober(segment, backends, self.log)
+        self.engines = Engines(segment, backends, self.log)
         self.draining = False
         self._listener = listener
         self._admin: web.AppRunner | None = None
@@ -43,6 +46,7 @@ class Control:
         await self._admin.setup()
         await web.SockSite(self._admin, self._listener).start()
         self.prober.start()
+        self.engines.start()
         self._ticker = Ticker(self.segment.tick)
 
     async def stop(self) -> None:
@@ -50,6 +54,7 @@ class Control:
         if self._ticker is not None:
             self._ticker.stop()
         await self.prober.stop()
+        await self.engines.stop()
         if self._admin is not None:
             await self._admin.cleanup()
         else:
@@ -58,7 +63,7 @@ class Control:
     def status(self) -> dict[str, Any]:
         """Return what /admin/status shows."""
         numbers = self.segment.snapshot()
-        reasons = {probe.backend.name: probe.reason for probe in self.prober.probes}
+        probes = self.prober.probes
         return {
             "version": __version__,
             "draining": self.draining,
@@ -74,6 +79,9 @@ class Control:
                 }
                 for tier in numbers["tiers"]
             ],
-            "backends": [{**backend, "reason": reasons[backend["name"]]} for backend in numbers["backends"]],
-            "invariants": self.segment.invariants(),
+            "backends": [
+                {**backend, "reason": probes[index].reason, "engine": self.engines.status(index)}
+                for index, backend in enumerate(numbers["backends"])
+            ],
+            "invariants": numbers["invariants"],
         }

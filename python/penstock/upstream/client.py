@@ -11,7 +11,7 @@ from penstock.upstream.connector import tls_context
 if TYPE_CHECKING:
     from penstock.config.settings import Backend
 
-__all__ = ["page_of", "session_for"]
+__all__ = ["page_of", "session_for", "url_of"]
 
 LONGEST_PAGE = 1 << 20
 # Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
@@ -41,14 +41,19 @@ def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
     )
 
 
-async def page_of(session: aiohttp.ClientSession, backend: Backend, path: str) -> bytes | None:
-    """Return the body of a page; empty: there is no such page (or one over 1 MiB); None: no answer for now."""
+def url_of(backend: Backend, path: str) -> str:
+    """Return the whole URL of a path of a backend."""
     url = backend.url
     authority = "localhost" if url.path is not None else url.host_header
     scheme = "https" if url.scheme == "https" else "http"
+    return f"{scheme}://{authority}{url.prefix}{path}"
+
+
+async def page_of(session: aiohttp.ClientSession, backend: Backend, path: str) -> bytes | None:
+    """Return the body of a page; empty: there is no such page (or one over 1 MiB); None: no answer for now."""
     body = bytearray()
     try:
-        async with session.get(f"{scheme}://{authority}{url.prefix}{path}", allow_redirects=False) as answer:
+        async with session.get(url_of(backend, path), allow_redirects=False) as answer:
             if answer.status != 200:
                 return None if answer.status in NOT_NOW else b""
             async for piece in answer.content.iter_any():

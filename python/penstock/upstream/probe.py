@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import orjson
 
-from penstock.upstream.connector import tls_context
+from penstock.upstream.client import session_for, url_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -66,27 +66,15 @@ class Prober:
                 await task
 
     async def _watch(self, probe: Probe) -> None:
-        backend = probe.backend
-        connector: aiohttp.BaseConnector
-        if backend.url.path is not None:
-            connector = aiohttp.UnixConnector(backend.url.path, force_close=True)
-        else:
-            connector = aiohttp.TCPConnector(ssl=tls_context(backend) or True, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(
-            connector=connector, timeout=timeout, headers=dict(backend.headers), cookie_jar=aiohttp.DummyCookieJar()
-        ) as session:
+        async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
                 self._settle(probe, await self._ask(session, probe))
                 await asyncio.sleep(HEALTHY_SECONDS if probe.usable else DOWN_SECONDS)
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> str | None:
         """Return why the backend cannot be used; None if it can."""
-        url = probe.backend.url
-        authority = "localhost" if url.path is not None else url.host_header
-        scheme = "https" if url.scheme == "https" else "http"
         try:
-            async with session.get(f"{scheme}://{authority}{url.prefix}/v1/models", allow_redirects=False) as answer:
+            async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await answer.content.read(1 << 20)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return _sentence(error)

@@ -1,0 +1,60 @@
+"""What the engines say of themselves: read, used and reported, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from penstock.sim.server import SimServer
+from tests.conftest import Gateway, gateway_of
+
+CONFIG = """
+backends: {{a: {{url: "http://127.0.0.1:{port}", serves: sim, concurrency: 8, kv_tokens: auto}}}}
+tiers: {{instant: {{models: [fast], backends: [a]}}}}
+"""
+
+
+async def metrics(gateway: Gateway) -> str:
+    port = gateway.service.control.settings.admin.listen.port
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as page:
+        return await page.text()
+
+
+async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:
+    server = SimServer(speed=1.0, jitter=0.0)
+    port = await server.start()
+    try:
+        async with gateway_of(CONFIG.format(port=port)) as gateway, aiohttp.ClientSession() as session:
+            backend = gateway.numbers["backends"][0]
+            while backend["kv_tokens"][1] is None:
+                await asyncio.sleep(0.05)
+                backend = gateway.numbers["backends"][0]
+            # 92 % of what the profile 8b-h100 holds (research/scheduling.md §2.2), in whole blocks of 16.
+            assert backend["kv_tokens"][1] == 368_000
+            status = gateway.service.control.status()["backends"][0]["engine"]
+            assert (status["engine"], status["kv_tokens"]) == ("vllm", 400_000)
+
+            strangers = [
+                asyncio.ensure_future(
+                    session.post(
+                        f"http://127.0.0.1:{port}/v1/chat/completions",
+                        json={"model": "sim", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000,
+                              "ignore_eos": True},
+                    )
+                )
+                for _ in range(3)
+            ]  # fmt: skip
+            line = 'penstock_drift_total{backend="a",signal="foreign_traffic"} 1.0'
+            # Three readings, a second apart; then once a minute.
+            for _ in range(200):
+                if line in await metrics(gateway):
+                    break
+                await asyncio.sleep(0.05)
+            assert line in await metrics(gateway)
+            for stranger in strangers:
+                stranger.cancel()
+            # The gate is our own count: what strangers run takes nothing from it.
+            assert gateway.numbers["backends"][0]["effective_limit"] == 8
+    finally:
+        await server.stop()

@@ -50,6 +50,8 @@ class Worker:
         self.health = Health(segment, list(settings.tiers.values()))
         self._wake_fd = segment.wake_fd(index)
         self._log_writer = log_writer
+        # A request's line is of level info.
+        self._logs_requests = settings.log.level in ("debug", "info")
         self._listener = listener
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
@@ -78,7 +80,7 @@ class Worker:
 
     def _write_log(self) -> None:
         lines = self.gateway.take_log()
-        if lines:
+        if lines and self._logs_requests:
             self._log_writer.write(lines)
 
     async def drain(self, way: Way) -> None:

@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use penstock_core::admission::{
-    Admission, Candidate, Candidates, Decision, Grant, Notice, Offer, Outcome as PermitOutcome,
-    Owner, Refusal, Ticket,
-};
+use penstock_core::admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
 use penstock_core::exchange::{Client, Exchange, Output, Quarantine, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
@@ -14,7 +11,6 @@ use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
 use penstock_core::segment::Segment as Shared;
 use penstock_core::shm::monotonic;
 use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel};
-use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -78,7 +74,7 @@ pub(crate) struct Engine {
     /// Calls whose timers are due, while they are seen to.
     pub(super) due: Vec<u32>,
     pub(super) swept: Nanos,
-    mail: Vec<Notice>,
+    pub(super) mail: Vec<Notice>,
 }
 
 impl Engine {
@@ -170,130 +166,6 @@ impl Engine {
             return Err(ApiError::new(Code::UpstreamReset, message));
         }
         Ok(plan)
-    }
-
-    /// What a request asks of admission now; `failed`: the backends that it has tried.
-    fn offer(&self, plan: &Plan, standing: &Standing, failed: &[BackendIndex]) -> Offer {
-        let Standing { tenant, band, .. } = *standing;
-        let prompt = self.shared.ratios.get(plan.model_index).count(plan.prompt);
-        Offer {
-            owner: self.owner,
-            tier: plan.tier,
-            tenant,
-            band,
-            slots: plan.slots,
-            prompt: prompt.min(u64::from(u32::MAX)) as u32,
-            max_tokens: plan.max_tokens.map(|most| most.min(u64::from(u32::MAX)) as u32),
-            tools: plan.tools,
-            streams: plan.stream,
-            bytes: plan.held_bytes() as u64,
-            candidates: self.candidates(plan, standing, failed),
-        }
-    }
-
-    /// The backends that may serve a request, but for those that have failed it: who has read its
-    /// beginning before, then the emptiest.
-    fn candidates(&self, plan: &Plan, standing: &Standing, failed: &[BackendIndex]) -> Candidates {
-        let all = &self.table.tiers[usize::from(plan.tier)].backends;
-        if let ([only], []) = (all.as_slice(), failed) {
-            return Candidates::cold([*only]);
-        }
-        let life = |backend| self.admission.load(backend).life;
-        let mut hits = self.shared.prefixes.find(&plan.blocks, life);
-        let session = standing.session(&self.table.tiers[usize::from(plan.tier)]);
-        // The session's own backend is as good as one that has read everything.
-        let whole = plan.prompt.bytes;
-        hits.splice(
-            0..0,
-            self.shared.prefixes.find(&session, life).into_iter().take(1).map(|mut hit| {
-                hit.bytes = whole;
-                hit
-            }),
-        );
-        let ratio = self.shared.ratios.get(plan.model_index).bytes_per_token();
-        let mut candidates: Vec<(u32, Candidate)> = all
-            .iter()
-            .filter(|backend| !failed.contains(backend))
-            .map(|&backend| {
-                let hit = hits.iter().find(|hit| hit.backend == backend);
-                let tokens = hit.map_or(0, |hit| (hit.bytes as f64 / ratio) as u32);
-                let fullness = self.admission.load(backend).fullness.unwrap_or(u32::MAX);
-                (fullness, Candidate { backend, hit: tokens })
-            })
-            .collect();
-        candidates.sort_by_key(|(fullness, candidate)| {
-            (*fullness == u32::MAX, std::cmp::Reverse(candidate.hit), *fullness)
-        });
-        Candidates::of(candidates.into_iter().map(|(_, candidate)| candidate))
-    }
-
-    /// Offers a call and acts on the decision.
-    pub(super) fn offered(
-        &mut self,
-        gateway: &Bound<'_, Gateway>,
-        key: CallKey,
-        offer: &Offer,
-        now: Now,
-    ) {
-        match self.admission.offer(offer, now.mono) {
-            Decision::Granted(grant) => {
-                self.hold(key, grant.ticket);
-                self.start(gateway, key, grant, now);
-            }
-            Decision::Queued(ticket) => {
-                self.hold(key, ticket);
-                self.arm(key);
-            }
-            Decision::Refused(refused) => self.refuse(gateway.py(), key, refused, true, now),
-        }
-    }
-
-    fn hold(&mut self, key: CallKey, ticket: Ticket) {
-        self.rows[ticket.row as usize] = Some(key);
-        if let Some(call) = self.calls.get(key) {
-            call.ticket = Some(ticket);
-        }
-    }
-
-    /// Others have put something into the mailbox.
-    pub(crate) fn woken(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        self.shared.woken(self.owner.worker);
-        self.collect(gateway, now);
-    }
-
-    /// Takes what admission has decided meanwhile: grants to start, waiting ones to turn away.
-    pub(super) fn collect(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        while self.admission.has_mail(self.owner.worker) {
-            let mut mail = std::mem::take(&mut self.mail);
-            self.admission.take_grants(self.owner.worker, &mut mail);
-            for notice in mail.drain(..) {
-                match notice {
-                    Notice::Granted(grant) => {
-                        if let Some(key) = self.rows[grant.ticket.row as usize] {
-                            self.start(gateway, key, grant, now);
-                        } else {
-                            let outcome = PermitOutcome::Ignored;
-                            self.admission.release(grant.ticket, outcome, now.mono);
-                        }
-                    }
-                    Notice::Refused(ticket, refused) => {
-                        let Some(key) = self.rows[ticket.row as usize].take() else { continue };
-                        if let Some(call) = self.calls.get(key) {
-                            call.ticket = None;
-                        }
-                        // A row knows eight backends; its tier may have another that is well.
-                        if refused.why == Refusal::NoBackend
-                            && let Some(offer) = self.next_offer(key)
-                        {
-                            self.offered(gateway, key, &offer, now);
-                            continue;
-                        }
-                        self.refuse(gateway.py(), key, refused, false, now);
-                    }
-                }
-            }
-            self.mail = mail;
-        }
     }
 
     /// Begins an attempt on the backend that was granted.
@@ -414,16 +286,5 @@ impl Engine {
         {
             self.calls.remove(key);
         }
-    }
-
-    /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new
-    /// one; the total time of the request bounds both.
-    pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
-        let mut call = self.calls.take(key)?;
-        let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
-        call.armed = Nanos::MAX;
-        self.calls.put_back(call);
-        let is_usable = |candidate: Candidate| self.admission.is_usable(candidate.backend);
-        offer.candidates.iter().any(is_usable).then_some(offer)
     }
 }

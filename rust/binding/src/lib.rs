@@ -12,6 +12,7 @@ mod flow;
 mod gateway;
 mod ids;
 mod lifetime;
+mod offering;
 mod pool;
 mod release;
 mod segment;

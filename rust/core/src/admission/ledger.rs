@@ -6,35 +6,18 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::accounts::{Directory, Flow, TenantState, UNKNOWN_KEY};
-use super::backend::{BackendLimits, BackendState};
+use super::backend::BackendState;
 use super::caps::Cap;
 use super::heap::NONE;
-use super::lengths::{CLASSES, Lengths};
+use super::lengths::Lengths;
 use super::load::Load;
 use super::offer::{Owner, Tenant, Ticket};
+use super::parts::{Parts, Sizes, TENANTS};
 use super::row::{FreeRows, Row};
-use super::tier::{MAX_BACKENDS, TierLimits, TierState};
+use super::tier::TierState;
 use crate::routing::TierIndex;
-use crate::shm::{Guard, Layout, Locked, Open, Region, plain};
+use crate::shm::{Guard, Region, plain};
 use crate::time::Nanos;
-
-/// Most tiers that there can be (contract §4).
-const MAX_TIERS: usize = 64;
-/// Tenants that are told apart at once (contract §4).
-const TENANTS: usize = 4096;
-const FLOWS: usize = 8192;
-
-/// Everything that is fixed when the limiter is made.
-#[derive(Debug, Clone)]
-pub struct Sizes {
-    /// Most requests known at once, queued and running together.
-    pub rows: usize,
-    pub tiers: Vec<TierLimits>,
-    pub backends: Vec<BackendLimits>,
-    /// Caps of the GPU nodes.
-    pub nodes: Vec<Option<u32>>,
-    pub workers: usize,
-}
 
 /// What there is one of.
 #[repr(C)]
@@ -79,48 +62,6 @@ impl WorkerState {
 
     pub(super) fn empty(&mut self) {
         *self = WorkerState { generation: self.generation, ..Self::EMPTY };
-    }
-}
-
-/// Where each part lies in the segment.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Parts {
-    board: Locked<Board>,
-    tiers: Locked<TierState>,
-    backends: Locked<BackendState>,
-    nodes: Locked<Cap>,
-    workers: Locked<WorkerState>,
-    rows: Locked<Row>,
-    tenants: Locked<TenantState>,
-    flows: Locked<Flow>,
-    buckets: Locked<u32>,
-    pairs: Locked<u32>,
-    lengths: Locked<Lengths>,
-    pub(super) mail: Open<AtomicU32>,
-    /// What the owners of requests may know of each backend without the lock.
-    pub(super) loads: Open<AtomicU64>,
-}
-
-impl Parts {
-    pub(super) fn add(layout: &mut Layout, sizes: &Sizes) -> Self {
-        assert!(sizes.tiers.len() <= MAX_TIERS && sizes.backends.len() <= MAX_BACKENDS);
-        assert!(sizes.workers <= 64, "workers are bits of a word");
-        let (tiers, backends) = (sizes.tiers.len(), sizes.backends.len());
-        Parts {
-            board: layout.locked(1),
-            tiers: layout.locked(tiers),
-            backends: layout.locked(backends),
-            nodes: layout.locked(sizes.nodes.len()),
-            workers: layout.locked(sizes.workers),
-            rows: layout.locked(sizes.rows),
-            tenants: layout.locked(TENANTS),
-            flows: layout.locked(FLOWS),
-            buckets: layout.locked(TENANTS + FLOWS),
-            pairs: layout.locked(tiers * backends),
-            lengths: layout.locked(tiers * CLASSES),
-            mail: layout.open(sizes.workers),
-            loads: layout.open(backends),
-        }
     }
 }
 

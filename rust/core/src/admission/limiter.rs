@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::inspect::{BackendNumbers, Invariants, TierNumbers};
-use super::ledger::{Ledger, Parts, Sizes};
+use super::ledger::Ledger;
 use super::load::Load;
 use super::offer::{Decision, Health, Notice, Offer, Outcome, Owner, Refusal, Ticket, Usage};
+use super::parts::{Parts, Sizes};
 use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::shm::{Found, Guard, Layout, Region, Wakers};

@@ -27,6 +27,7 @@ mod lengths;
 mod limiter;
 mod load;
 mod offer;
+mod parts;
 mod prefix;
 mod quantile;
 mod queue;
@@ -40,13 +41,13 @@ mod tier;
 pub use backend::{BackendLimits, TokenLimit};
 pub use caps::Cap;
 pub use inspect::{BackendNumbers, Invariants, TierNumbers};
-pub use ledger::Sizes;
 pub use limiter::{Admission, AdmissionParts};
 pub use load::Load;
 pub use offer::{
     Band, Candidate, Candidates, Decision, Grant, Health, MAX_CANDIDATES, Notice, Offer, Outcome,
     Owner, Refusal, Refused, Tenant, Ticket, Usage,
 };
+pub use parts::Sizes;
 pub use prefix::{Blocks, Hit, PrefixIndex, PrefixParts};
 pub use row::Resources;
 pub use tier::TierLimits;

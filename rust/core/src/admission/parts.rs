@@ -1,0 +1,72 @@
+//! Where the state of admission lies in the segment, and how large it is.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use super::accounts::{Flow, TenantState};
+use super::backend::{BackendLimits, BackendState};
+use super::caps::Cap;
+use super::ledger::{Board, WorkerState};
+use super::lengths::{CLASSES, Lengths};
+use super::row::Row;
+use super::tier::{MAX_BACKENDS, TierLimits, TierState};
+use crate::shm::{Layout, Locked, Open};
+
+/// Most tiers that there can be (contract §4).
+const MAX_TIERS: usize = 64;
+/// Tenants that are told apart at once (contract §4).
+pub(super) const TENANTS: usize = 4096;
+const FLOWS: usize = 8192;
+
+/// Everything that is fixed when the limiter is made.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// Most requests known at once, queued and running together.
+    pub rows: usize,
+    pub tiers: Vec<TierLimits>,
+    pub backends: Vec<BackendLimits>,
+    /// Caps of the GPU nodes.
+    pub nodes: Vec<Option<u32>>,
+    pub workers: usize,
+}
+
+/// Where each part lies in the segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts {
+    pub(super) board: Locked<Board>,
+    pub(super) tiers: Locked<TierState>,
+    pub(super) backends: Locked<BackendState>,
+    pub(super) nodes: Locked<Cap>,
+    pub(super) workers: Locked<WorkerState>,
+    pub(super) rows: Locked<Row>,
+    pub(super) tenants: Locked<TenantState>,
+    pub(super) flows: Locked<Flow>,
+    pub(super) buckets: Locked<u32>,
+    pub(super) pairs: Locked<u32>,
+    pub(super) lengths: Locked<Lengths>,
+    pub(super) mail: Open<AtomicU32>,
+    /// What the owners of requests may know of each backend without the lock.
+    pub(super) loads: Open<AtomicU64>,
+}
+
+impl Parts {
+    pub(super) fn add(layout: &mut Layout, sizes: &Sizes) -> Self {
+        assert!(sizes.tiers.len() <= MAX_TIERS && sizes.backends.len() <= MAX_BACKENDS);
+        assert!(sizes.workers <= 64, "workers are bits of a word");
+        let (tiers, backends) = (sizes.tiers.len(), sizes.backends.len());
+        Parts {
+            board: layout.locked(1),
+            tiers: layout.locked(tiers),
+            backends: layout.locked(backends),
+            nodes: layout.locked(sizes.nodes.len()),
+            workers: layout.locked(sizes.workers),
+            rows: layout.locked(sizes.rows),
+            tenants: layout.locked(TENANTS),
+            flows: layout.locked(FLOWS),
+            buckets: layout.locked(TENANTS + FLOWS),
+            pairs: layout.locked(tiers * backends),
+            lengths: layout.locked(tiers * CLASSES),
+            mail: layout.open(sizes.workers),
+            loads: layout.open(backends),
+        }
+    }
+}

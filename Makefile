@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python lint fmt fuzz bench-inproc lock clean
+.PHONY: help demo build test test-rust test-python lint fmt fuzz soak-kills bench-inproc bench-micro bench-exactness \
+  bench-goodput bench-engine lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## start Penstock on 127.0.0.1:8080 with both tiers on small real models
 	$(BIN)/penstock demo
@@ -43,8 +44,24 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS (needs cargo-fuzz)
 	  (cd rust/core && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; \
 	done
 
+KILLS ?= 200
+soak-kills: build ## kill workers KILLS times under load and count what the backend runs (some minutes)
+	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s --timeout=1800 tests/integration/test_workers.py -k never_runs_more
+
 bench-inproc: build ## microseconds per request and per event, without a kernel
 	$(BIN)/python benches/inproc/run.py
+
+bench-micro: ## the core's own speed: a grant alone, and four processes at one lock
+	cargo bench -p penstock-core
+
+bench-exactness: build ## four workers, limit 7, 2,000 clients: what the simulated backend has counted (2 minutes)
+	$(BIN)/python benches/exactness/run.py
+
+bench-goodput: build ## useful answers against load, by policy; simulated, table and plots (some minutes)
+	$(BIN)/python benches/goodput/run.py
+
+bench-engine: build ## the gate before a real llama.cpp server with 4 slots, beside an open gate (some minutes)
+	$(BIN)/python benches/engine/run.py
 
 lock: $(VENV)/.tools ## write the versions that are installed to python/requirements.lock
 	grep '^#' python/requirements.lock > $(VENV)/lock

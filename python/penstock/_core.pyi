@@ -299,4 +299,4 @@ class UpstreamConnection:
         """Say that the connection could not be made; `kind` is connect, timeout or tls."""
 
 def arm_panic(place: str) -> None:
-    """Make the next pass of a place panic: submit, upstream or timer. Only in development builds."""
+    """Make the next pass of a place panic: submit, upstream, timer or release. Only in development builds."""

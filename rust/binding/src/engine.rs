@@ -273,6 +273,7 @@ impl Engine {
         outcome: PermitOutcome,
         now: Now,
     ) {
+        faults::check("release");
         self.rows[ticket.row as usize] = None;
         self.admission.release(ticket, outcome, now.mono);
         self.collect(gateway, now);

@@ -10,7 +10,7 @@ mod armed {
         static ARMED: RefCell<Option<String>> = const { RefCell::new(None) };
     }
 
-    /// The next pass of a place panics: `submit`, `upstream` or `timer`.
+    /// The next pass of a place panics: `submit`, `upstream`, `timer` or `release`.
     #[pyfunction]
     pub(crate) fn arm_panic(place: String) {
         ARMED.set(Some(place));

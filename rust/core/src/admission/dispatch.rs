@@ -71,6 +71,9 @@ impl Ledger<'_> {
         if !self.has_free_slot(tier) {
             return false;
         }
+        if self.dispatch_held(tier) {
+            return true;
+        }
         let mut aside = Aside::default();
         let mut granted = false;
         while let Some(at) = self.head(tier) {
@@ -84,12 +87,8 @@ impl Ledger<'_> {
                 self.park(flow);
                 continue;
             }
-            let place = if self.tenant_has_room(at) { self.place(at) } else { None };
-            if let Some((backend, prefill)) = place {
-                self.dequeue(at);
-                self.grant(at, backend, prefill, State::Granted);
-                self.post(at);
-                granted = true;
+            granted = self.let_in(at);
+            if granted {
                 break;
             }
             if aside.is_full() || self.is_overdue(at) {
@@ -106,6 +105,36 @@ impl Ledger<'_> {
             self.line_up(at, band);
         }
         granted
+    }
+
+    /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
+    /// but they cannot have that backend, and all would wait for each other.
+    fn dispatch_held(&mut self, tier: usize) -> bool {
+        for backend in self.tiers[tier].backends.iter() {
+            let at = self.backends[backend].held_for;
+            if at == NONE || usize::from(self.rows[at as usize].tier) != tier || self.turn_away(at) {
+                continue;
+            }
+            if !self.tenant_has_room(at) {
+                // It waits for its own tenant: nobody else should wait for that.
+                self.let_go(at);
+            } else if self.let_in(at) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Grants a waiting request if it fits.
+    fn let_in(&mut self, at: u32) -> bool {
+        if !self.tenant_has_room(at) {
+            return false;
+        }
+        let Some((backend, prefill)) = self.place(at) else { return false };
+        self.dequeue(at);
+        self.grant(at, backend, prefill, State::Granted);
+        self.post(at);
+        true
     }
 
     /// The request whose turn it is in a tier.

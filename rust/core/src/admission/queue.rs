@@ -55,7 +55,7 @@ impl Ledger<'_> {
     pub(super) fn dequeue(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
-        let (slots, holds) = (row.resources.slots, row.holds);
+        let slots = row.resources.slots;
         let tier = &mut self.tiers[index];
         tier.requests -= 1;
         tier.tokens -= u64::from(row.prompt);
@@ -63,14 +63,19 @@ impl Ledger<'_> {
         self.flows[flow as usize].waiting -= 1;
         self.flows[flow as usize].waiting_slots -= slots;
         self.step_out(at, band);
-        if holds != NO_BACKEND {
-            self.rows[at as usize].holds = NO_BACKEND;
-            self.backends[usize::from(holds)].held_for = NONE;
-        }
+        self.let_go(at);
         let tier = &mut self.tiers[index];
         if tier.requests == 0 {
             tier.note_empty(self.board.now);
             self.board.waiting &= !(1 << index);
+        }
+    }
+
+    /// No backend is kept free for a row any longer.
+    pub(super) fn let_go(&mut self, at: u32) {
+        let holds = std::mem::replace(&mut self.rows[at as usize].holds, NO_BACKEND);
+        if holds != NO_BACKEND {
+            self.backends[usize::from(holds)].held_for = NONE;
         }
     }
 

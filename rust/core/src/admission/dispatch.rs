@@ -112,7 +112,8 @@ impl Ledger<'_> {
     fn dispatch_held(&mut self, tier: usize) -> bool {
         for backend in self.tiers[tier].backends.iter() {
             let at = self.backends[backend].held_for;
-            if at == NONE || usize::from(self.rows[at as usize].tier) != tier || self.turn_away(at) {
+            if at == NONE || usize::from(self.rows[at as usize].tier) != tier || self.turn_away(at)
+            {
                 continue;
             }
             if !self.tenant_has_room(at) {

@@ -9,6 +9,15 @@
 //!                   ├─► queue ── dispatch ──► mailbox of the owner ──► running ──► release
 //!                   └─► refused, with a Retry-After         bounce ◄──┘   └─► closing ─┘
 //! ```
+//!
+//! | to know | read |
+//! |---|---|
+//! | what is asked and answered | `offer`, `limiter` |
+//! | what is remembered | `row`; over it `tier`, `backend`, `caps`, `accounts` (tenants and flows), all in the `ledger`; where it lies: `parts` |
+//! | how one request goes | `arrival`, `queue` (with `heap`), `dispatch`, `choice`, `holding` |
+//! | what comes from outside | `change` (limits, health, time), `reclaim` (a worker has died), `rebuild` (the lock's holder has) |
+//! | what is learned | `rate`, `reading`, `first_tokens`, `lengths` (over `quantile`), `adaptive` |
+//! | what is seen without the lock | `prefix`, `load`; with it: `inspect` |
 
 mod accounts;
 mod adaptive;

@@ -86,7 +86,9 @@ async def test_a_tenant_with_many_requests_does_not_keep_another_waiting(connect
         assert "small" in gate.order[1:3], gate.order
 
 
-async def test_a_session_stays_with_its_backend(connect: Connect) -> None:
+@asynccontextmanager
+async def twins() -> AsyncIterator[Gateway]:
+    """Run a gateway before two equal backends."""
     async with backend_of(good) as one, backend_of(good) as other:
         config = f"""
 backends:
@@ -95,31 +97,29 @@ backends:
 tiers: {{instant: {{models: [fast], backends: [a, b]}}}}
 """
         async with gateway_of(config) as gateway:
-            raw = await connect(gateway)
+            yield gateway
 
-            async def backends(count: int, **headers: str) -> list[str]:
-                answers = [await raw.chat(ask(), **headers) for _ in range(count)]
-                return [answer.headers["x-penstock-backend"] for answer in answers]
 
-            assert set(await backends(8)) == {"a", "b"}
-            at_home = await backends(12, x_session_id="s1")
-            assert len(set(at_home)) == 1, at_home
+async def test_a_session_stays_with_its_backend(connect: Connect) -> None:
+    async with twins() as gateway:
+        raw = await connect(gateway)
+
+        async def backends(count: int, **headers: str) -> list[str]:
+            answers = [await raw.chat(ask(), **headers) for _ in range(count)]
+            return [answer.headers["x-penstock-backend"] for answer in answers]
+
+        assert set(await backends(8)) == {"a", "b"}
+        at_home = await backends(12, x_session_id="s1")
+        assert len(set(at_home)) == 1, at_home
 
 
 async def test_a_common_beginning_stays_with_its_backend(connect: Connect) -> None:
-    async with backend_of(good) as one, backend_of(good) as other:
-        config = f"""
-backends:
-  a: {{url: "http://127.0.0.1:{one.port}", serves: served, concurrency: 8}}
-  b: {{url: "http://127.0.0.1:{other.port}", serves: served, concurrency: 8}}
-tiers: {{instant: {{models: [fast], backends: [a, b]}}}}
-"""
-        async with gateway_of(config) as gateway:
-            raw = await connect(gateway)
-            story = "Once there was a river. " * 200
-            answers = [await raw.chat(ask(f"{story} Question {n}?")) for n in range(12)]
-            served = [answer.headers["x-penstock-backend"] for answer in answers]
-            assert len(set(served)) == 1, served
+    async with twins() as gateway:
+        raw = await connect(gateway)
+        story = "Once there was a river. " * 200
+        answers = [await raw.chat(ask(f"{story} Question {n}?")) for n in range(12)]
+        served = [answer.headers["x-penstock-backend"] for answer in answers]
+        assert len(set(served)) == 1, served
 
 
 async def test_a_prompt_larger_than_the_memory_of_any_backend_is_a_400(backend: Backend, connect: Connect) -> None:

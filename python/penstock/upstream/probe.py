@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 
 from penstock.upstream.client import session_for, url_of
+from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -50,20 +50,15 @@ class Prober:
         self.probes = [Probe(index, backend) for index, backend in enumerate(backends)]
         self._segment = segment
         self._log = log
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watches = Watches()
 
     def start(self) -> None:
         """Begin to probe."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch(probe)) for probe in self.probes]
+        self._watches.start(map(self._watch, self.probes))
 
     async def stop(self) -> None:
         """Stop probing."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._watches.stop()
 
     async def _watch(self, probe: Probe) -> None:
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from penstock.upstream.agenda import Agenda, Cadence
 from penstock.upstream.client import page_of, session_for
 from penstock.upstream.drift import Drift
 from penstock.upstream.gauges import Facts, Gauges, Reading
+from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,20 +56,15 @@ class Scraper:
         self._facts = facts
         self._gauges = gauges
         self._round_seconds = round_seconds
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watches = Watches()
 
     def start(self) -> None:
         """Begin to ask."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch(index)) for index in range(len(self._backends))]
+        self._watches.start(map(self._watch, range(len(self._backends))))
 
     async def stop(self) -> None:
         """Stop asking."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._watches.stop()
 
     async def _watch(self, index: int) -> None:
         backend = self._backends[index]

@@ -153,11 +153,20 @@ fn backends<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyLi
         entry.set_item("effective_limit", numbers.effective)?;
         entry.set_item("suggested_limit", numbers.suggested)?;
         entry.set_item("inflight", numbers.cap.used.slots)?;
-        entry.set_item("prefill_tokens", (numbers.cap.used.prefill, numbers.prefill_limit))?;
-        entry.set_item("kv_tokens", (numbers.cap.used.kv, numbers.kv_limit))?;
+        let used = numbers.cap.used;
+        entry.set_item("prefill_tokens", tokens(py, used.prefill, numbers.prefill_limit)?)?;
+        entry.set_item("kv_tokens", tokens(py, used.kv, numbers.kv_limit)?)?;
         entry.set_item("prefill_tokens_per_second", numbers.prefill_rate)?;
         entry.set_item("state", state(segment, index as BackendIndex))?;
         list.append(entry)?;
     }
     Ok(list)
+}
+
+/// A bound on tokens and what is used of it.
+fn tokens(py: Python<'_>, used: u64, limit: Option<u64>) -> PyResult<Bound<'_, PyDict>> {
+    let entry = PyDict::new(py);
+    entry.set_item("used", used)?;
+    entry.set_item("limit", limit)?;
+    Ok(entry)
 }

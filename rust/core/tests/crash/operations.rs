@@ -55,6 +55,20 @@ fn offer_that_is_refused() {
 }
 
 #[test]
+fn offer_of_a_tenant_that_takes_an_idle_ones_place() {
+    const TENANTS: u64 = 4096;
+    let (stage, _) = crowded();
+    let wide = Offer { slots: SLOTS[0] + 1, ..offer(0, 0, 0) };
+    for key in 10..10 + TENANTS {
+        stage.admission.offer(&Offer { tenant: Tenant::named(key), ..wide }, START);
+    }
+    let offer = Offer { tenant: Tenant::named(5), ..offer(0, 1, 1) };
+    die_in_operation("offer of a new tenant", &stage, of(0), NOW, |admission, now| {
+        admission.offer(&offer, now);
+    });
+}
+
+#[test]
 fn release_that_lets_another_in() {
     let (stage, crowd) = crowded();
     die_in_operation("release", &stage, of(0), NOW, |admission, now| {
@@ -90,6 +104,15 @@ fn cancel_of_what_waits() {
 fn cancel_of_what_is_granted() {
     let (stage, crowd) = granted();
     die_in_operation("cancel granted", &stage, of(3), NOW, |admission, now| {
+        admission.cancel(crowd.urgent, now);
+    });
+}
+
+#[test]
+fn cancel_of_what_is_refused() {
+    let (stage, crowd) = crowded();
+    stage.admission.tick(START + WAIT);
+    die_in_operation("cancel refused", &stage, of(3), START + WAIT, |admission, now| {
         admission.cancel(crowd.urgent, now);
     });
 }

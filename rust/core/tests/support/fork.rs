@@ -86,7 +86,7 @@ impl Child {
     /// Stops the process, and returns when it stands still.
     pub fn stop(&mut self) {
         self.signal(libc::SIGSTOP);
-        assert_eq!(self.wait_stopped(), Some(libc::SIGSTOP));
+        assert_eq!(self.wait_stopped(), Some(libc::SIGSTOP), "it was well until now");
     }
 
     /// Waits until the process stands still. Returns the signal that stopped it; none if it has
@@ -100,15 +100,23 @@ impl Child {
         libc::WIFSTOPPED(status).then(|| libc::WSTOPSIG(status))
     }
 
+    /// How the process has ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        let mut status = 0;
+        // SAFETY: `status` is ours to write.
+        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) };
+        self.is_reaped = pid == self.pid;
+        self.is_reaped.then(|| ExitStatus::from_raw(status))
+    }
+
     /// Waits until the process has ended.
     pub fn wait(mut self) -> ExitStatus {
-        let mut status = 0;
+        let mut status = None;
         until("a child ends", || {
-            // SAFETY: `status` is ours to write.
-            unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) == self.pid }
+            status = self.try_wait();
+            status.is_some()
         });
-        self.is_reaped = true;
-        ExitStatus::from_raw(status)
+        status.expect("it has ended")
     }
 
     pub fn kill(self) -> ExitStatus {

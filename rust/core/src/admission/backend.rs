@@ -6,6 +6,7 @@ use super::first_tokens::FirstTokens;
 use super::heap::NONE;
 use super::offer::Health;
 use super::reading::{CHUNK, ReadingRate};
+use super::row::Resources;
 use crate::routing::AdaptiveMode;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
@@ -236,6 +237,13 @@ impl BackendState {
 
     pub(super) fn kv_limit(&self) -> Option<u64> {
         (self.kv.tokens != u64::MAX).then_some(self.kv.tokens)
+    }
+
+    /// Whether it has room for a request in everything.
+    pub(super) fn fits(&self, resources: Resources, now: Nanos) -> bool {
+        let used = self.cap.used.slots;
+        (used == 0 || used + resources.slots <= self.effective(now))
+            && self.has_tokens(resources.prefill, resources.kv)
     }
 
     /// Whether prompt and answer fit, or it is empty: an oversized request runs alone

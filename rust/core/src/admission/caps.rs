@@ -11,7 +11,8 @@ pub(super) const UNLIMITED: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
     limit: u32,
-    _padding: u32,
+    /// Slots of those under it that a backend is kept free for.
+    pub(super) promised: u32,
     pub used: Resources,
 }
 
@@ -20,7 +21,7 @@ plain!(Cap);
 impl Cap {
     pub(super) fn new(limit: Option<u32>) -> Self {
         let limit = limit.unwrap_or(UNLIMITED);
-        Cap { limit, _padding: 0, used: Resources::default() }
+        Cap { limit, promised: 0, used: Resources::default() }
     }
 
     /// The limit in slots, if there is one.

@@ -1,8 +1,11 @@
 //! Which backend: decided only when a request goes (late binding).
 
+use super::backend::BackendState;
+use super::caps::Cap;
+use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::{Candidate, MAX_CANDIDATES};
-use super::row::Row;
+use super::row::{NO_BACKEND, Row};
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
 
@@ -42,7 +45,8 @@ impl Ledger<'_> {
         let mut count = 0;
         let row = &self.rows[at as usize];
         let tier = &self.tiers[usize::from(row.tier)];
-        if !tier.cap.has_room(row.resources.slots) {
+        let is_mine = |_: &BackendState, holder: &Row| holder.tier == row.tier;
+        if !self.has_room_beside(&tier.cap, row, is_mine) {
             return None;
         }
         let field = self.field(row, now);
@@ -104,8 +108,11 @@ impl Ledger<'_> {
             || u64::from(used.slots) + u64::from(slots) <= band_limit;
         let open = backend.is_usable()
             && backend.closed_until <= now
-            && (backend.held_for == super::heap::NONE || backend.held_for == at)
-            && backend.node().is_none_or(|node| self.nodes[node].has_room(slots));
+            && (backend.held_for == NONE || backend.held_for == at)
+            && backend.node().is_none_or(|node| {
+                let is_there = |other: &BackendState, _: &Row| other.node() == Some(node);
+                self.has_room_beside(&self.nodes[node], row, is_there)
+            });
         if !fits || !open {
             return None;
         }
@@ -128,6 +135,26 @@ impl Ledger<'_> {
             kv_fullness: backend.kv_limit().map_or(0.0, |limit| used.kv as f64 / limit as f64),
             last_grant: backend.last_grant,
         })
+    }
+
+    /// Whether a row fits under the cap of its tier or of a node. The last room there is left to those
+    /// whose backend is kept free, and only waits for this; whoever is one of them takes it.
+    fn has_room_beside(
+        &self,
+        cap: &Cap,
+        row: &Row,
+        is_under: impl Fn(&BackendState, &Row) -> bool,
+    ) -> bool {
+        let slots = row.resources.slots;
+        if cap.promised == 0 || row.holds != NO_BACKEND {
+            return cap.has_room(slots);
+        }
+        let held = self.backends.iter().filter(|backend| backend.held_for != NONE);
+        let kept = held.map(|backend| (backend, &self.rows[backend.held_for as usize]));
+        let kept = kept.filter(|&(backend, holder)| {
+            is_under(backend, holder) && backend.fits(holder.resources, self.board.now)
+        });
+        cap.has_room(slots + kept.map(|(_, holder)| holder.resources.slots).sum::<u32>())
     }
 
     /// Whether any backend of a tier could take one more slot, as far as slots go.

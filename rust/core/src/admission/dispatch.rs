@@ -88,11 +88,11 @@ impl Ledger<'_> {
                 continue;
             }
             granted = self.let_in(at);
-            if granted {
+            if granted || aside.is_full() {
                 break;
             }
-            if aside.is_full() || self.is_overdue(at) {
-                break;
+            if self.is_overdue(at) {
+                self.hold(at);
             }
             let band = usize::from(self.rows[at as usize].band);
             self.step_out(at, band);
@@ -193,34 +193,52 @@ impl Ledger<'_> {
         self.post(at);
     }
 
-    /// Whether room must be kept for a row that does not fit: others have gone before it often or
-    /// long enough. Then one backend takes nothing else.
+    /// Whether others have gone often or long enough before a row that does not fit. One that waits
+    /// for its own tenant, or for the headroom of its band, keeps nobody else waiting.
     fn is_overdue(&mut self, at: u32) -> bool {
+        if !self.tenant_has_room(at) || usize::from(self.rows[at as usize].band) == BANDS - 1 {
+            return false;
+        }
         let now = self.board.now;
         let row = &mut self.rows[at as usize];
         if row.blocked == 0 {
             row.blocked = now.max(1);
         }
-        let patient = usize::from(row.bypassed) < MOST_BYPASSES
-            && now.saturating_sub(row.blocked) < LONGEST_BYPASS;
-        if patient {
-            return false;
+        usize::from(row.bypassed) >= MOST_BYPASSES
+            || now.saturating_sub(row.blocked) >= LONGEST_BYPASS
+    }
+
+    /// Keeps a backend free for an overdue row: nothing else goes there, nor into the last room of its
+    /// tier and node. All other backends stay in use.
+    fn hold(&mut self, at: u32) {
+        let holds = self.rows[at as usize].holds;
+        if holds != NO_BACKEND && self.backends[usize::from(holds)].is_usable() {
+            return;
         }
-        if row.holds == NO_BACKEND {
-            let slots = row.resources.slots;
-            let may_hold = |&index: &usize| {
-                let backend = &self.backends[index];
-                backend.is_usable() && backend.held_for == NONE && backend.cap.bound() >= slots
-            };
-            let emptiness = |&index: &usize| self.backends[index].cap.used.prefill;
-            let candidates = self.rows[at as usize].candidates;
-            let backend = candidates.iter().map(|candidate| usize::from(candidate.backend));
-            if let Some(backend) = backend.filter(may_hold).min_by_key(emptiness) {
-                self.backends[backend].held_for = at;
-                self.rows[at as usize].holds = backend as BackendIndex;
-            }
+        self.let_go(at);
+        let row = &self.rows[at as usize];
+        let slots = row.resources.slots;
+        let may_hold = |&index: &usize| {
+            let backend = &self.backends[index];
+            backend.is_usable() && backend.held_for == NONE && backend.cap.bound() >= slots
+        };
+        let emptiness = |&index: &usize| self.backends[index].cap.used.prefill;
+        let backends = row.candidates.iter().map(|candidate| usize::from(candidate.backend));
+        if let Some(backend) = backends.filter(may_hold).min_by_key(emptiness) {
+            self.keep_free(at, backend as BackendIndex);
         }
-        true
+    }
+
+    pub(super) fn keep_free(&mut self, at: u32, holds: BackendIndex) {
+        let row = &mut self.rows[at as usize];
+        row.holds = holds;
+        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
+        let backend = &mut self.backends[usize::from(holds)];
+        backend.held_for = at;
+        self.tiers[tier].cap.promised += slots;
+        if let Some(node) = backend.node() {
+            self.nodes[node].promised += slots;
+        }
     }
 
     /// Gives a row, which is in no queue, its permit.

@@ -5,7 +5,7 @@ use super::caps::Cap;
 use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::{Health, Owner, Ticket};
-use super::row::{Resources, Row, State};
+use super::row::{NO_BACKEND, Resources, Row, State};
 use super::tier::BANDS;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
@@ -161,8 +161,11 @@ struct Census {
     states: [u64; 6],
     /// And whether any prompt is read there of which nothing will be heard.
     backends: Vec<(Resources, [u32; BANDS], bool)>,
-    nodes: Vec<Resources>,
-    tiers: Vec<(Resources, [u32; BANDS])>,
+    /// What is used, and what is promised to those that wait.
+    nodes: Vec<(Resources, u32)>,
+    tiers: Vec<(Resources, u32, [u32; BANDS])>,
+    /// Rows that a backend is kept free for.
+    holders: usize,
     pairs: Vec<u32>,
     tenants: Vec<(u32, u32)>,
     queues: Vec<[Waiting; BANDS]>,
@@ -177,8 +180,9 @@ impl Census {
         let mut census = Census {
             states: [0; 6],
             backends: vec![Default::default(); backends],
-            nodes: vec![Resources::default(); ledger.nodes.len()],
+            nodes: vec![Default::default(); ledger.nodes.len()],
             tiers: vec![Default::default(); tiers],
+            holders: 0,
             pairs: vec![0; tiers * backends],
             tenants: vec![(0, 0); ledger.tenants.len()],
             queues: vec![Default::default(); tiers],
@@ -212,6 +216,13 @@ impl Census {
             queue.prefill += resources.prefill;
             queue.tokens += u64::from(row.prompt);
             queue.bytes += row.bytes;
+            if row.holds != NO_BACKEND {
+                self.holders += 1;
+                self.tiers[tier].1 += resources.slots;
+                if let Some(node) = ledger.backends[usize::from(row.holds)].node() {
+                    self.nodes[node].1 += resources.slots;
+                }
+            }
         }
         if !row.holds_permit() {
             return;
@@ -222,9 +233,9 @@ impl Census {
         self.backends[backend].1[band] += resources.slots;
         self.backends[backend].2 |= row.reads_silently();
         add(&mut self.tiers[tier].0);
-        self.tiers[tier].1[band] += resources.slots;
+        self.tiers[tier].2[band] += resources.slots;
         if let Some(node) = ledger.backends[backend].node() {
-            add(&mut self.nodes[node]);
+            add(&mut self.nodes[node].0);
         }
         self.pairs[tier * ledger.backends.len() + backend] += resources.slots;
         self.tenants[row.tenant as usize].0 += resources.slots;
@@ -235,15 +246,18 @@ impl Census {
         let backends = backends
             .into_iter()
             .all(|(state, sum)| (state.cap.used, state.by_band, state.reading != NONE) == *sum);
-        let nodes = ledger.nodes.iter().zip(&self.nodes).all(|(cap, sum)| cap.used == *sum);
+        let nodes = ledger.nodes.iter().zip(&self.nodes);
+        let nodes = nodes.into_iter().all(|(cap, sum)| (cap.used, cap.promised) == *sum);
+        let held = ledger.backends.iter().filter(|state| state.held_for != NONE).count();
         let tiers = ledger.tiers.iter().zip(&self.tiers);
-        let tiers = tiers
-            .into_iter()
-            .all(|(state, sum)| (state.cap.used, state.bands.map(|band| band.used)) == *sum);
+        let tiers = tiers.into_iter().all(|(state, sum)| {
+            (state.cap.used, state.cap.promised, state.bands.map(|band| band.used)) == *sum
+        });
         let tenants = ledger.tenants.iter().zip(&self.tenants);
         let tenants = tenants.into_iter().all(|(state, sum)| (state.used, state.requests) == *sum);
         let pairs = *ledger.pairs_mut() == self.pairs;
-        backends && nodes && tiers && tenants && pairs && self.queues_agree_with(ledger)
+        let held = held == self.holders;
+        backends && nodes && held && tiers && tenants && pairs && self.queues_agree_with(ledger)
     }
 
     fn queues_agree_with(&self, ledger: &Ledger<'_>) -> bool {

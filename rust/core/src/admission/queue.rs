@@ -28,18 +28,30 @@ impl Elements for Deadlines<'_> {
 }
 
 impl Ledger<'_> {
-    /// Puts a row into its queue. What it waits for is counted.
+    /// Puts a row into its queue. Who comes back from idling begins where the others are (VTC's lift).
     pub(super) fn enqueue(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        let (tier, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow as usize);
+        let group_clock = self.tiers[self.tiers[tier].group as usize].group_clock;
+        self.lift_band(tier, band);
+        let state = &mut self.tiers[tier];
+        if state.requests == 0 {
+            state.service = state.service.max(group_clock);
+        }
+        if self.flows[flow].waiting == 0 {
+            self.flows[flow].service = self.flows[flow].service.max(state.flow_clock);
+        }
+        self.count_in(at);
+    }
+
+    /// Counts a row as waiting, at the place that its tenant and tier have earned.
+    pub(super) fn count_in(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
         let slots = row.resources.slots;
-        let group = self.tiers[index].group as usize;
-        let group_clock = self.tiers[group].group_clock;
         let tier = &mut self.tiers[index];
         if tier.requests == 0 {
             tier.speed.set_demand(true, self.board.now);
-            // Who comes back from idling begins where the others are (VTC's lift).
-            tier.service = tier.service.max(group_clock);
         }
         tier.requests += 1;
         tier.tokens += u64::from(row.prompt);
@@ -49,6 +61,14 @@ impl Ledger<'_> {
         self.flows[flow as usize].waiting += 1;
         self.flows[flow as usize].waiting_slots += slots;
         self.line_up(at, band);
+    }
+
+    fn lift_band(&mut self, tier: usize, band: usize) {
+        let band_clock = self.tiers[tier].band_clock;
+        let state = &mut self.tiers[tier].bands[band];
+        if state.requests == 0 {
+            state.service = state.service.max(band_clock);
+        }
     }
 
     /// Takes a row out of its queue, wherever it stands in it.
@@ -73,17 +93,27 @@ impl Ledger<'_> {
 
     /// No backend is kept free for a row any longer.
     pub(super) fn let_go(&mut self, at: u32) {
-        let holds = std::mem::replace(&mut self.rows[at as usize].holds, NO_BACKEND);
-        if holds != NO_BACKEND {
-            self.backends[usize::from(holds)].held_for = NONE;
+        let row = &mut self.rows[at as usize];
+        let holds = std::mem::replace(&mut row.holds, NO_BACKEND);
+        if holds == NO_BACKEND {
+            return;
+        }
+        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
+        let backend = &mut self.backends[usize::from(holds)];
+        backend.held_for = NONE;
+        self.tiers[tier].cap.promised -= slots;
+        if let Some(node) = backend.node() {
+            self.nodes[node].promised -= slots;
         }
     }
 
     /// A row goes up to a more urgent band.
     pub(super) fn promote(&mut self, at: u32) {
-        let band = usize::from(self.rows[at as usize].band);
+        let row = &self.rows[at as usize];
+        let (tier, band) = (usize::from(row.tier), usize::from(row.band));
         self.step_out(at, band);
         self.rows[at as usize].band = band as u8 - 1;
+        self.lift_band(tier, band - 1);
         self.line_up(at, band - 1);
     }
 
@@ -91,20 +121,13 @@ impl Ledger<'_> {
     pub(super) fn line_up(&mut self, at: u32, band: usize) {
         let row = &self.rows[at as usize];
         let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
-        let band_clock = self.tiers[tier].band_clock;
         let state = &mut self.tiers[tier].bands[band];
-        if state.requests == 0 {
-            state.service = state.service.max(band_clock);
-        }
         state.requests += 1;
         state.slots += slots;
         state.prefill += row.resources.prefill;
         let state = &mut self.flows[flow as usize];
         heap::insert(&mut Deadlines(self.rows), &mut state.heads[band], at);
         if !state.is_linked(band) && !state.is_parked() {
-            if (0..super::tier::BANDS).all(|band| !state.is_linked(band)) {
-                state.service = state.service.max(self.tiers[tier].flow_clock);
-            }
             self.link_flow(flow, band);
         }
     }

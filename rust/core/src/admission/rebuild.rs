@@ -19,7 +19,6 @@ impl Ledger<'_> {
                 continue;
             }
             let row = &mut self.rows[at as usize];
-            row.holds = NO_BACKEND;
             let (tenant, flow) = (row.tenant as usize, row.flow as usize);
             self.board.sequence = self.board.sequence.max(row.sequence);
             self.tenants[tenant].requests += 1;
@@ -36,7 +35,10 @@ impl Ledger<'_> {
         let mut touched = 0;
         for at in 0..self.rows.len() as u32 {
             match self.rows[at as usize].state() {
-                State::Queued => self.enqueue(at),
+                State::Queued => {
+                    self.count_in(at);
+                    self.hold_again(at);
+                }
                 State::Granted | State::Refused => self.post(at),
                 State::Free => continue,
                 State::Running | State::Closing => {}
@@ -54,6 +56,14 @@ impl Ledger<'_> {
         self.board.wake = u64::MAX >> (64 - self.workers.len().max(1));
     }
 
+    /// A waiting row that a backend was kept free for has it kept free again.
+    fn hold_again(&mut self, at: u32) {
+        let holds = std::mem::replace(&mut self.rows[at as usize].holds, NO_BACKEND);
+        if holds != NO_BACKEND && self.backends[usize::from(holds)].held_for == NONE {
+            self.keep_free(at, holds);
+        }
+    }
+
     /// Empties every index and every sum.
     fn forget(&mut self) {
         self.board.waiting = 0;
@@ -66,10 +76,10 @@ impl Ledger<'_> {
             backend.reading = NONE;
         }
         for node in &mut *self.nodes {
-            node.used = Resources::default();
+            (node.used, node.promised) = (Resources::default(), 0);
         }
         for tier in &mut *self.tiers {
-            tier.cap.used = Resources::default();
+            (tier.cap.used, tier.cap.promised) = (Resources::default(), 0);
             (tier.requests, tier.tokens, tier.bytes) = (0, 0, 0);
             tier.earliest = Nanos::MAX;
             for band in &mut tier.bands {

@@ -164,3 +164,15 @@ async def test_the_demo_on_simulated_engines(tmp_path: Path) -> None:
         assert "simulated" in text
         assert f"curl http://127.0.0.1:{port}/v1/chat/completions" in text
         assert "\x1b" not in text
+
+
+async def test_a_level_above_info_leaves_the_requests_out(tmp_path: Path) -> None:
+    async with backend_of(good) as backend:
+        config = "log: {level: warning}\n" + config_of(backend)
+        async with serving(config, tmp_path) as instance:
+            raw = await instance.client()
+            assert (await raw.chat(ask())).status == 200
+            instance.process.send_signal(signal.SIGTERM)
+            assert await instance.ends() == 0
+            await instance.all_ended()
+            assert instance.lines == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import math
+from typing import TYPE_CHECKING, Any
 
 from penstock._core import Admission
 from penstock.config import load_text
@@ -10,7 +12,7 @@ from penstock.server.routing import routing_json
 
 if TYPE_CHECKING:
     from penstock.sim.virtual import World
-    from penstock.sim.workload import Job, Slo
+    from penstock.sim.workload import Job, Mix
 
 __all__ = ["Penstock"]
 
@@ -26,12 +28,12 @@ class Penstock:
     """The queue of a gateway with one tier and one worker, configured as an operator would: slots, and the SLO.
 
     The memory of the KV caches is told as it would be read from the engines; the rate of prefill is learned.
+    mix: what it is configured for. queue: settings of the tier's queue other than the defaults.
     """
 
-    def __init__(self, slots: int, slo: Slo, profile: str = "instant") -> None:
-        self._slots = slots
-        self._slo = slo
-        self._profile = profile
+    def __init__(self, mix: Mix, queue: dict[str, Any] | None = None) -> None:
+        self._mix = mix
+        self._queue = queue or {}
 
     def start(self, world: World) -> None:
         """Make the limiter, and let it tick."""
@@ -46,7 +48,12 @@ class Penstock:
     def arrive(self, job: Job) -> None:
         """Offer."""
         word, number, backend = self.admission.offer(
-            self._now(), tier=0, prompt_tokens=job.prompt, max_tokens=job.max_tokens, tenant=job.tenant
+            self._now(),
+            tier=0,
+            prompt_tokens=job.prompt,
+            max_tokens=job.part.max_tokens,
+            tenant=job.part.tenant,
+            weight=job.part.weight,
         )
         job.ticket = number
         if word == "queued":
@@ -65,6 +72,10 @@ class Penstock:
         self.admission.settle(job.ticket, job.prompt, job.output)
         self.admission.release(job.ticket, self._now())
         self._take()
+
+    def charged(self, tenant: str) -> int:
+        """Return the cost units that a tenant was charged, by estimate for what is in flight."""
+        return self.admission.charged(tenant)
 
     def _tick(self, _: object) -> None:
         self.admission.tick(self._now())
@@ -85,15 +96,19 @@ class Penstock:
         return round((START + self._world.now) * SECOND)
 
     def _config(self, backends: int) -> str:
-        names = [f"b{index}" for index in range(backends)]
-        engine = f"serves: sim, concurrency: {self._slots}, prefill_tokens: auto, kv_tokens: auto"
-        lines = ["backends:"]
-        lines += [f"  {name}: {{url: 'http://127.0.0.1:{at}', {engine}}}" for at, name in enumerate(names, 1)]
-        slo = f"{{first_token: {_ms(self._slo.first_token)}, inter_token: {_ms(self._slo.per_token)}}}"
-        tier = f"profile: {self._profile}, models: [sim], backends: [{', '.join(names)}], slo: {slo}"
-        lines += ["tiers:", f"  sim: {{{tier}}}"]
-        return routing_json(load_text("\n".join(lines), "simulation"))
+        engine = {"serves": "sim", "concurrency": self._mix.slots, "prefill_tokens": "auto", "kv_tokens": "auto"}
+        engines = {f"b{at}": {"url": f"http://127.0.0.1:{at + 1}", **engine} for at in range(backends)}
+        slo = self._mix.parts[0].slo
+        tier = {
+            "profile": self._mix.tier,
+            "models": ["sim"],
+            "backends": list(engines),
+            "slo": {"first_token": _aim(slo.first_token), "inter_token": _aim(slo.per_token)},
+            "queue": self._queue,
+        }
+        # JSON is YAML.
+        return routing_json(load_text(json.dumps({"backends": engines, "tiers": {"sim": tier}}), "simulation"))
 
 
-def _ms(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"
+def _aim(seconds: float) -> str | None:
+    return None if math.isinf(seconds) else f"{round(seconds * 1000)}ms"

@@ -25,6 +25,8 @@ __all__ = ["Point", "capacity", "measure"]
 JITTER = 0.07
 WARM_UP = 0.2
 """The first part of a run, which is not counted."""
+LONG = 2048
+"""Tokens of prompt from which on a request is a long one: more than a chunk of the 8B engine."""
 PILE = 50_000
 """Requests that wait from the start when capacity is measured: more than any run finishes."""
 
@@ -41,6 +43,11 @@ class Point:
     first_p50: float
     first_p99: float
     """Seconds from arrival to first token, of those that got one."""
+    good_work: float
+    """Cost units of the good requests: it does not grow when short requests are served in place of long ones."""
+    good_long: float
+    rejected_long: float
+    """Of the requests with prompts of more than LONG tokens: the parts that were good, and rejected."""
     wait_p99: float
     """Seconds from arrival to dispatch, of those dispatched."""
     output_tokens: float
@@ -48,7 +55,7 @@ class Point:
     good_by_tenant: dict[str, float]
     """Good requests, as a part of the tenant's own."""
     service_by_tenant: dict[str, float]
-    """Cost units (prompt + 2 x output; research/scheduling.md §2.3) dispatched, as a part of all."""
+    """Cost units dispatched, as a part of all."""
 
 
 def capacity(mix: Mix, *, seconds: float, seed: int = 0) -> float:
@@ -81,19 +88,23 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, backends: 
     scale = (seconds - since) * backends
     good: dict[str, list[bool]] = defaultdict(list)
     for job in counted:
-        good[job.tenant or ""].append(job.is_good())
+        good[job.part.tenant or ""].append(job.is_good())
+    long = [job for job in counted if job.prompt > LONG]
     first = [job.first - job.arrived for job in counted if job.first is not None]
     waits = [job.dispatched - job.arrived for job in counted if job.dispatched is not None]
     return Point(
         offered=len(counted) / scale,
         good=sum(map(sum, good.values())) / scale,
-        rejected=sum(job.refused is not None for job in counted) / len(counted),
+        rejected=_part(job.refused is not None for job in counted),
         first_p50=_quantile(first, 0.50),
         first_p99=_quantile(first, 0.99),
+        good_work=sum(job.cost for job in counted if job.is_good()) / scale,
+        good_long=_part(job.is_good() for job in long),
+        rejected_long=_part(job.refused is not None for job in long),
         wait_p99=_quantile(waits, 0.99),
         output_tokens=tokens / scale,
         preemptions=sum(engine.batch.preemptions for engine in world.engines),
-        good_by_tenant={tenant: sum(each) / len(each) for tenant, each in sorted(good.items()) if tenant},
+        good_by_tenant={tenant: _part(each) for tenant, each in sorted(good.items()) if tenant},
         service_by_tenant=_service(world.jobs, since, seconds),
     )
 
@@ -103,7 +114,13 @@ def _is_decided(job: Job, now: float) -> bool:
     if job.refused is not None or job.ended is not None:
         return True
     seen = now if job.first is None else job.first
-    return seen - job.arrived > job.slo.first_token
+    return seen - job.arrived > job.part.slo.first_token
+
+
+def _part(are: Iterable[bool]) -> float:
+    """Return which part is true, 0 to 1; 0 of none."""
+    every = list(are)
+    return sum(every) / max(1, len(every))
 
 
 def _generated(world: World) -> int:
@@ -114,8 +131,8 @@ def _service(jobs: Iterable[Job], since: float, until: float) -> dict[str, float
     """Return the part of the cost units that each tenant got between two times."""
     units: dict[str, int] = defaultdict(int)
     for job in jobs:
-        if job.tenant is not None and job.dispatched is not None and since < job.dispatched <= until:
-            units[job.tenant] += job.prompt + 2 * job.output
+        if job.part.tenant is not None and job.dispatched is not None and since < job.dispatched <= until:
+            units[job.part.tenant] += job.cost
     total = sum(units.values())
     return {tenant: each / total for tenant, each in sorted(units.items())}
 

@@ -7,10 +7,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 from penstock.sim.batch import Sequence
 
-__all__ = ["MIXES", "Job", "Lengths", "Mix", "Part", "Slo", "Uniform", "arrivals"]
+__all__ = ["MIXES", "Job", "Lengths", "Mix", "Part", "Slo", "Uniform", "arrivals", "backlog"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +23,18 @@ class Slo:
     """The mean time between tokens after the first."""
 
 
+NO_SLO = Slo(first_token=math.inf, per_token=math.inf)
+
+
 class Job(Sequence):
     """One request of a simulation, and when things happened to it. All times are seconds since the start."""
 
-    __slots__ = (
-        "arrived",
-        "backend",
-        "dispatched",
-        "ended",
-        "first",
-        "max_tokens",
-        "refused",
-        "slo",
-        "tenant",
-        "ticket",
-    )
+    __slots__ = ("arrived", "backend", "dispatched", "ended", "first", "part", "refused", "ticket")
 
     def __init__(self, prompt: int, output: int, arrived: float, part: Part) -> None:
         super().__init__(prompt, output)
         self.arrived = arrived
-        self.max_tokens = part.max_tokens
-        self.tenant = part.tenant
-        self.slo = part.slo
+        self.part = part
         self.backend = 0
         self.ticket = 0
         """For the policy's own use."""
@@ -52,12 +43,18 @@ class Job(Sequence):
         self.ended: float | None = None
         self.refused: float | None = None
 
+    @property
+    def cost(self) -> int:
+        """Return what serving it takes, in cost units: a generated token counts twice (research/scheduling.md §2.3)."""
+        return self.prompt + 2 * self.output
+
     def is_good(self) -> bool:
         """Whether the request has finished within its SLO."""
         if self.first is None or self.ended is None:
             return False
+        slo = self.part.slo
         per_token = (self.ended - self.first) / max(1, self.output - 1)
-        return self.first - self.arrived <= self.slo.first_token and per_token <= self.slo.per_token
+        return self.first - self.arrived <= slo.first_token and per_token <= slo.per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +94,8 @@ class Part:
     max_tokens: int
     """The cap that the client sends; answers are cut there."""
     tenant: str | None = None
+    weight: int = 1
+    """Of the tenant, beside others."""
 
     def draw(self, arrived: float, dice: random.Random) -> Job:
         """Return a request."""
@@ -113,6 +112,8 @@ class Mix:
     slots: int
     """The gateway's limit of each backend: the knee of a closed-loop sweep (research/scheduling.md §0, §2.8)."""
     parts: tuple[Part, ...]
+    tier: Literal["instant", "thinking"] = "instant"
+    """The profile of the gateway's tier. Its service level is that of the first part."""
 
 
 CHAT_SLO = Slo(first_token=1.0, per_token=0.060)
@@ -142,6 +143,7 @@ MIXES: dict[str, Mix] = {
             "70b-h100x4",
             128,
             (Part(1.0, Lengths(700, 0.8), Lengths(1800, 0.7), THINKING_SLO, 8192),),
+            "thinking",
         ),
         Mix(
             "tenants",
@@ -155,6 +157,25 @@ MIXES: dict[str, Mix] = {
         ),
     )
 }
+"""Loads whose goodput is measured."""
+
+
+def backlog(weight: int) -> Mix:
+    """Return short chat beside prompts of 8,000, request for request: what fairness is measured with.
+
+    weight: of the short chat; the other has 1. Nothing has a deadline, so whoever asks for enough always has some of it
+    waiting.
+    """
+    return Mix(
+        f"backlog {weight}:1",
+        f"8B on one H100, as many short chats as prompts of 8,000, weights {weight}:1",
+        "8b-h100",
+        128,
+        (
+            Part(0.5, CHAT_PROMPT, CHAT_OUTPUT, NO_SLO, 2048, "small", weight),
+            Part(0.5, Uniform(7500, 8500), CHAT_OUTPUT, NO_SLO, 2048, "large"),
+        ),
+    )
 
 
 def arrivals(mix: Mix, rate: float, seed: int) -> Iterator[Job]:

@@ -40,7 +40,7 @@ impl Ledger<'_> {
             }
             State::Granted => {
                 self.unpost(at);
-                self.end(at);
+                self.end_unused(at);
             }
             State::Refused => {
                 self.unpost(at);
@@ -112,6 +112,9 @@ impl Ledger<'_> {
         let Some(at) = self.holder(ticket) else { return false };
         if self.rows[at as usize].state() == State::Granted {
             self.unpost(at);
+            self.end_unused(at);
+            self.dispatch();
+            return true;
         }
         let backend = usize::from(self.rows[at as usize].backend);
         if outcome == Outcome::Success {
@@ -156,6 +159,15 @@ impl Ledger<'_> {
         let (tier, slots, tenant) = (usize::from(row.tier), row.resources.slots, row.tenant);
         self.give_room(at);
         self.tiers[tier].speed.count(f64::from(slots));
+        self.finish(at);
+        self.has_ended(tenant);
+    }
+
+    /// A row is over whose permit never reached its owner: nothing was used, nothing is charged.
+    pub(super) fn end_unused(&mut self, at: u32) {
+        self.settle_charge(at, 0);
+        let tenant = self.rows[at as usize].tenant;
+        self.give_room(at);
         self.finish(at);
         self.has_ended(tenant);
     }

@@ -29,7 +29,7 @@ impl Ledger<'_> {
                     self.finish(at);
                 }
                 // It never left for the backend.
-                State::Granted => self.end(at),
+                State::Granted => self.end_unused(at),
                 State::Refused => self.free(at),
                 State::Running | State::Closing => {
                     let grace = self.backends[usize::from(row.backend)].abort_grace;

@@ -38,7 +38,8 @@ class Gateway:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        return self.service.segment.snapshot()
+        segment = self.service.segment
+        return {**segment.snapshot(), "invariants": segment.invariants()}
 
     def requests(self) -> dict[tuple[str, str], int]:
         """Return how many requests ended, by outcome and term."""

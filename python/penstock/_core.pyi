@@ -15,7 +15,7 @@ class Admission:
     Times are nanoseconds of any clock that goes forward. Tickets are numbers. Tiers and backends are indices.
     """
 
-    def __new__(cls, config: str, workers: int = 1) -> Admission:
+    def __new__(cls, config: str) -> Admission:
         """Make a limiter in ordinary memory; `config` as for `Segment`.
 
         Raises:
@@ -35,7 +35,6 @@ class Admission:
         weight: int = 1,
         band: str = "normal",
         hits: list[tuple[int, int]] = ...,
-        worker: int = 0,
         streams: bool = True,
     ) -> tuple[str, int, int]:
         """Ask to let a request in.
@@ -47,8 +46,8 @@ class Admission:
             ValueError: no such tier or band.
         """
 
-    def take(self, worker: int = 0) -> list[tuple[int, str, int]]:
-        """Return what was decided about a worker's waiting requests: ticket, then word and number as of `offer`."""
+    def take(self) -> list[tuple[int, str, int]]:
+        """Return what was decided about waiting requests: ticket, then word and number as of `offer`."""
 
     def cancel(self, number: int, now: int) -> bool:
         """Say that the client has left. Return whether the request was still waiting."""

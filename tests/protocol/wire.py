@@ -177,5 +177,5 @@ class Wire:
 
     def settled(self) -> bool:
         """Whether nothing is held any more and all sums agree."""
-        sums = self.segment.snapshot()["invariants"]
+        sums = self.segment.invariants()
         return bool(sums["ok"]) and sums["queued"] + sums["running"] + sums["closing"] + self.gateway.active == 0

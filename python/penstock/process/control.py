@@ -83,5 +83,5 @@ class Control:
                 {**backend, "reason": probes[index].reason, "engine": self.engines.status(index)}
                 for index, backend in enumerate(numbers["backends"])
             ],
-            "invariants": numbers["invariants"],
+            "invariants": self.segment.invariants(),
         }

@@ -25,6 +25,9 @@ pub(crate) struct Admission {
     table: Table,
 }
 
+/// The only one.
+const WORKER: Owner = Owner { worker: 0, generation: 0 };
+
 /// A ticket as a number.
 fn number(ticket: Ticket) -> u64 {
     u64::from(ticket.generation) << 32 | u64::from(ticket.row)
@@ -39,16 +42,21 @@ fn refused(Refused { why, retry_after, .. }: Refused) -> (String, u64) {
     (format!("refused:{}", code.name()), retry_after / MILLISECOND)
 }
 
+impl Admission {
+    fn backend(&self, backend: u16) -> PyResult<u16> {
+        crate::segment::known("backend", backend, self.table.backends.len())
+    }
+}
+
 #[pymethods]
 impl Admission {
     /// `config`: the routing part of the configuration as JSON.
     #[new]
-    #[pyo3(signature = (config, workers=1))]
-    fn new(config: &str, workers: usize) -> PyResult<Self> {
+    fn new(config: &str) -> PyResult<Self> {
         let config: RoutingConfig = serde_json::from_str(config)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let table = Table::build(config).map_err(PyValueError::new_err)?;
-        let segment = Segment::new(&table, workers, Memory::Private, 0)
+        let segment = Segment::new(&table, 1, Memory::Private, 0)
             .map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Admission { core: segment.admission, table })
     }
@@ -56,7 +64,7 @@ impl Admission {
     /// Asks to let a request in. Returns `granted`, ticket and backend; or `queued`, ticket and 0;
     /// or `refused:<code>`, 0 and the milliseconds to wait. `hits`: prompt tokens that a backend has
     /// cached.
-    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, held_bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], worker=0, streams=true))]
+    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, held_bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], streams=true))]
     #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // keyword arguments of Python
     fn offer(
         &self,
@@ -70,7 +78,6 @@ impl Admission {
         weight: u32,
         band: &str,
         hits: Vec<(u16, u32)>,
-        worker: u16,
         streams: bool,
     ) -> PyResult<(String, u64, u64)> {
         let Some(config) = self.table.tiers.get(usize::from(tier)) else {
@@ -82,7 +89,7 @@ impl Admission {
             Candidate { backend, hit }
         });
         let offer = Offer {
-            owner: Owner { worker, generation: 0 },
+            owner: WORKER,
             tier,
             tenant: Tenant { weight, ..tenant_of(tenant) },
             band,
@@ -106,12 +113,10 @@ impl Admission {
         })
     }
 
-    /// What has been decided about a worker's waiting requests: ticket, word and number as `offer`
-    /// returns them.
-    #[pyo3(signature = (worker=0))]
-    fn take(&self, worker: u16) -> Vec<(u64, String, u64)> {
+    /// What has been decided about waiting requests: ticket, word and number as `offer` returns them.
+    fn take(&self) -> Vec<(u64, String, u64)> {
         let mut mail = Vec::new();
-        self.core.take_grants(worker, &mut mail);
+        self.core.take_grants(WORKER.worker, &mut mail);
         let told = mail.into_iter().map(|notice| match notice {
             Notice::Granted(grant) => {
                 (number(grant.ticket), "granted".to_owned(), u64::from(grant.backend))
@@ -162,20 +167,22 @@ impl Admission {
         self.core.bounce(ticket(number), now).is_ok()
     }
 
-    fn set_limit(&self, backend: u16, slots: u32, now: u64) {
-        self.core.set_limits(backend, slots, now);
+    fn set_limit(&self, backend: u16, slots: u32, now: u64) -> PyResult<()> {
+        self.core.set_limits(self.backend(backend)?, slots, now);
+        Ok(())
     }
 
     /// `health` is unknown, healthy or down.
     fn set_health(&self, backend: u16, health: &str, now: u64) -> PyResult<()> {
         let health: Health = crate::segment::health_of(health)?;
-        self.core.set_health(backend, health, now);
+        self.core.set_health(self.backend(backend)?, health, now);
         Ok(())
     }
 
     /// The engine has said how many tokens its KV memory holds.
-    fn set_kv_tokens(&self, backend: u16, tokens: u64, now: u64) {
-        self.core.learn_kv(backend, tokens, now);
+    fn set_kv_tokens(&self, backend: u16, tokens: u64, now: u64) -> PyResult<()> {
+        self.core.learn_kv(self.backend(backend)?, tokens, now);
+        Ok(())
     }
 
     /// Lets time pass. To be called every 10 ms of that time.

@@ -142,6 +142,8 @@ impl Engine {
         }
         self.note_pieces(key, pace);
         self.follow(gateway, key, next, now);
+        // A first token may have let others in.
+        self.collect(gateway, now);
     }
 
     /// Pieces of an answer have come: how fast, and whether it is longer than expected and needs

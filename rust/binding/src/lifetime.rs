@@ -94,19 +94,19 @@ impl Engine {
         self.collect(gateway, now);
     }
 
-    /// The process is about to end: nothing waits for a backend any more.
+    /// The process is about to end: nothing waits for a backend any more. Backends that are still at
+    /// work keep their permits; whoever reclaims this worker's life gives them back after the grace.
     pub(crate) fn shut_down(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
         self.draining = true;
         let tiers: Vec<u16> = (0..self.table.tiers.len() as u16).collect();
         self.cut(gateway, &tiers, now);
         // What is left are requests whose client is served and whose backend lingers.
         for key in self.calls.keys() {
-            self.attempt_over(gateway, key, UpstreamEnd::Close, AttemptResult::Ok, now);
+            self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Ok, now);
             self.forget_if_over(key);
         }
-        for Aborting { connection, ticket, .. } in std::mem::take(&mut self.aborting) {
+        for Aborting { connection, .. } in std::mem::take(&mut self.aborting) {
             self.close(connection.bind(gateway.py()));
-            self.release(gateway, ticket, PermitOutcome::Ignored, now);
         }
         for connection in self.pool.drain() {
             self.close(connection.bind(gateway.py()));

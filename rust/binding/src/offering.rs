@@ -85,6 +85,8 @@ impl Engine {
             Decision::Queued(ticket) => {
                 self.hold(key, ticket);
                 self.arm(key);
+                // It may have been let in all the same, past others that do not fit.
+                self.collect(gateway, now);
             }
             Decision::Refused(refused) => self.refuse(gateway.py(), key, refused, true, now),
         }

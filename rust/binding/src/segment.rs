@@ -44,10 +44,7 @@ impl Segment {
     }
 
     fn backend(&self, backend: u16) -> PyResult<BackendIndex> {
-        let exists = usize::from(backend) < self.table.backends.len();
-        exists
-            .then_some(backend)
-            .ok_or_else(|| PyValueError::new_err(format!("no backend {backend}")))
+        known("backend", backend, self.table.backends.len())
     }
 }
 
@@ -87,13 +84,15 @@ impl Segment {
     }
 
     /// Begins a new life of a worker, right before it is forked. Returns its generation.
-    fn begin(&self, worker: u16) -> u16 {
-        self.shared.admission.begin_worker(worker)
+    fn begin(&self, worker: u16) -> PyResult<u16> {
+        Ok(self.shared.admission.begin_worker(known("worker", worker, self.workers)?))
     }
 
     /// That life is over: its waiting requests go, its permits pass through `closing`.
-    fn reclaim(&self, worker: u16, generation: u16) {
-        self.shared.admission.reclaim(Owner { worker, generation }, monotonic());
+    fn reclaim(&self, worker: u16, generation: u16) -> PyResult<()> {
+        let dead = Owner { worker: known("worker", worker, self.workers)?, generation };
+        self.shared.admission.reclaim(dead, monotonic());
+        Ok(())
     }
 
     /// Kills a process that has held the lock for a second without progress. Returns its thread id.
@@ -183,5 +182,14 @@ impl Segment {
     /// The conservation sums, and whether everything agrees with them.
     fn invariants<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         snapshot::invariants(py, &self.shared.admission)
+    }
+}
+
+/// An index, if there are so many of them.
+pub(crate) fn known(what: &str, index: u16, count: usize) -> PyResult<u16> {
+    if usize::from(index) < count {
+        Ok(index)
+    } else {
+        Err(PyValueError::new_err(format!("no {what} {index}")))
     }
 }

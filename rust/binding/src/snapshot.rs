@@ -41,7 +41,6 @@ pub(crate) fn take<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'p
         workers.append(entry)?;
     }
     all.set_item("workers", workers)?;
-    all.set_item("invariants", invariants(py, &segment.shared.admission)?)?;
     Ok(all)
 }
 

@@ -131,7 +131,7 @@ pub(super) struct TenantState {
     pub(super) used: u32,
     /// Requests that wait or run.
     pub(super) requests: u32,
-    /// Flows that wait for this tenant's own limit.
+    /// Flows, by band, whose heads wait for this tenant's own limit.
     pub(super) parked: u32,
     /// Cost units charged and settled.
     pub(super) charged: u64,
@@ -153,10 +153,11 @@ impl TenantState {
         }
     }
 
-    /// What is known of a tenant may change between two requests.
-    pub(super) fn update(&mut self, tenant: &Tenant) {
-        self.limit = tenant.slots.unwrap_or(u32::MAX);
+    /// What is known of a tenant may change between two requests. Returns whether its limit has.
+    pub(super) fn update(&mut self, tenant: &Tenant) -> bool {
+        let limit = tenant.slots.unwrap_or(u32::MAX);
         self.weight = tenant.weight.max(1);
+        std::mem::replace(&mut self.limit, limit) != limit
     }
 
     pub(super) fn has_room(&self, slots: u32) -> bool {
@@ -184,6 +185,7 @@ pub(super) struct Flow {
     chain: u32,
     /// Bit by band: whether it is in that band's heap.
     linked: u16,
+    /// Bit by band: whether it is kept out of that heap, because its head waits for its own tenant.
     parked: u16,
     /// Requests of it that wait or run.
     pub(super) requests: u32,
@@ -243,12 +245,12 @@ impl Flow {
         self.linked = self.linked & !(1 << band) | u16::from(linked) << band;
     }
 
-    pub(super) fn is_parked(&self) -> bool {
-        self.parked != 0
+    pub(super) fn is_parked(&self, band: usize) -> bool {
+        self.parked & 1 << band != 0
     }
 
-    pub(super) fn set_parked(&mut self, parked: bool) {
-        self.parked = u16::from(parked);
+    pub(super) fn set_parked(&mut self, band: usize, parked: bool) {
+        self.parked = self.parked & !(1 << band) | u16::from(parked) << band;
     }
 }
 

@@ -67,14 +67,16 @@ impl Adaptive {
         self.mode == AdaptiveMode::Off as u32
     }
 
-    /// What it would allow, once it has seen a window.
-    pub(super) fn suggestion(&self) -> Option<u32> {
-        (self.limit != UNLIMITED).then_some(self.limit)
+    /// What it would allow, once it has seen a window: between half of the operator's limit and all
+    /// of it, as that is what a node was tuned for.
+    pub(super) fn suggestion(&self, limit: u32) -> Option<u32> {
+        (self.limit != UNLIMITED).then_some(self.limit.clamp(limit.div_ceil(2), limit))
     }
 
-    /// What it allows.
-    pub(super) fn allowed(&self) -> u32 {
-        if self.mode == AdaptiveMode::Enforce as u32 { self.limit } else { UNLIMITED }
+    /// What it allows of the operator's limit.
+    pub(super) fn allowed(&self, limit: u32) -> u32 {
+        let enforces = self.mode == AdaptiveMode::Enforce as u32;
+        self.suggestion(limit).filter(|_| enforces).unwrap_or(limit)
     }
 
     /// A first token has come `taken` after its dispatch, where `predicted` was expected.
@@ -98,12 +100,12 @@ impl Adaptive {
     pub(super) fn turn(&mut self, situation: Situation, now: Nanos) {
         let is_over = now.saturating_sub(self.began) >= WINDOW
             && (self.firsts >= ENOUGH || self.troubles > 0);
-        if self.is_off() || !is_over {
+        // While it is drained there is nothing to learn.
+        if self.is_off() || !is_over || situation.limit == 0 {
             return;
         }
-        let before = self.limit.min(situation.limit);
+        let before = self.suggestion(situation.limit).unwrap_or(situation.limit);
         let suggested = self.next(before, situation);
-        // Between half of the operator's limit and all of it: that is what a node was tuned for.
         self.limit = suggested.clamp(situation.limit.div_ceil(2), situation.limit);
         self.slowness = [0; SLOWNESS];
         self.gaps = [0; Histogram::BUCKETS];
@@ -170,7 +172,7 @@ mod tests {
             let end = adaptive.began + SECOND;
             adaptive.turn(now, end);
         }
-        adaptive.suggestion().expect("a window is over")
+        adaptive.suggestion(now.limit).expect("a window is over")
     }
 
     fn adaptive(mode: AdaptiveMode) -> Adaptive {
@@ -181,7 +183,7 @@ mod tests {
     fn shrinks_by_a_tenth_while_tokens_are_late_and_not_below_half() {
         let mut limit = adaptive(AdaptiveMode::Enforce);
         assert_eq!(windows(&mut limit, 1, 150 * MILLISECOND, 200 * MILLISECOND, FULL), 57);
-        assert_eq!(limit.allowed(), 57);
+        assert_eq!(limit.allowed(64), 57);
         assert_eq!(windows(&mut limit, 20, 150 * MILLISECOND, 200 * MILLISECOND, FULL), 32);
     }
 
@@ -207,9 +209,23 @@ mod tests {
         limit.trouble();
         limit.trouble();
         limit.turn(FULL, SECOND);
-        assert_eq!(limit.suggestion(), Some(57));
+        assert_eq!(limit.suggestion(64), Some(57));
         limit.turn(FULL, 2 * SECOND);
-        assert_eq!(limit.suggestion(), Some(57));
+        assert_eq!(limit.suggestion(64), Some(57));
+    }
+
+    #[test]
+    fn a_drain_teaches_nothing() {
+        let mut limit = adaptive(AdaptiveMode::Enforce);
+        limit.trouble();
+        limit.turn(Situation { limit: 0, used: 0, backlog: false }, SECOND);
+        assert_eq!(limit.allowed(64), 64);
+        limit.turn(Situation { limit: 4, used: 4, backlog: true }, 2 * SECOND);
+        assert_eq!(
+            (limit.allowed(4), limit.allowed(64)),
+            (3, 32),
+            "never below half of what is set"
+        );
     }
 
     #[test]
@@ -223,12 +239,12 @@ mod tests {
     fn observing_it_suggests_and_allows_all() {
         let mut limit = adaptive(AdaptiveMode::Observe);
         windows(&mut limit, 3, 150 * MILLISECOND, 200 * MILLISECOND, FULL);
-        assert_eq!(limit.suggestion(), Some(45));
-        assert_eq!(limit.allowed(), u32::MAX);
+        assert_eq!(limit.suggestion(64), Some(45));
+        assert_eq!(limit.allowed(64), 64);
         let mut off = adaptive(AdaptiveMode::Off);
         off.trouble();
         off.turn(FULL, SECOND);
-        assert_eq!(off.suggestion(), None);
+        assert_eq!(off.suggestion(64), None);
     }
 
     #[test]
@@ -238,6 +254,6 @@ mod tests {
             limit.first_token(SECOND, 200 * MILLISECOND);
         }
         limit.turn(FULL, 10 * SECOND);
-        assert_eq!(limit.suggestion(), None);
+        assert_eq!(limit.suggestion(64), None);
     }
 }

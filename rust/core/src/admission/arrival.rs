@@ -22,7 +22,7 @@ impl Ledger<'_> {
             return self.refuse(offer, Refusal::QueueFull);
         };
         self.fill(at, offer, now);
-        if let Err(why) = self.could_ever_run(at) {
+        if let Some(why) = self.why_not(&self.rows[at as usize]) {
             return self.refuse(offer, why);
         }
         let tier = usize::from(offer.tier);
@@ -74,6 +74,7 @@ impl Ledger<'_> {
         row.resources = Resources::new(offer.slots, u64::from(prompt), kv);
         row.bytes = offer.bytes;
         row.charged = 0;
+        row.settled = 0;
         row.candidates = offer.candidates;
         row.arrived = now;
         row.deadline = now.saturating_add(patience);
@@ -103,22 +104,6 @@ impl Ledger<'_> {
         times.min().unwrap_or(0)
     }
 
-    fn could_ever_run(&self, at: u32) -> Result<(), Refusal> {
-        let row = &self.rows[at as usize];
-        let most = self.most_slots(row);
-        if most == 0 {
-            return Err(Refusal::NoBackend);
-        }
-        if row.resources.slots > most {
-            return Err(Refusal::TooWide { most });
-        }
-        let most = self.most_tokens(row);
-        if u64::from(row.prompt) > most {
-            return Err(Refusal::TooLong { most: most as u32 });
-        }
-        Ok(())
-    }
-
     /// Whether the queue has room for a row, and whether its turn would come in time.
     fn may_wait(&mut self, at: u32) -> Result<(), Refusal> {
         let row = &self.rows[at as usize];
@@ -145,7 +130,7 @@ impl Ledger<'_> {
         let index = usize::from(row.tier);
         let (slots_ahead, prefill_ahead) = self.ahead_of(at);
         let by_prefill = self.prefill_wait(at, prefill_ahead);
-        if self.has_free_slot(index) {
+        if self.has_free_slot(index, row.band) {
             return Some(seconds(by_prefill));
         }
         let speed = self.tiers[index].speed.get()?;
@@ -205,15 +190,19 @@ impl Ledger<'_> {
         let retry_after = self.retry_after(tier, why);
         let now = self.board.now;
         let state = &mut self.tiers[tier];
-        let is_load = matches!(why, Refusal::QueueFull | Refusal::Unmeetable);
-        if is_load && state.shedding_since == 0 {
+        if is_load(why) && state.shedding_since == 0 {
             state.shedding_since = now.max(1);
         }
-        let saturated_for = match state.shedding_since {
-            since if is_load => now - since,
-            _ => 0,
-        };
+        let saturated_for = self.saturated_for(tier, why);
         Decision::Refused(Refused { why, retry_after, saturated_for })
+    }
+
+    /// How long a tier has been turning requests away for reasons of load, as of one more.
+    pub(super) fn saturated_for(&self, tier: usize, why: Refusal) -> Nanos {
+        match self.tiers[tier].shedding_since {
+            since if since != 0 && is_load(why) => self.board.now.saturating_sub(since),
+            _ => 0,
+        }
     }
 
     /// When it is worth to ask again: once what waits now has been served, give or take.
@@ -231,6 +220,10 @@ impl Ledger<'_> {
         let spread = 100 - JITTER_PERCENT + self.random() % (2 * JITTER_PERCENT + 1);
         wait / 100 * spread
     }
+}
+
+fn is_load(why: Refusal) -> bool {
+    matches!(why, Refusal::QueueFull | Refusal::Unmeetable | Refusal::Expired)
 }
 
 fn seconds(seconds: f64) -> Nanos {

@@ -157,7 +157,7 @@ impl BackendState {
                 (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
             }
         };
-        let allowed = limit.min(self.adaptive.allowed()).min(started).saturating_sub(self.squeeze);
+        let allowed = self.adaptive.allowed(limit).min(started).saturating_sub(self.squeeze);
         allowed.max(limit.min(1))
     }
 

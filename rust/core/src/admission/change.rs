@@ -44,7 +44,7 @@ impl Ledger<'_> {
     }
 
     /// A backend went or shrank: whoever can no longer be served at all hears it now.
-    fn after_change(&mut self) {
+    pub(super) fn after_change(&mut self) {
         for tier in 0..self.tiers.len() {
             if self.tiers[tier].requests > 0 && !self.has_backend(tier) {
                 self.expel_all(tier, Refusal::NoBackend);

@@ -4,8 +4,9 @@ use super::backend::BackendState;
 use super::caps::Cap;
 use super::heap::NONE;
 use super::ledger::Ledger;
-use super::offer::{Candidate, MAX_CANDIDATES};
+use super::offer::{Candidate, MAX_CANDIDATES, Refusal};
 use super::row::{NO_BACKEND, Row};
+use super::tier::BANDS;
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
 
@@ -100,12 +101,10 @@ impl Ledger<'_> {
         let backend = &self.backends[usize::from(candidate.backend)];
         let slots = row.resources.slots;
         let limit = u64::from(backend.effective(now));
-        let band_limit =
-            if row.band == 2 { (limit * LOW_BAND_PERCENT).div_ceil(100) } else { limit };
         let used = backend.cap.used;
         // What is wider than a shrunk limit still fits an empty backend.
         let fits = used.slots == 0 && backend.cap.has_room(slots)
-            || u64::from(used.slots) + u64::from(slots) <= band_limit;
+            || used.slots.saturating_add(slots) <= self.slots_for(backend, row.band);
         let open = backend.is_usable()
             && backend.closed_until <= now
             && (backend.held_for == NONE || backend.held_for == at)
@@ -157,8 +156,17 @@ impl Ledger<'_> {
         cap.has_room(slots + kept.map(|(_, holder)| holder.resources.slots).sum::<u32>())
     }
 
-    /// Whether any backend of a tier could take one more slot, as far as slots go.
-    pub(super) fn has_free_slot(&self, tier: usize) -> bool {
+    /// Slots that requests of a band may fill a backend to.
+    fn slots_for(&self, backend: &BackendState, band: u8) -> u32 {
+        let limit = backend.effective(self.board.now);
+        if usize::from(band) < BANDS - 1 {
+            return limit;
+        }
+        (u64::from(limit) * LOW_BAND_PERCENT).div_ceil(100) as u32
+    }
+
+    /// Whether any backend of a tier could take one more slot of a band, as far as slots go.
+    pub(super) fn has_free_slot(&self, tier: usize, band: u8) -> bool {
         let now = self.board.now;
         let state = &self.tiers[tier];
         state.cap.has_room(1)
@@ -166,7 +174,7 @@ impl Ledger<'_> {
                 let backend = &self.backends[index];
                 backend.is_usable()
                     && backend.closed_until <= now
-                    && backend.cap.used.slots < backend.effective(now)
+                    && backend.cap.used.slots < self.slots_for(backend, band)
                     && backend.node().is_none_or(|node| self.nodes[node].has_room(1))
             })
     }
@@ -184,26 +192,47 @@ impl Ledger<'_> {
         backend.is_usable() && node_open
     }
 
-    /// The largest request that could ever run on one of the row's own candidates.
-    pub(super) fn most_slots(&self, row: &Row) -> u32 {
-        let of_backend = |candidate: Candidate| {
-            let backend = &self.backends[usize::from(candidate.backend)];
-            let node = backend.node().map_or(u32::MAX, |node| self.nodes[node].bound());
-            if backend.is_usable() { backend.cap.bound().min(node) } else { 0 }
+    /// Why a row cannot run anywhere as things are, if that is so. It is told that it is too large only
+    /// if that will stay true when every backend is well.
+    pub(super) fn why_not(&self, row: &Row) -> Option<Refusal> {
+        let cap_of_tier = self.tiers[usize::from(row.tier)].cap.bound();
+        let above = cap_of_tier.min(self.tenants[row.tenant as usize].limit);
+        let node = |backend: &BackendState| backend.node().map(|node| self.nodes[node].bound());
+        let slots = |backend: &BackendState, limit: u32| {
+            u64::from(limit.min(node(backend).unwrap_or(u32::MAX)).min(above))
         };
-        let best = row.candidates.iter().map(of_backend).max().unwrap_or(0);
-        let tier = self.tiers[usize::from(row.tier)].cap.bound();
-        let tenant = self.tenants[row.tenant as usize].limit;
-        best.min(tier).min(if tenant == 0 { 0 } else { tenant })
+        let now = |backend: &BackendState| slots(backend, backend.cap.bound());
+        // Of a drained one nobody knows how large it will be.
+        let ever = |backend: &BackendState| match backend.cap.bound() {
+            0 => slots(backend, u32::MAX),
+            limit => slots(backend, limit),
+        };
+        let tokens = |backend: &BackendState| backend.kv_limit().unwrap_or(u64::MAX);
+        let is_well = |backend: &BackendState| backend.is_usable() && now(backend) > 0;
+        let (wide, long) = (u64::from(row.resources.slots), u64::from(row.prompt));
+        let most = self.largest(row, |backend| if is_well(backend) { now(backend) } else { 0 });
+        let most_tokens =
+            self.largest(row, |backend| if is_well(backend) { tokens(backend) } else { 0 });
+        if most >= wide && most_tokens >= long {
+            return None;
+        }
+        let (most, most_tokens) = (self.largest(row, ever), self.largest(row, tokens));
+        // Without a candidate, or under a cap of 0, it is not for its size.
+        if most > 0 && most < wide {
+            Some(Refusal::TooWide { most: most as u32 })
+        } else if most > 0 && most_tokens < long {
+            Some(Refusal::TooLong { most: most_tokens as u32 })
+        } else {
+            Some(Refusal::NoBackend)
+        }
     }
 
-    /// The largest prompt that any of the row's candidates has memory for.
-    pub(super) fn most_tokens(&self, row: &Row) -> u64 {
-        let of_backend = |candidate: Candidate| {
-            let backend = &self.backends[usize::from(candidate.backend)];
-            if backend.is_usable() { backend.kv_limit().unwrap_or(u64::MAX) } else { 0 }
-        };
-        row.candidates.iter().map(of_backend).max().unwrap_or(0)
+    /// The largest value among a row's candidates.
+    fn largest(&self, row: &Row, value: impl Fn(&BackendState) -> u64) -> u64 {
+        let backends = row.candidates.iter();
+        let values =
+            backends.map(|candidate| value(&self.backends[usize::from(candidate.backend)]));
+        values.max().unwrap_or(0)
     }
 }
 

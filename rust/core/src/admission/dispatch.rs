@@ -14,6 +14,8 @@ const MOST_BYPASSES: usize = 8;
 const LONGEST_BYPASS: Nanos = 250 * MILLISECOND;
 /// The top band goes first until it uses this part of a tier's slots.
 const TOP_BAND_PERCENT: u64 = 80;
+/// The band that leaves the last part of each backend to the others.
+const LOW: u8 = BANDS as u8 - 1;
 /// Resolution of the service counters.
 const SCALE: u64 = 1000;
 
@@ -45,7 +47,12 @@ impl Ledger<'_> {
         let mut tiers = self.board.waiting;
         while tiers != 0 {
             let tier = self.next_tier(tiers);
-            if !self.dispatch_one(tier) || self.board.waiting & 1 << tier == 0 {
+            let kept = self.tiers[tier].cap.promised;
+            let go_on = self.dispatch_one(tier);
+            if self.tiers[tier].cap.promised < kept {
+                // Others may have waited for the backend that was kept free.
+                tiers = self.board.waiting;
+            } else if !go_on || self.board.waiting & 1 << tier == 0 {
                 tiers &= !(1 << tier);
             }
         }
@@ -66,25 +73,26 @@ impl Ledger<'_> {
         waiting.min_by_key(key).unwrap_or(first)
     }
 
-    /// Grants one request of a tier, if one fits.
+    /// Grants one request of a tier, if one fits. Returns whether it is worth to look again.
     fn dispatch_one(&mut self, tier: usize) -> bool {
-        if !self.has_free_slot(tier) {
+        if !self.has_free_slot(tier, 0) {
             return false;
         }
+        // Behind the ceiling of the low band there is nothing for it to look for.
+        let bands = if self.has_free_slot(tier, LOW) { BANDS } else { BANDS - 1 };
         if self.dispatch_held(tier) {
             return true;
         }
         let mut aside = Aside::default();
         let mut granted = false;
-        while let Some(at) = self.head(tier) {
+        while let Some(at) = self.head(tier, bands) {
             if self.turn_away(at) {
                 continue;
             }
-            let flow = self.rows[at as usize].flow;
-            if !self.tenant_has_room(at)
-                && self.rows[at as usize].tenant == self.flows[flow as usize].tenant()
-            {
-                self.park(flow);
+            let row = &self.rows[at as usize];
+            let (flow, band) = (row.flow, usize::from(row.band));
+            if !self.tenant_has_room(at) && row.tenant == self.flows[flow as usize].tenant() {
+                self.park(flow, band);
                 continue;
             }
             granted = self.let_in(at);
@@ -94,7 +102,6 @@ impl Ledger<'_> {
             if self.is_overdue(at) {
                 self.hold(at);
             }
-            let band = usize::from(self.rows[at as usize].band);
             self.step_out(at, band);
             aside.push(at);
         }
@@ -108,18 +115,24 @@ impl Ledger<'_> {
     }
 
     /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
-    /// but they cannot have that backend, and all would wait for each other.
+    /// but they cannot have that backend, and all would wait for each other. Returns whether a backend
+    /// is no longer kept free.
     fn dispatch_held(&mut self, tier: usize) -> bool {
         for backend in self.tiers[tier].backends.iter() {
             let at = self.backends[backend].held_for;
-            if at == NONE || usize::from(self.rows[at as usize].tier) != tier || self.turn_away(at)
-            {
+            if at == NONE || usize::from(self.rows[at as usize].tier) != tier {
                 continue;
             }
-            if !self.tenant_has_room(at) {
-                // It waits for its own tenant: nobody else should wait for that.
+            if self.turn_away(at) || self.let_in(at) {
+                return true;
+            }
+            let state = &self.backends[backend];
+            let could =
+                state.is_usable() && self.rows[at as usize].resources.slots <= state.cap.bound();
+            if !could || !self.tenant_has_room(at) {
+                // It went, or shrank, or what is waited for is a tenant's own limit: nobody else should
+                // wait for that.
                 self.let_go(at);
-            } else if self.let_in(at) {
                 return true;
             }
         }
@@ -138,14 +151,14 @@ impl Ledger<'_> {
         true
     }
 
-    /// The request whose turn it is in a tier.
-    fn head(&self, tier: usize) -> Option<u32> {
+    /// The request whose turn it is in the first bands of a tier.
+    fn head(&self, tier: usize, most: usize) -> Option<u32> {
         let bands = &self.tiers[tier].bands;
         let waiting = |band: &usize| bands[*band].root != NONE;
-        let top = (0..BANDS).find(waiting)?;
-        let several = (top + 1..BANDS).any(|band| waiting(&band));
+        let top = (0..most).find(waiting)?;
+        let several = (top + 1..most).any(|band| waiting(&band));
         let band = if several && (top != 0 || self.top_band_is_full(tier)) {
-            (0..BANDS).filter(waiting).min_by_key(|&band| bands[band].service)?
+            (0..most).filter(waiting).min_by_key(|&band| bands[band].service)?
         } else {
             top
         };
@@ -155,7 +168,8 @@ impl Ledger<'_> {
     fn top_band_is_full(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];
         let effective = |index: usize| u64::from(self.backends[index].effective(self.board.now));
-        let slots: u64 = state.backends.iter().map(effective).sum();
+        let slots: u64 =
+            state.backends.iter().filter(|&index| self.is_open(index)).map(effective).sum();
         let slots = slots.min(u64::from(state.cap.bound()));
         u64::from(state.bands[0].used) * 100 >= slots * TOP_BAND_PERCENT
     }
@@ -168,16 +182,8 @@ impl Ledger<'_> {
     /// Puts a row out of the queue that can no longer be served.
     fn turn_away(&mut self, at: u32) -> bool {
         let row = &self.rows[at as usize];
-        let most = self.most_slots(row);
-        let why = if row.deadline <= self.board.now {
-            Refusal::Expired
-        } else if most == 0 {
-            Refusal::NoBackend
-        } else if row.resources.slots > most {
-            Refusal::TooWide { most }
-        } else {
-            return false;
-        };
+        let expired = (row.deadline <= self.board.now).then_some(Refusal::Expired);
+        let Some(why) = expired.or_else(|| self.why_not(row)) else { return false };
         self.expel(at, why);
         true
     }
@@ -196,7 +202,7 @@ impl Ledger<'_> {
     /// Whether others have gone often or long enough before a row that does not fit. One that waits
     /// for its own tenant, or for the headroom of its band, keeps nobody else waiting.
     fn is_overdue(&mut self, at: u32) -> bool {
-        if !self.tenant_has_room(at) || usize::from(self.rows[at as usize].band) == BANDS - 1 {
+        if !self.tenant_has_room(at) || self.rows[at as usize].band == LOW {
             return false;
         }
         let now = self.board.now;
@@ -211,11 +217,9 @@ impl Ledger<'_> {
     /// Keeps a backend free for an overdue row: nothing else goes there, nor into the last room of its
     /// tier and node. All other backends stay in use.
     fn hold(&mut self, at: u32) {
-        let holds = self.rows[at as usize].holds;
-        if holds != NO_BACKEND && self.backends[usize::from(holds)].is_usable() {
+        if self.rows[at as usize].holds != NO_BACKEND {
             return;
         }
-        self.let_go(at);
         let row = &self.rows[at as usize];
         let slots = row.resources.slots;
         let may_hold = |&index: &usize| {
@@ -255,9 +259,8 @@ impl Ledger<'_> {
         row.resources.prefill = prefill;
         row.granted = now;
         row.predicted = predicted;
+        (row.charged, row.settled) = (0, 0);
         let cost = prefill + 2 * u64::from(row.expected);
-        self.charge(at, cost);
-        let row = &self.rows[at as usize];
         let tier = usize::from(row.tier);
         if state == State::Granted {
             let (arrived, deadline) = (row.arrived, row.deadline);
@@ -268,6 +271,7 @@ impl Ledger<'_> {
             State::Granted => row.set_state(state),
             _ => row.begin(state),
         }
+        self.charge(at, cost);
         self.take_room(at);
         self.begin_reading(at);
     }

@@ -22,9 +22,10 @@ impl Ledger<'_> {
             row.set_state(State::Running);
             return Some(Notice::Granted(row.grant(at)));
         }
-        let (why, retry_after) = (row.refusal(), row.until);
+        let (why, retry_after, tier) = (row.refusal(), row.until, usize::from(row.tier));
         self.free(at);
-        Some(Notice::Refused(ticket, Refused { why, retry_after, saturated_for: 0 }))
+        let saturated_for = self.saturated_for(tier, why);
+        Some(Notice::Refused(ticket, Refused { why, retry_after, saturated_for }))
     }
 
     /// The client has left: out of the queue, or, if a grant was on its way, the permit comes back.
@@ -91,6 +92,7 @@ impl Ledger<'_> {
         let class = usize::from(row.class);
         let before = std::mem::replace(&mut row.resources.kv, kv);
         self.each_cap(at, |cap| cap.used.kv = cap.used.kv - before + kv);
+        self.rows[at as usize].settled = 1;
         self.lengths[class].learn(usage.output);
         let read = u64::from(usage.prompt.saturating_sub(usage.cached));
         self.settle_charge(at, read + 2 * u64::from(usage.output));
@@ -120,9 +122,28 @@ impl Ledger<'_> {
         if outcome == Outcome::Success {
             self.backends[backend].connected();
         }
+        if outcome != Outcome::Dropped {
+            let row = &self.rows[at as usize];
+            self.tiers[usize::from(row.tier)].speed.count(f64::from(row.resources.slots));
+        }
+        self.charge_unsettled(at, outcome);
         self.end(at);
         self.dispatch();
         true
+    }
+
+    /// Without a word of the backend on what was used: nobody pays for its failure, and who left
+    /// before the first token pays for the prompt alone.
+    fn charge_unsettled(&mut self, at: u32, outcome: Outcome) {
+        let row = &self.rows[at as usize];
+        match outcome {
+            _ if row.settled != 0 => {}
+            Outcome::Dropped => self.settle_charge(at, 0),
+            Outcome::Ignored if row.resources.prefill > 0 => {
+                self.settle_charge(at, row.resources.prefill);
+            }
+            Outcome::Ignored | Outcome::Success => {}
+        }
     }
 
     /// The backend had no room after all: the request goes back to the head of its queue, with its
@@ -149,16 +170,15 @@ impl Ledger<'_> {
         let tenant = row.tenant;
         self.enqueue(at);
         self.has_ended(tenant);
-        self.dispatch();
+        // Its backend may have been the last of its tier, and gone meanwhile.
+        self.after_change();
         Ok(())
     }
 
     /// A row that holds a permit is over.
     pub(super) fn end(&mut self, at: u32) {
-        let row = &self.rows[at as usize];
-        let (tier, slots, tenant) = (usize::from(row.tier), row.resources.slots, row.tenant);
+        let tenant = self.rows[at as usize].tenant;
         self.give_room(at);
-        self.tiers[tier].speed.count(f64::from(slots));
         self.finish(at);
         self.has_ended(tenant);
     }
@@ -166,17 +186,12 @@ impl Ledger<'_> {
     /// A row is over whose permit never reached its owner: nothing was used, nothing is charged.
     pub(super) fn end_unused(&mut self, at: u32) {
         self.settle_charge(at, 0);
-        let tenant = self.rows[at as usize].tenant;
-        self.give_room(at);
-        self.finish(at);
-        self.has_ended(tenant);
+        self.end(at);
     }
 
     /// A tenant uses less: what waited for its own limit may go on.
     fn has_ended(&mut self, tenant: u32) {
-        if self.tenants[tenant as usize].parked > 0 {
-            self.unpark(tenant);
-        }
+        self.unpark(tenant);
     }
 
     pub(super) fn finish(&mut self, at: u32) {

@@ -10,6 +10,9 @@ use super::tier::BANDS;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
+/// Rows that are looked at under one taking of the lock.
+pub(super) const ROWS_AT_ONCE: usize = 4096;
+
 /// The conservation sums (research/scheduling.md §2.7, invariant 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invariants {
@@ -58,7 +61,7 @@ impl Ledger<'_> {
         BackendNumbers {
             cap: state.cap,
             effective: state.effective(self.board.now),
-            suggested: state.adaptive.suggestion(),
+            suggested: state.adaptive.suggestion(state.cap.bound()),
             health: state.health(),
             starts_slowly: state.starts_slowly(),
             prefill_limit: state.prefill_limit(),
@@ -75,9 +78,7 @@ impl Ledger<'_> {
         from: usize,
         out: &mut Vec<Ticket>,
     ) -> Option<usize> {
-        /// Rows that are looked at under one taking of the lock.
-        const AT_ONCE: usize = 4096;
-        let end = self.board.free.touched().min(from + AT_ONCE);
+        let end = self.board.free.touched().min(from + ROWS_AT_ONCE);
         for at in from..end {
             let row = &self.rows[at];
             if row.owner == owner && row.holds_permit() {
@@ -87,9 +88,19 @@ impl Ledger<'_> {
         (end < self.board.free.touched()).then_some(end)
     }
 
+    pub(super) fn census_sizes(&self) -> CensusSizes {
+        CensusSizes {
+            tiers: self.tiers.len(),
+            backends: self.backends.len(),
+            nodes: self.nodes.len(),
+            tenants: self.tenants.len(),
+            flows: self.flows.len(),
+        }
+    }
+
     /// Counts the rows anew and compares every sum, list and heap with them.
-    pub(super) fn invariants(&mut self) -> Invariants {
-        let census = Census::take(self);
+    pub(super) fn invariants(&mut self, census: &mut Census) -> Invariants {
+        census.take(self);
         let [_, queued, granted, running, closing, refused] = census.states;
         let (arrived, finished) = (self.board.arrived, self.board.finished);
         let running = granted + running;
@@ -156,8 +167,18 @@ struct Waiting {
     bytes: u64,
 }
 
+/// How much there is to be counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CensusSizes {
+    tiers: usize,
+    backends: usize,
+    nodes: usize,
+    tenants: usize,
+    flows: usize,
+}
+
 /// Every sum, counted from the rows alone.
-struct Census {
+pub(super) struct Census {
     states: [u64; 6],
     /// And whether any prompt is read there of which nothing will be heard.
     backends: Vec<(Resources, [u32; BANDS], bool)>,
@@ -175,24 +196,27 @@ struct Census {
 }
 
 impl Census {
-    fn take(ledger: &Ledger<'_>) -> Self {
-        let (tiers, backends) = (ledger.tiers.len(), ledger.backends.len());
-        let mut census = Census {
+    /// An empty one. To be made before the lock is taken to fill it: it needs memory.
+    pub(super) fn new(sizes: CensusSizes) -> Self {
+        let CensusSizes { tiers, backends, nodes, tenants, flows } = sizes;
+        Census {
             states: [0; 6],
             backends: vec![Default::default(); backends],
-            nodes: vec![Default::default(); ledger.nodes.len()],
+            nodes: vec![Default::default(); nodes],
             tiers: vec![Default::default(); tiers],
             holders: 0,
             pairs: vec![0; tiers * backends],
-            tenants: vec![(0, 0); ledger.tenants.len()],
+            tenants: vec![(0, 0); tenants],
             queues: vec![Default::default(); tiers],
             earliest: vec![Nanos::MAX; tiers],
-            flows: vec![Default::default(); ledger.flows.len()],
-        };
-        for row in &ledger.rows[..ledger.board.free.touched()] {
-            census.count(ledger, row);
+            flows: vec![Default::default(); flows],
         }
-        census
+    }
+
+    fn take(&mut self, ledger: &Ledger<'_>) {
+        for row in &ledger.rows[..ledger.board.free.touched()] {
+            self.count(ledger, row);
+        }
     }
 
     fn count(&mut self, ledger: &Ledger<'_>, row: &Row) {
@@ -280,7 +304,7 @@ impl Census {
                     && bands.iter().enumerate().all(|(band, &has_rows)| {
                         !flow.is_used()
                             || has_rows == (flow.heads[band] != NONE)
-                                && (flow.is_parked() || has_rows == flow.is_linked(band))
+                                && (flow.is_parked(band) || has_rows == flow.is_linked(band))
                     })
             });
         tiers && flows

@@ -176,18 +176,32 @@ impl<'a> Ledger<'a> {
 
     /// The tenant's place; 0 if there is none for it.
     pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
-        let key = tenant.key.max(UNKNOWN_KEY);
-        let found = Directory::find(self.tenant_buckets, self.tenants, key).or_else(|| {
+        let found = self.find_tenant(tenant).or_else(|| {
+            let key = tenant.key.max(UNKNOWN_KEY);
             let at = self.board.tenants.place(self.tenant_buckets, self.tenants)?;
             self.tenants[at as usize] = TenantState::new(key);
+            self.forget_flows(at);
             Directory::link(self.tenant_buckets, self.tenants, at);
             Some(at)
         });
         let at = found.unwrap_or(0);
-        if at != 0 {
-            self.tenants[at as usize].update(tenant);
+        if at != 0 && self.tenants[at as usize].update(tenant) {
+            self.unpark(at);
         }
         at
+    }
+
+    /// A place has a new tenant, who does not inherit what the one before was served.
+    fn forget_flows(&mut self, tenant: u32) {
+        for tier in 0..self.tiers.len() {
+            if let Some(flow) = self.find_flow(tenant, tier as TierIndex) {
+                self.flows[flow as usize].service = 0;
+            }
+        }
+    }
+
+    pub(super) fn find_tenant(&mut self, tenant: &Tenant) -> Option<u32> {
+        Directory::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
     }
 
     /// The flow of a tenant in a tier; that of the unknown if there is no place for it.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::inspect::{BackendNumbers, Invariants, TierNumbers};
+use super::inspect::{BackendNumbers, Census, Invariants, ROWS_AT_ONCE, TierNumbers};
 use super::ledger::Ledger;
 use super::load::Load;
 use super::offer::{Decision, Health, Notice, Offer, Outcome, Owner, Refusal, Ticket, Usage};
@@ -13,6 +13,9 @@ use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, TierIndex};
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
 use crate::time::Nanos;
+
+/// Letters that are taken under one taking of the lock.
+const MAIL_AT_ONCE: usize = 64;
 
 /// Where admission lies in a segment.
 #[derive(Debug, Clone, Copy)]
@@ -103,11 +106,12 @@ impl Admission {
 
     /// Moves a worker's mail to `out`; what was granted runs from now on.
     pub fn take_grants(&self, worker: u16, out: &mut Vec<Notice>) {
-        if self.has_mail(worker) {
+        while self.has_mail(worker) {
+            // Nothing may be allocated while the lock is held.
+            out.reserve(MAIL_AT_ONCE);
             self.with(|ledger| {
-                while let Some(notice) = ledger.take(worker) {
-                    out.push(notice);
-                }
+                let notices = std::iter::from_fn(|| ledger.take(worker));
+                out.extend(notices.take(MAIL_AT_ONCE));
             });
         }
     }
@@ -226,8 +230,8 @@ impl Admission {
     /// Cost units charged to a tenant so far.
     pub fn charged(&self, tenant: &super::offer::Tenant) -> u64 {
         self.with(|ledger| {
-            let at = ledger.tenant(tenant);
-            ledger.tenants[at as usize].charged
+            let at = ledger.find_tenant(tenant);
+            at.map_or(0, |at| ledger.tenants[at as usize].charged)
         })
     }
 
@@ -240,14 +244,14 @@ impl Admission {
     pub fn permits_of(&self, owner: Owner) -> Vec<Ticket> {
         let (mut permits, mut from) = (Vec::new(), Some(0));
         while let Some(at) = from {
+            permits.reserve(ROWS_AT_ONCE);
             from = self.with(|ledger| ledger.permits_of(owner, at, &mut permits));
         }
         permits
     }
 
     pub fn invariants(&self) -> Invariants {
-        // As above.
-        #[allow(clippy::redundant_closure_for_method_calls)]
-        self.with(|ledger| ledger.invariants())
+        let mut census = Census::new(self.with(|ledger| ledger.census_sizes()));
+        self.with(|ledger| ledger.invariants(&mut census))
     }
 }

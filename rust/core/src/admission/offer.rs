@@ -149,7 +149,7 @@ pub enum Refusal {
 pub struct Refused {
     pub why: Refusal,
     pub retry_after: Nanos,
-    /// How long the tier has been turning requests away without a pause.
+    /// How long the tier has been turning requests away, its queue never empty.
     pub saturated_for: Nanos,
 }
 

@@ -127,7 +127,10 @@ impl Ledger<'_> {
         state.prefill += row.resources.prefill;
         let state = &mut self.flows[flow as usize];
         heap::insert(&mut Deadlines(self.rows), &mut state.heads[band], at);
-        if !state.is_linked(band) && !state.is_parked() {
+        let is_head = state.heads[band] == at;
+        if state.is_parked(band) && is_head {
+            self.resume(flow, band);
+        } else if !state.is_parked(band) && !state.is_linked(band) {
             self.link_flow(flow, band);
         }
     }
@@ -140,8 +143,11 @@ impl Ledger<'_> {
         state.slots -= slots;
         state.prefill -= row.resources.prefill;
         let state = &mut self.flows[flow as usize];
+        let was_head = state.heads[band] == at;
         heap::remove(&mut Deadlines(self.rows), &mut state.heads[band], at);
-        if state.heads[band] == NONE && state.is_linked(band) {
+        if state.is_parked(band) && was_head {
+            self.resume(flow, band);
+        } else if state.heads[band] == NONE && state.is_linked(band) {
             self.unlink_flow(flow, band);
         }
     }
@@ -181,32 +187,37 @@ impl Ledger<'_> {
         }
     }
 
-    /// Takes a flow whose tenant is at its own limit out of the order, until it has room.
-    pub(super) fn park(&mut self, flow: u32) {
-        for band in 0..super::tier::BANDS {
-            if self.flows[flow as usize].is_linked(band) {
-                self.unlink_flow(flow, band);
-            }
+    /// Takes a flow whose head waits for its own tenant's limit out of a band's order, until that
+    /// tenant has room or another is its head.
+    pub(super) fn park(&mut self, flow: u32, band: usize) {
+        self.unlink_flow(flow, band);
+        let state = &mut self.flows[flow as usize];
+        state.set_parked(band, true);
+        self.tenants[state.tenant() as usize].parked += 1;
+    }
+
+    /// Puts a parked flow back.
+    fn resume(&mut self, flow: u32, band: usize) {
+        let state = &mut self.flows[flow as usize];
+        state.set_parked(band, false);
+        self.tenants[state.tenant() as usize].parked -= 1;
+        if state.heads[band] != NONE {
+            self.link_flow(flow, band);
         }
-        self.flows[flow as usize].set_parked(true);
-        let tenant = self.flows[flow as usize].tenant();
-        self.tenants[tenant as usize].parked += 1;
     }
 
     /// The tenant has room again: its flows may go on.
     pub(super) fn unpark(&mut self, tenant: u32) {
         for tier in 0..self.tiers.len() {
-            let Some(flow) = self.find_flow(tenant, tier as u16) else { continue };
-            if !self.flows[flow as usize].is_parked() {
-                continue;
+            if self.tenants[tenant as usize].parked == 0 {
+                return;
             }
-            self.flows[flow as usize].set_parked(false);
+            let Some(flow) = self.find_flow(tenant, tier as u16) else { continue };
             for band in 0..super::tier::BANDS {
-                if self.flows[flow as usize].heads[band] != NONE {
-                    self.link_flow(flow, band);
+                if self.flows[flow as usize].is_parked(band) {
+                    self.resume(flow, band);
                 }
             }
         }
-        self.tenants[tenant as usize].parked = 0;
     }
 }

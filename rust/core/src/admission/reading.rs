@@ -65,7 +65,10 @@ impl ReadingRate {
     }
 
     fn learn(&mut self, now: Nanos) {
-        let going_on = if self.busy_since == 0 { 0 } else { now - self.busy_since };
+        let going_on = match self.busy_since {
+            0 => 0,
+            since => now.saturating_sub(since),
+        };
         let busy = self.busy + going_on;
         if busy < WINDOW || self.prompts < ENOUGH {
             return;

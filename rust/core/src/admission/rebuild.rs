@@ -51,6 +51,11 @@ impl Ledger<'_> {
                 self.board.free.give_back(self.rows, at);
             }
         }
+        for tier in &mut *self.tiers {
+            if tier.requests == 0 {
+                tier.note_empty(self.board.now);
+            }
+        }
         self.board.arrived = self.board.finished + live;
         self.dispatch();
         self.board.wake = u64::MAX >> (64 - self.workers.len().max(1));

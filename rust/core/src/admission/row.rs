@@ -94,6 +94,8 @@ pub(super) struct Row {
     why: u8,
     /// 1: its answer comes whole, so that no first token shows.
     pub(super) whole: u8,
+    /// 1: its charge is what it has really cost.
+    pub(super) settled: u8,
     /// Index of its length class.
     pub(super) class: u16,
     /// The backend that is kept free for it, or `NO_BACKEND`.

@@ -1,0 +1,17 @@
+//! Admission on virtual time: long random histories against a slow model, and each rule by itself.
+//!
+//! The rules are those of research/scheduling.md §2 with its invariants (§2.7), and contract §3.
+
+#![allow(unreachable_pub)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checks;
+mod histories;
+mod limits;
+mod model;
+mod order;
+mod play;
+mod room;
+mod stage;

@@ -5,6 +5,7 @@ Every figure is simulated.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ __all__ = ["Point", "capacity", "measure"]
 JITTER = 0.07
 WARM_UP = 0.2
 """The first part of a run, which is not counted."""
-LONG = 2048
-"""Tokens of prompt from which on a request is a long one: more than a chunk of the 8B engine."""
+LENGTHS = {"to 512": 512, "to 2048": 2048, "longer": math.inf}
+"""Classes of prompts, and their most tokens: a policy may be good to all on average, and bad to one of them."""
 PILE = 50_000
 """Requests that wait from the start when capacity is measured: more than any run finishes."""
 
@@ -45,13 +46,13 @@ class Point:
     """Seconds from arrival to first token, of those that got one."""
     good_work: float
     """Cost units of the good requests: it does not grow when short requests are served in place of long ones."""
-    good_long: float
-    rejected_long: float
-    """Of the requests with prompts of more than LONG tokens: the parts that were good, and rejected."""
     wait_p99: float
     """Seconds from arrival to dispatch, of those dispatched."""
     output_tokens: float
     preemptions: int
+    good_by_prompt: dict[str, float]
+    rejected_by_prompt: dict[str, float]
+    """Parts of the requests whose prompts are so long, by the classes of LENGTHS."""
     good_by_tenant: dict[str, float]
     """Good requests, as a part of the tenant's own."""
     service_by_tenant: dict[str, float]
@@ -74,8 +75,8 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, backends: 
     Counted are the requests that arrive in the last four fifths of `seconds`. Then requests go on arriving until it is
     known of each of those whether it was good: the end of a run is no relief.
     """
-    jobs = arrivals(mix, rate * backends, seed)
-    world = World(jobs, policy, PROFILES[mix.profile], backends=backends, jitter=JITTER, seed=seed)
+    source = arrivals(mix, rate * backends, seed)
+    world = World(source, policy, PROFILES[mix.profile], backends=backends, jitter=JITTER, seed=seed)
     since = WARM_UP * seconds
     world.run(since)
     before = _generated(world)
@@ -89,7 +90,9 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, backends: 
     good: dict[str, list[bool]] = defaultdict(list)
     for job in counted:
         good[job.part.tenant or ""].append(job.is_good())
-    long = [job for job in counted if job.prompt > LONG]
+    by_prompt: dict[str, list[Job]] = {name: [] for name in LENGTHS}
+    for job in counted:
+        by_prompt[next(name for name, most in LENGTHS.items() if job.prompt <= most)].append(job)
     first = [job.first - job.arrived for job in counted if job.first is not None]
     waits = [job.dispatched - job.arrived for job in counted if job.dispatched is not None]
     return Point(
@@ -99,11 +102,11 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, backends: 
         first_p50=_quantile(first, 0.50),
         first_p99=_quantile(first, 0.99),
         good_work=sum(job.cost for job in counted if job.is_good()) / scale,
-        good_long=_part(job.is_good() for job in long),
-        rejected_long=_part(job.refused is not None for job in long),
         wait_p99=_quantile(waits, 0.99),
         output_tokens=tokens / scale,
         preemptions=sum(engine.batch.preemptions for engine in world.engines),
+        good_by_prompt={name: _part(job.is_good() for job in jobs) for name, jobs in by_prompt.items()},
+        rejected_by_prompt={name: _part(job.refused is not None for job in jobs) for name, jobs in by_prompt.items()},
         good_by_tenant={tenant: _part(each) for tenant, each in sorted(good.items()) if tenant},
         service_by_tenant=_service(world.jobs, since, seconds),
     )

@@ -97,7 +97,7 @@ impl Ledger<'_> {
 
     /// From dispatch to first token, at the quickest of the candidates.
     fn prefill_time(&self, offer: &Offer) -> Nanos {
-        let times = offer.candidates.iter().filter_map(|candidate| {
+        let times = offer.candidates.iter().map(|candidate| {
             let uncached = offer.prompt.saturating_sub(candidate.hit).max(1);
             self.backends[usize::from(candidate.backend)].prefill_time(u64::from(uncached))
         });

@@ -222,13 +222,9 @@ impl BackendState {
         }
     }
 
-    /// From its dispatch to its first token: what prompts of this length have taken lately, or what
-    /// the reading alone takes; `None`: nothing is known.
-    pub(super) fn prefill_time(&self, prompt: u64) -> Option<Nanos> {
-        self.first_tokens.expect(prompt).or_else(|| {
-            let rate = self.reading_rate.get()?;
-            Some((prompt as f64 / rate * SECOND as f64) as Nanos)
-        })
+    /// From its dispatch to its first token, as far as is known.
+    pub(super) fn prefill_time(&self, prompt: u64) -> Nanos {
+        self.first_tokens.expect(prompt, &self.reading_rate)
     }
 
     pub(super) fn prefill_limit(&self) -> Option<u64> {

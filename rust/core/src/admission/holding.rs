@@ -66,7 +66,7 @@ impl Ledger<'_> {
         let (taken, predicted) = (now - row.granted, row.predicted);
         let state = &mut self.backends[usize::from(row.backend)];
         if row.whole == 0 {
-            state.first_tokens.learn(prefill, taken);
+            state.first_tokens.learn(prefill, taken, &state.reading_rate);
             if predicted > 0 {
                 state.adaptive.first_token(taken, predicted);
             }

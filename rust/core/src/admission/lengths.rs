@@ -8,6 +8,8 @@ use crate::shm::plain;
 pub(super) const CLASSES: usize = 16;
 /// Which part of the answers is at most as long as expected (research/scheduling.md §2.2: q50-q60).
 const PERCENT: u32 = 55;
+/// Answers after which old ones count half.
+const MEMORY: u32 = 512;
 /// Before any answer has been seen.
 const FIRST_GUESS: u32 = 256;
 
@@ -38,7 +40,7 @@ impl Lengths {
     }
 
     pub(super) fn learn(&mut self, output: u32) {
-        self.0.learn(output, PERCENT);
+        self.0.learn(output, PERCENT, MEMORY);
     }
 }
 

@@ -4,8 +4,6 @@ use crate::shm::plain;
 
 /// Buckets of a factor of the square root of 2, from 1 to 2^17.
 const BUCKETS: usize = 35;
-/// Values after which old ones count half.
-const MEMORY: u32 = 512;
 
 /// One quantile of a stream of whole numbers.
 #[repr(C)]
@@ -27,11 +25,12 @@ impl Quantile {
         (self.value != 0).then_some(self.value)
     }
 
-    /// Takes a value in. `percent` says which quantile is kept.
-    pub(super) fn learn(&mut self, value: u32, percent: u32) {
+    /// Takes a value in. `percent` says which quantile is kept, `memory` after how many values old ones
+    /// count half.
+    pub(super) fn learn(&mut self, value: u32, percent: u32, memory: u32) {
         self.counts[bucket(value)] += 1;
         self.total += 1;
-        if self.total >= MEMORY {
+        if self.total >= memory {
             self.total = 0;
             for count in &mut self.counts {
                 *count /= 2;
@@ -68,7 +67,7 @@ mod tests {
             let mut quantile = Quantile::EMPTY;
             assert_eq!(quantile.get(), None);
             for value in 1..=100 {
-                quantile.learn(value, percent);
+                quantile.learn(value, percent, 512);
             }
             let found = quantile.get().unwrap();
             assert!(found >= percent && f64::from(found) <= f64::from(percent) * 1.42, "{found}");
@@ -79,10 +78,10 @@ mod tests {
     fn forgets() {
         let mut quantile = Quantile::EMPTY;
         for _ in 0..2000 {
-            quantile.learn(10, 55);
+            quantile.learn(10, 55, 512);
         }
         for _ in 0..600 {
-            quantile.learn(1000, 55);
+            quantile.learn(1000, 55, 512);
         }
         assert!(quantile.get().unwrap() >= 1000);
     }
@@ -90,7 +89,7 @@ mod tests {
     #[test]
     fn has_a_largest_value() {
         let mut quantile = Quantile::EMPTY;
-        quantile.learn(u32::MAX, 95);
+        quantile.learn(u32::MAX, 95, 512);
         assert_eq!(quantile.get(), Some(1 << 17));
     }
 }

@@ -41,6 +41,11 @@ impl ReadingRate {
     pub(super) const UNKNOWN: ReadingRate =
         ReadingRate { per_second: 0.0, sum: 0, prompts: 0, _padding: 0, busy: 0, busy_since: 0 };
 
+    #[cfg(test)]
+    pub(super) fn known(per_second: f64) -> Self {
+        ReadingRate { per_second, ..Self::UNKNOWN }
+    }
+
     pub(super) fn get(&self) -> Option<f64> {
         (self.per_second > 0.0).then_some(self.per_second)
     }
@@ -103,8 +108,8 @@ impl Ledger<'_> {
         let (backend, prefill) = (usize::from(row.backend), row.resources.prefill);
         let state = &mut self.backends[backend];
         if row.whole != 0 {
-            let time = state.prefill_time(prefill).unwrap_or(prefill * GUESSED_TIME);
-            row.read_at = row.granted + time;
+            let time = state.prefill_time(prefill);
+            row.read_at = row.granted + if time == 0 { prefill * GUESSED_TIME } else { time };
         }
         state.reading_rate.note(state.cap.used.prefill, self.board.now);
         self.link_reading(at);

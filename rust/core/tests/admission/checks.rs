@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::model::{Request, State};
 use crate::play::{Checked, Play};
-use crate::room::Sure;
+use crate::room::{Sure, asks_no_more};
 
 /// Rows that a search looks at which do not fit, before it gives up (point 7 of §2.3 speaks of eight
 /// bypasses).
@@ -145,7 +145,7 @@ impl Play {
             if !is_plain(late) || !late.holds_permit() || model.queue(late.tier).count() > LOOKS {
                 continue;
             }
-            for early in model.queue(late.tier).filter(|early| model.asks_no_more(early, late)) {
+            for early in model.queue(late.tier).filter(|early| asks_no_more(early, late)) {
                 let same_flow = (early.tenant, early.band) == (late.tenant, late.band);
                 let is_behind = same_flow && early.deadline < late.deadline && is_plain(early);
                 prop_assert!(!is_behind, "{:?} went before {:?}", late, early);

@@ -324,7 +324,7 @@ impl Play {
         for at in 0..self.model.requests.len() {
             self.leave_for_good(at)?;
         }
-        self.pass((stage::GRACE / MILLISECOND) as i64 + 5);
+        self.pass((stage::GRACE / MILLISECOND).cast_signed() + 5);
         self.collect()?;
         for at in 0..self.model.requests.len() {
             self.leave_for_good(at)?;

@@ -1,7 +1,7 @@
 //! Limits that change while there is a queue, of 0 and below what runs; permits through `closing`.
 
 use penstock_core::admission::{
-    Admission, Candidates, Health, Offer, Outcome, Refusal, Sizes, Tenant, Ticket,
+    Admission, Band, Candidates, Health, Offer, Outcome, Refusal, Sizes, Tenant, Ticket,
 };
 use penstock_core::time::{MILLISECOND, SECOND};
 
@@ -32,8 +32,7 @@ fn a_limit_lowered_below_what_runs_lets_nothing_in_until_it_fits() {
     let admission = one_tier(&[4]);
     let running: Vec<Ticket> =
         (0..4).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
-    let waiting: Vec<Ticket> =
-        (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
+    let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
     admission.set_limits(0, 2, START);
     for ticket in &running[..2] {
         assert!(admission.release(*ticket, Outcome::Success, START));
@@ -127,15 +126,10 @@ fn an_endless_stream_keeps_its_slot() {
 /// A tenant's own cap, over both tiers; what waits for it keeps nobody else waiting.
 #[test]
 fn a_tenant_waits_for_itself_alone() {
-    let admission =
-        open(&sizes(vec![tier(&[0]), tier(&[1])], vec![backend(8), backend(8)]));
+    let admission = open(&sizes(vec![tier(&[0]), tier(&[1])], vec![backend(8), backend(8)]));
     let greedy = Tenant { slots: Some(2), ..Tenant::named(7) };
-    let ask = |tenant, at: u16| Offer {
-        tier: at,
-        tenant,
-        candidates: Candidates::cold([at]),
-        ..offer()
-    };
+    let ask =
+        |tenant, at: u16| Offer { tier: at, tenant, candidates: Candidates::cold([at]), ..offer() };
     let first = granted(admission.offer(&ask(greedy, 0), START)).ticket;
     granted(admission.offer(&ask(greedy, 1), START));
     let waiting: Vec<Ticket> =
@@ -158,13 +152,12 @@ fn urgent_requests_of_a_tenant_do_not_wait_behind_its_wide_ones() {
     let admission = one_tier(&[8]);
     let tenant = Tenant { slots: Some(3), ..Tenant::named(7) };
     let ask = |band, slots| Offer { tenant, band, slots, ..offer() };
-    use penstock_core::admission::Band::{High, Low, Normal};
-    granted(admission.offer(&ask(Normal, 1), START));
-    let wide = queued(admission.offer(&ask(Low, 3), START));
-    let urgent = queued(admission.offer(&ask(High, 1), START));
+    granted(admission.offer(&ask(Band::Normal, 1), START));
+    let wide = queued(admission.offer(&ask(Band::Low, 3), START));
+    let urgent = queued(admission.offer(&ask(Band::High, 1), START));
     assert_eq!(tickets(&grants(&admission)), [urgent]);
     // Whoever stands behind the wide one in its own band goes when that has left.
-    let behind = queued(admission.offer(&ask(Low, 1), START));
+    let behind = queued(admission.offer(&ask(Band::Low, 1), START));
     assert_eq!(grants(&admission), []);
     admission.cancel(wide, START);
     assert_eq!(tickets(&grants(&admission)), [behind]);
@@ -228,7 +221,10 @@ fn a_clock_that_jumps_far_ahead_ends_all_waits_and_no_work() {
 #[test]
 fn a_dead_worker_gives_back_its_permits_after_the_grace_and_a_live_one_never() {
     let admission = one_tier(&[2]);
-    let of = |worker| Offer { owner: penstock_core::admission::Owner { worker, generation: 0 }, ..offer() };
+    let of = |worker| Offer {
+        owner: penstock_core::admission::Owner { worker, generation: 0 },
+        ..offer()
+    };
     let dead = granted(admission.offer(&of(0), START)).ticket;
     let live = granted(admission.offer(&of(1), START)).ticket;
     queued(admission.offer(&of(0), START));

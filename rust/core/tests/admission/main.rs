@@ -7,11 +7,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backends;
 mod checks;
 mod histories;
 mod limits;
 mod model;
 mod order;
 mod play;
+mod rejection;
 mod room;
+mod scale;
 mod stage;
+mod tokens;
+mod waking;

@@ -9,7 +9,8 @@ use penstock_core::time::{MILLISECOND, Nanos, SECOND};
 use proptest::prelude::*;
 
 use crate::stage::{
-    START, WAIT, backend, granted, grants, mail, offer, one_tier, open, queued, sizes, tickets, tier,
+    START, WAIT, backend, granted, grants, mail, offer, one_tier, open, queued, sizes, tickets,
+    tier,
 };
 use crate::support::property;
 
@@ -151,8 +152,8 @@ fn two_tenants_that_always_wait_are_served_by_weight() {
         for _ in 0..requests.len() - SLOTS as usize {
             running.extend(tickets(&grants(&admission)));
             prop_assert_eq!(running.len(), SLOTS as usize);
-            let served = tenants
-                .map(|tenant| admission.charged(&tenant) as f64 / f64::from(tenant.weight));
+            let served =
+                tenants.map(|tenant| admission.charged(&tenant) as f64 / f64::from(tenant.weight));
             let gap = (served[0] - served[1]).abs();
             prop_assert!(gap <= bound, "{} > {}", gap, bound);
             let ticket = running.pop_front().expect("all slots are in use");
@@ -225,7 +226,9 @@ fn the_top_band_goes_first_up_to_its_part_and_the_rest_by_weight() {
 fn the_low_band_leaves_room_for_bursts() {
     let admission = one_tier(&[20]);
     let low = Offer { band: Band::Low, ..offer() };
-    (0..17).for_each(|_| drop(granted(admission.offer(&low, START))));
+    for _ in 0..17 {
+        granted(admission.offer(&low, START));
+    }
     queued(admission.offer(&low, START));
     assert_eq!(grants(&admission), [], "85 % of 20");
     queued(admission.offer(&offer(), START));
@@ -301,8 +304,7 @@ fn a_wide_request_is_passed_by_eight_times_at_most() {
 fn a_wide_request_is_passed_by_for_a_quarter_of_a_second_at_most() {
     let admission = one_tier(&[4, 4]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
-    let mut running: VecDeque<_> =
-        (0..8).map(|_| granted(admission.offer(&both, START))).collect();
+    let mut running: VecDeque<_> = (0..8).map(|_| granted(admission.offer(&both, START))).collect();
     let wide = queued(admission.offer(&Offer { slots: 4, ..both }, START));
     let mut step = |now: Nanos| {
         let oldest = running.pop_front().expect("someone runs");

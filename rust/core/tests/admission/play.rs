@@ -291,7 +291,7 @@ impl Play {
 
     /// Time passes; negative: the clock jumps back, and nothing may come of it.
     pub fn pass(&mut self, milliseconds: i64) {
-        let shown = self.model.now.saturating_add_signed(milliseconds * MILLISECOND as i64);
+        let shown = self.model.now.saturating_add_signed(milliseconds * MILLISECOND.cast_signed());
         self.model.now = self.model.now.max(shown);
         self.admission.tick(shown);
         let now = self.model.now;

@@ -95,14 +95,14 @@ impl Model {
     pub fn kv_used(&self, belongs: impl Fn(&Request) -> bool) -> u64 {
         self.holding(belongs).map(|request| request.kv).sum()
     }
+}
 
-    /// Whether an earlier request, had it been looked at, would have fitted wherever a later one was
-    /// put: it asks for no more, and may go there.
-    pub fn asks_no_more(&self, early: &Request, late: &Request) -> bool {
-        let both = (early.hit(late.backend), late.hit(late.backend));
-        early.slots <= late.slots
-            && early.prompt <= late.prompt
-            && early.prompt + expected(early) <= late.kv
-            && matches!(both, (Some(early), Some(late)) if early >= late)
-    }
+/// Whether an earlier request, had it been looked at, would have fitted wherever a later one was put:
+/// it asks for no more, and may go there.
+pub fn asks_no_more(early: &Request, late: &Request) -> bool {
+    let both = (early.hit(late.backend), late.hit(late.backend));
+    early.slots <= late.slots
+        && early.prompt <= late.prompt
+        && early.prompt + expected(early) <= late.kv
+        && matches!(both, (Some(early), Some(late)) if early >= late)
 }

@@ -110,7 +110,7 @@ pub fn mail(admission: &Admission, worker: u16) -> Vec<Notice> {
 pub fn grants(admission: &Admission) -> Vec<Grant> {
     let grant = |notice| match notice {
         Notice::Granted(grant) => grant,
-        other => panic!("not a grant: {other:?}"),
+        Notice::Refused(..) => panic!("not a grant: {notice:?}"),
     };
     mail(admission, 0).into_iter().map(grant).collect()
 }
@@ -124,7 +124,7 @@ pub fn tickets(grants: &[Grant]) -> Vec<Ticket> {
 pub fn expelled(admission: &Admission) -> Vec<(Ticket, Refusal)> {
     let refusal = |notice| match notice {
         Notice::Refused(ticket, refused) => (ticket, refused.why),
-        other => panic!("not a refusal: {other:?}"),
+        Notice::Granted(_) => panic!("not a refusal: {notice:?}"),
     };
     mail(admission, 0).into_iter().map(refusal).collect()
 }

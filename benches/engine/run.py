@@ -2,8 +2,8 @@
 
 Each round sends the same requests twice through Penstock, once with a limit of four and once with the gate open, so
 that they queue inside the engine; the order alternates. While they run, the engine's own `/slots` and `/metrics` are
-read ten times a second: with the limit its slots never hold more than the limit and its own queue stays empty, and the whole
-should take no longer. Engine, gateway and clients share the machine, so only the ratio means something.
+read ten times a second: with the limit its slots never hold more than the limit and its own queue stays empty, and the
+whole should take no longer. Engine, gateway and clients share the machine, so only the ratio means something.
 """
 
 from __future__ import annotations

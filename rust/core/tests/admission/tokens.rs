@@ -75,7 +75,7 @@ fn the_prompt_of_a_whole_answer_counts_for_as_long_as_it_takes() {
     // Ten times as fast, as streams show.
     let mut now = START + 2 * SECOND;
     admission.release(next, Outcome::Success, now);
-    for _ in 0..30 {
+    for _ in 0..300 {
         let ticket = granted(admission.offer(&ask(10_000, 10), now)).ticket;
         now += 100 * MILLISECOND;
         admission.first_token(ticket, now);

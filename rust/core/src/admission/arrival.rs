@@ -130,7 +130,7 @@ impl Ledger<'_> {
         let index = usize::from(row.tier);
         let (slots_ahead, prefill_ahead) = self.ahead_of(at);
         let by_prefill = self.prefill_wait(at, prefill_ahead);
-        if self.has_free_slot(index, row.band) {
+        if self.has_free_slot(index, row.band) && self.has_free_memory(row) {
             return Some(seconds(by_prefill));
         }
         let speed = self.tiers[index].speed.get()?;

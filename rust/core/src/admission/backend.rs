@@ -247,6 +247,12 @@ impl BackendState {
     pub(super) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
         let used = self.cap.used;
         (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens)
-            && (used.slots == 0 || used.kv + kv <= self.kv.tokens)
+            && self.has_memory(kv)
+    }
+
+    /// Whether so much KV memory is left, or it is empty.
+    pub(super) fn has_memory(&self, kv: u64) -> bool {
+        let used = self.cap.used;
+        used.slots == 0 || used.kv + kv <= self.kv.tokens
     }
 }

@@ -179,6 +179,16 @@ impl Ledger<'_> {
             })
     }
 
+    /// Whether any backend of its tier has KV memory left for a row: there may be free slots where
+    /// memory is what everyone waits for.
+    pub(super) fn has_free_memory(&self, row: &Row) -> bool {
+        let mut backends = self.tiers[usize::from(row.tier)].backends.iter();
+        backends.any(|index| {
+            let backend = &self.backends[index];
+            backend.is_usable() && backend.has_memory(row.resources.kv)
+        })
+    }
+
     /// Whether a tier has a backend that could ever take a request in its present state.
     pub(super) fn has_backend(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];

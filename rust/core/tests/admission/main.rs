@@ -12,6 +12,7 @@ mod checks;
 mod histories;
 mod limits;
 mod model;
+mod ops;
 mod order;
 mod play;
 mod rejection;

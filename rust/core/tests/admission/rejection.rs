@@ -136,6 +136,37 @@ fn only_what_would_be_served_before_counts() {
     assert!((40..=50).contains(&fair), "{fair}: half of what is served is its own");
 }
 
+/// There are free slots all the time, but no memory for them.
+#[test]
+fn who_would_wait_too_long_for_memory_is_turned_away_as_well() {
+    let limits = BackendLimits { kv: TokenLimit::Tokens(2000), ..backend(100) };
+    let admission = open(&sizes(vec![tier(&[0])], vec![limits]));
+    let mut running: VecDeque<Ticket> =
+        (0..10).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
+    // Ten a second are served, thirty come.
+    let (mut waiting, mut turned_away) = (0, 0);
+    for step in 1..600 {
+        let now = START + step * 100 * MILLISECOND;
+        admission.tick(now);
+        for _ in 0..3 {
+            match admission.offer(&offer(), now) {
+                Decision::Queued(_) => waiting += 1,
+                Decision::Refused(refused) => {
+                    assert_eq!(refused.why, Refusal::Unmeetable);
+                    turned_away += 1;
+                }
+                Decision::Granted(grant) => panic!("{grant:?}"),
+            }
+        }
+        let oldest = running.pop_front().expect("someone runs");
+        admission.release(oldest, Outcome::Success, now);
+        let fresh = grants(&admission);
+        assert_eq!(fresh.len(), 1, "and nobody waits in vain");
+        running.extend(tickets(&fresh));
+    }
+    assert!(turned_away > waiting, "{turned_away}, {waiting}");
+}
+
 #[test]
 fn nobody_is_turned_away_by_a_speed_that_nobody_knows() {
     let admission = one_tier(&[1]);

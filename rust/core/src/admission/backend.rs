@@ -246,8 +246,7 @@ impl BackendState {
     /// (research/scheduling.md §2.2).
     pub(super) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
         let used = self.cap.used;
-        (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens)
-            && self.has_memory(kv)
+        (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens) && self.has_memory(kv)
     }
 
     /// Whether so much KV memory is left, or it is empty.

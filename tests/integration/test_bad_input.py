@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.backend import Backend, backend_of
+from tests.backend import Backend, backend_of, config_of
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
 CHAT = "/v1/chat/completions"
@@ -295,3 +295,14 @@ tiers:
         assert health.ready() == (200, {"status": "ok"})
         core.set_backend(1, "down")
         assert health.ready() == (503, {"status": "no backend"})
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "x-session-id", "x-tenant"])
+async def test_header_bytes_that_are_no_text(header: str, backend: Backend, connect: Connect) -> None:
+    config = "access: {tenant_header: x-tenant}\ntrusted_proxies: [127.0.0.1]\n" + config_of(backend)
+    async with gateway_of(config) as gateway:
+        raw = await connect(gateway)
+        await raw.send(post(ask()).replace(b"\r\n", f"\r\n{header}: ".encode() + b"a\xff\xfe\r\n", 1))
+        response = await raw.response()
+        assert response.status == 200
+        assert response.headers["x-request-id"].startswith("req-")

@@ -45,7 +45,9 @@ def _guard(token: str, *, public: bool) -> Any:
     ) -> web.StreamResponse:
         if public or request.path.startswith("/admin/"):
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+            # aiohttp hands bytes that are no UTF-8 on as lone surrogates.
+            given_bytes = given.encode("utf-8", "surrogateescape")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given_bytes, token.encode()):
                 return _error(401, "authentication_error", "invalid_api_key", "the admin token is missing or wrong")
         return await handler(request)
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from penstock import __version__
@@ -40,7 +41,7 @@ async def greet(control: Control) -> None:
     console.print(tiers_table(settings))
     console.print(backends_table(control.prober))
     for warning in settings.warnings:
-        console.print(f"[yellow]warning:[/yellow] {warning}", markup=True)
+        console.print(f"[yellow]warning:[/yellow] {escape(str(warning))}", markup=True)
     tier = next(iter(settings.tiers.values()), None)
     if tier is not None:
         console.print("Try:")
@@ -80,7 +81,8 @@ def tiers_table(settings: Settings) -> Table:
     for tier in settings.tiers.values():
         limit = "-" if tier.concurrency is None else str(tier.concurrency)
         queue = f"{tier.queue.requests} for {tier.queue.wait:g} s"
-        table.add_row(tier.name, ", ".join(tier.models), limit, queue, ", ".join(tier.backends))
+        row = (tier.name, ", ".join(tier.models), limit, queue, ", ".join(tier.backends))
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -91,6 +93,7 @@ def backends_table(prober: Prober) -> Table:
         table.add_column(title)
     for probe in prober.probes:
         backend = probe.backend
-        health = "[green]healthy[/green]" if probe.usable else f"[red]{probe.reason}[/red]"
-        table.add_row(backend.name, str(backend.url), probe.serves or "?", str(backend.concurrency), health)
+        health = "[green]healthy[/green]" if probe.usable else f"[red]{escape(probe.reason or '')}[/red]"
+        row = (backend.name, str(backend.url), probe.serves or "?", str(backend.concurrency))
+        table.add_row(*map(escape, row), health)
     return table

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
+from penstock.server.headers import last
 from penstock.server.standing import UnknownPriorityError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Routes:
         else:
             call = self._gateway.submit(
                 body,
-                request_id=request.headers.get("x-request-id"),
+                request_id=last(request.headers, "x-request-id"),
                 keep_alive=request.keep_alive,
                 http10=request.version == HttpVersion10,
                 write=transport.write,
@@ -157,7 +158,7 @@ class Routes:
             raise self._refused(request, "request_timeout", message) from None
         except ConnectionError:
             # The client is gone; its record is all that is left to do.
-            self._gateway.left_early(request.headers.get("x-request-id"), time.monotonic() - self._arrived(request))
+            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
             raise Refused(ReadyAnswer(b"", keep_alive=False)) from None
         except web.RequestPayloadError:
             raise self._refused(request, "invalid_value", "the request body is not well-formed HTTP/1.1") from None
@@ -197,7 +198,7 @@ class Routes:
     def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
-        request_id = self._gateway.request_id(request.headers.get("x-request-id"))
+        request_id = self._gateway.request_id(last(request.headers, "x-request-id"))
         message = json_message(status, orjson.dumps(value), request_id, keep_alive=keep_alive, http10=http10)
         return ReadyAnswer(message, keep_alive=keep_alive, refusal=not keep_alive)
 
@@ -217,7 +218,7 @@ class Routes:
             code,
             message,
             param=param,
-            request_id=request.headers.get("x-request-id"),
+            request_id=last(request.headers, "x-request-id"),
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
             counted=request.method == "POST" and request.raw_path.partition("?")[0] in INFERENCE,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from penstock.server.headers import last
+
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+
+    from multidict import CIMultiDictProxy
 
     from penstock.config.settings import Settings
 
@@ -44,22 +47,22 @@ class StandingReader:
         affinities = (tier.affinity.header for tier in settings.tiers.values())
         self._sessions = sorted({header for header in affinities if header is not None})
 
-    def read(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> Standing:
+    def read(self, headers: CIMultiDictProxy[str], transport: asyncio.BaseTransport | None) -> Standing:
         """Return the standing of a request.
 
         Raises:
             UnknownPriorityError: the priority is none.
         """
-        sessions = [(name, headers[name][:LONGEST]) for name in self._sessions if name in headers]
+        sessions = [(name, value[:LONGEST]) for name in self._sessions if (value := last(headers, name)) is not None]
         asks = (self._tenant is not None and self._tenant in headers) or (
             self._priority is not None and self._priority in headers
         )
         if not asks or not self._is_trusted(transport):
             return Standing(sessions=sessions or None)
-        band = headers.get(self._priority) if self._priority is not None else None
+        band = last(headers, self._priority) if self._priority is not None else None
         if band is not None and (band := band.strip().lower()) not in BANDS:
             raise UnknownPriorityError(f"{self._priority} is high, normal or low, not {band[:64]!r}")
-        tenant = headers.get(self._tenant) if self._tenant is not None else None
+        tenant = last(headers, self._tenant) if self._tenant is not None else None
         return Standing(tenant[:LONGEST] if tenant else None, band, sessions or None)
 
     def _is_trusted(self, transport: asyncio.BaseTransport | None) -> bool:

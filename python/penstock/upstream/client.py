@@ -11,7 +11,7 @@ from penstock.upstream.connector import tls_context
 if TYPE_CHECKING:
     from penstock.config.settings import Backend
 
-__all__ = ["page_of", "session_for", "url_of"]
+__all__ = ["page_of", "session_for", "url_of", "whole"]
 
 LONGEST_PAGE = 1 << 20
 # Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
@@ -51,15 +51,20 @@ def url_of(backend: Backend, path: str) -> str:
 
 async def page_of(session: aiohttp.ClientSession, backend: Backend, path: str) -> bytes | None:
     """Return the body of a page; empty: there is no such page (or one over 1 MiB); None: no answer for now."""
-    body = bytearray()
     try:
         async with session.get(url_of(backend, path), allow_redirects=False) as answer:
             if answer.status != 200:
                 return None if answer.status in NOT_NOW else b""
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > LONGEST_PAGE:
-                    return b""
+            return await whole(answer)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return None
+
+
+async def whole(answer: aiohttp.ClientResponse) -> bytes:
+    """Read a body to its end; empty if it is longer than 1 MiB."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > LONGEST_PAGE:
+            return b""
     return bytes(body)

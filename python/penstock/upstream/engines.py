@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Engines"]
 
+# Tokens; above is nonsense, and no number of the core.
+LARGEST = 1 << 62
+
 
 class Engines:
     """Watches the engines behind the backends. Start it, and it reads their gauges."""
@@ -73,7 +76,7 @@ class Engines:
     def _learn(self, backend: int, facts: Facts) -> None:
         self._facts[backend] = facts
         if facts.kv_tokens is not None:
-            self._segment.set_kv_tokens(backend, facts.kv_tokens)
+            self._segment.set_kv_tokens(backend, min(facts.kv_tokens, LARGEST))
 
     def _note(self, backend: int, gauges: Gauges) -> None:
         self._gauges[backend] = gauges

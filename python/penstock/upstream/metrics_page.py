@@ -122,7 +122,7 @@ def _samples(page: bytes) -> dict[str, list[Sample]]:
         try:
             # The parser stops at the first bad line, so each is a page of its own.
             families = list(text_string_to_metric_families(line.decode("utf-8", "replace")))
-        except ValueError:
+        except (ValueError, IndexError):  # the latter is a fault of the parser: an empty label name
             continue
         for family in families:
             for sample in family.samples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import orjson
 
-from penstock.upstream.client import session_for, url_of
+from penstock.upstream.client import session_for, url_of, whole
 from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ class Prober:
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
                 self._settle(probe, await self._ask(session, probe))
-                await asyncio.sleep(HEALTHY_SECONDS if probe.usable else DOWN_SECONDS)
+                await asyncio.sleep(HEALTHY_SECONDS if probe.usable and not probe.failures else DOWN_SECONDS)
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> str | None:
         """Return why the backend cannot be used; None if it can."""
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
-                body = await answer.content.read(1 << 20)
+                body = await whole(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return _sentence(error)
         if answer.status == 503:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -22,9 +21,7 @@ class Watches:
         self._tasks = [loop.create_task(watch) for watch in watches]
 
     async def stop(self) -> None:
-        """Cancel them, and wait until the last has ended."""
+        """Cancel them, and wait until the last has ended. One that has failed keeps nobody from ending."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from penstock.config import load_text
 from penstock.server.standing import Standing, StandingReader, UnknownPriorityError
@@ -29,6 +30,10 @@ class Transport:
         return self.peer
 
 
+def headers(values: dict[str, str]) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict(values))
+
+
 def reader(text: str) -> StandingReader:
     return StandingReader(load_text(BASE + text, "test.yaml"))
 
@@ -47,28 +52,34 @@ def reader(text: str) -> StandingReader:
 )
 def test_only_trusted_proxies_count(peer: Any, trusted: bool) -> None:
     standing = reader(HEADERS + "trusted_proxies: [10.0.0.0/8, 'fd00::/8']").read(
-        {"x-tenant": "acme", "x-priority": "High "}, Transport(peer)
+        headers({"x-tenant": "acme", "x-priority": "High "}), Transport(peer)
     )
     assert standing == (Standing("acme", "high") if trusted else Standing())
 
 
 def test_without_the_keys_no_header_counts() -> None:
     transport = Transport(("127.0.0.1", 5))
-    assert reader("").read({"x-tenant": "acme", "x-priority": "high"}, transport) == Standing()
+    assert reader("").read(headers({"x-tenant": "acme", "x-priority": "high"}), transport) == Standing()
 
 
 def test_an_unknown_priority_of_a_trusted_proxy_is_an_error() -> None:
     trusting = reader(HEADERS + "trusted_proxies: [127.0.0.1]")
     with pytest.raises(UnknownPriorityError, match="x-priority is high, normal or low, not 'urgent'"):
-        trusting.read({"x-priority": "Urgent"}, Transport(("127.0.0.1", 5)))
-    assert trusting.read({"x-priority": "Urgent"}, Transport(("127.0.0.2", 5))) == Standing()
+        trusting.read(headers({"x-priority": "Urgent"}), Transport(("127.0.0.1", 5)))
+    assert trusting.read(headers({"x-priority": "Urgent"}), Transport(("127.0.0.2", 5))) == Standing()
 
 
 def test_session_headers_are_hints_that_anyone_may_give() -> None:
-    standing = reader("").read({"x-session-id": "s1", "x-chat": "c" * 300, "x-other": "o"}, None)
+    standing = reader("").read(headers({"x-session-id": "s1", "x-chat": "c" * 300, "x-other": "o"}), None)
     assert standing == Standing(sessions=[("x-chat", "c" * 256), ("x-session-id", "s1")])
 
 
 def test_an_empty_tenant_is_nobody() -> None:
     trusting = reader(HEADERS + "trusted_proxies: [127.0.0.1]")
-    assert trusting.read({"x-tenant": ""}, Transport(("127.0.0.1", 5))) == Standing()
+    assert trusting.read(headers({"x-tenant": ""}), Transport(("127.0.0.1", 5))) == Standing()
+
+
+def test_the_value_that_the_nearest_proxy_added_counts() -> None:
+    both = CIMultiDictProxy(CIMultiDict([("x-tenant", "spoofed"), ("x-tenant", "acme")]))
+    trusting = reader(HEADERS + "trusted_proxies: [127.0.0.1]\n")
+    assert trusting.read(both, Transport(("127.0.0.1", 5))).tenant == "acme"

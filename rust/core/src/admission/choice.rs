@@ -105,7 +105,7 @@ impl Ledger<'_> {
         // What is wider than a shrunk limit still fits an empty backend.
         let fits = used.slots == 0 && backend.cap.has_room(slots)
             || used.slots.saturating_add(slots) <= self.slots_for(backend, row.band);
-        let open = backend.is_usable()
+        let open = self.could_take(usize::from(candidate.backend), row)
             && backend.closed_until <= now
             && (backend.held_for == NONE || backend.held_for == at)
             && backend.node().is_none_or(|node| {
@@ -202,36 +202,44 @@ impl Ledger<'_> {
         backend.is_usable() && node_open
     }
 
+    /// Whether a backend could take a row if nothing else ran: one that could not is no place for it,
+    /// however empty, and not to be kept free for it either.
+    pub(super) fn could_take(&self, index: usize, row: &Row) -> bool {
+        let backend = &self.backends[index];
+        backend.is_usable()
+            && row.resources.slots <= backend.cap.bound().min(self.node_bound(backend))
+            && u64::from(row.prompt) <= backend.kv_limit().unwrap_or(u64::MAX)
+    }
+
+    fn node_bound(&self, backend: &BackendState) -> u32 {
+        backend.node().map_or(u32::MAX, |node| self.nodes[node].bound())
+    }
+
     /// Why a row cannot run anywhere as things are, if that is so. It is told that it is too large only
     /// if that will stay true when every backend is well.
     pub(super) fn why_not(&self, row: &Row) -> Option<Refusal> {
         let cap_of_tier = self.tiers[usize::from(row.tier)].cap.bound();
         let above = cap_of_tier.min(self.tenants[row.tenant as usize].limit);
-        let node = |backend: &BackendState| backend.node().map(|node| self.nodes[node].bound());
-        let slots = |backend: &BackendState, limit: u32| {
-            u64::from(limit.min(node(backend).unwrap_or(u32::MAX)).min(above))
-        };
-        let now = |backend: &BackendState| slots(backend, backend.cap.bound());
-        // Of a drained one nobody knows how large it will be.
-        let ever = |backend: &BackendState| match backend.cap.bound() {
-            0 => slots(backend, u32::MAX),
-            limit => slots(backend, limit),
-        };
-        let tokens = |backend: &BackendState| backend.kv_limit().unwrap_or(u64::MAX);
-        let is_well = |backend: &BackendState| backend.is_usable() && now(backend) > 0;
-        let (wide, long) = (u64::from(row.resources.slots), u64::from(row.prompt));
-        let most = self.largest(row, |backend| if is_well(backend) { now(backend) } else { 0 });
-        let most_tokens =
-            self.largest(row, |backend| if is_well(backend) { tokens(backend) } else { 0 });
-        if most >= wide && most_tokens >= long {
+        let wide = row.resources.slots;
+        let could = |candidate: Candidate| self.could_take(usize::from(candidate.backend), row);
+        if wide <= above && row.candidates.iter().any(could) {
             return None;
         }
-        let (most, most_tokens) = (self.largest(row, ever), self.largest(row, tokens));
+        let slots = |backend: &BackendState| {
+            // Of a drained one nobody knows how large it will be.
+            let limit = if backend.cap.bound() == 0 { u32::MAX } else { backend.cap.bound() };
+            u64::from(limit.min(self.node_bound(backend)).min(above))
+        };
+        let tokens = |backend: &BackendState| backend.kv_limit().unwrap_or(u64::MAX);
+        let long = u64::from(row.prompt);
+        let holds_it = |backend: &BackendState| tokens(backend) >= long;
+        let most_tokens = self.largest(row, tokens);
+        let most = self.largest(row, |backend| if holds_it(backend) { slots(backend) } else { 0 });
         // Without a candidate, or under a cap of 0, it is not for its size.
-        if most > 0 && most < wide {
-            Some(Refusal::TooWide { most: most as u32 })
-        } else if most > 0 && most_tokens < long {
+        if self.largest(row, slots) > 0 && most_tokens < long {
             Some(Refusal::TooLong { most: most_tokens as u32 })
+        } else if most > 0 && most < u64::from(wide) {
+            Some(Refusal::TooWide { most: most as u32 })
         } else {
             Some(Refusal::NoBackend)
         }

@@ -4,7 +4,7 @@ use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::Refusal;
 use super::row::{NO_BACKEND, State};
-use super::tier::BANDS;
+use super::tier::{BANDS, TierState};
 use crate::routing::BackendIndex;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
@@ -126,10 +126,8 @@ impl Ledger<'_> {
             if self.turn_away(at) || self.let_in(at) {
                 return true;
             }
-            let state = &self.backends[backend];
-            let could =
-                state.is_usable() && self.rows[at as usize].resources.slots <= state.cap.bound();
-            if !could || !self.tenant_has_room(at) {
+            let could = self.could_take(backend, &self.rows[at as usize]);
+            if !could || !self.tenant_has_room(at) || self.stands_back(at) {
                 // It went, or shrank, or what is waited for is a tenant's own limit: nobody else should
                 // wait for that.
                 self.let_go(at);
@@ -199,10 +197,20 @@ impl Ledger<'_> {
         self.post(at);
     }
 
+    /// Whether a row of the low band has more urgent ones beside it, for whom the last part of each
+    /// backend is left.
+    fn stands_back(&self, at: u32) -> bool {
+        let row = &self.rows[at as usize];
+        let group = self.tiers[usize::from(row.tier)].group;
+        let is_urgent =
+            |tier: &TierState| tier.bands[..usize::from(LOW)].iter().any(|band| band.requests > 0);
+        row.band == LOW && self.tiers.iter().any(|tier| tier.group == group && is_urgent(tier))
+    }
+
     /// Whether others have gone often or long enough before a row that does not fit. One that waits
-    /// for its own tenant, or for the headroom of its band, keeps nobody else waiting.
+    /// for its own tenant, or stands back, keeps nobody else waiting.
     fn is_overdue(&mut self, at: u32) -> bool {
-        if !self.tenant_has_room(at) || self.rows[at as usize].band == LOW {
+        if !self.tenant_has_room(at) || self.stands_back(at) {
             return false;
         }
         let now = self.board.now;
@@ -221,11 +229,8 @@ impl Ledger<'_> {
             return;
         }
         let row = &self.rows[at as usize];
-        let slots = row.resources.slots;
-        let may_hold = |&index: &usize| {
-            let backend = &self.backends[index];
-            backend.is_usable() && backend.held_for == NONE && backend.cap.bound() >= slots
-        };
+        let may_hold =
+            |&index: &usize| self.backends[index].held_for == NONE && self.could_take(index, row);
         let emptiness = |&index: &usize| self.backends[index].cap.used.prefill;
         let backends = row.candidates.iter().map(|candidate| usize::from(candidate.backend));
         if let Some(backend) = backends.filter(may_hold).min_by_key(emptiness) {

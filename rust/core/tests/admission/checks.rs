@@ -124,6 +124,7 @@ impl Play {
             prop_assert!(prefill_fits || reads_alone, "{} to read: {:?}", tokens.prefill, request);
             let kv_fits = backend.kv.is_none_or(|limit| tokens.kv <= limit);
             prop_assert!(kv_fits || alone, "{} of KV: {:?}", tokens.kv, request);
+            prop_assert!(backend.holds(request), "it can never fit there: {:?}", request);
         }
         Ok(())
     }

@@ -140,6 +140,9 @@ impl Play {
         for at in 0..self.model.requests.len() {
             self.leave_for_good(at)?;
         }
+        self.collect()?;
+        // What was granted so far was in time then; it need not be so later.
+        self.fresh.clear();
         self.pass((stage::GRACE / MILLISECOND).cast_signed() + 5);
         self.collect()?;
         for at in 0..self.model.requests.len() {

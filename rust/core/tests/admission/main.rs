@@ -10,6 +10,7 @@ mod support;
 mod backends;
 mod checks;
 mod histories;
+mod holds;
 mod limits;
 mod model;
 mod ops;

@@ -160,6 +160,11 @@ impl Backend {
         started.saturating_sub(self.squeeze).max(self.limit.min(1))
     }
 
+    /// Whether its memory is large enough for a prompt, if nothing else ran.
+    pub fn holds(&self, request: &Request) -> bool {
+        self.kv.is_none_or(|limit| request.prompt <= limit)
+    }
+
     /// The slots that a band may fill.
     pub fn room_of(&self, band: usize, now: Nanos) -> u64 {
         let limit = u64::from(self.effective(now));
@@ -290,20 +295,17 @@ impl Model {
         };
         let tokens = |backend: &Backend| backend.kv.unwrap_or(u64::MAX);
         let all = || request.candidates.iter().map(|c| &self.backends[usize::from(c.backend)]);
-        let well = || all().filter(|b| b.is_usable() && slots(b, b.limit) > 0);
-        let most_now = well().map(|backend| slots(backend, backend.limit)).max().unwrap_or(0);
-        let tokens_now = well().map(tokens).max().unwrap_or(0);
-        if most_now >= request.slots && tokens_now >= request.prompt {
+        let large = || all().filter(|backend| backend.holds(request));
+        if large().any(|b| b.is_usable() && slots(b, b.limit) >= request.slots) {
             return None;
         }
-        let most = all().map(ever).max().unwrap_or(0);
+        let any = all().map(ever).max().unwrap_or(0);
+        let most = large().map(ever).max().unwrap_or(0);
         let most_tokens = all().map(tokens).max().unwrap_or(0);
-        if most == 0 {
-            Some(Refusal::NoBackend)
-        } else if most < request.slots {
-            Some(Refusal::TooWide { most })
-        } else if most_tokens < request.prompt {
+        if any > 0 && most_tokens < request.prompt {
             Some(Refusal::TooLong { most: most_tokens as u32 })
+        } else if most > 0 && most < request.slots {
+            Some(Refusal::TooWide { most })
         } else {
             Some(Refusal::NoBackend)
         }

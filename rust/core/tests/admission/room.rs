@@ -60,7 +60,7 @@ impl Model {
                     && backend.is_usable()
                     && until <= self.now
                     && self.has_slots(index, request, need.slots, sure)
-                    && self.has_tokens(index, need, sure)
+                    && self.has_tokens(index, request, need, sure)
             })
     }
 
@@ -77,13 +77,14 @@ impl Model {
             || u64::from(used) + u64::from(slots) <= backend.room_of(band, self.now)
     }
 
-    fn has_tokens(&self, index: usize, need: Need, sure: Sure) -> bool {
+    fn has_tokens(&self, index: usize, request: &Request, need: Need, sure: Sure) -> bool {
         let Backend { prefill, kv, .. } = &self.backends[index];
         let held = self.prefill_used(index);
         let held = if sure == Sure::Certain { held.high } else { held.low };
         let used = self.kv_used(|other| other.backend == index);
         let empty = self.used(|other| other.backend == index) == 0;
-        (held == 0 || prefill.is_none_or(|limit| held + need.prefill <= limit))
+        self.backends[index].holds(request)
+            && (held == 0 || prefill.is_none_or(|limit| held + need.prefill <= limit))
             && (empty || kv.is_none_or(|limit| used + need.kv <= limit))
     }
 

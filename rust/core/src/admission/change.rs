@@ -75,7 +75,8 @@ impl Ledger<'_> {
         if now < self.board.ticked + TICK {
             return;
         }
-        self.board.ticked = now;
+        let passed = now - std::mem::replace(&mut self.board.ticked, now);
+        self.find_absent(passed);
         for backend in 0..self.backends.len() {
             let backlog = self.has_backlog(backend);
             self.backends[backend].turn(backlog, now);

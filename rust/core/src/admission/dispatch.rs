@@ -3,19 +3,18 @@
 use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::Refusal;
-use super::row::{NO_BACKEND, State};
-use super::tier::{BANDS, TierState};
+use super::row::State;
+use super::tier::BANDS;
 use crate::routing::BackendIndex;
-use crate::time::{MILLISECOND, Nanos, SECOND};
+use crate::time::{Nanos, SECOND};
 
-/// How often, and for how long, others may go before a request that does not fit; then room is kept
-/// for it (EASY backfill; research/scheduling.md §2.3, point 7).
-const MOST_BYPASSES: usize = 8;
-const LONGEST_BYPASS: Nanos = 250 * MILLISECOND;
+/// How often others may go before a request that does not fit; then room is kept for it (EASY
+/// backfill; research/scheduling.md §2.3, point 7).
+pub(super) const MOST_BYPASSES: usize = 8;
 /// The top band goes first until it uses this part of a tier's slots.
 const TOP_BAND_PERCENT: u64 = 80;
 /// The band that leaves the last part of each backend to the others.
-const LOW: u8 = BANDS as u8 - 1;
+pub(super) const LOW: u8 = BANDS as u8 - 1;
 /// Resolution of the service counters.
 const SCALE: u64 = 1000;
 
@@ -114,31 +113,8 @@ impl Ledger<'_> {
         granted
     }
 
-    /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
-    /// but they cannot have that backend, and all would wait for each other. Returns whether a backend
-    /// is no longer kept free.
-    fn dispatch_held(&mut self, tier: usize) -> bool {
-        for backend in self.tiers[tier].backends.iter() {
-            let at = self.backends[backend].held_for;
-            if at == NONE || usize::from(self.rows[at as usize].tier) != tier {
-                continue;
-            }
-            if self.turn_away(at) || self.let_in(at) {
-                return true;
-            }
-            let could = self.could_take(backend, &self.rows[at as usize]);
-            if !could || !self.tenant_has_room(at) || self.stands_back(at) {
-                // It went, or shrank, or what is waited for is a tenant's own limit: nobody else should
-                // wait for that.
-                self.let_go(at);
-                return true;
-            }
-        }
-        false
-    }
-
     /// Grants a waiting request if it fits.
-    fn let_in(&mut self, at: u32) -> bool {
+    pub(super) fn let_in(&mut self, at: u32) -> bool {
         if !self.tenant_has_room(at) {
             return false;
         }
@@ -172,15 +148,16 @@ impl Ledger<'_> {
         u64::from(state.bands[0].used) * 100 >= slots * TOP_BAND_PERCENT
     }
 
-    fn tenant_has_room(&self, at: u32) -> bool {
+    pub(super) fn tenant_has_room(&self, at: u32) -> bool {
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].has_room(row.resources.slots)
     }
 
     /// Puts a row out of the queue that can no longer be served.
-    fn turn_away(&mut self, at: u32) -> bool {
+    pub(super) fn turn_away(&mut self, at: u32) -> bool {
         let row = &self.rows[at as usize];
-        let expired = (row.deadline <= self.board.now).then_some(Refusal::Expired);
+        let is_late = row.deadline <= self.board.now || self.is_absent(at);
+        let expired = is_late.then_some(Refusal::Expired);
         let Some(why) = expired.or_else(|| self.why_not(row)) else { return false };
         self.expel(at, why);
         true
@@ -188,66 +165,17 @@ impl Ledger<'_> {
 
     pub(super) fn expel(&mut self, at: u32, why: Refusal) {
         self.dequeue(at);
+        self.mark_refused(at, why);
+        self.post(at);
+    }
+
+    pub(super) fn mark_refused(&mut self, at: u32, why: Refusal) {
         let retry_after = self.retry_after(usize::from(self.rows[at as usize].tier), why);
         let row = &mut self.rows[at as usize];
         row.set_refusal(why);
         row.until = retry_after;
         row.set_state(State::Refused);
         self.board.finished += 1;
-        self.post(at);
-    }
-
-    /// Whether a row of the low band has more urgent ones beside it, for whom the last part of each
-    /// backend is left.
-    fn stands_back(&self, at: u32) -> bool {
-        let row = &self.rows[at as usize];
-        let group = self.tiers[usize::from(row.tier)].group;
-        let is_urgent =
-            |tier: &TierState| tier.bands[..usize::from(LOW)].iter().any(|band| band.requests > 0);
-        row.band == LOW && self.tiers.iter().any(|tier| tier.group == group && is_urgent(tier))
-    }
-
-    /// Whether others have gone often or long enough before a row that does not fit. One that waits
-    /// for its own tenant, or stands back, keeps nobody else waiting.
-    fn is_overdue(&mut self, at: u32) -> bool {
-        if !self.tenant_has_room(at) || self.stands_back(at) {
-            return false;
-        }
-        let now = self.board.now;
-        let row = &mut self.rows[at as usize];
-        if row.blocked == 0 {
-            row.blocked = now.max(1);
-        }
-        usize::from(row.bypassed) >= MOST_BYPASSES
-            || now.saturating_sub(row.blocked) >= LONGEST_BYPASS
-    }
-
-    /// Keeps a backend free for an overdue row: nothing else goes there, nor into the last room of its
-    /// tier and node. All other backends stay in use.
-    fn hold(&mut self, at: u32) {
-        if self.rows[at as usize].holds != NO_BACKEND {
-            return;
-        }
-        let row = &self.rows[at as usize];
-        let may_hold =
-            |&index: &usize| self.backends[index].held_for == NONE && self.could_take(index, row);
-        let emptiness = |&index: &usize| self.backends[index].cap.used.prefill;
-        let backends = row.candidates.iter().map(|candidate| usize::from(candidate.backend));
-        if let Some(backend) = backends.filter(may_hold).min_by_key(emptiness) {
-            self.keep_free(at, backend as BackendIndex);
-        }
-    }
-
-    pub(super) fn keep_free(&mut self, at: u32, holds: BackendIndex) {
-        let row = &mut self.rows[at as usize];
-        row.holds = holds;
-        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
-        let backend = &mut self.backends[usize::from(holds)];
-        backend.held_for = at;
-        self.tiers[tier].cap.promised += slots;
-        if let Some(node) = backend.node() {
-            self.nodes[node].promised += slots;
-        }
     }
 
     /// Gives a row, which is in no queue, its permit.

@@ -96,6 +96,9 @@ impl Ledger<'_> {
         self.lengths[class].learn(usage.output);
         let read = u64::from(usage.prompt.saturating_sub(usage.cached));
         self.settle_charge(at, read + 2 * u64::from(usage.output));
+        if kv < before {
+            self.dispatch();
+        }
     }
 
     /// The client is served or gone, but the backend may still be at work: the permit stays taken
@@ -197,26 +200,5 @@ impl Ledger<'_> {
     pub(super) fn finish(&mut self, at: u32) {
         self.board.finished += 1;
         self.free(at);
-    }
-
-    /// Takes a row out of the mailbox of its owner, who must not find it later.
-    fn unpost(&mut self, at: u32) {
-        let worker = usize::from(self.rows[at as usize].owner.worker);
-        let next = self.rows[at as usize].next;
-        let state = &mut self.workers[worker];
-        let mut before = super::heap::NONE;
-        if state.first == at {
-            state.first = next;
-        } else {
-            before = state.first;
-            while self.rows[before as usize].next != at {
-                before = self.rows[before as usize].next;
-            }
-            self.rows[before as usize].next = next;
-        }
-        let state = &mut self.workers[worker];
-        if state.last == at {
-            state.last = before;
-        }
     }
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::accounts::{Directory, Flow, TenantState, UNKNOWN_KEY};
 use super::backend::BackendState;
 use super::caps::Cap;
-use super::heap::NONE;
 use super::lengths::Lengths;
 use super::load::Load;
-use super::offer::{Owner, Tenant, Ticket};
+use super::mail::WorkerState;
+use super::offer::{Tenant, Ticket};
 use super::parts::{Parts, Sizes, TENANTS};
 use super::row::{FreeRows, Row};
 use super::tier::TierState;
@@ -45,26 +45,6 @@ pub(super) struct Board {
 
 plain!(Board);
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WorkerState {
-    /// Its mailbox: a list of rows, first to last.
-    pub(super) first: u32,
-    pub(super) last: u32,
-    pub(super) generation: u16,
-    _padding: u16,
-}
-
-plain!(WorkerState);
-
-impl WorkerState {
-    const EMPTY: WorkerState = WorkerState { first: NONE, last: NONE, generation: 0, _padding: 0 };
-
-    pub(super) fn empty(&mut self) {
-        *self = WorkerState { generation: self.generation, ..Self::EMPTY };
-    }
-}
-
 pub(super) struct Ledger<'a> {
     pub(super) board: &'a mut Board,
     pub(super) tiers: &'a mut [TierState],
@@ -79,7 +59,7 @@ pub(super) struct Ledger<'a> {
     /// Slots used by tier and backend.
     pairs: &'a mut [u32],
     pub(super) lengths: &'a mut [Lengths],
-    mail: &'a [AtomicU32],
+    pub(super) mail: &'a [AtomicU32],
     loads: &'a [AtomicU64],
 }
 
@@ -296,35 +276,6 @@ impl<'a> Ledger<'a> {
         self.flows[row.flow as usize].requests -= 1;
         row.set_state(super::row::State::Free);
         self.board.free.give_back(self.rows, at);
-    }
-
-    /// Puts a row into its owner's mailbox.
-    pub(super) fn post(&mut self, at: u32) {
-        let Owner { worker, .. } = self.rows[at as usize].owner;
-        self.rows[at as usize].next = NONE;
-        let state = &mut self.workers[usize::from(worker)];
-        match state.last {
-            NONE => state.first = at,
-            last => self.rows[last as usize].next = at,
-        }
-        state.last = at;
-        self.mail[usize::from(worker)].store(1, Ordering::Release);
-        self.board.wake |= 1 << worker;
-    }
-
-    /// Takes the oldest row out of a mailbox.
-    pub(super) fn collect(&mut self, worker: u16) -> Option<u32> {
-        let state = &mut self.workers[usize::from(worker)];
-        if state.first == NONE {
-            self.mail[usize::from(worker)].store(0, Ordering::Relaxed);
-            return None;
-        }
-        let at = state.first;
-        state.first = self.rows[at as usize].next;
-        if state.first == NONE {
-            state.last = NONE;
-        }
-        Some(at)
     }
 
     /// A number that is as good as random (Marsaglia's xorshift64).

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::inspect::{BackendNumbers, Census, Invariants, ROWS_AT_ONCE, TierNumbers};
+use super::inspect::{Census, Invariants, ROWS_AT_ONCE};
 use super::ledger::Ledger;
 use super::load::Load;
+use super::numbers::{BackendNumbers, TierNumbers};
 use super::offer::{Decision, Health, Notice, Offer, Outcome, Owner, Refusal, Ticket, Usage};
 use super::parts::{Parts, Sizes};
 use crate::metrics::Histogram;

@@ -13,12 +13,13 @@
 //! | to know | read |
 //! |---|---|
 //! | what is asked and answered | `offer`, `limiter` |
-//! | what is remembered | `row`; over it `tier`, `backend`, `caps`, `accounts` (tenants and flows), all in the `ledger`; where it lies: `parts` |
-//! | how one request goes | `arrival`, `queue` (with `heap`), `dispatch`, `choice`, `holding` |
-//! | what comes from outside | `change` (limits, health, time), `reclaim` (a worker has died), `rebuild` (the lock's holder has) |
+//! | what is remembered | `row`; over it `tier`, `backend`, `caps`, `accounts` (tenants and flows), `mail` (of the workers), all in the `ledger`; where it lies: `parts` |
+//! | how one request goes | `arrival`, `queue` (with `heap`), `dispatch` (with `hold`), `choice`, `holding` |
+//! | what comes from outside | `change` (limits, health, time), `reclaim` (a worker has died), `absent` (one does not take its mail), `rebuild` (the lock's holder has) |
 //! | what is learned | `rate`, `reading`, `first_tokens`, `lengths` (over `quantile`), `adaptive` |
-//! | what is seen without the lock | `prefix`, `load`; with it: `inspect` |
+//! | what is seen without the lock | `prefix`, `load`; with it: `numbers`, and whether all agrees: `inspect` |
 
+mod absent;
 mod accounts;
 mod adaptive;
 mod arrival;
@@ -29,12 +30,15 @@ mod choice;
 mod dispatch;
 mod first_tokens;
 mod heap;
+mod hold;
 mod holding;
 mod inspect;
 mod ledger;
 mod lengths;
 mod limiter;
 mod load;
+mod mail;
+mod numbers;
 mod offer;
 mod parts;
 mod prefix;
@@ -49,9 +53,10 @@ mod tier;
 
 pub use backend::{BackendLimits, TokenLimit};
 pub use caps::Cap;
-pub use inspect::{BackendNumbers, Invariants, TierNumbers};
+pub use inspect::Invariants;
 pub use limiter::{Admission, AdmissionParts};
 pub use load::Load;
+pub use numbers::{BackendNumbers, TierNumbers};
 pub use offer::{
     Band, Candidate, Candidates, Decision, Grant, Health, MAX_CANDIDATES, Notice, Offer, Outcome,
     Owner, Refusal, Refused, Tenant, Ticket, Usage,

@@ -6,7 +6,7 @@
 use super::accounts::FlowsOf;
 use super::heap::{self, Elements, NONE, Node};
 use super::ledger::Ledger;
-use super::row::{NO_BACKEND, Row};
+use super::row::Row;
 
 /// Rows in the order of their deadlines.
 pub(super) struct Deadlines<'a>(pub(super) &'a mut [Row]);
@@ -88,22 +88,6 @@ impl Ledger<'_> {
         if tier.requests == 0 {
             tier.note_empty(self.board.now);
             self.board.waiting &= !(1 << index);
-        }
-    }
-
-    /// No backend is kept free for a row any longer.
-    pub(super) fn let_go(&mut self, at: u32) {
-        let row = &mut self.rows[at as usize];
-        let holds = std::mem::replace(&mut row.holds, NO_BACKEND);
-        if holds == NO_BACKEND {
-            return;
-        }
-        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
-        let backend = &mut self.backends[usize::from(holds)];
-        backend.held_for = NONE;
-        self.tiers[tier].cap.promised -= slots;
-        if let Some(node) = backend.node() {
-            self.nodes[node].promised -= slots;
         }
     }
 

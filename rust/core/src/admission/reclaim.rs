@@ -10,6 +10,7 @@ impl Ledger<'_> {
     pub(super) fn begin_worker(&mut self, worker: u16) -> u16 {
         let state = &mut self.workers[usize::from(worker)];
         state.generation = state.generation.wrapping_add(1);
+        state.still = 0;
         state.generation
     }
 

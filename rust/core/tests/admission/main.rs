@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absent;
 mod backends;
 mod checks;
 mod histories;

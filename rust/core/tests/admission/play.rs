@@ -233,7 +233,9 @@ impl Play {
         let request = &mut self.model.requests[at];
         self.admission.settle(request.ticket, usage);
         if request.holds_permit() {
+            let before = request.kv;
             request.kv = u64::from(usage.prompt + usage.output);
+            self.dispatched |= request.kv < before;
             let read = u64::from(usage.prompt.saturating_sub(usage.cached));
             request.charged = Span::exactly(read + 2 * u64::from(usage.output));
             request.settled = true;

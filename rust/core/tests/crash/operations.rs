@@ -1,6 +1,7 @@
 //! The operations, each in a crowd where others wait or run.
 
 use penstock_core::admission::{Admission, Health, Notice, Offer, Outcome, Tenant, Ticket, Usage};
+use penstock_core::time::{MILLISECOND, SECOND};
 
 use crate::stage::{Crowd, GRACE, NOW, SLOTS, START, Stage, WAIT, crowd, offer, owner};
 use crate::steps::{Actor, die_in_operation, die_in_repair};
@@ -227,6 +228,22 @@ fn tick_that_ends_orphans() {
     die_in_operation("tick that ends orphans", &stage, CONTROL, START + GRACE, |admission, now| {
         admission.tick(now);
     });
+}
+
+#[test]
+fn tick_that_finds_a_worker_absent() {
+    let almost = || {
+        let (stage, crowd) = crowded();
+        stage.admission.tick(START);
+        assert!(stage.admission.release(crowd.first, Outcome::Success, START));
+        (1..200).for_each(|step| stage.admission.tick(START + step * 5 * MILLISECOND));
+        stage
+    };
+    let stage = almost();
+    stage.admission.tick(START + SECOND);
+    assert!(stage.admission.permits_of(owner(3)).is_empty(), "its grant is taken back");
+    let name = "tick that takes grants back";
+    die_in_operation(name, &almost(), CONTROL, START + SECOND, Admission::tick);
 }
 
 #[test]

@@ -119,14 +119,20 @@ class Segment:
     def reclaim(self, worker: int, generation: int) -> None:
         """Say that this life of a worker is over: its waiting requests go, its permits pass through `closing`."""
 
-    def kill_stuck_holder(self) -> int | None:
-        """Kill a process that has held the lock for a second without progress, and return its thread's id.
+    def watch_lock(self) -> int | None:
+        """Wait until a process has held the lock for a second without progress, and kill it.
 
-        To be called every 100 ms.
-
-        Raises:
-            OSError: the process is not ours to kill.
+        Returns its thread id; None after `end_watch`. The GIL is free meanwhile, and not needed to kill.
         """
+
+    def end_watch(self) -> None:
+        """End `watch_lock`, which another thread is in, within 100 ms."""
+
+    def beats(self) -> list[int]:
+        """Return when each worker has last run its timers, in nanoseconds of the monotonic clock; 0: never."""
+
+    def log_dropped(self, lines: int) -> None:
+        """Count log lines that the control process has dropped."""
 
     def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
         """Tell what a probe has found; `health` is unknown, healthy or down.
@@ -248,6 +254,9 @@ class Gateway:
 
     def gauges(self, connections: int, loop_lag: float) -> None:
         """Tell how many client connections are open, and how late the loop is in seconds."""
+
+    def log_dropped(self, lines: int) -> None:
+        """Count log lines that this worker has dropped."""
 
     def tick(self) -> None:
         """Run every timer that is due, and look at the mail. To be called every 10 ms."""

@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchdog"]
 
-LOOK_SECONDS = 0.1
-
 
 class Watchdog:
-    """Has the segment look at the lock's holder ten times a second, and kill it if it is stuck (contract §4).
+    """Has the segment watch the lock's holder, and tells whom it has killed (contract §4).
 
     The robust lock notices that a holder has died, not that it was stopped or throttled, and then everybody waits.
     It is a thread because control's loop may be among those who wait.
@@ -25,20 +23,17 @@ class Watchdog:
     def __init__(self, segment: Segment, log: FilteringBoundLogger) -> None:
         self._segment = segment
         self._log = log
-        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to watch."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking."""
-        self._over.set()
+        """Stop watching."""
+        self._segment.end_watch()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            thread = self._segment.kill_stuck_holder()
-            if thread is not None:
-                self._log.error("lock_holder_killed", thread=thread)
+        while (thread := self._segment.watch_lock()) is not None:
+            self._log.error("lock_holder_killed", thread=thread)

@@ -95,7 +95,8 @@ class Worker:
         self.registry.close_idle()
         began = time.monotonic()
         tiers = list(self.settings.tiers.values())
-        uncut = {"instant": self.settings.drain.instant, "thinking": self.settings.drain.thinking}
+        limits = {"instant": self.settings.drain.instant, "thinking": self.settings.drain.thinking}
+        uncut = {tier.profile: limits[tier.profile] for tier in tiers}
         # An answer that is complete but not sent yet, and a request that is still being read, count too.
         while self.gateway.active or (uncut and self.registry.is_finishing()):
             await asyncio.sleep(TICK_SECONDS)

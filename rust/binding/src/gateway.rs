@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_core::admission::Owner;
-use penstock_core::exchange::{Client, Failure, Output, write_error};
-use penstock_core::metrics::Gauge;
+use penstock_core::exchange::{Client, Output, write_error};
+use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::shm::monotonic;
 use penstock_core::time::Now;
@@ -19,19 +19,18 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::segment::Segment;
 use crate::standing::Standing;
-use crate::upstream::{Duty, UpstreamConnection};
 
 /// The data plane of one worker. It belongs to the thread of its event loop.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    engine: RefCell<Engine>,
+    pub(crate) engine: RefCell<Engine>,
     connector: Py<PyAny>,
 }
 
 impl Gateway {
     /// Decides under the borrow, then acts without it. A panic inside costs `key`'s call alone.
-    fn run<R>(
+    pub(crate) fn run<R>(
         slf: &Bound<'_, Self>,
         key: Option<CallKey>,
         decide: impl FnOnce(&mut Engine, Now) -> R,
@@ -61,75 +60,6 @@ impl Gateway {
             engine.acts = acts;
         }
         result
-    }
-
-    pub(crate) fn connected(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.connected(connection, now));
-    }
-
-    pub(crate) fn connect_failed(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
-        kind: &str,
-        detail: &str,
-    ) {
-        let detail = detail.to_owned();
-        let failure = match kind {
-            "tls" => Failure::Tls { detail },
-            "timeout" => Failure::ConnectTimeout,
-            _ => Failure::Connect { detail },
-        };
-        Self::run(slf, serving(connection), |engine, now| {
-            engine.connect_failed(slf, &connection.borrow(), &failure, now);
-        });
-    }
-
-    pub(crate) fn upstream_data(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
-        data: &[u8],
-    ) {
-        let mut started = 0;
-        Self::run(slf, serving(connection), |engine, now| {
-            started = now.mono;
-            engine.upstream_data(slf, connection, data, now);
-        });
-        let this = slf.borrow();
-        let mut engine = this.engine.borrow_mut();
-        if let Some((tier, before)) = engine.answered.take() {
-            let own = before + (monotonic() - started);
-            engine.shard.overhead(tier, own);
-        }
-    }
-
-    pub(crate) fn upstream_eof(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.upstream_eof(slf, connection, now));
-    }
-
-    pub(crate) fn upstream_lost(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
-        broken: bool,
-    ) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.upstream_lost(slf, connection, broken, now));
-    }
-
-    pub(crate) fn client_gone(slf: &Bound<'_, Self>, key: CallKey) {
-        Self::run(slf, Some(key), |engine, now| engine.client_gone(slf, key, now));
-    }
-
-    pub(crate) fn client_flow(slf: &Bound<'_, Self>, key: CallKey, full: bool) {
-        Self::run(slf, Some(key), |engine, now| engine.client_flow(slf.py(), key, full, now));
-    }
-}
-
-fn serving(connection: &Bound<'_, UpstreamConnection>) -> Option<CallKey> {
-    match connection.borrow().duty() {
-        Duty::Serving(key) => Some(key),
-        _ => None,
     }
 }
 
@@ -250,9 +180,17 @@ impl Gateway {
         engine.shard.set(Gauge::LoopLag, penstock_core::time::seconds(loop_lag));
     }
 
+    /// Counts log lines that this worker has dropped.
+    fn log_dropped(&self, lines: u64) {
+        self.engine.borrow().shard.add(Total::LogDropped, lines);
+    }
+
     /// Runs every timer that is due. To be called every 10 ms.
     fn tick(slf: &Bound<'_, Self>) {
-        Self::run(slf, None, |engine, now| engine.tick(slf, now));
+        Self::run(slf, None, |engine, now| {
+            engine.shard.set(Gauge::Beat, now.mono);
+            engine.tick(slf, now);
+        });
     }
 
     /// From now on every new request is refused with `draining`.

@@ -1,9 +1,12 @@
 //! `Segment`: what all processes of one Penstock share, as Python holds it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use penstock_core::admission::{Health, Owner};
-use penstock_core::metrics::{Drift, Shard};
+use penstock_core::metrics::{Drift, Gauge, Shard, Total};
 use penstock_core::routing::{BackendIndex, RoutingConfig, Table, TierIndex};
 use penstock_core::segment::{Memory, Segment as Shared};
 use penstock_core::shm::{Watchdog, monotonic};
@@ -16,6 +19,8 @@ use crate::snapshot;
 
 /// A holder of the lock that stands still for so long is stuck (contract §4).
 const STUCK: u64 = SECOND;
+/// How often the watch looks at the holder.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The shared state. Made once, before the processes part.
 #[pyclass(frozen, module = "penstock._core")]
@@ -25,7 +30,8 @@ pub(crate) struct Segment {
     pub(crate) shared: Shared,
     workers: usize,
     control: Shard,
-    watchdog: Mutex<Watchdog>,
+    /// Whether the watch over the lock is to end.
+    unwatched: AtomicBool,
 }
 
 impl Segment {
@@ -74,8 +80,8 @@ impl Segment {
         let shared = Shared::new(&table, workers, memory, monotonic())
             .map_err(|error| PyOSError::new_err(format!("the shared segment: {error}")))?;
         let control = shared.registry.control();
-        let watchdog = Mutex::new(Watchdog::new(STUCK));
-        Ok(Segment { table, shared, workers, control, watchdog })
+        let unwatched = AtomicBool::new(false);
+        Ok(Segment { table, shared, workers, control, unwatched })
     }
 
     /// The descriptor that becomes readable when a worker has mail; `None` in ordinary memory.
@@ -95,15 +101,40 @@ impl Segment {
         Ok(())
     }
 
-    /// Kills a process that has held the lock for a second without progress. Returns its thread id.
-    /// To be called every 100 ms.
-    fn kill_stuck_holder(&self) -> PyResult<Option<u32>> {
-        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(holder) = watchdog.look(self.shared.holder(), monotonic()) else {
-            return Ok(None);
+    /// Waits until a process has held the lock for a second without progress, and kills it. Returns
+    /// its thread id; `None` after `end_watch`. It does not need the GIL for that: whoever has it may
+    /// be among those who wait for the lock.
+    fn watch_lock(&self, py: Python<'_>) -> Option<u32> {
+        let watch = || {
+            let mut watchdog = Watchdog::new(STUCK);
+            while !self.unwatched.load(Ordering::Relaxed) {
+                if let Some(holder) = watchdog.look(self.shared.holder(), monotonic())
+                    // If that fails, the next look tries again.
+                    && matches!(self.shared.kill(holder), Ok(true))
+                {
+                    return Some(holder.tid);
+                }
+                thread::sleep(LOOK);
+            }
+            None
         };
-        let killed = self.shared.kill(holder)?;
-        Ok(killed.then_some(holder.tid))
+        py.detach(watch)
+    }
+
+    /// Ends `watch_lock`, which another thread is in, within 100 ms.
+    fn end_watch(&self) {
+        self.unwatched.store(true, Ordering::Relaxed);
+    }
+
+    /// When each worker has last run its timers, in nanoseconds of the monotonic clock; 0: never.
+    fn beats(&self) -> Vec<u64> {
+        let beat = |worker| self.shared.registry.gauge(worker, Gauge::Beat);
+        (0..self.workers as u16).map(beat).collect()
+    }
+
+    /// Counts log lines that the control process has dropped.
+    fn log_dropped(&self, lines: u64) {
+        self.control.add(Total::LogDropped, lines);
     }
 
     /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the

@@ -10,7 +10,8 @@ use super::tier::BANDS;
 use crate::routing::TierIndex;
 use crate::shm::plain;
 
-/// Places that are looked at for one that can be taken over.
+/// Places that are looked at for one that can be taken over. The oldest of 16 is among the older half
+/// in all but one case of 60,000.
 const LOOKS: u32 = 16;
 
 /// The key of the tenant that stands for everyone: keys are never 0, so that zeroed memory is empty.
@@ -23,6 +24,8 @@ pub(super) trait Entry {
     fn chain(&mut self) -> &mut u32;
     /// Whether nothing would be lost but what it was served.
     fn is_idle(&self) -> bool;
+    /// When it was last of use, by any measure that grows.
+    fn last_used(&self) -> u64;
 }
 
 /// A hash table over a slice of entries, chained through them.
@@ -31,7 +34,7 @@ pub(super) trait Entry {
 pub(super) struct Directory {
     /// Entries from here on were never used.
     untouched: u32,
-    /// Where to look for an idle entry next: a clock's hand.
+    /// Where to look for an idle entry next.
     hand: u32,
 }
 
@@ -55,7 +58,8 @@ impl Directory {
         None
     }
 
-    /// A place for a new entry: a fresh one, or that of an idle one, which is forgotten.
+    /// A place for a new entry: a fresh one, or of a few idle ones that which was of no use for the
+    /// longest time, and is forgotten.
     pub(super) fn place<E: Entry>(
         &mut self,
         buckets: &mut [u32],
@@ -65,15 +69,14 @@ impl Directory {
             self.untouched += 1;
             return Some(self.untouched - 1);
         }
-        for _ in 0..LOOKS.min(entries.len() as u32) {
-            let at = self.hand;
-            self.hand = (self.hand + 1) % entries.len() as u32;
-            if entries[at as usize].is_idle() {
-                Self::unlink(buckets, entries, at);
-                return Some(at);
-            }
-        }
-        None
+        let count = entries.len() as u32;
+        let looks = (0..LOOKS.min(count)).map(|step| (self.hand + step) % count);
+        let idle = looks.filter(|&at| entries[at as usize].is_idle());
+        let oldest = idle.min_by_key(|&at| entries[at as usize].last_used());
+        self.hand = (self.hand + LOOKS) % count;
+        let at = oldest?;
+        Self::unlink(buckets, entries, at);
+        Some(at)
     }
 
     /// Makes an entry that has been written findable.
@@ -135,6 +138,8 @@ pub(super) struct TenantState {
     pub(super) parked: u32,
     /// Cost units charged and settled.
     pub(super) charged: u64,
+    /// Its last request, by the order of arrival over all.
+    pub(super) last: u64,
 }
 
 plain!(TenantState);
@@ -150,6 +155,7 @@ impl TenantState {
             requests: 0,
             parked: 0,
             charged: 0,
+            last: 0,
         }
     }
 
@@ -174,6 +180,9 @@ impl Entry for TenantState {
     }
     fn is_idle(&self) -> bool {
         self.requests == 0 && self.key != UNKNOWN_KEY
+    }
+    fn last_used(&self) -> u64 {
+        self.last
     }
 }
 
@@ -263,6 +272,10 @@ impl Entry for Flow {
     }
     fn is_idle(&self) -> bool {
         self.requests == 0 && self.tenant() != 0
+    }
+    /// A flow's place is worth nothing to it.
+    fn last_used(&self) -> u64 {
+        0
     }
 }
 

@@ -165,6 +165,7 @@ impl<'a> Ledger<'a> {
             Some(at)
         });
         let at = found.unwrap_or(0);
+        self.tenants[at as usize].last = self.board.arrived;
         if at != 0 && self.tenants[at as usize].update(tenant) {
             self.unpark(at);
         }

@@ -67,10 +67,12 @@ pub enum Gauge {
     /// Nanoseconds.
     LoopLag,
     IdleUpstreams,
+    /// When it last ran its timers, in nanoseconds of the monotonic clock.
+    Beat,
 }
 
 const TOTALS: usize = 6;
-const GAUGES: usize = 3;
+const GAUGES: usize = 4;
 
 #[repr(C)]
 #[derive(Debug)]

@@ -21,5 +21,6 @@ mod rejection;
 mod room;
 mod scale;
 mod stage;
+mod tenants;
 mod tokens;
 mod waking;

@@ -276,27 +276,6 @@ async def test_http_1_0_keep_alive_is_said(gateway: Gateway, connect: Connect) -
         assert (await raw.response()).headers["connection"] == "keep-alive"
 
 
-async def test_ready_remembers_that_every_tier_was(backend: Backend, connect: Connect) -> None:
-    config = f"""
-backends:
-  a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4}}
-  b: {{url: "http://127.0.0.1:1", serves: served, concurrency: 4}}
-tiers:
-  instant: {{models: [fast], backends: [a]}}
-  thinking: {{models: [slow], backends: [b]}}
-"""
-    async with gateway_of(config, wait=False) as gateway:
-        await gateway.service.control.prober.stop()
-        core, health = gateway.service.segment, gateway.service.worker.health
-        core.set_backend(0, "healthy")
-        assert health.ready()[1] == {"status": "starting"}
-        core.set_backend(0, "down")
-        core.set_backend(1, "healthy")
-        assert health.ready() == (200, {"status": "ok"})
-        core.set_backend(1, "down")
-        assert health.ready() == (503, {"status": "no backend"})
-
-
 @pytest.mark.parametrize("header", ["x-request-id", "x-session-id", "x-tenant"])
 async def test_header_bytes_that_are_no_text(header: str, backend: Backend, connect: Connect) -> None:
     config = "access: {tenant_header: x-tenant}\ntrusted_proxies: [127.0.0.1]\n" + config_of(backend)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from penstock.admin.listener import error_body
 from penstock.metrics.exposition import CONTENT_TYPE_LATEST, page
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ async def _four_keys(
 
 
 def _error(status: int, kind: str, code: str, message: str) -> web.Response:
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return web.Response(status=status, body=orjson.dumps({"error": error}), content_type="application/json")
+    return web.Response(status=status, body=error_body(kind, code, message), content_type="application/json")
 
 
 async def _no_server(_: web.Request, response: web.StreamResponse) -> None:

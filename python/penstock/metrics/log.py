@@ -1,4 +1,9 @@
-"""The log: whole lines to standard output, from a thread, so that a blocked pipe never blocks the loop."""
+"""The log: whole lines to standard output, from a thread, so that a blocked pipe never blocks the loop.
+
+Several processes write to one standard output. Only writes of up to PIPE_BUF bytes (4,096 on Linux) are one piece there
+(pipe(7)), so no line is longer: its longest texts are cut in the middle. A lock around longer writes would keep them
+whole too, until its holder is stopped, and then nobody could log.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,8 @@ __all__ = ["LogWriter", "make_logger"]
 
 # Waiting lines; above, lines are dropped and counted.
 RING_BYTES = 1 << 20
+# Stands where a line was cut.
+CUT = " […] "
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -35,8 +42,8 @@ class LogWriter:
     def __init__(self, fd: int, *, console: bool) -> None:
         self._fd = fd
         self._console = console
-        # Writes of up to PIPE_BUF bytes to a pipe are atomic, so lines of several processes never mix (pipe(7)).
-        self._whole = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else 1 << 16
+        # What one write may hold so that other processes' lines stay outside; to a file every write is one piece.
+        self._whole = 1 << 16 if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
         self._ring: collections.deque[bytes] = collections.deque()
         self._size = 0
         self._ready = threading.Condition()
@@ -86,7 +93,8 @@ class LogWriter:
     def _write(self, lines: bytes) -> None:
         batch = b""
         for line in lines.splitlines(keepends=True):
-            text = console_line(line) if self._console else line
+            text = shortened(line, self._whole)
+            text = console_line(text) if self._console else text
             if batch and len(batch) + len(text) > self._whole:
                 _write_all(self._fd, batch)
                 batch = b""
@@ -98,6 +106,24 @@ class LogWriter:
 def _write_all(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
+
+
+def shortened(line: bytes, size: int) -> bytes:
+    """Return a JSON line of at most `size` bytes: the middle of the longest texts is cut out, and CUT put there."""
+    if len(line) <= size:
+        return line
+    whole: dict[str, Any] = orjson.loads(line)
+    entry = whole.copy()
+    texts = [key for key, value in entry.items() if isinstance(value, str)]
+    for key in sorted(texts, key=lambda key: len(entry[key]), reverse=True):
+        # A character takes at least a byte, so what remains fits, unless the text is shorter than the excess.
+        kept = max(0, len(entry[key]) - (len(line) - size) - len(CUT.encode()))
+        entry[key] = entry[key][: kept - kept // 2] + CUT + entry[key][len(entry[key]) - kept // 2 :]
+        line = orjson.dumps(entry) + b"\n"
+        if len(line) <= size:
+            return line
+    # It is long by something else than texts; no line of Penstock's own is.
+    return orjson.dumps({key: whole[key] for key in ("ts", "level", "event")}) + b"\n"
 
 
 def console_line(line: bytes) -> bytes:

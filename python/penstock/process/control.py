@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from penstock import __version__
 from penstock.admin.app import admin_app
+from penstock.admin.listener import AdminListener
 from penstock.metrics.log import make_logger
 from penstock.process.ticker import Ticker
 from penstock.upstream.engines import Engines
@@ -36,15 +35,12 @@ class Control:
         self.prober = Prober(segment, backends, self.log)
         self.engines = Engines(segment, backends, self.log)
         self.draining = False
-        self._listener = listener
-        self._admin: web.AppRunner | None = None
+        self._admin = AdminListener(admin_app(self), listener, self.log)
         self._ticker: Ticker | None = None
 
     async def start(self) -> None:
         """Answer, and begin to probe."""
-        self._admin = web.AppRunner(admin_app(self), access_log=None)
-        await self._admin.setup()
-        await web.SockSite(self._admin, self._listener).start()
+        await self._admin.start()
         self.prober.start()
         self.engines.start()
         self._ticker = Ticker(self.segment.tick)
@@ -55,10 +51,7 @@ class Control:
             self._ticker.stop()
         await self.prober.stop()
         await self.engines.stop()
-        if self._admin is not None:
-            await self._admin.cleanup()
-        else:
-            self._listener.close()
+        await self._admin.stop()
 
     def status(self) -> dict[str, Any]:
         """Return what /admin/status shows."""

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["ReadyAnswer", "WrittenAnswer", "json_message"]
 
 
-def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool, http10: bool) -> bytes:
+def json_message(status: int, body: bytes, request_id: str | None, *, keep_alive: bool, http10: bool) -> bytes:
     """Return a whole HTTP/1.1 message with a JSON body."""
+    named = "" if request_id is None else f"x-request-id: {request_id}\r\n"
     # HTTP/1.0 closes unless told otherwise, HTTP/1.1 stays open (RFC 9112 §9.3).
     connection = "" if keep_alive != http10 else f"connection: {'keep-alive' if keep_alive else 'close'}\r\n"
     head = (
@@ -30,7 +31,7 @@ def json_message(status: int, body: bytes, request_id: str, *, keep_alive: bool,
         f"date: {formatdate(usegmt=True)}\r\n"
         "content-type: application/json\r\n"
         f"content-length: {len(body)}\r\n"
-        f"x-request-id: {request_id}\r\n{connection}\r\n"
+        f"{named}{connection}\r\n"
     )
     return head.encode("ascii") + body
 

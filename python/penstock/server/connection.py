@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
+
+from penstock.server.malformed import malformed
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -176,12 +177,8 @@ class ClientConnection(RequestHandler):
         """Answer what aiohttp could not parse, or what a handler raised: four keys, never a traceback."""
         if status == 500:
             self._registry.log.error("request_failed", exc_info=exc)
-            code, text = "internal_error", "internal error"
-        elif isinstance(exc, LineTooLong) or "Too many headers" in str(exc):
-            code, text = "head_too_large", "the request line or a header line is too long, or there are too many"
-        else:
-            code, text = "invalid_value", "the request is not well-formed HTTP/1.1"
-        return self._registry.refusal(code, text)
+            return self._registry.refusal("internal_error", "internal error")
+        return self._registry.refusal(*malformed(exc))
 
     def refuse_head(self, code: str, message: str) -> None:
         """Refuse before there is a request, and let go of the connection."""

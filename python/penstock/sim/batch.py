@@ -14,16 +14,17 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Collection
-from enum import Enum, StrEnum
+from enum import StrEnum
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from penstock.sim.profiles import attended
+from penstock.sim.sequence import Sequence, Stage
 
 if TYPE_CHECKING:
     from penstock.sim.profiles import Profile
 
-__all__ = ["Batch", "Ended", "Scheduling", "Sequence", "Stage", "Step"]
+__all__ = ["Batch", "Ended", "Scheduling", "Step"]
 
 
 class Scheduling(StrEnum):
@@ -32,43 +33,6 @@ class Scheduling(StrEnum):
     FCFS = "fcfs"
     PRIORITY = "priority"
     """The lower number first, equal ones in order of arrival."""
-
-
-class Stage(Enum):
-    """Where a sequence is."""
-
-    NEW = "new"
-    """Not submitted yet."""
-    WAITING = "waiting"
-    PREFILL = "prefill"
-    DECODE = "decode"
-    STUCK = "stuck"
-    """All is generated, but it keeps its place until it is aborted."""
-    OVER = "over"
-
-
-class Sequence:
-    """One answer to one prompt. Subclass it to know whose it is."""
-
-    __slots__ = ("_base", "_last", "arrival", "output", "priority", "prompt", "stage", "sticks", "target", "tokens")
-
-    def __init__(self, prompt: int, output: int, *, priority: int = 0, sticks: bool = False) -> None:
-        """Take `prompt` and `output` in tokens, both at least 1; `sticks`: see Stage.STUCK."""
-        self.prompt = prompt
-        self.output = output
-        self.priority = priority
-        self.sticks = sticks
-        self.stage = Stage.NEW
-        self.arrival = 0
-        """Number in the order of arrival."""
-        self.tokens = 0
-        """Generated before the present decode began; :meth:`Batch.generated` knows the rest."""
-        self.target = 0
-        """Tokens to prefill: the prompt, and after a preemption what had been generated too."""
-        self._base = 0
-        """Prefilled so far, or the step in which the decode began."""
-        self._last = 0
-        """The step that generates the last token."""
 
 
 S = TypeVar("S", bound=Sequence)
@@ -145,7 +109,7 @@ class Batch(Generic[S]):
 
     def generated(self, sequence: S) -> int:
         """Return how many tokens of the sequence are ready."""
-        return sequence.tokens + (self.steps - sequence._base if sequence.stage is Stage.DECODE else 0)
+        return sequence.tokens + (self.steps - sequence.base if sequence.stage is Stage.DECODE else 0)
 
     def submit(self, sequence: S) -> None:
         """Let the sequence wait. Raises ValueError if the KV cache could never hold it."""
@@ -206,7 +170,7 @@ class Batch(Generic[S]):
         self.generated_tokens += self._decodes
         ended: Ended[S] = Ended([], [])
         for sequence in self._ends.pop(self.steps, ()):
-            if sequence.stage is Stage.DECODE and sequence._last == self.steps:
+            if sequence.stage is Stage.DECODE and sequence.last == self.steps:
                 self._finish(sequence, ended)
         for sequence in self._prefilled:
             if sequence.stage is Stage.PREFILL:
@@ -255,16 +219,16 @@ class Batch(Generic[S]):
         self._waiting_count -= 1
         sequence.stage = Stage.PREFILL
         sequence.target = sequence.prompt + sequence.tokens
-        sequence._base = 0
+        sequence.base = 0
         self.kv_used += sequence.target
         self._running[sequence] = self._prefilling[sequence] = None
 
     def _prefill(self, sequence: S, budget: int) -> tuple[int, float]:
         """Take the next chunk; returns its tokens and what it attends to."""
-        tokens = min(sequence.target - sequence._base, budget)
-        pairs = attended(tokens, sequence._base)
-        sequence._base += tokens
-        if sequence._base == sequence.target:
+        tokens = min(sequence.target - sequence.base, budget)
+        pairs = attended(tokens, sequence.base)
+        sequence.base += tokens
+        if sequence.base == sequence.target:
             self._prefilled.append(sequence)
         return tokens, pairs
 
@@ -278,12 +242,12 @@ class Batch(Generic[S]):
         self._decoding[sequence] = None
         self._decode_context += sequence.target
         sequence.stage = Stage.DECODE
-        sequence._base = self.steps
-        sequence._last = self.steps + sequence.output - sequence.tokens
-        if sequence._last == self.steps:
+        sequence.base = self.steps
+        sequence.last = self.steps + sequence.output - sequence.tokens
+        if sequence.last == self.steps:
             self._finish(sequence, ended)
         else:
-            self._ends[sequence._last].append(sequence)
+            self._ends[sequence.last].append(sequence)
 
     def _finish(self, sequence: S, ended: Ended[S]) -> None:
         context = self._leave(sequence, sequence.stage)
@@ -304,7 +268,7 @@ class Batch(Generic[S]):
             del self._prefilling[sequence]
         elif stage is Stage.DECODE:
             del self._decoding[sequence]
-            context += self._begun - sequence._base
+            context += self._begun - sequence.base
             self._decode_context -= context
         self.kv_used -= context
         return context

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from penstock.sim.batch import Batch, Scheduling, Sequence, Stage
+from penstock.sim.batch import Batch, Scheduling
 from penstock.sim.histogram import Histogram
+from penstock.sim.sequence import Sequence, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
-from penstock.sim.batch import Sequence
+from penstock.sim.sequence import Sequence
 
 __all__ = ["MIXES", "Job", "Lengths", "Mix", "Part", "Slo", "Uniform", "arrivals", "backlog"]
 

@@ -35,6 +35,7 @@ class Engines:
         self._gauges = [Gauges()] * len(backends)
         self._scraper = Scraper(
             backends,
+            log,
             own=segment.inflight,
             report=self._report,
             facts=self._learn,

@@ -1,9 +1,19 @@
-"""Whether a backend is there, and under which name it knows its model."""
+"""Whether a backend is there, and under which name it knows its model.
+
+What counts as a failure: no connection, no answer in time, a 503, and a backend whose model has no known name. Any
+other answer shows that somebody is there. After three failures in a row a backend is down: it gets no new requests,
+what runs there goes on, and the first good probe brings it back. Requests that cannot connect are counted by the core
+(research/reliability-and-ux.md §1.6), so a backend that has vanished may be down before its third probe.
+
+A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
+long as no request has anything from it in between: a first token, or a later one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
@@ -30,12 +40,15 @@ FAILURES_TO_DOWN = 3
 class Probe:
     """What is known of one backend, and why."""
 
-    def __init__(self, index: int, backend: Backend) -> None:
+    def __init__(self, index: int, backend: Backend, known: dict[str, Any]) -> None:
+        """Begin with what an earlier life of control has left in the segment: its part of the snapshot."""
         self.index = index
         self.backend = backend
-        self.serves = backend.serves
-        self.reason: str | None = "not probed yet"
+        self.serves: str | None = backend.serves or known["serves"]
+        self.reason = None if known["state"] in ("healthy", "slow_start") else "not probed yet"
         self.failures = 0
+        self.heard = 0.0
+        """When a request had last had something from the backend, when it last let a probe time out."""
 
     @property
     def usable(self) -> bool:
@@ -47,14 +60,15 @@ class Prober:
     """Asks every backend for its models, again and again. A plain GET: it never costs a token."""
 
     def __init__(self, segment: Segment, backends: list[Backend], log: FilteringBoundLogger) -> None:
-        self.probes = [Probe(index, backend) for index, backend in enumerate(backends)]
+        known = segment.snapshot()["backends"]
+        self.probes = [Probe(index, backend, known[index]) for index, backend in enumerate(backends)]
         self._segment = segment
         self._log = log
-        self._watches = Watches()
+        self._watches = Watches(log.bind(watch="probe"))
 
     def start(self) -> None:
         """Begin to probe."""
-        self._watches.start(map(self._watch, self.probes))
+        self._watches.start({probe.backend.name: partial(self._watch, probe) for probe in self.probes})
 
     async def stop(self) -> None:
         """Stop probing."""
@@ -71,24 +85,38 @@ class Prober:
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await whole(answer)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return _sentence(error)
+        except TimeoutError:
+            self._break_row(probe)
+            return f"no answer within {TIMEOUT_SECONDS:g} s"
+        except aiohttp.ClientConnectorError as error:
+            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+        except (aiohttp.ClientError, OSError) as error:
+            return str(error) or type(error).__name__
         if answer.status == 503:
             return "answers 503: not ready"
-        if probe.serves is None:
-            if answer.status != 200:
-                return f"GET /v1/models answers {answer.status}; give `serves`"
-            return self._learn_name(probe, body)
-        return None
+        return self._learn_name(probe, answer.status, body) if probe.backend.serves is None else None
 
-    @staticmethod
-    def _learn_name(probe: Probe, body: bytes) -> str | None:
-        try:
-            names = [str(model["id"]) for model in orjson.loads(body)["data"]]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            return "GET /v1/models is no list of models; give `serves`"
+    def _break_row(self, probe: Probe) -> None:
+        """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
+        heard = self._segment.snapshot()["backends"][probe.index]["heard"]
+        if heard != probe.heard:
+            probe.heard, probe.failures = heard, 0
+
+    def _learn_name(self, probe: Probe, status: int, body: bytes) -> str | None:
+        """Take the name from the list, at each probe: the server may have been restarted with another model.
+
+        Returns:
+            Why there is none. A name that was learned stays until the list is there and lacks it.
+        """
+        names = _names(body) if status == 200 else None
+        if names is None and probe.serves is None:
+            return f"GET /v1/models answers {status} without a list of models; give `serves`"
+        if names is None or probe.serves in names:
+            return None
         if len(names) != 1:
             return f"serves {len(names)} models ({', '.join(names[:5])}); give `serves`"
+        if probe.serves is not None:
+            self._log.warning("backend_serves", backend=probe.backend.name, before=probe.serves, now=names[0])
         probe.serves = names[0]
         return None
 
@@ -111,9 +139,9 @@ class Prober:
                 self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
 
 
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_SECONDS:.0f} s"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect: {error.os_error.strerror or error.os_error}"
-    return str(error) or type(error).__name__
+def _names(body: bytes) -> list[str] | None:
+    """Return the names on a page of models; None: it is no such page."""
+    try:
+        return [str(model["id"]) for model in orjson.loads(body)["data"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None

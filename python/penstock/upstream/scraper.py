@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.upstream.agenda import Agenda, Cadence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import aiohttp
+    from structlog.typing import FilteringBoundLogger
 
     from penstock.config.settings import Backend
     from penstock.upstream.agenda import Item
@@ -33,6 +35,7 @@ class Scraper:
     def __init__(
         self,
         backends: list[Backend],
+        log: FilteringBoundLogger,
         *,
         own: Callable[[int], int],
         report: Callable[[int, str], object],
@@ -44,6 +47,7 @@ class Scraper:
 
         Args:
             backends: in the order of their indices.
+            log: told of rounds that fail unexpectedly.
             own: returns the slots of ours in use there, by all workers, those included that are closing.
             report: called with a `Signal`, at most once a minute for each.
             facts: called when the facts have changed.
@@ -56,11 +60,11 @@ class Scraper:
         self._facts = facts
         self._gauges = gauges
         self._round_seconds = round_seconds
-        self._watches = Watches()
+        self._watches = Watches(log.bind(watch="gauges"))
 
     def start(self) -> None:
         """Begin to ask."""
-        self._watches.start(map(self._watch, range(len(self._backends))))
+        self._watches.start({backend.name: partial(self._watch, index) for index, backend in enumerate(self._backends)})
 
     async def stop(self) -> None:
         """Stop asking."""

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 __all__ = ["Watches"]
+
+# Between a failure that nobody has thought of and the next try: it may fail again at once.
+PAUSE_SECONDS = 1.0
 
 
 class Watches:
     """Start them, and later stop them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, watches: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Let each run as a task on the running loop."""
+    def start(self, watches: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]) -> None:
+        """Let each run as a task on the running loop, under its backend's name."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(watch) for watch in watches]
+        self._tasks = [loop.create_task(self._keep(name, watch)) for name, watch in watches.items()]
 
     async def stop(self) -> None:
-        """Cancel them, and wait until the last has ended. One that has failed keeps nobody from ending."""
+        """Cancel them, and wait until the last has ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, backend: str, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let a watch run, and begin it anew when it fails: a backend that nobody watches stays as it is for ever."""
+        while True:
+            try:
+                await watch()
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a panic of the core is no Exception
+                sentence = f"{type(error).__name__}: {error}"
+                self._log.error("watch_failed", backend=backend, error=sentence)
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -156,6 +156,7 @@ fn backends<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyLi
         entry.set_item("prefill_tokens", tokens(py, used.prefill, numbers.prefill_limit)?)?;
         entry.set_item("kv_tokens", tokens(py, used.kv, numbers.kv_limit)?)?;
         entry.set_item("prefill_tokens_per_second", numbers.prefill_rate)?;
+        entry.set_item("heard", numbers.heard as f64 / 1e9)?;
         entry.set_item("state", state(segment, index as BackendIndex))?;
         list.append(entry)?;
     }

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.sim import PROFILES, Profile
-from penstock.sim.batch import Batch, Scheduling, Sequence, Stage
+from penstock.sim.batch import Batch, Scheduling
+from penstock.sim.sequence import Sequence, Stage
 
 H100 = PROFILES["8b-h100"]
 SMALL = replace(H100, kv_tokens=100, chunk=16, max_num_seqs=4)

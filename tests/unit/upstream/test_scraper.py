@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,46 +16,13 @@ from penstock.upstream.client import LONGEST_PAGE
 from penstock.upstream.gauges import Counted, Engine, Facts, Gauges
 from penstock.upstream.scraper import Scraper
 
-from .recorded import changed, page, status
+from .log import Log
+from .recorded import changed, page
+from .server import Server, listening, until
 
 ROUND = 0.02
-SECONDS = 5.0
 
 VLLM = page("vllm-0.32.0", "metrics")
-
-
-class Server:
-    """Answers GET as it is told, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, bytes] = {}
-        self.statuses: dict[str, int] = {}
-        self.asked: Counter[str] = Counter()
-        self.headers: Mapping[str, str] = {}
-        self.open = 0
-        self.most_open = 0
-        self.answer: Callable[[web.Request], object] = lambda _: None
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.asked[request.path_qs] += 1
-        self.headers = request.headers
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
-        try:
-            answer = self.answer(request)
-            if asyncio.iscoroutine(answer):
-                await answer
-        finally:
-            self.open -= 1
-        assert request.method == "GET"
-        code = self.statuses.get(request.path, 200 if request.path in self.pages else 404)
-        return web.Response(status=code, body=self.pages.get(request.path, b""))
-
-    def record(self, server: str, **names: str) -> None:
-        """Answer a path (`/` written as `_`) as a recorded server did."""
-        for path, name in names.items():
-            place = "/" + path.replace("_", "/")
-            self.pages[place], self.statuses[place] = page(server, name), status(server, name)
 
 
 class Seen:
@@ -67,33 +33,10 @@ class Seen:
         self.facts: list[tuple[int, Facts]] = []
         self.gauges: list[tuple[int, Gauges]] = []
         self.own: Callable[[int], int] = lambda _: 0
+        self.log = Log()
 
     def count(self, index: int) -> int:
         return self.own(index)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def listening(server: Server, path: str | None = None) -> AsyncIterator[Url]:
-    app = web.Application()
-    app.router.add_route("*", "/{any:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    try:
-        if path is not None:
-            await web.UnixSite(runner, path).start()
-            yield Url("unix", "localhost", 0, path=path)
-        else:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            yield Url("http", "127.0.0.1", runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -101,6 +44,7 @@ async def scraping(*urls: Url, headers: tuple[tuple[str, str], ...] = ()) -> Asy
     seen = Seen()
     scraper = Scraper(
         [Backend(f"b{index}", url, 8, headers=headers) for index, url in enumerate(urls)],
+        seen.log.logger,
         own=seen.count,
         report=lambda index, signal: seen.reports.append((index, signal)),
         facts=lambda index, facts: seen.facts.append((index, facts)),
@@ -336,3 +280,19 @@ async def test_stopping_ends_everything() -> None:
         asked = server.asked.total()
         await asyncio.sleep(5 * ROUND)
         assert server.asked.total() == asked
+
+
+async def test_a_round_that_fails_is_told_and_not_the_last() -> None:
+    server = Server()
+    server.pages = {"/metrics": VLLM}
+
+    def fail(index: int) -> int:
+        seen.own = lambda _: 0
+        raise ZeroDivisionError("nobody thought of this")
+
+    async with listening(server) as url, scraping(url) as seen:
+        seen.own = fail
+        await until(lambda: seen.gauges)
+    (line,) = seen.log.lines("watch_failed")
+    assert (line["level"], line["backend"], line["watch"]) == ("error", "b0", "gauges")
+    assert line["error"] == "ZeroDivisionError: nobody thought of this"

@@ -78,6 +78,8 @@ pub(super) struct BackendState {
     /// When it was last granted something, as a count: equal ones take turns.
     pub(super) last_grant: u64,
     pub(super) abort_grace: Nanos,
+    /// When a request last had something from it; 0: never.
+    pub(super) heard: Nanos,
     pub(super) reading_rate: ReadingRate,
     /// Heap of the rows whose answers come whole and whose prompts are being read.
     pub(super) reading: u32,
@@ -124,6 +126,7 @@ impl BackendState {
             recovered: 0,
             last_grant: 0,
             abort_grace: limits.abort_grace,
+            heard: 0,
             reading_rate: ReadingRate::UNKNOWN,
             reading: NONE,
             _padding: 0,

@@ -58,6 +58,7 @@ impl Ledger<'_> {
     pub(super) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
+        self.backends[usize::from(self.rows[at as usize].backend)].heard = now;
         if self.rows[at as usize].resources.prefill == 0 {
             return;
         }

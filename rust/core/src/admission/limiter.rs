@@ -175,7 +175,11 @@ impl Admission {
 
     /// Times between tokens that a backend has shown since the last call.
     pub fn note_gaps(&self, backend: BackendIndex, gaps: &Histogram) {
-        self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.gaps(gaps));
+        self.with(|ledger| {
+            let state = &mut ledger.backends[usize::from(backend)];
+            state.heard = ledger.board.now;
+            state.adaptive.gaps(gaps);
+        });
     }
 
     /// A backend's own numbers say that it has too much to do.

@@ -4,6 +4,7 @@ use super::caps::Cap;
 use super::ledger::Ledger;
 use super::offer::Health;
 use crate::routing::{BackendIndex, TierIndex};
+use crate::time::Nanos;
 
 #[derive(Debug, Clone, Copy)]
 pub struct BackendNumbers {
@@ -18,6 +19,8 @@ pub struct BackendNumbers {
     pub kv_limit: Option<u64>,
     /// Prompt tokens read in a second, as far as known.
     pub prefill_rate: Option<f64>,
+    /// When a request last had something from it; 0: never.
+    pub heard: Nanos,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,7 @@ impl Ledger<'_> {
             prefill_limit: state.prefill_limit(),
             kv_limit: state.kv_limit(),
             prefill_rate: state.reading_rate.get(),
+            heard: state.heard,
         }
     }
 }

@@ -165,12 +165,13 @@ def serve(text: str, folder: Path) -> tuple[str, ...]:
     return "serve", "-c", str(file)
 
 
-async def penstock(*arguments: str, folder: Path) -> asyncio.subprocess.Process:
+async def penstock(*arguments: str, folder: Path, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
     """Start `penstock` in a session of its own; what it writes beside its output is below `folder`."""
     command = (sys.executable, "-m", "penstock", *arguments)
-    pipe = asyncio.subprocess.PIPE
     env = {**os.environ, "NO_COLOR": "1", "XDG_RUNTIME_DIR": str(folder)}
-    return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=env, start_new_session=True)
+    return await asyncio.create_subprocess_exec(
+        *command, stdout=stdout, stderr=asyncio.subprocess.PIPE, env=env, start_new_session=True
+    )
 
 
 def free_port() -> int:

@@ -80,7 +80,7 @@ async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=page(request.app[CONTROL]), headers={"content-type": CONTENT_TYPE_LATEST})
+    return web.Response(body=page(request.app[CONTROL].segment), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _status(request: web.Request) -> web.Response:

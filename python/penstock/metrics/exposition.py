@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from penstock import __version__
 
 if TYPE_CHECKING:
-    from penstock.process.control import Control
+    from penstock._core import Segment
 
 __all__ = ["CONTENT_TYPE_LATEST", "page"]
 
@@ -29,38 +29,41 @@ HISTOGRAMS = {
 }
 
 
-def page(control: Control) -> bytes:
+def page(segment: Segment) -> bytes:
     """Return the page in the Prometheus text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(control))
+    registry.register(_Numbers(segment))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
 
     def collect(self) -> Iterable[Metric]:
-        numbers = self._control.segment.snapshot()
+        numbers = self._segment.snapshot()
         yield from _requests(numbers)
         yield from _load(numbers)
         yield from _times(numbers["tiers"])
-        yield from self._process(numbers)
+        yield from _process(numbers)
 
-    def _process(self, numbers: dict[str, Any]) -> Iterator[Metric]:
-        workers = [((str(index),), worker) for index, worker in enumerate(numbers["workers"])]
-        connections = ((name, worker["connections"]) for name, worker in workers)
-        yield _gauge("connections", "Open client connections.", ["worker"], connections)
-        lag = ((name, worker["loop_lag"]) for name, worker in workers)
-        yield _gauge("loop_lag_seconds", "Lateness of the event loop, the worst of a second.", ["worker"], lag)
-        yield _gauge("config_generation", "Generation of the running configuration.", [], [((), 1)])
-        yield _gauge("config_last_reload_success", "Whether the last reload was accepted.", [], [((), 1)])
-        yield _counter(
-            "permits_leaked", "Permits that no request owned; must stay 0.", [], [((), numbers["permits_leaked"])]
-        )
-        dropped = numbers["log_dropped"] + self._control.log_writer.dropped
-        yield _counter("log_dropped", "Log lines dropped because nobody read them.", [], [((), dropped)])
-        yield _gauge("build_info", "The version that runs.", ["version"], [((__version__,), 1)])
+
+def _process(numbers: dict[str, Any]) -> Iterator[Metric]:
+    workers = [((str(index),), worker) for index, worker in enumerate(numbers["workers"])]
+    connections = ((name, worker["connections"]) for name, worker in workers)
+    yield _gauge("connections", "Open client connections.", ["worker"], connections)
+    lag = ((name, worker["loop_lag"]) for name, worker in workers)
+    yield _gauge("loop_lag_seconds", "Lateness of the event loop, the worst of a second.", ["worker"], lag)
+    yield _gauge("config_generation", "Generation of the running configuration.", [], [((), 1)])
+    yield _gauge("config_last_reload_success", "Whether the last reload was accepted.", [], [((), 1)])
+    yield _counter(
+        "permits_leaked", "Permits that no request owned; must stay 0.", [], [((), numbers["permits_leaked"])]
+    )
+    dropped = [((), numbers["log_dropped"])]
+    yield _counter("log_dropped", "Log lines dropped because nobody read them.", [], dropped)
+    without = [((), numbers["series_dropped"])]
+    yield _counter("series_dropped", "Counts that found no place among a process's series.", [], without)
+    yield _gauge("build_info", "The version that runs.", ["version"], [((__version__,), 1)])
 
 
 def _counter(name: str, text: str, labels: list[str], samples: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

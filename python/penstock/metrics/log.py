@@ -48,7 +48,7 @@ class LogWriter:
         self._size = 0
         self._ready = threading.Condition()
         self._closing = False
-        self.dropped = 0
+        self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
         self._thread.start()
 
@@ -62,11 +62,17 @@ class LogWriter:
         """Queue whole JSON lines, each ended by LF."""
         with self._ready:
             if self._size + len(lines) > RING_BYTES:
-                self.dropped += lines.count(b"\n")
+                self._dropped += lines.count(b"\n")
                 return
             self._ring.append(lines)
             self._size += len(lines)
             self._ready.notify()
+
+    def take_dropped(self) -> int:
+        """Return the lines that were dropped since the last call: too many waited, or the write has failed."""
+        with self._ready:
+            dropped, self._dropped = self._dropped, 0
+        return dropped
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is queued, but wait no longer than `timeout` seconds."""
@@ -88,7 +94,8 @@ class LogWriter:
             try:
                 self._write(lines)
             except OSError:
-                self.dropped += lines.count(b"\n")
+                with self._ready:
+                    self._dropped += lines.count(b"\n")
 
     def _write(self, lines: bytes) -> None:
         batch = b""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from penstock import __version__
 from penstock.admin.app import admin_app
 from penstock.admin.listener import AdminListener
 from penstock.metrics.log import make_logger
+from penstock.process.pulse import Pulse
 from penstock.process.ticker import Ticker
 from penstock.upstream.engines import Engines
 from penstock.upstream.probe import Prober
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Control"]
 
+LOOK_SECONDS = 1.0
+
 
 class Control:
     """Start it, and it probes the backends and answers on the admin listener."""
@@ -29,26 +33,37 @@ class Control:
         """Make it. The settings hold the admin token (`effective`)."""
         self.settings = settings
         self.segment = segment
-        self.log_writer = log_writer
+        self._log_writer = log_writer
         self.log = make_logger(log_writer, settings.log)
         backends = list(settings.backends.values())
         self.prober = Prober(segment, backends, self.log)
         self.engines = Engines(segment, backends, self.log)
+        self.pulse = Pulse(segment, self.log)
         self.draining = False
         self._admin = AdminListener(admin_app(self), listener, self.log)
         self._ticker: Ticker | None = None
+        self._looked = 0.0
 
     async def start(self) -> None:
         """Answer, and begin to probe."""
         await self._admin.start()
         self.prober.start()
         self.engines.start()
-        self._ticker = Ticker(self.segment.tick)
+        self._ticker = Ticker(self._tick)
+
+    def _tick(self) -> None:
+        self.segment.tick()
+        now = time.monotonic()
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            self.pulse.look()
+            self.segment.log_dropped(self._log_writer.take_dropped())
 
     async def stop(self) -> None:
         """Close everything."""
         if self._ticker is not None:
             self._ticker.stop()
+        self.pulse.stop()
         await self.prober.stop()
         await self.engines.stop()
         await self._admin.stop()

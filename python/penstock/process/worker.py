@@ -75,6 +75,7 @@ class Worker:
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             self.registry.sweep()
+            self.gateway.log_dropped(self._log_writer.take_dropped())
             if self._ticker is not None:
                 self.gateway.gauges(len(self.registry), self._ticker.take_lag())
 

@@ -30,7 +30,7 @@ log = make_logger(writer, Log())
 for number in range(lines):
     log.info("line", number=number, writer=letter, text=letter * (12_000 if number % 3 else 10))
 writer.close(30)
-assert writer.dropped == 0
+assert writer.take_dropped() == 0
 """
 
 

@@ -62,21 +62,32 @@ def test_nobody_waits_for_who_does_not_listen() -> None:
     news.close()
 
 
+class Births:
+    """In place of `Pulse`."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def born(self, worker: int, pid: int) -> None:
+        self.seen.append((worker, pid))
+
+
 async def test_a_roster_knows_when_all_are_ready_and_when_all_are_gone() -> None:
-    news = News()
+    news, births = News(), Births()
     with structlog.testing.capture_logs() as logs:
-        roster = Roster(news, 2, structlog.get_logger())
-        for worker in (1, 1):
-            news.tell("worker_ready", worker=worker)
+        roster = Roster(news, 2, births, structlog.get_logger())  # type: ignore[arg-type]
+        for pid in (11, 12):
+            news.tell("worker_ready", worker=1, pid=pid)
         news.tell("process_ended", process="worker 1")
         await asyncio.sleep(0.05)
         assert not roster.all_ready.is_set()
-        news.tell("worker_ready", worker=0)
+        news.tell("worker_ready", worker=0, pid=10)
         await asyncio.wait_for(roster.all_ready.wait(), 5)
         assert not roster.all_gone.is_set()
         news.keep_receiver()
         await asyncio.wait_for(roster.all_gone.wait(), 5)
     news.close()
+    assert births.seen == [(1, 11), (1, 12), (0, 10)]
     assert [(log["event"], log["log_level"]) for log in logs] == [
         ("worker_ready", "info"),
         ("worker_ready", "info"),

@@ -122,12 +122,14 @@ class Instance:
         self._reading = asyncio.ensure_future(asyncio.gather(self._read_log(), self._read_errors()))
 
     async def _read_log(self) -> None:
-        assert self.process.stdout is not None
+        if self.process.stdout is None:
+            return
         async for line in self.process.stdout:
             self.lines.append(json.loads(line))
 
     async def _read_errors(self) -> None:
-        assert self.process.stderr is not None
+        if self.process.stderr is None:
+            return
         while piece := await self.process.stderr.read(1 << 16):
             self.errors += piece
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.backend import SSE_HEAD, Peer, backend_of, config_of, good, whole
 from tests.conftest import Raw, ask, post
-from tests.serving import free_port, get, penstock, running, serve, serving
+from tests.serving import Instance, free_port, get, penstock, running, serve, serving
 
 
 async def slow_stream(peer: Peer) -> None:
@@ -176,3 +179,28 @@ async def test_a_level_above_info_leaves_the_requests_out(tmp_path: Path) -> Non
             assert await instance.ends() == 0
             await instance.all_ended()
             assert instance.lines == []
+
+
+async def test_without_standard_streams(tmp_path: Path) -> None:
+    """Their numbers must not become those of sockets, which would then get the log."""
+    port, admin = free_port(), free_port()
+    async with backend_of(good) as backend:
+        config = f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin}, token: t}}\n{config_of(backend)}"
+        arguments = [sys.executable, "-m", "penstock", *serve(config, tmp_path)]
+        env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *arguments, env=env, start_new_session=True
+        )
+        instance = Instance(process, port, admin)
+        try:
+            await instance.ready()
+            raw = await instance.client()
+            for _ in range(20):
+                assert (await raw.chat(ask())).status == 200
+            process.send_signal(signal.SIGTERM)
+            assert await instance.ends() == 0
+        finally:
+            for raw in instance.opened:
+                raw.abort()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

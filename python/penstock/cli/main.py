@@ -8,6 +8,7 @@ import sys
 import click
 
 from penstock import __version__
+from penstock.cli.streams import open_missing
 from penstock.errors import PenstockError
 
 __all__ = ["main"]
@@ -50,6 +51,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an expected failure is one message, never a traceback."""
+    open_missing()
     try:
         cli()
     except PenstockError as error:

@@ -43,4 +43,3 @@ class Shared:
     def stop_accepting(self) -> None:
         """Close what the supervisor keeps for later workers: there will be none."""
         self.sockets.close_data()
-        self.news.keep_receiver()

@@ -16,11 +16,15 @@ from penstock.process.backoff import Backoff
 from penstock.process.child import Child, Role
 
 if TYPE_CHECKING:
+    from resource import struct_rusage
+
     from penstock.process.news import News
 
 __all__ = ["Supervisor"]
 
 EXIT_OK = 0
+# A worker has died while it drained, and with it what it still served.
+EXIT_LOST = 1
 EXIT_INTERRUPTED = 130
 # After the order to quit, children tell their clients and write their log; then they are killed.
 QUIT_SECONDS = 3.0
@@ -55,6 +59,7 @@ class Supervisor:
         self._news = news
         self._stop_accepting = stop_accepting
         self._stage = Stage.SERVING
+        self._lost = False
         # The signal that began the drain.
         self._order: int | None = None
         self._children: dict[int, Child] = {}
@@ -64,7 +69,9 @@ class Supervisor:
         self._kill_at: float | None = None
 
     def run(self) -> int:
-        """Fork all, and stay until the last has ended. Return the exit code (contract §5): 0, or 130 if cut short.
+        """Fork all, and stay until the last has ended.
+
+        Return the exit code (contract §5): 0, 1 if a worker has died while it drained, 130 if cut short.
 
         SIGTERM and SIGINT go to the children, which drain; a second one of either kind ends them at once.
         """
@@ -80,7 +87,9 @@ class Supervisor:
             elif number is not None:
                 self._end(number)
             self._on_time(time.monotonic())
-        return EXIT_INTERRUPTED if self._stage is Stage.QUITTING else EXIT_OK
+        if self._stage is Stage.QUITTING:
+            return EXIT_INTERRUPTED
+        return EXIT_LOST if self._lost else EXIT_OK
 
     def _next_signal(self) -> int | None:
         """Wait for a signal, or for the moment at which something is due."""
@@ -120,31 +129,41 @@ class Supervisor:
             if pid == 0:
                 return
             child = self._children.pop(pid, None)
-            if child is None:
-                continue
-            child.role.ended()
-            lived = time.monotonic() - child.born
-            if self._is_wanted(child.role):
-                self._news.tell(
-                    "process_ended",
-                    process=child.role.name,
-                    pid=pid,
-                    cause=_cause(status),
-                    lived_seconds=round(lived, 3),
-                    cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
-                    peak_mib=usage.ru_maxrss >> 10,
-                )
-                self._restart_later(child.role, lived)
+            if child is not None:
+                child.role.ended()
+                self._bury(child, status, usage)
+
+    def _bury(self, child: Child, status: int, usage: struct_rusage) -> None:
+        lived = time.monotonic() - child.born
+        if status != 0 or self._stage is Stage.SERVING:
+            self._news.tell(
+                "process_ended",
+                process=child.role.name,
+                pid=child.pid,
+                cause=_cause(status),
+                lived_seconds=round(lived, 3),
+                cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
+                peak_mib=usage.ru_maxrss >> 10,
+            )
+        if self._is_wanted(child.role):
+            self._restart_later(child.role, lived)
+        elif status != 0 and child.role is not self._control:
+            self._lost = True
+        if self._stage is not Stage.SERVING and not self._has_workers():
+            # Control ends when there can be no more news.
+            self._news.keep_receiver()
 
     def _is_wanted(self, role: Role) -> bool:
         """Whether the role is to live again. Workers that drain still need control, as what times out is its task."""
         if self._stage is Stage.DRAINING:
-            return role is self._control and any(child.role is not role for child in self._children.values())
+            return role is self._control and self._has_workers()
         return self._stage is Stage.SERVING
+
+    def _has_workers(self) -> bool:
+        return any(child.role is not self._control for child in self._children.values())
 
     def _end(self, number: int) -> None:
         """Pass on a first signal; take a second one as the wish to end at once."""
-        self._waiting.clear()
         match self._stage:
             case Stage.SERVING:
                 self._stage, self._order = Stage.DRAINING, number
@@ -155,7 +174,11 @@ class Supervisor:
                 self._kill_at = time.monotonic() + QUIT_SECONDS
                 self._signal_all(signal.SIGQUIT)
             case Stage.QUITTING:
-                pass
+                return
+        # Whoever has died just now is brought back only if it is still needed.
+        self._waiting = {role: due for role, due in self._waiting.items() if self._is_wanted(role)}
+        if not self._has_workers():
+            self._news.keep_receiver()
 
     def _signal_all(self, number: int) -> None:
         # None of them is reaped yet, so their ids are still theirs.

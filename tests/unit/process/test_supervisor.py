@@ -139,6 +139,7 @@ def test_a_child_that_cannot_start_is_tried_ever_more_rarely() -> None:
         births = [float(program.until("born worker 0")) for _ in range(5)]
         pauses = [later - sooner for sooner, later in itertools.pairwise(births)]
         assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.8), strict=True)), pauses
+        program.until("ended worker 0")
         program.send(signal.SIGTERM)
         assert program.ends()[0] == 0
 
@@ -221,3 +222,44 @@ def test_control_is_needed_as_long_as_a_worker_drains() -> None:
         assert code == 0
         assert lines.index("ended worker 0") < lines.index("ended control")
         assert "drained control" in lines
+
+
+def test_control_comes_back_though_the_order_comes_while_it_is_dead() -> None:
+    with toys("stepping") as program:
+        before = program.born("control", "worker 0")
+        # The second pause before another life is longer than the way of a signal.
+        os.kill(before["control"], signal.SIGKILL)
+        os.kill(program.born("control")["control"], signal.SIGKILL)
+        program.until("ended control")
+        program.send(signal.SIGTERM)
+        program.until("AFTER_DELAY worker 0")
+        program.born("control")
+        program.until("AFTER_DELAY control")
+        program.step()
+        code, lines = program.ends()
+        assert code == 0
+        assert "drained control" in lines
+
+
+def test_a_worker_that_dies_while_it_drains_is_told_of_and_shows_in_the_exit_code() -> None:
+    with toys("stepping", "stepping") as program:
+        pids = program.born("control", "worker 0", "worker 1")
+        program.send(signal.SIGTERM)
+        program.until("AFTER_DELAY worker 0")
+        os.kill(pids["worker 0"], signal.SIGKILL)
+        program.until("told of worker 0 signal 9")
+        program.step()
+        code, lines = program.ends()
+        assert code == 1
+        assert "drained control" in lines
+
+
+def test_the_last_worker_that_dies_while_it_drains_is_told_of() -> None:
+    with toys("stepping") as program:
+        pids = program.born("control", "worker 0")
+        program.send(signal.SIGTERM)
+        program.until("AFTER_DELAY worker 0")
+        os.kill(pids["worker 0"], signal.SIGKILL)
+        program.until("told of worker 0 signal 9")
+        program.until("drained control")
+        assert program.ends()[0] == 1

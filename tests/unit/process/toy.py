@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 
 from penstock.process.news import News
 from penstock.process.orders import Orders, Way
@@ -60,10 +61,13 @@ class Control(Toy):
         await super().drain(way)
         while True:
             try:
-                if self.news.take() is None:
-                    return
+                message = self.news.take()
             except BlockingIOError:
                 await asyncio.sleep(0.01)
+                continue
+            if message is None:
+                return
+            say("told of", message["process"], message["cause"])
 
 
 class Lasting(Toy):
@@ -118,11 +122,8 @@ def main(*kinds: str) -> int:
     news = News()
     workers = [KINDS[kind](f"worker {index}", news, supervisor) for index, kind in enumerate(kinds)]
 
-    def stop_accepting() -> None:
-        say("stop_accepting")
-        news.keep_receiver()
-
-    return Supervisor(Control("control", news, supervisor), workers, news=news, stop_accepting=stop_accepting).run()
+    control = Control("control", news, supervisor)
+    return Supervisor(control, workers, news=news, stop_accepting=partial(say, "stop_accepting")).run()
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.admin.token import own_run_directory
-from penstock.server.listener import ListenError
+from penstock.server.listener import ListenError, place_of
 
 if TYPE_CHECKING:
     from penstock.config.settings import Address
@@ -17,11 +16,12 @@ __all__ = ["AddressLock"]
 
 
 class AddressLock:
-    """A lock on an address, as flock(2) has it.
+    """A name among the abstract Unix sockets (unix(7)), which only one socket can have. Nobody connects to it.
 
-    Children inherit it. So it outlives a supervisor that was killed until its workers have drained: a second Penstock
-    beside them would double every limit. It guards between the Penstocks of one user; against other programs stands
-    the first bind.
+    Children inherit it. So it outlives a supervisor that was killed, and listeners that are closed, until the workers
+    have drained: a second Penstock beside them would double every limit. Such names belong to a network namespace, as
+    addresses do, and to no folder and no user. It is for the same address alone: of a wildcard and one of the
+    addresses that it stands for, only the bind tells, and only while both accept.
     """
 
     def __init__(self, address: Address) -> None:
@@ -29,22 +29,26 @@ class AddressLock:
 
         Raises:
             ListenError: another Penstock has it.
-            PenstockError: the run directory is not ours.
+            OSError: the address has no meaning here.
         """
-        # An address may hold what a file name may not.
-        name = hashlib.sha256(str(address).encode()).hexdigest()[:16]
-        # The file stays: whoever removed it could remove one that the next Penstock has just locked.
-        self._fd = os.open(own_run_directory() / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._socket.bind(f"\0penstock {_key(address)}")
+        except OSError:
             self.close()
             raise ListenError(
                 f"cannot listen on {address}: another Penstock runs there, or is still draining"
             ) from None
-        os.truncate(self._fd, 0)
-        os.pwrite(self._fd, f"{address} pid {os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Let go of it; it is free when every process that inherited it has done so or has ended."""
-        os.close(self._fd)
+        self._socket.close()
+
+
+def _key(address: Address) -> str:
+    """Return the same for every way to write an address."""
+    if address.path is None:
+        _, (host, port, *_) = place_of(address)
+        return f"{host} {port}"
+    # Paths may be longer than such names.
+    return hashlib.sha256(str(Path(address.path).resolve()).encode()).hexdigest()[:32]

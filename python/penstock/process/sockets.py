@@ -24,7 +24,6 @@ class Sockets:
 
         Raises:
             ListenError: an address cannot be had.
-            PenstockError: the run directory is not ours.
         """
         with contextlib.ExitStack() as stack:
             self.listen = claim(settings.listen)

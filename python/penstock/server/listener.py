@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from penstock.config.settings import Address
 
-__all__ = ["ListenError", "bind", "bind_each", "claim"]
+__all__ = ["ListenError", "bind", "bind_each", "claim", "place_of"]
 
 # Connections that the kernel may complete before they are accepted; somaxconn bounds it too.
 BACKLOG = 4096
@@ -79,17 +79,27 @@ def _naming(address: Address) -> Iterator[None]:
         raise ListenError(f"cannot listen on {address}: {reason}") from error
 
 
-def _bind_tcp(address: Address, *options: int) -> socket.socket:
+def place_of(address: Address) -> tuple[int, tuple[Any, ...]]:
+    """Return the family and the numeric place of a TCP address.
+
+    Raises:
+        OSError: its name is not known.
+    """
     host = address.host or None
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # All interfaces: the IPv6 wildcard takes IPv4 connections too.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET6 if host is None else 0)
-    family, kind, protocol, _, place = found[0]
-    listener = socket.socket(family, kind, protocol)
+    family, _, _, _, place = found[0]
+    return family, place
+
+
+def _bind_tcp(address: Address, *options: int) -> socket.socket:
+    family, place = place_of(address)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     for option in (socket.SO_REUSEADDR, *options):
         listener.setsockopt(socket.SOL_SOCKET, option, 1)
     if family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host is not None))
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(address.host)))
     return _bind(listener, place)
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from penstock.config.address import Address
 from penstock.config.settings import Settings
-from penstock.errors import PenstockError
 from penstock.process.address_lock import AddressLock
 from penstock.process.sockets import Sockets
 from penstock.server.listener import ListenError, bind, bind_each, claim
@@ -20,11 +19,11 @@ ANY = Address("127.0.0.1", 0)
 
 
 def test_an_address_has_one_lock() -> None:
-    address = Address("127.0.0.1", 8080)
+    address = Address("127.0.0.1", 9)
     first = AddressLock(address)
-    with pytest.raises(ListenError, match=r"cannot listen on 127\.0\.0\.1:8080: another Penstock"):
+    with pytest.raises(ListenError, match=r"cannot listen on 127\.0\.0\.1:9: another Penstock"):
         AddressLock(address)
-    AddressLock(Address("127.0.0.1", 8081)).close()
+    AddressLock(Address("127.0.0.1", 10)).close()
     first.close()
     AddressLock(address).close()
 
@@ -47,10 +46,16 @@ def test_a_lock_lasts_as_long_as_a_child_that_inherited_it() -> None:
     AddressLock(address).close()
 
 
-def test_the_run_directory_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    with pytest.raises(PenstockError, match="belongs to another user"):
-        AddressLock(ANY)
+def test_every_way_to_write_an_address_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    for one, other in [
+        (Address("127.0.0.1", 9), Address("127.1", 9)),
+        (Address(path=str(tmp_path / "s")), Address(path=str(tmp_path / "link" / "s"))),
+    ]:
+        lock = AddressLock(one)
+        with pytest.raises(ListenError):
+            AddressLock(other)
+        lock.close()
 
 
 def test_the_kernel_spreads_connections_over_the_sockets() -> None:

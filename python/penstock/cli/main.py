@@ -44,8 +44,9 @@ def cli() -> None:
       penstock serve -c penstock.yaml    serve it
 
     \b
-    Exit codes: 0 ok, 1 failure, 2 usage or bad config, 3 threshold missed,
-    4 backend unreachable, 130 interrupted.
+    Exit codes: 0 ok, 1 failure, also a worker that died while draining,
+    2 usage or bad config, 3 threshold missed, 4 backend unreachable,
+    130 interrupted.
     """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,31 +16,52 @@ if TYPE_CHECKING:
 
 __all__ = ["AddressLock"]
 
+WILDCARDS = frozenset({"0.0.0.0", "::"})
+# proc_pid_net(5): every Unix socket of this network namespace, its name last; "@" stands for the NUL before ours.
+NAMES = Path("/proc/net/unix")
+OURS = re.compile(rb" @penstock (.+)$", re.MULTILINE)
+
 
 class AddressLock:
     """A name among the abstract Unix sockets (unix(7)), which only one socket can have. Nobody connects to it.
 
     Children inherit it. So it outlives a supervisor that was killed, and listeners that are closed, until the workers
     have drained: a second Penstock beside them would double every limit. Such names belong to a network namespace, as
-    addresses do, and to no folder and no user. It is for the same address alone: of a wildcard and one of the
-    addresses that it stands for, only the bind tells, and only while both accept.
+    addresses do, and to no folder and no user.
+
+    A wildcard has its port alone, in both families. Of two that start at the same moment, one there and one on a single
+    address of that port, both may be refused; never do both get it.
+
+    It knows nothing of mount namespaces: the same path in two containers that share the host's network counts as one
+    address, and a path that two network namespaces share is not guarded.
     """
 
     def __init__(self, address: Address) -> None:
         """Take it.
 
         Raises:
-            ListenError: another Penstock has it.
-            OSError: the address has no meaning here.
+            ListenError: another Penstock has it, or one that overlaps with it; or the kernel does not say.
         """
+        key = _key(address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.bind(f"\0penstock {_key(address)}")
-        except OSError:
+            # Looking comes after taking: the other does the same, so one of the two sees the other.
+            is_ours = self._take(key) and not any(_overlap(key, other) for other in _keys() if other != key)
+        except OSError as error:
             self.close()
-            raise ListenError(
-                f"cannot listen on {address}: another Penstock runs there, or is still draining"
-            ) from None
+            raise ListenError(f"cannot listen on {address}: its lock: {error}") from error
+        if not is_ours:
+            self.close()
+            raise ListenError(f"cannot listen on {address}: another Penstock runs there, or is still draining")
+
+    def _take(self, key: str) -> bool:
+        try:
+            self._socket.bind(f"\0penstock {key}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of it; it is free when every process that inherited it has done so or has ended."""
@@ -46,9 +69,19 @@ class AddressLock:
 
 
 def _key(address: Address) -> str:
-    """Return the same for every way to write an address."""
+    """Return the same for every way to write an address: `<numeric host> <port>`, or one word for a path."""
     if address.path is None:
         _, (host, port, *_) = place_of(address)
         return f"{host} {port}"
     # Paths may be longer than such names.
     return hashlib.sha256(str(Path(address.path).resolve()).encode()).hexdigest()[:32]
+
+
+def _keys() -> list[str]:
+    """Return those that are taken now."""
+    return [key.decode(errors="replace") for key in OURS.findall(NAMES.read_bytes())]
+
+
+def _overlap(one: str, other: str) -> bool:
+    (host, _, port), (other_host, _, other_port) = one.partition(" "), other.partition(" ")
+    return port == other_port and not WILDCARDS.isdisjoint((host, other_host))

@@ -63,9 +63,12 @@ def _live(role: Role) -> NoReturn:
     code = 1
     try:
         code = role.run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except KeyboardInterrupt:
+        # The order to drain, which has come once more after the loop that took the first was closed.
+        code = 0
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)

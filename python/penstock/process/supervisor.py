@@ -60,8 +60,9 @@ class Supervisor:
         self._stop_accepting = stop_accepting
         self._stage = Stage.SERVING
         self._lost = False
-        # The signal that began the drain.
+        # The signal that began the drain, and all that the children were sent.
         self._order: int | None = None
+        self._sent: set[int] = set()
         self._children: dict[int, Child] = {}
         self._pauses = {role: Backoff() for role in (control, *workers)}
         # Roles that wait for another life, and until when.
@@ -135,7 +136,8 @@ class Supervisor:
 
     def _bury(self, child: Child, status: int, usage: struct_rusage) -> None:
         lived = time.monotonic() - child.born
-        if status != 0 or self._stage is Stage.SERVING:
+        failed = status != 0 and not self._is_our_doing(status)
+        if failed or self._stage is Stage.SERVING:
             self._news.tell(
                 "process_ended",
                 process=child.role.name,
@@ -147,11 +149,18 @@ class Supervisor:
             )
         if self._is_wanted(child.role):
             self._restart_later(child.role, lived)
-        elif status != 0 and child.role is not self._control:
+        elif failed and child.role is not self._control:
             self._lost = True
         if self._stage is not Stage.SERVING and not self._has_workers():
             # Control ends when there can be no more news.
             self._news.keep_receiver()
+
+    def _is_our_doing(self, status: int) -> bool:
+        """Whether a signal of ours has killed the child: an order does, if it comes after the child's loop is closed.
+
+        A terminal and systemd send it to all, so whoever had nothing to do is already leaving when it comes from here.
+        """
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) in self._sent
 
     def _is_wanted(self, role: Role) -> bool:
         """Whether the role is to live again. Workers that drain still need control, as what times out is its task."""
@@ -181,6 +190,7 @@ class Supervisor:
             self._news.keep_receiver()
 
     def _signal_all(self, number: int) -> None:
+        self._sent.add(number)
         # None of them is reaped yet, so their ids are still theirs.
         for pid in self._children:
             os.kill(pid, number)

@@ -58,6 +58,26 @@ def test_every_way_to_write_an_address_is_the_same(tmp_path: Path) -> None:
         lock.close()
 
 
+@pytest.mark.parametrize("wildcard", ["", "0.0.0.0", "::"])
+def test_a_wildcard_has_its_port_alone(wildcard: str) -> None:
+    """Also while nobody listens any more, as in a drain: nothing is bound here but the lock."""
+    every, one = Address(wildcard, 9), Address("127.0.0.1", 9)
+    for first, second in [(every, one), (one, every)]:
+        lock = AddressLock(first)
+        with pytest.raises(ListenError, match="another Penstock runs there, or is still draining"):
+            AddressLock(second)
+        # Who was refused holds nothing back, and other ports and addresses are free.
+        AddressLock(Address(second.host, 10)).close()
+        lock.close()
+        AddressLock(second).close()
+
+
+def test_two_addresses_have_a_lock_each() -> None:
+    lock = AddressLock(Address("127.0.0.1", 9))
+    AddressLock(Address("127.0.0.2", 9)).close()
+    lock.close()
+
+
 def test_the_kernel_spreads_connections_over_the_sockets() -> None:
     listeners = bind_each(claim(ANY), 4)
     (place,) = {listener.getsockname() for listener in listeners}

@@ -144,6 +144,13 @@ def test_a_child_that_cannot_start_is_tried_ever_more_rarely() -> None:
         assert program.ends()[0] == 0
 
 
+def test_a_child_whose_output_fails_ends_all_the_same() -> None:
+    """What it raised would be taken for a failed fork, and it would go on as a second supervisor."""
+    with toys("unheard", stderr=subprocess.DEVNULL) as program:
+        program.until("ended worker 0")
+        program.until("ended worker 0")
+
+
 def test_the_pause_before_another_life() -> None:
     backoff = Backoff()
     assert [backoff.pause(0.0) for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
@@ -263,3 +270,18 @@ def test_the_last_worker_that_dies_while_it_drains_is_told_of() -> None:
         program.until("told of worker 0 signal 9")
         program.until("drained control")
         assert program.ends()[0] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_an_order_that_finds_a_worker_leaving_is_no_loss(number: signal.Signals) -> None:
+    """It had the order before, with the whole group; the one that is passed on then meets a closed loop."""
+    with toys("leaving") as program:
+        pids = program.born("control", "worker 0")
+        os.kill(pids["worker 0"], number)
+        program.until("leaving worker 0")
+        program.send(number)
+        program.until("ended worker 0")
+        code, lines = program.ends()
+        assert code == 0
+        assert "drained control" in lines
+        assert not [line for line in program.seen if line.startswith("told of")]

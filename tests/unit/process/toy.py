@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from penstock.process.news import News
 from penstock.process.orders import Orders, Way
@@ -114,7 +115,27 @@ class Stepping(Toy):
         await asyncio.get_running_loop().run_in_executor(None, os.read, 0, 1)
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Toy, Lasting, Late, Deaf, Failing, Stepping)}
+class Leaving(Toy):
+    """Has closed its loop, and stays until it gets a line from the test."""
+
+    def run(self) -> int:
+        code = super().run()
+        say("leaving", self.name)
+        os.read(0, 1)
+        return code
+
+
+class Unheard(Toy):
+    """Has something to say in the end, and nobody to say it to."""
+
+    def run(self) -> int:
+        # Buffered, whatever the environment says, and refused when it is flushed.
+        sys.stdout = Path("/dev/full").open("w")  # noqa: SIM115
+        sys.stdout.write("the last words")
+        return 0
+
+
+KINDS = {kind.__name__.lower(): kind for kind in (Toy, Lasting, Late, Deaf, Failing, Stepping, Leaving, Unheard)}
 
 
 def main(*kinds: str) -> int:

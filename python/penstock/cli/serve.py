@@ -16,8 +16,9 @@ __all__ = ["serve"]
 def serve(path: str) -> None:
     """Serve the tiers of a configuration file until SIGTERM.
 
-    SIGTERM finishes what runs and exits 0, or 1 if a worker died meanwhile; Ctrl-C does the same without the drain delay, and a second one exits at
-    once. The access log goes to standard output, everything for people to standard error.
+    SIGTERM finishes what runs and exits 0, or 1 if a worker died meanwhile; Ctrl-C does the same without the drain
+    delay, and a second one exits at once. The access log goes to standard output, everything for people to standard
+    error.
 
     \b
     Example:

@@ -128,8 +128,8 @@ class Segment:
     def end_watch(self) -> None:
         """End `watch_lock`, which another thread is in, within 100 ms."""
 
-    def beats(self) -> list[int]:
-        """Return when each worker has last run its timers, in nanoseconds of the monotonic clock; 0: never."""
+    def pulses(self) -> list[tuple[int, int]]:
+        """Return of each worker its pid, 0 if it has none, and when it has last run its timers (monotonic ns)."""
 
     def log_dropped(self, lines: int) -> None:
         """Count log lines that the control process has dropped."""

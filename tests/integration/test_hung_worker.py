@@ -66,6 +66,11 @@ tiers:
     queue: {{wait: 60s}}
 """
         async with serving(config, tmp_path) as instance:
+            # Another life of control looks after the workers that are there.
+            control = await instance.control(2)
+            os.kill(control, signal.SIGKILL)
+            await instance.logged("process_ended")
+            assert await instance.control(2) != control
             pid = (await instance.all_workers(2))[1]
             here, there = await by_worker(instance, pid)
             assert len(here) > EACH
@@ -84,7 +89,7 @@ tiers:
             (killed,) = await instance.logged("worker_killed")
             assert killed["worker"] == 1
             assert (await instance.all_workers(2))[1] != pid
-            (end,) = await instance.logged("process_ended")
+            _, end = await instance.logged("process_ended", 2)
             assert (end["process"], end["pid"], end["cause"]) == ("worker 1", pid, "signal 9")
             sums = await instance.invariants()
             assert sums["queued"] + sums["running"] + sums["closing"] == 0

@@ -348,3 +348,20 @@ def test_what_was_put_right_is_counted() -> None:
     wire.submit(stream=True)
     wire.attempts[0].feed(SSE_HEAD + chunk({"content": "a"}, "stop") + DONE + LAST_CHUNK)
     assert {rule: count for _, rule, count in wire.segment.snapshot()["normalised"]} == {"P6": 2, "P12": 1}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 70])
+def test_a_backend_that_comes_back_before_its_queue_has_heard_that_it_went(count: int) -> None:
+    """All are turned away in one piece of mail, and offered again: their rows are others' by then."""
+    wire = Wire()
+    wire.segment.set_backend(0, "healthy")
+    running = [wire.submit() for _ in range(2)]
+    waiting = [wire.submit() for _ in range(count)]
+    wire.segment.set_backend(0, "down")
+    wire.segment.set_backend(0, "healthy")
+    wire.gateway.tick()
+    for served in range(2 + count):
+        wire.attempts[served].connect().feed(whole(headers="connection: close\r\n"))
+    assert [client.status for client in (*running, *waiting)] == [200] * (2 + count)
+    assert all(len(client.done) == 1 for client in (*running, *waiting))
+    assert wire.settled()

@@ -31,9 +31,8 @@ def admin_app(control: Control) -> web.Application:
     if admin.token is None:
         raise ValueError("the admin plane needs a token")
     app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _four_keys])
-    app.router.add_get("/metrics", _metrics)
-    app.router.add_get("/admin/status", _status)
-    app.router.add_get("/admin/invariants", _invariants)
+    for path, handler in (("/metrics", _metrics), ("/admin/status", _status), ("/admin/invariants", _invariants)):
+        app.router.add_get(path, handler, expect_handler=_expect)
     app.on_response_prepare.append(_no_server)
     app[CONTROL] = control
     return app
@@ -72,6 +71,13 @@ async def _four_keys(
 
 def _error(status: int, kind: str, code: str, message: str) -> web.Response:
     return web.Response(status=status, body=error_body(kind, code, message), content_type="application/json")
+
+
+async def _expect(request: web.Request) -> web.Response | None:
+    """Answer to an `Expect` that is not known; who waits with a body for a word is not kept waiting."""
+    if request.headers["expect"].lower() == "100-continue":
+        return None
+    return _error(417, "invalid_request_error", "invalid_value", "expect: nothing but 100-continue is known")
 
 
 async def _no_server(_: web.Request, response: web.StreamResponse) -> None:

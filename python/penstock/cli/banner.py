@@ -93,7 +93,7 @@ def backends_table(prober: Prober) -> Table:
         table.add_column(title)
     for probe in prober.probes:
         backend = probe.backend
-        health = "[green]healthy[/green]" if probe.usable else f"[red]{escape(probe.reason or '')}[/red]"
+        health = "[green]healthy[/green]" if probe.health == "healthy" else f"[red]{escape(probe.reason or '')}[/red]"
         row = (backend.name, str(backend.url), probe.serves or "?", str(backend.concurrency))
         table.add_row(*map(escape, row), health)
     return table

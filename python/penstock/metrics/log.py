@@ -93,7 +93,7 @@ class LogWriter:
                 self._size = 0
             try:
                 self._write(lines)
-            except OSError:
+            except Exception:  # a line that is no line must not end the log
                 with self._ready:
                     self._dropped += lines.count(b"\n")
 

@@ -27,7 +27,7 @@ class AddressLock:
 
     Children inherit it. So it outlives a supervisor that was killed, and listeners that are closed, until the workers
     have drained: a second Penstock beside them would double every limit. Such names belong to a network namespace, as
-    addresses do, and to no folder and no user.
+    addresses do, and to no folder and no user: any local user can take one in advance, as any can take a port.
 
     A wildcard has its port alone, in both families. Of two that start at the same moment, one there and one on a single
     address of that port, both may be refused; never do both get it.
@@ -42,12 +42,12 @@ class AddressLock:
         Raises:
             ListenError: another Penstock has it, or one that overlaps with it; or the kernel does not say.
         """
-        key = _key(address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            key = _key(address)
             # Looking comes after taking: the other does the same, so one of the two sees the other.
             is_ours = self._take(key) and not any(_overlap(key, other) for other in _keys() if other != key)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
             self.close()
             raise ListenError(f"cannot listen on {address}: its lock: {error}") from error
         if not is_ours:

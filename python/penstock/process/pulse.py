@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -21,6 +22,8 @@ LOOKS = 10
 
 @dataclasses.dataclass
 class _Life:
+    pid: int
+    # Not the number: that could be another's when it comes to killing.
     pidfd: int
     beat: int = 0
     still: int = 0
@@ -29,7 +32,8 @@ class _Life:
 class Pulse:
     """Sees whether every worker still runs its timers, and kills one that does not: the supervisor starts it anew.
 
-    It counts its own looks and not the time, so that a pause of the whole machine kills nobody.
+    It counts its own looks and not the time, so that a pause of the whole machine kills nobody. Who is there it learns
+    from the segment, so that another life of control watches the same workers.
     """
 
     def __init__(self, segment: Segment, log: FilteringBoundLogger) -> None:
@@ -37,19 +41,10 @@ class Pulse:
         self._log = log
         self._lives: dict[int, _Life] = {}
 
-    def born(self, worker: int, pid: int) -> None:
-        """Take note of a new life of a worker, which has just said so itself."""
-        self._forget(worker)
-        try:
-            # Not the number: that could be another's when it comes to killing.
-            self._lives[worker] = _Life(os.pidfd_open(pid))
-        except ProcessLookupError:
-            return
-
     def look(self) -> None:
         """Look at all. To be called once a second."""
-        for worker, beat in enumerate(self._segment.beats()):
-            life = self._lives.get(worker)
+        for worker, (pid, beat) in enumerate(self._segment.pulses()):
+            life = self._life(worker, pid)
             if life is None:
                 continue
             life.still = life.still + 1 if beat == life.beat else 0
@@ -62,11 +57,23 @@ class Pulse:
         for worker in list(self._lives):
             self._forget(worker)
 
+    def _life(self, worker: int, pid: int) -> _Life | None:
+        life = self._lives.get(worker)
+        if life is not None and life.pid != pid:
+            self._forget(worker)
+            life = None
+        # A worker in this process stands still when this does.
+        if life is None and pid not in (0, os.getpid()):
+            # It may have died a moment ago, or files are short: the next look tries again.
+            with contextlib.suppress(OSError):
+                life = self._lives[worker] = _Life(pid, os.pidfd_open(pid))
+        return life
+
     def _kill(self, worker: int, pidfd: int) -> None:
         try:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         except ProcessLookupError:
-            # It has died by itself, and its next life is not ready yet.
+            # It has died by itself, and the supervisor does not know yet.
             return
         finally:
             self._forget(worker)

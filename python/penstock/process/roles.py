@@ -95,7 +95,7 @@ class ControlRole:
         await control.start()
         watchdog.start()
         settle()
-        roster = Roster(shared.news, settings.workers, control.pulse, control.log)
+        roster = Roster(shared.news, settings.workers, control.log)
         greeting = asyncio.create_task(self._greet_all(control, roster))
         await orders.obey(_Vigil(control, roster))
         greeting.cancel()

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from penstock.process.news import News
-    from penstock.process.pulse import Pulse
 
 __all__ = ["Roster"]
 
@@ -17,11 +16,10 @@ __all__ = ["Roster"]
 class Roster:
     """Logs the news; knows when every worker has been ready once, and when none is left and none will come."""
 
-    def __init__(self, news: News, workers: int, pulse: Pulse, log: FilteringBoundLogger) -> None:
+    def __init__(self, news: News, workers: int, log: FilteringBoundLogger) -> None:
         self.all_ready = asyncio.Event()
         self.all_gone = asyncio.Event()
         self._news = news
-        self._pulse = pulse
         self._log = log
         self._awaited = set(range(workers))
         asyncio.get_running_loop().add_reader(news.fileno(), self._listen)
@@ -33,9 +31,8 @@ class Roster:
             self.all_gone.set()
             return
         match message:
-            case {"event": "worker_ready", "worker": worker, "pid": pid}:
+            case {"event": "worker_ready", "worker": worker}:
                 self._log.info(**message)
-                self._pulse.born(worker, pid)
                 self._awaited.discard(worker)
                 if not self._awaited:
                     self.all_ready.set()

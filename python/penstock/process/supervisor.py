@@ -103,7 +103,8 @@ class Supervisor:
     def _on_time(self, now: float) -> None:
         for role in [role for role, due in self._waiting.items() if due <= now]:
             del self._waiting[role]
-            self._start(role)
+            if self._is_wanted(role):
+                self._start(role)
         if self._kill_at is not None and self._kill_at <= now:
             self._kill_at = None
             self._signal_all(signal.SIGKILL)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import orjson
@@ -45,15 +45,19 @@ class Probe:
         self.index = index
         self.backend = backend
         self.serves: str | None = backend.serves or known["serves"]
-        self.reason = None if known["state"] in ("healthy", "slow_start") else "not probed yet"
+        self.health: Literal["unknown", "healthy", "down"] = "unknown"
+        if known["state"] in ("healthy", "slow_start"):
+            self.health = "healthy"
+        self.reason = None if self.health == "healthy" else "not probed yet"
+        """Why it is not healthy."""
         self.failures = 0
         self.heard = 0.0
         """When a request had last had something from the backend, when it last let a probe time out."""
 
     @property
-    def usable(self) -> bool:
-        """Whether the backend answers and its model is known."""
-        return self.reason is None
+    def is_steady(self) -> bool:
+        """Whether the backend answers and its model is known, and the last probe was no exception."""
+        return self.health == "healthy" and not self.failures
 
 
 class Prober:
@@ -78,7 +82,7 @@ class Prober:
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
                 self._settle(probe, await self._ask(session, probe))
-                await asyncio.sleep(HEALTHY_SECONDS if probe.usable and not probe.failures else DOWN_SECONDS)
+                await asyncio.sleep(HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> str | None:
         """Return why the backend cannot be used; None if it can."""
@@ -121,22 +125,22 @@ class Prober:
         return None
 
     def _settle(self, probe: Probe, reason: str | None) -> None:
-        before = probe.reason
+        probe.failures = 0 if reason is None else probe.failures + 1
+        before = probe.health
         if reason is None:
-            probe.failures, probe.reason = 0, None
-            self._segment.set_backend(probe.index, "healthy", probe.serves)
-        else:
-            probe.failures += 1
-            if before is None and probe.failures < FAILURES_TO_DOWN:
-                return
+            probe.health, probe.reason = "healthy", None
+        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN:
+            probe.health, probe.reason = "down", reason
+        elif probe.health != "healthy":
             probe.reason = reason
-            if probe.serves is None or probe.failures >= FAILURES_TO_DOWN:
-                self._segment.set_backend(probe.index, "down", probe.serves)
-        if probe.reason != before:
-            if probe.reason is None:
-                self._log.info("backend_up", backend=probe.backend.name, serves=probe.serves)
-            else:
-                self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
+        if probe.health == "down" or reason is None:
+            self._segment.set_backend(probe.index, probe.health, probe.serves)
+        if probe.health == before:
+            return
+        if probe.health == "healthy":
+            self._log.info("backend_up", backend=probe.backend.name, serves=probe.serves)
+        else:
+            self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
 
 
 def _names(body: bytes) -> list[str] | None:

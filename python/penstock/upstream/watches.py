@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Watches"]
 
-# Between a failure that nobody has thought of and the next try: it may fail again at once.
+# Between a failure that nobody has thought of and the next try: it may fail again at once, each time.
 PAUSE_SECONDS = 1.0
+MOST_SECONDS = 60.0
 
 
 class Watches:
@@ -35,12 +36,14 @@ class Watches:
 
     async def _keep(self, backend: str, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let a watch run, and begin it anew when it fails: a backend that nobody watches stays as it is for ever."""
+        pause = PAUSE_SECONDS
         while True:
             try:
                 await watch()
-            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # a panic of the core is no Exception
                 sentence = f"{type(error).__name__}: {error}"
                 self._log.error("watch_failed", backend=backend, error=sentence)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_SECONDS)

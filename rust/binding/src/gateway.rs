@@ -79,6 +79,7 @@ impl Gateway {
             return Err(PyValueError::new_err(format!("no worker {worker}")));
         }
         let engine = Engine::new(segment, Owner { worker, generation });
+        engine.shard.set(Gauge::Pid, u64::from(std::process::id()));
         Ok(Gateway { engine: RefCell::new(engine), connector: connect })
     }
 

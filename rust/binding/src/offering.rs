@@ -1,7 +1,8 @@
 //! What a worker asks of admission, and what it hears.
 
 use penstock_core::admission::{
-    Candidate, Candidates, Decision, Notice, Offer, Outcome as PermitOutcome, Refusal, Ticket,
+    Candidate, Candidates, Decision, Notice, Offer, Outcome as PermitOutcome, Refusal, Refused,
+    Ticket,
 };
 use penstock_core::routing::{BackendIndex, Plan};
 use penstock_core::time::{Nanos, Now};
@@ -110,34 +111,37 @@ impl Engine {
         while self.admission.has_mail(self.owner.worker) {
             let mut mail = std::mem::take(&mut self.mail);
             self.admission.take_grants(self.owner.worker, &mut mail);
+            // Their rows are free already: the first new offer may get one of them.
+            let turned_away: Vec<(CallKey, Refused)> =
+                mail.iter().filter_map(|notice| self.let_go_of_row(notice)).collect();
             for notice in mail.drain(..) {
-                match notice {
-                    Notice::Granted(grant) => {
-                        if let Some(key) = self.rows[grant.ticket.row as usize] {
-                            self.start(gateway, key, grant, now);
-                        } else {
-                            let outcome = PermitOutcome::Ignored;
-                            self.admission.release(grant.ticket, outcome, now.mono);
-                        }
-                    }
-                    Notice::Refused(ticket, refused) => {
-                        let Some(key) = self.rows[ticket.row as usize].take() else { continue };
-                        if let Some(call) = self.calls.get(key) {
-                            call.ticket = None;
-                        }
-                        // A row knows eight backends; its tier may have another that is well.
-                        if refused.why == Refusal::NoBackend
-                            && let Some(offer) = self.next_offer(key)
-                        {
-                            self.offered(gateway, key, &offer, now);
-                            continue;
-                        }
-                        self.refuse(gateway.py(), key, refused, false, now);
-                    }
+                let Notice::Granted(grant) = notice else { continue };
+                if let Some(key) = self.rows[grant.ticket.row as usize] {
+                    self.start(gateway, key, grant, now);
+                } else {
+                    self.admission.release(grant.ticket, PermitOutcome::Ignored, now.mono);
                 }
             }
             self.mail = mail;
+            for (key, refused) in turned_away {
+                // A row knows eight backends; its tier may have another that is well.
+                if refused.why == Refusal::NoBackend
+                    && let Some(offer) = self.next_offer(key)
+                {
+                    self.offered(gateway, key, &offer, now);
+                } else {
+                    self.refuse(gateway.py(), key, refused, false, now);
+                }
+            }
         }
+    }
+
+    /// The call that was turned away, which is no longer in its row.
+    fn let_go_of_row(&mut self, notice: &Notice) -> Option<(CallKey, Refused)> {
+        let Notice::Refused(ticket, refused) = *notice else { return None };
+        let key = self.rows[ticket.row as usize].take()?;
+        self.calls.get(key)?.ticket = None;
+        Some((key, refused))
     }
 
     /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new

@@ -97,6 +97,7 @@ impl Segment {
     /// That life is over: its waiting requests go, its permits pass through `closing`.
     fn reclaim(&self, worker: u16, generation: u16) -> PyResult<()> {
         let dead = Owner { worker: known("worker", worker, self.workers)?, generation };
+        self.shared.registry.shard(worker).set(Gauge::Pid, 0);
         self.shared.admission.reclaim(dead, monotonic());
         Ok(())
     }
@@ -126,10 +127,12 @@ impl Segment {
         self.unwatched.store(true, Ordering::Relaxed);
     }
 
-    /// When each worker has last run its timers, in nanoseconds of the monotonic clock; 0: never.
-    fn beats(&self) -> Vec<u64> {
-        let beat = |worker| self.shared.registry.gauge(worker, Gauge::Beat);
-        (0..self.workers as u16).map(beat).collect()
+    /// Of each worker the process's number, 0 if it has none, and when it has last run its timers, in
+    /// nanoseconds of the monotonic clock.
+    fn pulses(&self) -> Vec<(u64, u64)> {
+        let gauge = |worker, gauge| self.shared.registry.gauge(worker, gauge);
+        let pulse = |worker| (gauge(worker, Gauge::Pid), gauge(worker, Gauge::Beat));
+        (0..self.workers as u16).map(pulse).collect()
     }
 
     /// Counts log lines that the control process has dropped.

@@ -13,14 +13,15 @@ from structlog.testing import CapturingLogger
 from penstock.process.pulse import LOOKS, Pulse
 
 
-class Beats:
-    """A segment of which nothing but the beats of two workers is asked."""
+class Pulses:
+    """A segment of which nothing but the pulses of its workers is asked."""
 
-    def __init__(self) -> None:
-        self.now = [1, 1]
+    def __init__(self, *workers: Worker) -> None:
+        self.pids = [worker.pid for worker in workers]
+        self.beats = [1] * len(workers)
 
-    def beats(self) -> list[int]:
-        return list(self.now)
+    def pulses(self) -> list[tuple[int, int]]:
+        return list(zip(self.pids, self.beats, strict=True))
 
 
 class Worker:
@@ -50,66 +51,84 @@ def workers() -> Iterator[list[Worker]]:
         worker.end()
 
 
+def pulse_of(segment: Pulses) -> tuple[Pulse, CapturingLogger]:
+    log = CapturingLogger()
+    return Pulse(segment, log), log  # type: ignore[arg-type]
+
+
 def test_who_stands_still_for_ten_looks_is_killed(workers: list[Worker]) -> None:
-    segment, log = Beats(), CapturingLogger()
-    pulse = Pulse(segment, log)  # type: ignore[arg-type]
-    for index, worker in enumerate(workers):
-        pulse.born(index, worker.pid)
+    segment = Pulses(*workers)
+    pulse, log = pulse_of(segment)
     pulse.look()
     for _ in range(LOOKS - 1):
-        segment.now[0] += 1
+        segment.beats[0] += 1
         pulse.look()
     assert log.calls == []
-    segment.now[0] += 1
+    segment.beats[0] += 1
     pulse.look()
     assert [(call.args, call.kwargs["worker"]) for call in log.calls] == [(("worker_killed",), 1)]
     assert workers[1].end() == signal.SIGKILL
-    # Once is enough.
+    # As the supervisor does when it has buried it.
+    segment.pids[1] = 0
     for _ in range(2 * LOOKS):
-        segment.now[0] += 1
+        segment.beats[0] += 1
         pulse.look()
     assert len(log.calls) == 1
     pulse.stop()
     assert workers[0].end() == signal.SIGTERM
 
 
+def test_another_life_of_control_looks_at_the_same_workers(workers: list[Worker]) -> None:
+    segment = Pulses(*workers)
+    pulse_of(segment)[0].look()
+    pulse, log = pulse_of(segment)
+    for _ in range(LOOKS + 1):
+        pulse.look()
+    assert [call.kwargs["worker"] for call in log.calls] == [0, 1]
+    assert [worker.end() for worker in workers] == [signal.SIGKILL, signal.SIGKILL]
+
+
 def test_one_sign_of_life_is_enough(workers: list[Worker]) -> None:
-    segment, log = Beats(), CapturingLogger()
-    pulse = Pulse(segment, log)  # type: ignore[arg-type]
-    pulse.born(1, workers[1].pid)
+    segment = Pulses(workers[0])
+    pulse, log = pulse_of(segment)
     for _ in range(5):
         for _ in range(LOOKS - 1):
             pulse.look()
-        segment.now[1] += 1
+        segment.beats[0] += 1
     assert log.calls == []
     pulse.stop()
 
 
 def test_a_new_life_begins_anew(workers: list[Worker]) -> None:
-    segment, log = Beats(), CapturingLogger()
-    pulse = Pulse(segment, log)  # type: ignore[arg-type]
-    pulse.born(1, workers[0].pid)
+    segment = Pulses(workers[0])
+    pulse, log = pulse_of(segment)
     for _ in range(LOOKS - 1):
         pulse.look()
     assert workers[0].end() == signal.SIGTERM
-    pulse.born(1, workers[1].pid)
+    segment.pids[0] = workers[1].pid
     for _ in range(LOOKS):
         pulse.look()
     assert log.calls == []
     pulse.look()
     assert workers[1].end() == signal.SIGKILL
-    pulse.stop()
 
 
 def test_who_has_died_meanwhile_is_left_alone(workers: list[Worker]) -> None:
     """Its number may be another's by now."""
-    segment, log = Beats(), CapturingLogger()
-    pulse = Pulse(segment, log)  # type: ignore[arg-type]
-    pulse.born(0, workers[0].pid)
-    assert workers[0].end() == signal.SIGTERM
-    for _ in range(2 * LOOKS):
-        pulse.look()
-    pulse.born(0, workers[0].pid)
+    segment = Pulses(workers[0])
+    pulse, log = pulse_of(segment)
     pulse.look()
+    assert workers[0].end() == signal.SIGTERM
+    for _ in range(3 * LOOKS):
+        pulse.look()
     assert log.calls == []
     pulse.stop()
+
+
+def test_a_worker_in_the_same_process_is_not_looked_at() -> None:
+    segment = Pulses()
+    segment.pids, segment.beats = [os.getpid()], [1]
+    pulse, log = pulse_of(segment)
+    for _ in range(2 * LOOKS):
+        pulse.look()
+    assert log.calls == []

@@ -18,6 +18,8 @@ impl Ledger<'_> {
     pub(super) fn offer(&mut self, offer: &Offer, now: Nanos) -> Decision {
         let now = self.at(now);
         self.board.arrived += 1;
+        // Who asks is awake, and takes its mail after.
+        self.workers[usize::from(offer.owner.worker)].still = 0;
         let Some(at) = self.board.free.peek(self.rows) else {
             return self.refuse(offer, Refusal::QueueFull);
         };

@@ -43,12 +43,15 @@ impl Aside {
 impl Ledger<'_> {
     /// Grants all that fits now.
     pub(super) fn dispatch(&mut self) {
+        if self.board.held > 0 {
+            self.end_vain_holds();
+        }
         let mut tiers = self.board.waiting;
         while tiers != 0 {
             let tier = self.next_tier(tiers);
-            let kept = self.tiers[tier].cap.promised;
+            self.has_let_go = false;
             let go_on = self.dispatch_one(tier);
-            if self.tiers[tier].cap.promised < kept {
+            if self.has_let_go {
                 // Others may have waited for the backend that was kept free.
                 tiers = self.board.waiting;
             } else if !go_on || self.board.waiting & 1 << tier == 0 {

@@ -12,27 +12,29 @@ use crate::time::{MILLISECOND, Nanos};
 const LONGEST_BYPASS: Nanos = 250 * MILLISECOND;
 
 impl Ledger<'_> {
-    /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
-    /// but they cannot have that backend, and all would wait for each other. Returns whether a backend
-    /// is no longer kept free.
-    pub(super) fn dispatch_held(&mut self, tier: usize) -> bool {
-        for backend in self.tiers[tier].backends.iter() {
+    /// Backends are kept free no longer for those whom that cannot help: the backend went or shrank, or
+    /// what is waited for is a tenant's own limit, or others are more urgent.
+    pub(super) fn end_vain_holds(&mut self) {
+        for backend in 0..self.backends.len() {
             let at = self.backends[backend].held_for;
-            if at == NONE || usize::from(self.rows[at as usize].tier) != tier {
+            if at == NONE || self.turn_away(at) {
                 continue;
-            }
-            if self.turn_away(at) || self.let_in(at) {
-                return true;
             }
             let could = self.could_take(backend, &self.rows[at as usize]);
             if !could || !self.tenant_has_room(at) || self.stands_back(at) {
-                // It went, or shrank, or what is waited for is a tenant's own limit: nobody else should
-                // wait for that.
                 self.let_go(at);
-                return true;
             }
         }
-        false
+    }
+
+    /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
+    /// but they cannot have that backend, and all would wait for each other.
+    pub(super) fn dispatch_held(&mut self, tier: usize) -> bool {
+        let mut backends = self.tiers[tier].backends.iter();
+        backends.any(|backend| {
+            let at = self.backends[backend].held_for;
+            at != NONE && usize::from(self.rows[at as usize].tier) == tier && self.let_in(at)
+        })
     }
 
     /// Whether a row of the low band has more urgent ones beside it, for whom the last part of each
@@ -82,6 +84,7 @@ impl Ledger<'_> {
         let (tier, slots) = (usize::from(row.tier), row.resources.slots);
         let backend = &mut self.backends[usize::from(holds)];
         backend.held_for = at;
+        self.board.held += 1;
         self.tiers[tier].cap.promised += slots;
         if let Some(node) = backend.node() {
             self.nodes[node].promised += slots;
@@ -98,6 +101,8 @@ impl Ledger<'_> {
         let (tier, slots) = (usize::from(row.tier), row.resources.slots);
         let backend = &mut self.backends[usize::from(holds)];
         backend.held_for = NONE;
+        self.board.held -= 1;
+        self.has_let_go = true;
         self.tiers[tier].cap.promised -= slots;
         if let Some(node) = backend.node() {
             self.nodes[node].promised -= slots;

@@ -234,7 +234,7 @@ impl Census {
         let tenants = ledger.tenants.iter().zip(&self.tenants);
         let tenants = tenants.into_iter().all(|(state, sum)| (state.used, state.requests) == *sum);
         let pairs = *ledger.pairs_mut() == self.pairs;
-        let held = held == self.holders;
+        let held = held == self.holders && held == ledger.board.held as usize;
         backends && nodes && held && tiers && tenants && pairs && self.queues_agree_with(ledger)
     }
 

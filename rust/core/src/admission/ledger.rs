@@ -40,7 +40,8 @@ pub(super) struct Board {
     pub(super) random: u64,
     /// Rows of dead workers whose grace runs.
     pub(super) orphans: u32,
-    _padding: u32,
+    /// Backends that are kept free.
+    pub(super) held: u32,
 }
 
 plain!(Board);
@@ -61,6 +62,8 @@ pub(super) struct Ledger<'a> {
     pub(super) lengths: &'a mut [Lengths],
     pub(super) mail: &'a [AtomicU32],
     loads: &'a [AtomicU64],
+    /// Whether a backend is no longer kept free, since this was looked at.
+    pub(super) has_let_go: bool,
 }
 
 impl<'a> Ledger<'a> {
@@ -95,6 +98,7 @@ impl<'a> Ledger<'a> {
             lengths,
             mail: region.open(parts.mail),
             loads: region.open(parts.loads),
+            has_let_go: false,
         }
     }
 

@@ -73,6 +73,7 @@ impl Ledger<'_> {
     fn forget(&mut self) {
         self.board.waiting = 0;
         self.board.orphans = 0;
+        self.board.held = 0;
         self.pairs_mut().fill(0);
         for backend in &mut *self.backends {
             backend.cap.used = Resources::default();

@@ -69,10 +69,12 @@ pub enum Gauge {
     IdleUpstreams,
     /// When it last ran its timers, in nanoseconds of the monotonic clock.
     Beat,
+    /// The process's number; 0: there is none.
+    Pid,
 }
 
 const TOTALS: usize = 6;
-const GAUGES: usize = 4;
+const GAUGES: usize = 5;
 
 #[repr(C)]
 #[derive(Debug)]

@@ -114,3 +114,21 @@ fn a_new_life_is_there() {
     let [Notice::Granted(grant)] = mail(&admission, 1)[..] else { panic!("one grant") };
     assert_eq!(grant.ticket, next);
 }
+
+/// Its loop may read a client's request before its mail.
+#[test]
+fn who_asks_is_there() {
+    let admission = one_tier(&[1]);
+    let running = granted(admission.offer(&offer(), START)).ticket;
+    queued(admission.offer(&of_the_other(), START));
+    admission.release(running, Outcome::Success, START);
+    let now = START + 2 * SECOND;
+    pass(&admission, START, now);
+    let running = granted(admission.offer(&offer(), now)).ticket;
+    let again = queued(admission.offer(&of_the_other(), now));
+    admission.release(running, Outcome::Success, now);
+    let [Notice::Refused(..), Notice::Granted(grant)] = mail(&admission, 1)[..] else {
+        panic!("the old one is refused, the new one granted")
+    };
+    assert_eq!(grant.ticket, again);
+}

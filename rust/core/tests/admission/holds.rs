@@ -2,14 +2,14 @@
 //! (research/scheduling.md §2.3, point 7).
 
 use penstock_core::admission::{
-    Admission, BackendLimits, Band, Candidate, Candidates, Grant, Offer, Outcome, Refusal, Ticket,
-    TokenLimit,
+    Admission, BackendLimits, Band, Candidate, Candidates, Grant, Health, Offer, Outcome, Refusal,
+    Ticket, TokenLimit,
 };
 use penstock_core::time::{MILLISECOND, Nanos, SECOND};
 
 use crate::stage::{
-    START, WAIT, backend, granted, grants, offer, one_tier, open, queued, refused, sizes, tickets,
-    tier,
+    START, WAIT, backend, expelled, granted, grants, offer, one_tier, open, queued, refused, sizes,
+    tickets, tier,
 };
 
 /// Ends the oldest running request again and again, with another small one always waiting; returns
@@ -145,6 +145,30 @@ fn a_backend_that_shrinks_is_kept_free_no_longer() {
     assert_eq!((tickets(&fresh), fresh[0].backend), (vec![small], 0));
     end(1, 4, now);
     assert_eq!(tickets(&grants(&admission)), [wide], "now the other one is");
+}
+
+/// While its tier's other backend is full, nobody of that tier is looked at; the node must not wait for it.
+#[test]
+fn a_backend_that_goes_keeps_its_node_for_nobody() {
+    let on_node = BackendLimits { node: Some(0), ..backend(8) };
+    let mut limits = sizes(vec![tier(&[0, 1]), tier(&[2])], vec![on_node, backend(1), on_node]);
+    limits.nodes = vec![Some(8)];
+    let admission = open(&limits);
+    let at = |backend| Offer { candidates: Candidates::cold([backend]), ..offer() };
+    let running = granted(admission.offer(&at(0), START)).ticket;
+    granted(admission.offer(&at(1), START));
+    let candidates = Candidates::cold([0, 1]);
+    queued(admission.offer(&Offer { slots: 8, candidates, ..offer() }, START));
+    let now = START + SECOND;
+    admission.tick(START + 10 * MILLISECOND);
+    admission.tick(now);
+    admission.set_health(0, Health::Down, now);
+    let [(_, why)] = expelled(&admission)[..] else { panic!("it fits nowhere any more") };
+    assert_eq!(why, Refusal::NoBackend);
+    assert!(admission.release(running, Outcome::Success, now));
+    for _ in 0..8 {
+        granted(admission.offer(&Offer { tier: 1, ..at(2) }, now));
+    }
 }
 
 fn two_memories() -> Admission {

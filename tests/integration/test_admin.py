@@ -63,6 +63,7 @@ POST = b"POST /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
         (HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", 400, "invalid_value"),
         (POST + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc", 405, "method_not_allowed"),
         (b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n", 400, "invalid_value"),
+        (HEAD + b"expect: wonders\r\nconnection: close\r\n\r\n", 417, "invalid_value"),
         (HEAD + b"x: " + b"a" * 9000 + b"\r\n\r\n", 431, "head_too_large"),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 431, "head_too_large"),
         (HEAD + b"a: b\r\n" * 200 + b"\r\n", 431, "head_too_large"),

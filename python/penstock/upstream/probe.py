@@ -33,6 +33,8 @@ __all__ = ["Probe", "Prober"]
 HEALTHY_SECONDS = 5.0
 DOWN_SECONDS = 1.0
 TIMEOUT_SECONDS = 2.0
+# What an earlier life has found, by the segment's word for it.
+HEALTH: dict[str, Literal["healthy", "down"]] = {"healthy": "healthy", "slow_start": "healthy", "down": "down"}
 # Failures in a row after which a backend that was there counts as down.
 FAILURES_TO_DOWN = 3
 
@@ -45,9 +47,7 @@ class Probe:
         self.index = index
         self.backend = backend
         self.serves: str | None = backend.serves or known["serves"]
-        self.health: Literal["unknown", "healthy", "down"] = "unknown"
-        if known["state"] in ("healthy", "slow_start"):
-            self.health = "healthy"
+        self.health: Literal["unknown", "healthy", "down"] = HEALTH.get(known["state"], "unknown")
         self.reason = None if self.health == "healthy" else "not probed yet"
         """Why it is not healthy."""
         self.failures = 0

@@ -215,6 +215,19 @@ async def test_a_new_life_knows_who_is_down(tmp_path: Path) -> None:
         assert probed.reason == "not probed yet"
         await until(lambda: probed.failures == 1)
         assert probed.known == ("down", "one")
+        assert probed.reason is not None
+        assert probed.reason.startswith("cannot connect")
+        # The life before has said so.
+        assert probed.log.lines("backend_down") == []
+
+
+async def test_a_backend_is_called_down_when_it_is(tmp_path: Path) -> None:
+    """Of one that was never there requests may still find out; it is told once that it gets no more."""
+    segment = segment_of()
+    async with probing(unix(tmp_path / "engine"), segment=segment, serves="one") as probed:
+        await until(lambda: probed.failures == 2)
+        assert probed.log.lines("backend_down") == []
+        await until(lambda: probed.failures >= 5)
         assert len(probed.log.lines("backend_down")) == 1
 
 

@@ -294,6 +294,55 @@ class Call:
         """Say that the client reads again."""
 
 @final
+class _LaneHost(Protocol):
+    def made(self, connection: LaneConnection, transport: Any) -> bool: ...
+    def handed_over(self, connection: LaneConnection, transport: Any, data: bytes) -> None: ...
+    def lost(self, connection: LaneConnection) -> None: ...
+
+class LaneConnection:
+    """One client connection on the lane, until aiohttp gets it; an asyncio protocol."""
+
+    def __new__(cls, gateway: Gateway, host: _LaneHost, *, head: int, body: int, special: list[str]) -> LaneConnection:
+        """Make one for a new connection.
+
+        Args:
+            gateway: what serves.
+            host: who is told of it; `made` says whether it may stay on the lane.
+            head: bytes of a head, above which a request is aiohttp's to refuse.
+            body: bytes of a body, likewise.
+            special: headers, in lower case, that mean something to aiohttp's side alone.
+        """
+
+    def connection_made(self, transport: Any) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: BaseException | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def done(self, keep_alive: bool) -> None:
+        """Take note that the answer is written."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet, the kernel's buffer not counted."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being read or answered."""
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether a drain waits for it."""
+
+    def force_close(self) -> None:
+        """Close it when what is written has left."""
+
+    def abort(self) -> None:
+        """Drop it and whatever was not sent."""
+
+    def sweep(self, now: float) -> None:
+        """Cut or hand over what takes too long; `now` is `time.monotonic()`. To be called every second."""
+
 class UpstreamConnection:
     """The asyncio protocol on a connection to a backend. Made by the gateway."""
 

@@ -6,8 +6,6 @@ deletes its line here and adds the key to ``schema.py``. ``*`` stands for any na
 
 from __future__ import annotations
 
-import re
-
 from penstock.config.problem import Path
 
 KEYS: frozenset[tuple[str, ...]] = frozenset(
@@ -28,20 +26,9 @@ KEYS: frozenset[tuple[str, ...]] = frozenset(
     }
 )
 
-# Of these keys some values exist: what matches here comes later, the rest is for the schema to judge.
-VALUES: dict[tuple[str, ...], re.Pattern[str]] = {
-    ("lane",): re.compile("on|true"),
-}
-
 
 def is_later_key(path: Path) -> bool:
     """Whether the key at ``path`` belongs to a later version."""
     return any(
         len(key) == len(path) and all(part in ("*", name) for part, name in zip(key, path, strict=True)) for key in KEYS
     )
-
-
-def is_later_value(path: Path, text: str) -> bool:
-    """Whether the key at ``path`` exists and only its value ``text`` belongs to a later version."""
-    values = VALUES.get(tuple(map(str, path)))
-    return values is not None and values.fullmatch(text) is not None

@@ -84,8 +84,6 @@ class _Decoder:
         kind, extra = _unwrap(kind)
         if isinstance(node, Scalar) and node.broken:
             return _WRONG
-        if isinstance(node, Scalar) and availability.is_later_value(path, node.text):
-            return self._wrong(node, path, f'"{node.text}" is not available in this version')
         match kind:
             case inspect.StructType():
                 return self.struct(kind, node, path, key_mark)

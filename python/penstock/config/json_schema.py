@@ -21,9 +21,9 @@ def json_schema() -> dict[str, Any]:
     """A schema of draft 2020-12 that accepts every valid file; rules between keys are beyond it."""
     generated = msgspec.json.schema(File)
     definitions = {name: _with_references(inner) for name, inner in generated["$defs"].items()}
-    # `off` is a string in YAML 1.2 and false in YAML 1.1; msgspec has no literal booleans.
-    for owner, key in (("File", "lane"), ("Tier", "adaptive")):
-        _variants(definitions[owner]["properties"][key])[0]["enum"].append(False)
+    # `on` and `off` are strings in YAML 1.2 and booleans in YAML 1.1; msgspec has no literal booleans.
+    for owner, key, booleans in (("File", "lane", [True, False]), ("Tier", "adaptive", [False])):
+        _variants(definitions[owner]["properties"][key])[0]["enum"].extend(booleans)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of Penstock",

@@ -269,7 +269,7 @@ class File(_Section, kw_only=True):
         Annotated[int, Meta(ge=1, le=64)] | Literal["auto"],
         Meta(description="Data-plane processes; auto: one for each usable core, at most 4"),
     ] = "auto"
-    lane: Annotated[Literal["off"], Meta(description="The fast path in front of aiohttp")] = "off"
+    lane: Annotated[Literal["on", "off"], Meta(description="The fast path in front of aiohttp")] = "on"
     limits: Limits = msgspec.field(default_factory=Limits)
     access: Access = msgspec.field(default_factory=Access)
     trusted_proxies: Annotated[

@@ -269,7 +269,7 @@ class Settings:
     workers: int
     listen: Address = DEFAULT_LISTEN
     admin: Admin = Admin()
-    lane: bool = False
+    lane: bool = True
     limits: Limits = Limits()
     access: Access = Access()
     trusted_proxies: tuple[Network, ...] = ()

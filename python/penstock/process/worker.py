@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from penstock._core import Gateway
 from penstock.metrics.log import make_logger
 from penstock.process.orders import Way
 from penstock.process.ticker import TICK_SECONDS, Ticker
 from penstock.server.health import Health
+from penstock.server.lane import Lane
 from penstock.server.models import Models
 from penstock.server.registry import ClientServer, Registry
 from penstock.server.routes import Routes
@@ -60,8 +62,10 @@ class Worker:
     async def start(self) -> None:
         """Accept connections."""
         loop = asyncio.get_running_loop()
-        routes = Routes(self.registry, Models(self.settings), self.health, StandingReader(self.settings))
-        factory = ClientServer(self.registry, routes)
+        standing = StandingReader(self.settings)
+        routes = Routes(self.registry, Models(self.settings), self.health, standing)
+        server = ClientServer(self.registry, routes)
+        factory: Callable[[], Any] = Lane(self.registry, server, standing.headers) if self.settings.lane else server
         open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server
         self._server = await open_server(factory, sock=self._listener)
         if self._wake_fd is not None:

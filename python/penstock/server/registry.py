@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
@@ -25,6 +25,20 @@ CLOSE_SECONDS = 0.5
 UNSENT_BYTES = 256 << 20
 
 
+class Connection(Protocol):
+    """A client connection, whoever serves it."""
+
+    @property
+    def unsent(self) -> int: ...
+    @property
+    def is_idle(self) -> bool: ...
+    @property
+    def is_finishing(self) -> bool: ...
+    def force_close(self) -> None: ...
+    def abort(self) -> None: ...
+    def sweep(self, now: float) -> None: ...
+
+
 class Registry:
     """The open connections, the limit on them, and the sweep of those that take too long."""
 
@@ -32,21 +46,21 @@ class Registry:
         self.gateway = gateway
         self.limits = limits
         self.log = log
-        self._open: set[ClientConnection] = set()
+        self._open: set[Connection] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def connections(self) -> list[ClientConnection]:
+    def connections(self) -> list[Connection]:
         """Return the open connections."""
         return list(self._open)
 
-    def add(self, connection: ClientConnection) -> bool:
+    def add(self, connection: Connection) -> bool:
         """Register a connection. False: it is one too many."""
         self._open.add(connection)
         return len(self._open) <= self.limits.connections
 
-    def remove(self, connection: ClientConnection) -> None:
+    def remove(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
 

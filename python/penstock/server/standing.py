@@ -47,6 +47,11 @@ class StandingReader:
         affinities = (tier.affinity.header for tier in settings.tiers.values())
         self._sessions = sorted({header for header in affinities if header is not None})
 
+    @property
+    def headers(self) -> list[str]:
+        """The names of all headers that it reads."""
+        return [name for name in (self._tenant, self._priority, *self._sessions) if name is not None]
+
     def read(self, headers: CIMultiDictProxy[str], transport: asyncio.BaseTransport | None) -> Standing:
         """Return the standing of a request.
 

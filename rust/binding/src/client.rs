@@ -22,17 +22,17 @@ impl Call {
 #[pymethods]
 impl Call {
     /// The client has left: nothing more is written to it, and the backend is told at once.
-    fn gone(&self, py: Python<'_>) {
+    pub(crate) fn gone(&self, py: Python<'_>) {
         Gateway::client_gone(self.gateway.bind(py), self.key);
     }
 
     /// The client's transport is full: stop reading the backend.
-    fn pause(&self, py: Python<'_>) {
+    pub(crate) fn pause(&self, py: Python<'_>) {
         Gateway::client_flow(self.gateway.bind(py), self.key, true);
     }
 
     /// The client reads again.
-    fn resume(&self, py: Python<'_>) {
+    pub(crate) fn resume(&self, py: Python<'_>) {
         Gateway::client_flow(self.gateway.bind(py), self.key, false);
     }
 }

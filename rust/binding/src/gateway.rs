@@ -87,7 +87,7 @@ impl Gateway {
     /// is called once, with whether the connection may stay open.
     #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
-    fn submit(
+    pub(crate) fn submit(
         slf: &Bound<'_, Self>,
         body: &[u8],
         request_id: Option<&str>,
@@ -217,7 +217,7 @@ impl Gateway {
 
     /// Counts and logs an inference request whose client left before it was read whole.
     #[pyo3(signature = (request_id, seconds))]
-    fn left_early(&self, request_id: Option<&str>, seconds: f64) {
+    pub(crate) fn left_early(&self, request_id: Option<&str>, seconds: f64) {
         let mut engine = self.engine.borrow_mut();
         let request_id = engine.ids.request_id(request_id);
         engine.left_early(request_id, penstock_core::time::seconds(seconds));

@@ -12,6 +12,7 @@ mod faults;
 mod flow;
 mod gateway;
 mod ids;
+mod lane;
 mod lifetime;
 mod offering;
 mod pool;
@@ -37,6 +38,8 @@ mod _core {
     use crate::faults::arm_panic;
     #[pymodule_export]
     use crate::gateway::Gateway;
+    #[pymodule_export]
+    use crate::lane::LaneConnection;
     #[pymodule_export]
     use crate::segment::Segment;
     #[pymodule_export]

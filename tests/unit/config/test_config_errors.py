@@ -69,7 +69,7 @@ ONE_PROBLEM = [
     (top("access: {allow_anonymous: yes}"), "1:27: access.allow_anonymous: expected true or false, got a string"),
     (top("access: {allow_anonymous: 1}"), "1:27: access.allow_anonymous: expected true or false, got a whole number"),
     (top("log: {level: warn}"), '1:14: log.level: expected debug or error or info or warning, got "warn"; did you mean "warning"?'),
-    (top("lane: no"), '1:7: lane: expected off, got "no"'),
+    (top("lane: no"), '1:7: lane: expected off or on, got "no"'),
     (top("workers: 0"), "1:10: workers: must be at least 1, got 0"),
     (top("workers: 65"), "1:10: workers: must be at most 64, got 65"),
     (top("workers: 1.5"), "1:10: workers: expected a whole number or auto, got a number"),
@@ -84,8 +84,6 @@ ONE_PROBLEM = [
     (tier("models: x"), "5:3: tiers.instant.models: duplicate key; it is also at line 4, column 3"),
     (tier("concurrency: 1.0"), "5:16: tiers.instant.concurrency: expected a whole number, got a number"),
     # availability of values
-    (top("lane: on"), '1:7: lane: "on" is not available in this version'),
-    (top("lane: true"), '1:7: lane: "true" is not available in this version'),
     # listeners
     (top("listen: 0.0.0.0:80"), "1:9: listen: 0.0.0.0:80 can be reached from other machines, and this version has no keys: set access.allow_anonymous: true if everyone there may use the models"),
     (top("listen: :80"), "1:9: listen: :80 can be reached from other machines, and this version has no keys: set access.allow_anonymous: true if everyone there may use the models"),

@@ -86,7 +86,7 @@ def test_it_accepts_references_and_both_spellings_of_off(minimal: str) -> None:
         (("models:", "bands: {low: 0}, models:"), "$.tiers.instant.bands.low"),
         (("models:", "affinity: {header: ''}, models:"), "$.tiers.instant.affinity.header"),
         (("models:", "queue: {per_tenant: {requests: 0}}, models:"), "$.tiers.instant.queue.per_tenant.requests"),
-        (("backends:\n", "lane: on\nbackends:\n"), "$.lane"),
+        (("backends:\n", "lane: maybe\nbackends:\n"), "$.lane"),
         (("backends:\n", "limits: {body: 8}\nbackends:\n"), "$.limits.body"),
         (("backends:\n", "access: {allow_anonymous: yes}\nbackends:\n"), "$.access.allow_anonymous"),
         (("backends:\n", "open: true\nbackends:\n"), "$"),

@@ -39,7 +39,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
         listen=Address("127.0.0.1", 8080),
         admin=Admin(Address("127.0.0.1", 9180), None),
         workers=3,
-        lane=False,
+        lane=True,
         limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
         access=Access(False, None, None),
         trusted_proxies=(),
@@ -95,6 +95,7 @@ def test_every_key_arrives(example: str) -> None:
     assert settings == Settings(
         source="e",
         workers=6,
+        lane=False,
         listen=Address("0.0.0.0", 8080),
         admin=Admin(Address("127.0.0.1", 9180), "adm1n"),
         limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),

@@ -1,0 +1,50 @@
+"""The lane in front of aiohttp: who accepts a connection, and how it gets from one to the other (design §1)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from penstock._core import LaneConnection
+from penstock.server.connection import WRITE_HIGH_WATER, bound_kernel_buffer
+
+if TYPE_CHECKING:
+    from penstock.server.registry import ClientServer, Registry
+
+__all__ = ["Lane"]
+
+
+class Lane:
+    """A protocol factory whose connections begin on the lane and end, if need be, with aiohttp."""
+
+    def __init__(self, registry: Registry, server: ClientServer, special: list[str]) -> None:
+        """Take what is behind it; `special`: headers that only aiohttp's side reads."""
+        self._registry = registry
+        self._server = server
+        self._special = [name.lower() for name in special]
+
+    def __call__(self) -> LaneConnection:
+        """Make the protocol of a new connection."""
+        limits = self._registry.limits
+        return LaneConnection(self._registry.gateway, self, head=limits.head, body=limits.body, special=self._special)
+
+    # Called by the connections.
+
+    def made(self, connection: LaneConnection, transport: asyncio.Transport) -> bool:
+        """Register an open connection. False: it is one too many, which is aiohttp's to refuse."""
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        bound_kernel_buffer(transport)
+        return self._registry.add(connection)
+
+    def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes) -> None:
+        """Let aiohttp go on with these bytes, for good."""
+        self._registry.remove(connection)
+        handler = self._server()
+        handler.connection_made(transport)
+        transport.set_protocol(cast(asyncio.BaseProtocol, handler))
+        if data:
+            handler.data_received(data)
+
+    def lost(self, connection: LaneConnection) -> None:
+        """A connection is gone."""
+        self._registry.remove(connection)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Admission", "Call", "Gateway", "Segment", "UpstreamConnection", "arm_panic"]
+__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "Segment", "UpstreamConnection", "arm_panic"]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
@@ -293,12 +293,12 @@ class Call:
     def resume(self) -> None:
         """Say that the client reads again."""
 
-@final
 class _LaneHost(Protocol):
     def made(self, connection: LaneConnection, transport: Any) -> bool: ...
     def handed_over(self, connection: LaneConnection, transport: Any, data: bytes) -> None: ...
     def lost(self, connection: LaneConnection) -> None: ...
 
+@final
 class LaneConnection:
     """One client connection on the lane, until aiohttp gets it; an asyncio protocol."""
 
@@ -343,6 +343,7 @@ class LaneConnection:
     def sweep(self, now: float) -> None:
         """Cut or hand over what takes too long; `now` is `time.monotonic()`. To be called every second."""
 
+@final
 class UpstreamConnection:
     """The asyncio protocol on a connection to a backend. Made by the gateway."""
 

@@ -24,6 +24,7 @@ test-rust: ## the core's tests: parsers, admission, exchange, every recording at
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines
 	$(BIN)/python -m pytest
+	PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration
 
 lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from penstock.server.service import Service
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Every test runs on the loop that Penstock runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+# Each way to the core is complete alone: the suites with sockets run once with the lane and once without.
+LANE = os.environ.get("PENSTOCK_LANE", "on")
 
 
 @dataclass
@@ -72,7 +77,7 @@ class Gateway:
 @asynccontextmanager
 async def gateway_of(config: str, *, wait: bool = True) -> AsyncIterator[Gateway]:
     """Run a configuration on free ports."""
-    text = "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\n" + config
+    text = f"listen: 127.0.0.1:0\nadmin: {{listen: 127.0.0.1:0}}\nlane: {LANE}\n{config}"
     service = Service(load_text(text, "test.yaml"))
     await service.start()
     gateway = Gateway(service)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Raw, Response
+from tests.conftest import LANE, Raw, Response
 
 SECONDS = 20.0
 TOKEN = "the-admin-token"
@@ -139,7 +139,9 @@ async def serving(config: str, folder: Path, *, workers: int = 2) -> AsyncIterat
     """Run `penstock serve` on free ports."""
     port, admin = free_port(), free_port()
     top = f"listen: 127.0.0.1:{port}\nadmin: {{listen: 127.0.0.1:{admin}, token: {TOKEN}}}\nworkers: {workers}\n"
-    async with running(*serve(top + config, folder), port=port, admin=admin, folder=folder) as instance:
+    async with running(
+        *serve(f"{top}lane: {LANE}\n{config}", folder), port=port, admin=admin, folder=folder
+    ) as instance:
         yield instance
 
 

@@ -3,13 +3,25 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use penstock_core::shm::monotonic;
-use penstock_core::time::Now;
+use penstock_core::time::{Nanos, Now};
 
-/// Monotonic time is that of the machine, the same for all processes.
-pub(crate) fn now() -> Now {
-    Now { mono: monotonic(), unix: unix_seconds() as u64 }
+/// Both clocks at the price of one reading: the wall clock is read once a tick, and goes on with the
+/// monotonic one in between.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// The wall clock less the monotonic one.
+    ahead: Nanos,
 }
 
-pub(crate) fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+impl Clock {
+    pub(crate) fn new() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { ahead: (unix.as_nanos() as Nanos).wrapping_sub(monotonic()) }
+    }
+
+    /// Monotonic time is that of the machine, the same for all processes.
+    pub(crate) fn now(&self) -> Now {
+        let mono = monotonic();
+        Now { mono, unix: mono.wrapping_add(self.ahead) }
+    }
 }

@@ -5,7 +5,7 @@ use penstock_core::dialect::RuleCounts;
 use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who, write_error};
 use penstock_core::metrics::{Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
-use penstock_core::routing::TierIndex;
+use penstock_core::routing::Addressee;
 use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
@@ -13,7 +13,6 @@ use pyo3::types::PyBytes;
 
 use crate::acts::Act;
 use crate::calls::{CallKey, ClientSide};
-use crate::clock::unix_seconds;
 use crate::engine::Engine;
 
 /// Log lines waiting to be written; above, lines are dropped and counted.
@@ -29,7 +28,7 @@ impl Engine {
         error: &ApiError,
         client: &Client,
         side: &ClientSide,
-        addressee: Option<(TierIndex, String)>,
+        addressee: Option<Addressee>,
         now: Now,
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
@@ -51,10 +50,9 @@ impl Engine {
         &mut self,
         error: &ApiError,
         request_id: String,
-        addressee: Option<(TierIndex, String)>,
+        addressee: Option<Addressee>,
         total: Nanos,
     ) {
-        let (tier, model) = addressee.unzip();
         let term = match error.code {
             Code::Draining | Code::ConnectionLimit => Term(Who::Policy, Where::Queue),
             Code::UpstreamReset => Term(Who::Policy, Where::FirstEvent),
@@ -66,8 +64,7 @@ impl Engine {
             code: Some(error.code),
             term,
             outcome: Outcome::of_error(error.code),
-            served: Served { tier, backend: None },
-            model,
+            served: Served::to(addressee),
             ..unread(request_id, total)
         });
     }
@@ -162,16 +159,12 @@ impl Engine {
     }
 
     fn finished(&mut self, record: &Record) {
-        let model = record.model.as_deref().and_then(|model| self.table.model_index(model));
-        self.shard.finished(record, model);
+        self.shard.finished(record);
         if self.log.len() > LOG_LIMIT {
             self.shard.add(Total::LogDropped, 1);
             return;
         }
-        let Served { tier, backend } = record.served;
-        let tier = tier.map_or("", |tier| &self.table.tiers[usize::from(tier)].name);
-        let backend = backend.map_or("", |at| &self.table.backends[usize::from(at)].name);
-        record.write_line(unix_seconds(), tier, backend, &mut self.log);
+        record.write_line(self.clock.now().unix, &self.table, &mut self.log);
     }
 }
 
@@ -194,7 +187,6 @@ fn unread(request_id: String, total: Nanos) -> Record {
         request_id,
         upstream_id: None,
         served: Served::default(),
-        model: None,
         status: 499,
         code: None,
         term: Term(Who::Client, Where::Request),

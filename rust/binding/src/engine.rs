@@ -16,6 +16,7 @@ use pyo3::types::PyBytes;
 
 use crate::acts::Act;
 use crate::calls::{Call, CallKey, Calls, ClientSide};
+use crate::clock::Clock;
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
@@ -40,6 +41,7 @@ pub(crate) struct Aborting {
 
 #[derive(Debug)]
 pub(crate) struct Engine {
+    pub(crate) clock: Clock,
     pub(crate) table: Arc<Table>,
     pub(crate) shared: Shared,
     pub(crate) admission: Admission,
@@ -84,6 +86,7 @@ impl Engine {
         let shared = segment.shared.clone();
         let budget = |tier: &penstock_core::routing::Tier| RetryBudget::new(tier.retry_budget, now);
         Engine {
+            clock: Clock::new(),
             admission: shared.admission.of_worker(owner.worker),
             owner,
             calls: Calls::default(),
@@ -161,7 +164,7 @@ impl Engine {
                 .retry_after_ms(RETRY_AFTER_MS));
         }
         let plan = Plan::make(&self.table, body)?;
-        if self.quarantine.holds(plan.prompt_bytes(), now.mono) {
+        if self.quarantine.holds(plan.tail(), now.mono) {
             let message = "model servers broke the connection off under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));
         }
@@ -232,8 +235,11 @@ impl Engine {
         let serves = self.serves.get(&self.shared.serves, backend);
         self.scratch.clear();
         let reused = connection.is_reused();
-        call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
-        self.acts.push(Act::Write(write, PyBytes::new(py, &self.scratch).unbind()));
+        let tail = call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
+        match joined(py, &self.scratch, tail) {
+            Ok(request) => self.acts.push(Act::Write(write, request)),
+            Err(error) => error.write_unraisable(py, None),
+        }
         // The client may have stopped reading before there was a connection to pause.
         if call.exchange.is_paused() {
             self.acts.extend(connection.method(py, |t| &t.pause_reading).map(Act::Call));
@@ -288,4 +294,15 @@ impl Engine {
             self.calls.remove(key);
         }
     }
+}
+
+/// Two pieces as one object for one write.
+fn joined(py: Python<'_>, head: &[u8], tail: &[u8]) -> PyResult<Py<PyBytes>> {
+    let fill = |bytes: &mut [u8]| {
+        let (first, second) = bytes.split_at_mut(head.len());
+        first.copy_from_slice(head);
+        second.copy_from_slice(tail);
+        Ok(())
+    };
+    PyBytes::new_with(py, head.len() + tail.len(), fill).map(Bound::unbind)
 }

@@ -15,7 +15,6 @@ use pyo3::types::PyBytes;
 
 use crate::calls::{CallKey, ClientSide};
 use crate::client::Call;
-use crate::clock;
 use crate::engine::Engine;
 use crate::segment::Segment;
 use crate::standing::Standing;
@@ -38,7 +37,7 @@ impl Gateway {
         let this = slf.borrow();
         let (result, mut acts) = {
             let mut engine = this.engine.borrow_mut();
-            let now = clock::now();
+            let now = engine.clock.now();
             let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
             if result.is_none() {
                 let key = key.or(engine.current.take());
@@ -150,7 +149,7 @@ impl Gateway {
         let total = penstock_core::time::seconds(seconds);
         let this = slf.borrow();
         let mut engine = this.engine.borrow_mut();
-        let now = clock::now();
+        let now = engine.clock.now();
         let request_id = engine.ids.request_id(request_id);
         let client = Client { request_id, keep_alive, http10 };
         let mut output = Output::default();

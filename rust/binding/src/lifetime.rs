@@ -8,6 +8,7 @@ use penstock_core::time::{Nanos, Now, SECOND};
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;
+use crate::clock::Clock;
 use crate::engine::{Aborting, Engine};
 use crate::faults;
 use crate::gateway::Gateway;
@@ -18,6 +19,7 @@ const SWEEP: Nanos = 10 * SECOND;
 impl Engine {
     /// Every timer, once a tick.
     pub(crate) fn tick(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
+        self.clock = Clock::new();
         // What a panic leaves here is seen to at the next tick.
         let Engine { wheel, due, .. } = self;
         wheel.expire(now.mono, due);

@@ -29,7 +29,7 @@ impl Engine {
             max_tokens: plan.max_tokens.map(|most| most.min(u64::from(u32::MAX)) as u32),
             tools: plan.tools,
             streams: plan.stream,
-            bytes: plan.held_bytes() as u64,
+            bytes: plan.tail().len() as u64,
             candidates: self.candidates(plan, standing, failed),
         }
     }

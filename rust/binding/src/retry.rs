@@ -33,7 +33,7 @@ impl Engine {
         }
         let Some(backend) = call.exchange.backend() else { return };
         if failure.may_be_poison() {
-            self.quarantine.killed(call.exchange.plan.prompt_bytes(), now.mono);
+            self.quarantine.killed(call.exchange.plan.tail(), now.mono);
         }
         let result = failure.attempt_result();
         match failure.retry() {

@@ -14,12 +14,13 @@
 //! * [`admission`]: when a request may go, and where
 //! * [`exchange`]: one proxied request from grant to end
 //! * [`sse`] and [`dialect`]: what comes back, scanned and put right
-//! * [`metrics`]: what is counted
+//! * [`metrics`]: what is counted; [`decimal`]: how numbers are written
 //! * [`segment`]: where all of this lies when several processes share it; [`names`] likewise
 
 #![deny(unsafe_code)]
 
 pub mod admission;
+pub mod decimal;
 pub mod dialect;
 pub mod exchange;
 pub mod http;

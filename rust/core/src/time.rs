@@ -10,18 +10,19 @@ pub const SECOND: Nanos = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     pub mono: Nanos,
-    /// Seconds since 1970, for `date` and `created` only.
-    pub unix: u64,
+    /// Nanoseconds since 1970, for `date`, `created` and the log only.
+    pub unix: Nanos,
+}
+
+impl Now {
+    pub fn unix_seconds(self) -> u64 {
+        self.unix / SECOND
+    }
 }
 
 /// Seconds as configured, in nanoseconds.
 pub fn seconds(value: f64) -> Nanos {
     (value * SECOND as f64) as Nanos
-}
-
-/// Nanoseconds in milliseconds, for people and logs.
-pub fn as_ms(span: Nanos) -> f64 {
-    span as f64 / MILLISECOND as f64
 }
 
 #[derive(Debug, Clone, Copy)]

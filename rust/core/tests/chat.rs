@@ -482,7 +482,8 @@ fn sound(table: &Table, body: &[u8]) -> Result<(), TestCaseError> {
         Ok(plan) => {
             prop_assert!((1..=128).contains(&plan.n));
             let mut out = Vec::new();
-            plan.write_body("served", &mut out);
+            Plan::write_model("served", &mut out);
+            out.extend_from_slice(plan.tail());
             // Depth 128 is more than the oracle reads into a tree, so it only checks the grammar.
             let text = std::str::from_utf8(&out).expect("UTF-8");
             let valid = serde_json::from_str::<&serde_json::value::RawValue>(text);

@@ -818,7 +818,8 @@ fn rewrite(body: &[u8], parameters: &Value) -> Vec<u8> {
     let plan = Plan::make(&build(config), body)
         .unwrap_or_else(|error| panic!("{error:?}: {}", show(body)));
     let mut out = Vec::new();
-    plan.write_body("served", &mut out);
+    Plan::write_model("served", &mut out);
+    out.extend_from_slice(plan.tail());
     out
 }
 

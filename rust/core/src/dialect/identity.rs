@@ -1,7 +1,6 @@
 //! P1: one id, one creation time and the asked-for model name on everything of one answer.
 
-use std::io::Write;
-
+use crate::decimal::write_decimal;
 use crate::json::{Cutter, Edits, Span, write_string};
 use crate::openai::{Field, Part};
 
@@ -28,8 +27,7 @@ impl Identity {
     pub fn new(id: &str, created: u64, model: &str) -> Self {
         let mut identity = Identity { id: Vec::new(), created: Vec::new(), model: Vec::new() };
         write_string(id, &mut identity.id);
-        // Writing to a Vec cannot fail.
-        let _ = write!(identity.created, "{created}");
+        write_decimal(created, &mut identity.created);
         write_string(model, &mut identity.model);
         identity
     }

@@ -15,7 +15,7 @@ use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
 use crate::openai::{BackendFailure, Usage, Verdict};
-use crate::routing::{BackendIndex, Plan, Table, Tier};
+use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
 use crate::time::{Nanos, Now, SECOND};
 
 /// How long a connection may stay open behind `[DONE]` (contract §3).
@@ -123,8 +123,8 @@ impl Exchange {
     /// `id`: the answer's own id.
     pub fn new(plan: Plan, client: Client, id: &str, now: Now) -> Self {
         Exchange {
-            identity: Identity::new(id, now.unix, &plan.model),
-            served: Served { tier: Some(plan.tier), backend: None },
+            identity: Identity::new(id, now.unix_seconds(), &plan.model),
+            served: Served { tier: Some(plan.tier), model: Some(plan.model_index), backend: None },
             plan,
             client,
             state: State::Waiting,
@@ -162,18 +162,27 @@ impl Exchange {
         self.state = State::Waiting;
     }
 
-    /// The request is about to be written: appends its bytes. `serves`: the backend's model name;
-    /// `reused`: the connection has carried a request before.
-    pub fn send(&mut self, table: &Table, serves: &str, reused: bool, now: Now, out: &mut Vec<u8>) {
+    /// The request is about to be written: appends its head and the beginning of its body, and
+    /// returns the rest, so that a long body is copied only once more. `serves`: the backend's model
+    /// name; `reused`: the connection has carried a request before.
+    pub fn send(
+        &mut self,
+        table: &Table,
+        serves: &str,
+        reused: bool,
+        now: Now,
+        out: &mut Vec<u8>,
+    ) -> &[u8] {
         let Some(backend) = self.served.backend.map(|at| &table.backends[usize::from(at)]) else {
-            return;
+            return b"";
         };
-        let mut body = Vec::with_capacity(self.plan.held_bytes() + 64);
-        self.plan.write_body(serves, &mut body);
         let id = self.upstream_id.as_deref().unwrap_or_default();
-        let path = &backend.chat_path;
-        write_request_head(path, &backend.headers, id, self.plan.stream, body.len(), out);
-        out.extend_from_slice(&body);
+        let mut model = Vec::with_capacity(64);
+        Plan::write_model(serves, &mut model);
+        let length = model.len() + self.plan.tail().len();
+        let Backend { chat_path, headers, .. } = backend;
+        write_request_head(chat_path, headers, id, self.plan.stream, length, out);
+        out.extend_from_slice(&model);
         self.last_event = now.mono;
         self.held.clear();
         self.normaliser = self.plan.stream.then(|| {
@@ -185,6 +194,7 @@ impl Exchange {
             table.event_limit,
             table.response_limit,
         ));
+        self.plan.tail()
     }
 
     /// Bytes of the backend.

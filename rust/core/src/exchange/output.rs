@@ -78,7 +78,7 @@ pub fn write_error(error: &ApiError, client: &Client, extra: &[u8], now: Now, ou
         framed: Framed::Length(out.body.len()),
         keep_alive: client.keep_alive,
         http10: client.http10,
-        date: now.unix,
+        date: now.unix_seconds(),
         extra: &lines,
     };
     out.write_head(&head);

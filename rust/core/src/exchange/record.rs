@@ -1,13 +1,12 @@
 //! What is known of a request when it has ended: the source of its log line and its metrics.
 
-use std::io::Write;
-
+use crate::decimal::{write_decimal, write_ms, write_padded};
 use crate::dialect::RuleCounts;
 use crate::json::write_string;
 use crate::metrics::Histogram;
 use crate::openai::Code;
-use crate::routing::{BackendIndex, TierIndex};
-use crate::time::{Nanos, as_ms};
+use crate::routing::{Addressee, BackendIndex, ModelIndex, Table, TierIndex};
+use crate::time::{MILLISECOND, Nanos, SECOND};
 
 /// The `result` label of an attempt at a backend (contract §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +161,20 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Served {
     pub tier: Option<TierIndex>,
+    /// `None` if there is no such model.
+    pub model: Option<ModelIndex>,
     pub backend: Option<BackendIndex>,
+}
+
+impl Served {
+    /// Whom a request was for, before a backend was chosen.
+    pub fn to(addressee: Option<Addressee>) -> Self {
+        Served {
+            tier: addressee.map(|to| to.tier),
+            model: addressee.map(|to| to.model),
+            backend: None,
+        }
+    }
 }
 
 /// The finished request. Times are from arrival; absent where the phase was not reached.
@@ -171,8 +183,6 @@ pub struct Record {
     pub request_id: String,
     pub upstream_id: Option<String>,
     pub served: Served,
-    /// The configured name; `None` if there is no such model.
-    pub model: Option<String>,
     /// What was sent, or 499 if the client left before anything was.
     pub status: u16,
     pub code: Option<Code>,
@@ -193,41 +203,67 @@ pub struct Record {
 }
 
 impl Record {
-    /// Appends the record as one JSON line (design §4.7). No prompt, answer or key is in it.
-    pub fn write_line(&self, unix: f64, tier: &str, backend: &str, out: &mut Vec<u8>) {
-        let _ = write!(out, "{{\"ts\":{unix:.3},\"level\":\"info\",\"event\":\"request\"");
-        let mut text = |name: &str, value: &str| {
-            let _ = write!(out, ",\"{name}\":");
-            write_string(value, out);
-        };
-        text("request_id", &self.request_id);
-        text("upstream_id", self.upstream_id.as_deref().unwrap_or(""));
-        text("tier", tier);
-        text("model", self.model.as_deref().unwrap_or("unknown"));
-        text("variant", "");
-        text("backend", backend);
-        text("outcome", self.outcome.name());
-        text("code", self.code.map_or("", Code::name));
+    /// Appends the record as one JSON line (design §4.7). No prompt, answer or key is in it. `unix`:
+    /// nanoseconds since 1970.
+    pub fn write_line(&self, unix: Nanos, table: &Table, out: &mut Vec<u8>) {
+        let Served { tier, model, backend } = self.served;
+        let tier = tier.map_or("", |at| &table.tiers[usize::from(at)].name);
+        let model = model.map_or("unknown", |at| &table.models[usize::from(at)]);
+        let backend = backend.map_or("", |at| &table.backends[usize::from(at)].name);
+        out.extend_from_slice(b"{\"ts\":");
+        write_decimal(unix / SECOND, out);
+        out.push(b'.');
+        write_padded(unix % SECOND / MILLISECOND, 3, out);
+        out.extend_from_slice(b",\"level\":\"info\",\"event\":\"request\"");
         let letters = self.term.letters();
-        text("term", std::str::from_utf8(&letters).unwrap_or_default());
-        let _ = write!(out, ",\"status\":{},\"attempts\":{}", self.status, self.attempts);
-        let mut time = |name: &str, span: Option<Nanos>| {
-            let _ = match span {
-                Some(span) => write!(out, ",\"{name}\":{:.3}", as_ms(span)),
-                None => write!(out, ",\"{name}\":null"),
-            };
-        };
-        time("queue_ms", self.queued);
-        time("first_ms", self.first);
-        time("total_ms", Some(self.total));
-        for (name, count) in
+        for (name, value) in [
+            ("request_id", self.request_id.as_str()),
+            ("upstream_id", self.upstream_id.as_deref().unwrap_or("")),
+            ("tier", tier),
+            ("model", model),
+            ("variant", ""),
+            ("backend", backend),
+            ("outcome", self.outcome.name()),
+            ("code", self.code.map_or("", Code::name)),
+            ("term", std::str::from_utf8(&letters).unwrap_or_default()),
+        ] {
+            write_key(name, out);
+            write_string(value, out);
+        }
+        for (name, number) in
+            [("status", Some(u64::from(self.status))), ("attempts", Some(u64::from(self.attempts)))]
+        {
+            write_number(name, number, write_decimal, out);
+        }
+        for (name, span) in
+            [("queue_ms", self.queued), ("first_ms", self.first), ("total_ms", Some(self.total))]
+        {
+            write_number(name, span, write_ms, out);
+        }
+        for (name, tokens) in
             [("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)]
         {
-            let _ = match count {
-                Some(count) => write!(out, ",\"{name}\":{count}"),
-                None => write!(out, ",\"{name}\":null"),
-            };
+            write_number(name, tokens, write_decimal, out);
         }
         out.extend_from_slice(b",\"key_id\":\"\"}\n");
+    }
+}
+
+fn write_key(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn write_number(
+    name: &str,
+    number: Option<u64>,
+    write: impl FnOnce(u64, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    write_key(name, out);
+    match number {
+        Some(number) => write(number, out),
+        None => out.extend_from_slice(b"null"),
     }
 }

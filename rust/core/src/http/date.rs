@@ -1,20 +1,28 @@
 //! The `date` header's form (RFC 9110 §5.6.7, IMF-fixdate).
 
+use crate::decimal::{write_decimal, write_padded};
+
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Appends a time, given in seconds since 1970, as `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
-    use std::io::Write;
     let days = unix_seconds / 86_400;
     let second = unix_seconds % 86_400;
     let (year, month, day) = civil(days);
-    let weekday = DAYS[(days % 7) as usize];
-    let name = MONTHS[month - 1];
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{weekday}, {day:02} {name} {year} {hour:02}:{minute:02}:{second:02} GMT");
+    out.extend_from_slice(DAYS[(days % 7) as usize].as_bytes());
+    out.extend_from_slice(b", ");
+    write_padded(day, 2, out);
+    out.push(b' ');
+    out.extend_from_slice(MONTHS[month - 1].as_bytes());
+    out.push(b' ');
+    write_decimal(year, out);
+    for (before, number) in [(b' ', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
+        out.push(before);
+        write_padded(number, 2, out);
+    }
+    out.extend_from_slice(b" GMT");
 }
 
 /// The Gregorian date of a day counted from 1970-01-01.

@@ -1,6 +1,6 @@
 //! The head of a request to a model server: always written new, never forwarded.
 
-use std::io::Write;
+use crate::decimal::write_decimal;
 
 /// Appends a request head for a JSON body of `length` bytes.
 ///
@@ -27,6 +27,7 @@ pub fn write_request_head(
         b"accept-encoding: identity\r\ncontent-type: application/json\r\nx-request-id: ",
     );
     out.extend_from_slice(upstream_id.as_bytes());
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "\r\ncontent-length: {length}\r\n\r\n");
+    out.extend_from_slice(b"\r\ncontent-length: ");
+    write_decimal(length as u64, out);
+    out.extend_from_slice(b"\r\n\r\n");
 }

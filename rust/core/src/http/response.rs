@@ -1,8 +1,7 @@
 //! The heads of the answers that Penstock gives to its clients.
 
-use std::io::Write;
-
 use super::date::write_date;
+use crate::decimal::write_decimal;
 
 /// The end of a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -34,13 +33,20 @@ pub struct AnswerHead<'a> {
 }
 
 pub fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "HTTP/1.1 {} {}\r\ndate: ", head.status, reason(head.status));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(u64::from(head.status), out);
+    out.push(b' ');
+    out.extend_from_slice(reason(head.status).as_bytes());
+    out.extend_from_slice(b"\r\ndate: ");
     write_date(head.date, out);
-    let _ = write!(out, "\r\ncontent-type: {}\r\n", head.content_type);
+    out.extend_from_slice(b"\r\ncontent-type: ");
+    out.extend_from_slice(head.content_type.as_bytes());
+    out.extend_from_slice(b"\r\n");
     match head.framed {
         Framed::Length(length) => {
-            let _ = write!(out, "content-length: {length}\r\n");
+            out.extend_from_slice(b"content-length: ");
+            write_decimal(length as u64, out);
+            out.extend_from_slice(b"\r\n");
         }
         Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framed::UntilClose => {}

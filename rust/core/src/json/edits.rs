@@ -45,10 +45,15 @@ impl Edits {
     /// Appends `source` with all edits made. Ranges must not overlap; insertions at one place keep
     /// their order.
     pub fn apply(&mut self, source: &[u8], out: &mut Vec<u8>) {
+        self.apply_from(0, source, out);
+    }
+
+    /// As [`Self::apply`], but for what stands before `start`, where no edit may be.
+    pub fn apply_from(&mut self, start: usize, source: &[u8], out: &mut Vec<u8>) {
         if !self.edits.is_sorted_by_key(|edit| edit.gone.start) {
             self.edits.sort_by_key(|edit| edit.gone.start);
         }
-        let mut copied = 0;
+        let mut copied = start;
         for edit in &self.edits {
             out.extend_from_slice(&source[copied..edit.gone.start]);
             out.extend_from_slice(edit.fresh.of(&self.fresh));

@@ -5,6 +5,7 @@
 //! all of these to the sender).
 
 mod edits;
+mod plain;
 mod reader;
 mod text;
 

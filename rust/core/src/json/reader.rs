@@ -1,5 +1,6 @@
 //! A pull reader that validates as it goes and hands out byte ranges.
 
+use super::plain::plain_run;
 use super::text::unescape;
 
 /// Deepest nesting that is accepted; deeper text is refused, not followed (contract §1).
@@ -443,30 +444,4 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-}
-
-/// How many leading bytes are neither a quote, a backslash nor a control character.
-///
-/// Eight bytes a step: a byte below 0x20, or equal to one of the two, sets the high bit of its lane
-/// (the classic "has a byte less than n" test on words).
-fn plain_run(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let mut at = 0;
-    while let Some(word) = text.get(at..at + 8) {
-        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let hit = (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash);
-        let hit = hit & HIGHS;
-        if hit != 0 {
-            // Lanes above the first hit may be false; the first is always true.
-            return at + (hit.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = &text[at..];
-    at + rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\').unwrap_or(rest.len())
 }

@@ -2,6 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::plain::plain_run;
+use crate::decimal::write_hex;
+
+const DEL: u8 = 0x7f;
+
 /// What the text between two quotes means. A lone surrogate becomes U+FFFD.
 ///
 /// The input must have passed [`super::Reader`].
@@ -54,22 +59,26 @@ fn unicode(raw: &[u8]) -> (char, usize) {
     (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
-/// Appends `text` as a JSON string, quotes included.
+/// Appends `text` as a JSON string, quotes included. DEL is escaped too: terminals act on it.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
-    for &byte in text.as_bytes() {
+    let mut rest = text.as_bytes();
+    loop {
+        let run = plain_run(rest);
+        let run = memchr::memchr(DEL, &rest[..run]).unwrap_or(run);
+        out.extend_from_slice(&rest[..run]);
+        let Some(&byte) = rest.get(run) else { break };
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            0..=0x1f | 0x7f => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            other => {
+                out.extend_from_slice(b"\\u");
+                write_hex(u64::from(other), 4, out);
             }
-            _ => out.push(byte),
         }
+        rest = &rest[run + 1..];
     }
     out.push(b'"');
 }

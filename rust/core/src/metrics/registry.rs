@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::histogram::Histogram;
 use super::series::{Drift, Series};
 use crate::exchange::{AttemptResult, Outcome, Record, Served};
-use crate::routing::{BackendIndex, ModelIndex, TierIndex};
+use crate::routing::{BackendIndex, TierIndex};
 use crate::shm::{Layout, Open, Region, plain};
 use crate::time::Nanos;
 
@@ -196,8 +196,8 @@ fn add(counter: &AtomicU64, more: u64) {
 
 impl Shard {
     /// One inference request has ended; each is counted once, whatever its status (contract §8).
-    pub fn finished(&self, record: &Record, model: Option<ModelIndex>) {
-        let Served { tier, backend } = record.served;
+    pub fn finished(&self, record: &Record) {
+        let Served { tier, model, backend } = record.served;
         let (outcome, term) = (record.outcome, record.term);
         self.count(Series::Requests { tier, model, backend, outcome, term }, 1);
         if outcome == Outcome::Rejected

@@ -63,10 +63,17 @@ impl<'a> ChatRequest<'a> {
             return Err(ApiError::new(Code::InvalidJson, message));
         }
         let mut members: Vec<Member<'a>> = Vec::with_capacity(12);
+        let mut messages_fault = None;
         let object = reader.object(|reader, key| {
             let name =
                 if key.escaped { unescape(key.raw) } else { String::from_utf8_lossy(key.raw) };
-            let value = reader.value()?;
+            let value = if name == "messages" && reader.kind()? == Kind::Array {
+                let (span, fault) = read_messages(reader)?;
+                messages_fault = fault;
+                Value { kind: Kind::Array, span }
+            } else {
+                reader.value()?
+            };
             members.push(Member { name, start: key.start, value });
             Ok::<(), ApiError>(())
         })?;
@@ -86,7 +93,7 @@ impl<'a> ChatRequest<'a> {
             prompt_bytes: 0,
         };
         request.check_shapes()?;
-        request.read_members()?;
+        request.read_members(messages_fault)?;
         Ok(request)
     }
 
@@ -122,12 +129,12 @@ impl<'a> ChatRequest<'a> {
         Ok(())
     }
 
-    fn read_members(&mut self) -> Result<(), ApiError> {
+    fn read_members(&mut self, messages_fault: Option<ApiError>) -> Result<(), ApiError> {
         let text = self.text;
         let model = self.required("model")?.value;
         self.model = unescape(model.raw_str(text).unwrap_or_default());
         let messages = self.required("messages")?.value;
-        check_messages(messages.span.of(text))?;
+        messages_fault.map_or(Ok(()), Err)?;
         self.prompt_bytes = messages.span.len();
         if let Some(tools) = self.get("tools") {
             self.prompt_bytes += tools.value.span.len();
@@ -204,18 +211,20 @@ fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), ApiError> {
     }
 }
 
-/// Each message is an object with a role; there is at least one.
-fn check_messages(text: &[u8]) -> Result<(), ApiError> {
+/// Reads the array of messages. Each is an object with a role, and there is at least one; what is
+/// wrong beyond the JSON is returned beside the range, because other faults are told before it.
+fn read_messages(reader: &mut Reader<'_>) -> Result<(Span, Option<ApiError>), JsonError> {
+    let mut fault = None;
     let mut count = 0;
-    let mut reader = Reader::new(text);
-    reader.array(|reader, index| {
+    let span = reader.array(|reader, index| {
         count += 1;
         let kind = reader.kind()?;
         if kind != Kind::Object {
-            let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
-            return Err(
+            fault.get_or_insert_with(|| {
+                let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
                 ApiError::new(Code::InvalidValue, message).param(format!("messages[{index}]"))
-            );
+            });
+            return reader.value().map(|_| ());
         }
         let mut role = None;
         reader.object(|reader, key| {
@@ -223,24 +232,30 @@ fn check_messages(text: &[u8]) -> Result<(), ApiError> {
             if key.is("role") {
                 role = Some(value.kind);
             }
-            Ok::<(), ApiError>(())
+            Ok::<(), JsonError>(())
         })?;
-        let param = format!("messages[{index}].role");
-        match role {
-            Some(Kind::String) => Ok(()),
-            None => {
-                let message = format!("missing required parameter: '{param}'");
-                Err(ApiError::new(Code::MissingRequiredParameter, message).param(param))
-            }
-            Some(kind) => {
-                let message = format!("'{param}' must be a string, not {}", kind.name());
-                Err(ApiError::new(Code::InvalidValue, message).param(param))
-            }
+        if role != Some(Kind::String) {
+            fault.get_or_insert_with(|| role_fault(index, role));
         }
+        Ok(())
     })?;
     if count == 0 {
         let message = "'messages' must hold at least one message";
-        return Err(ApiError::new(Code::InvalidValue, message).param("messages"));
+        fault = Some(ApiError::new(Code::InvalidValue, message).param("messages"));
     }
-    Ok(())
+    Ok((span, fault))
+}
+
+fn role_fault(index: usize, found: Option<Kind>) -> ApiError {
+    let param = format!("messages[{index}].role");
+    match found {
+        None => {
+            let message = format!("missing required parameter: '{param}'");
+            ApiError::new(Code::MissingRequiredParameter, message).param(param)
+        }
+        Some(kind) => {
+            let message = format!("'{param}' must be a string, not {}", kind.name());
+            ApiError::new(Code::InvalidValue, message).param(param)
+        }
+    }
 }

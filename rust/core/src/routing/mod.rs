@@ -12,5 +12,6 @@ pub use config::{
 pub use parameters::{ParameterPolicy, Unsupported, Warning};
 pub use plan::Plan;
 pub use table::{
-    AdaptiveMode, Backend, BackendIndex, ModelIndex, Profile, Slo, Table, Tier, TierIndex, Timeouts,
+    AdaptiveMode, Addressee, Backend, BackendIndex, ModelIndex, Profile, Slo, Table, Tier,
+    TierIndex, Timeouts,
 };

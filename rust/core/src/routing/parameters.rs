@@ -124,10 +124,8 @@ impl ParameterPolicy {
             }
         });
         let mut out = Vec::with_capacity(request.text.len() + 64);
-        edits.apply(request.text, &mut out);
         // The object's own opening brace is written by whoever puts the model in front.
-        let brace = out.iter().position(|&b| b == b'{').map_or(0, |at| at + 1);
-        out.drain(..brace);
+        edits.apply_from(request.object.start + 1, request.text, &mut out);
         Ok(Rewritten { tail: out, max_tokens })
     }
 

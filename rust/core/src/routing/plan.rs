@@ -1,7 +1,7 @@
 //! What one accepted request comes to: its tier, its shape, and the body for whichever backend.
 
 use super::parameters::{Rewritten, Warning};
-use super::table::{ModelIndex, Table, TierIndex};
+use super::table::{Addressee, ModelIndex, Table, TierIndex};
 use crate::admission::Blocks;
 use crate::json::{JsonError, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest};
@@ -33,8 +33,7 @@ impl Plan {
     /// Reads a body and decides everything that needs no backend.
     pub fn make(table: &Table, body: &[u8]) -> Result<Self, ApiError> {
         let request = ChatRequest::read(body)?;
-        let tier = table.tier_of(&request.model)?;
-        let model_index = table.model_index(&request.model).unwrap_or_default();
+        let Addressee { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         // Where there is no choice, nothing is remembered.
         let has_choice = config.affinity.prefix && config.backends.len() > 1;
@@ -58,9 +57,9 @@ impl Plan {
         })
     }
 
-    /// The tier and model that a refused body speaks of, as far as that can be read: for the log and
+    /// Whom a refused body is for, as far as that can be read: for the log and
     /// the metrics.
-    pub fn addressee(table: &Table, body: &[u8]) -> Option<(TierIndex, String)> {
+    pub fn addressee(table: &Table, body: &[u8]) -> Option<Addressee> {
         let mut model = None;
         // What is readable before the first fault counts.
         let _ = Reader::new(body).object(|reader, key| {
@@ -70,26 +69,19 @@ impl Plan {
             }
             Ok::<(), JsonError>(())
         });
-        let model = model?;
-        let tier = table.tier_of(&model).ok()?;
-        Some((tier, model.into_owned()))
+        table.find(&model?).ok()
     }
 
-    /// Appends the body for a backend that knows the model as `serves`.
-    pub fn write_body(&self, serves: &str, out: &mut Vec<u8>) {
+    /// Appends the beginning of the body for a backend that knows the model as `serves`; the rest is
+    /// [`Self::tail`].
+    pub fn write_model(serves: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"model\":");
         write_string(serves, out);
         out.push(b',');
-        out.extend_from_slice(&self.tail);
     }
 
-    /// Bytes that the body holds while the request waits.
-    pub fn held_bytes(&self) -> usize {
-        self.tail.len()
-    }
-
-    /// The body as it identifies the prompt: what the quarantine remembers.
-    pub fn prompt_bytes(&self) -> &[u8] {
+    /// The body behind the model, the same for every backend.
+    pub fn tail(&self) -> &[u8] {
         &self.tail
     }
 

@@ -14,6 +14,13 @@ pub type TierIndex = u16;
 pub type BackendIndex = u16;
 pub type ModelIndex = u16;
 
+/// Whom a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addressee {
+    pub tier: TierIndex,
+    pub model: ModelIndex,
+}
+
 /// What kind of answers a tier gives; it decides what may be retried
 /// (research/reliability-and-ux.md §1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -104,7 +111,7 @@ pub struct Table {
     pub connections: usize,
     /// Every name that clients may use, sorted.
     pub models: Vec<String>,
-    by_model: HashMap<String, (ModelIndex, TierIndex)>,
+    by_model: HashMap<String, Addressee>,
     /// The names in one line, for messages.
     names: String,
 }
@@ -149,8 +156,9 @@ impl Table {
         owners.sort_unstable();
         let models: Vec<String> = owners.iter().map(|(model, _)| model.clone()).collect();
         let indexed = owners.into_iter().enumerate();
-        let by_model =
-            indexed.map(|(at, (model, tier))| (model, (at as ModelIndex, tier))).collect();
+        let by_model = indexed
+            .map(|(at, (name, tier))| (name, Addressee { tier, model: at as ModelIndex }))
+            .collect();
         let names = models.join(", ");
         Ok(Table {
             tiers,
@@ -166,17 +174,14 @@ impl Table {
         })
     }
 
-    pub fn tier_of(&self, model: &str) -> Result<TierIndex, ApiError> {
-        self.by_model.get(model).map(|&(_, tier)| tier).ok_or_else(|| {
+    /// The model of that name and its tier.
+    pub fn find(&self, model: &str) -> Result<Addressee, ApiError> {
+        self.by_model.get(model).copied().ok_or_else(|| {
             let shown: String = model.chars().take(256).collect();
             let message =
                 format!("the model '{shown}' does not exist; available models: {}", self.names);
             ApiError::new(Code::ModelNotFound, message).param("model")
         })
-    }
-
-    pub fn model_index(&self, model: &str) -> Option<ModelIndex> {
-        self.by_model.get(model).map(|&(at, _)| at)
     }
 }
 

@@ -23,7 +23,7 @@ pub const INSTANT: &str = "alias-model";
 pub const THINKING: &str = "thinking-model";
 
 /// The moment at which every exchange of the tests begins.
-pub const START: Now = Now { mono: 1_000 * SECOND, unix: 1_700_000_000 };
+pub const START: Now = Now { mono: 1_000 * SECOND, unix: 1_700_000_000 * SECOND };
 
 pub fn at(seconds: f64) -> Now {
     Now { mono: START.mono + penstock_core::time::seconds(seconds), unix: START.unix }

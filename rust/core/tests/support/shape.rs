@@ -31,7 +31,7 @@ fn is_empty(value: &Value) -> bool {
 
 fn identity(value: &Value, object: &str, alias: &str) -> Result<(), String> {
     require!(value["id"] == "chatcmpl-own", "id: {value}");
-    require!(value["created"] == START.unix, "created: {value}");
+    require!(value["created"] == START.unix_seconds(), "created: {value}");
     require!(value["object"] == object, "object: {value}");
     require!(value["model"] == alias, "model: {value}");
     require!(value.get("error").is_none(), "an error key: {value}");

@@ -1,8 +1,7 @@
 //! What the client gets: the begin, the end, and the whole of an answer.
 
-use std::io::Write;
-
 use super::{Client, Exchange, Next, State, UpstreamEnd, failure_of, served};
+use crate::decimal::write_ms;
 use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
@@ -11,7 +10,7 @@ use crate::exchange::record::{Outcome, Term, Where, Who};
 use crate::http::{AnswerHead, Framed, ResponseHead};
 use crate::openai::{ApiError, BackendFailure};
 use crate::routing::Table;
-use crate::time::{Now, as_ms};
+use crate::time::Now;
 
 impl Exchange {
     /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
@@ -30,7 +29,7 @@ impl Exchange {
             framed,
             keep_alive: self.client.keep_alive,
             http10: self.client.http10,
-            date: now.unix,
+            date: now.unix_seconds(),
             extra: &extra,
         });
     }
@@ -112,7 +111,7 @@ impl Exchange {
                     framed: Framed::Length(length),
                     keep_alive: self.client.keep_alive,
                     http10: self.client.http10,
-                    date: now.unix,
+                    date: now.unix_seconds(),
                     extra: &extra,
                 });
                 self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
@@ -160,12 +159,11 @@ impl Exchange {
 
     /// Tier and backend, as header lines.
     pub(super) fn names(&self, table: &Table) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(256);
-        // Writing to a Vec cannot fail.
-        let _ = write!(lines, "x-penstock-tier: {}\r\n", self.tier(table).name);
+        let mut lines = Vec::with_capacity(384);
+        write_line("x-penstock-tier", &self.tier(table).name, &mut lines);
         if let Some(backend) = self.served.backend {
             let name = &table.backends[usize::from(backend)].name;
-            let _ = write!(lines, "x-penstock-backend: {name}\r\n");
+            write_line("x-penstock-backend", name, &mut lines);
         }
         lines
     }
@@ -173,17 +171,26 @@ impl Exchange {
     /// All header lines of a good answer besides the framing (design §4.5).
     fn answer_headers(&self, table: &Table) -> Vec<u8> {
         let mut lines = self.names(table);
-        let _ = write!(lines, "x-request-id: {}\r\n", self.client.request_id);
-        let queue = as_ms(self.queued.unwrap_or(0));
-        let first = as_ms(self.first.unwrap_or(0));
-        let _ = write!(lines, "server-timing: queue;dur={queue:.3}, first;dur={first:.3}\r\n");
+        write_line("x-request-id", &self.client.request_id, &mut lines);
+        lines.extend_from_slice(b"server-timing: queue;dur=");
+        write_ms(self.queued.unwrap_or(0), &mut lines);
+        lines.extend_from_slice(b", first;dur=");
+        write_ms(self.first.unwrap_or(0), &mut lines);
+        lines.extend_from_slice(b"\r\n");
         if !self.plan.warnings.is_empty() {
             let texts: Vec<&str> =
                 self.plan.warnings.iter().map(|warning| warning.text()).collect();
-            let _ = write!(lines, "x-penstock-warning: {}\r\n", texts.join(", "));
+            write_line("x-penstock-warning", &texts.join(", "), &mut lines);
         }
         lines
     }
+}
+
+fn write_line(name: &str, value: &str, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(b": ");
+    lines.extend_from_slice(value.as_bytes());
+    lines.extend_from_slice(b"\r\n");
 }
 
 /// How a stream is framed towards this client.

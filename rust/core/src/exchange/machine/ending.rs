@@ -102,10 +102,10 @@ impl Exchange {
             self.rules.add(normaliser.rules());
         }
         self.record = Some(Record {
-            request_id: self.client.request_id.clone(),
-            upstream_id: self.upstream_id.clone(),
+            // Both are in the head already, or nobody is left to get one.
+            request_id: std::mem::take(&mut self.client.request_id),
+            upstream_id: self.upstream_id.take(),
             served: self.served,
-            model: Some(self.plan.model.clone()),
             status,
             code: failure.map(|failure| failure.error().code),
             term,

@@ -1,0 +1,81 @@
+//! Numbers as text, straight into a buffer: `core::fmt` costs several times as much, and every
+//! request writes a dozen of them.
+
+use crate::time::Nanos;
+
+/// Most digits of a 64-bit number.
+const DIGITS: usize = 20;
+
+/// Appends a number in decimal.
+pub fn write_decimal(value: u64, out: &mut Vec<u8>) {
+    write_padded(value, 1, out);
+}
+
+/// Appends a number in decimal, with zeros in front up to `width` digits (at most 20).
+pub fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; DIGITS];
+    let mut at = DIGITS;
+    while value > 0 {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.extend_from_slice(&digits[at.min(DIGITS - width)..]);
+}
+
+/// Appends the last `width` hexadecimal digits of a number (at most 16).
+pub fn write_hex(value: u64, width: usize, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [0; 16];
+    for (at, digit) in digits.iter_mut().enumerate() {
+        *digit = HEX[(value >> (60 - 4 * at) & 15) as usize];
+    }
+    out.extend_from_slice(&digits[16 - width..]);
+}
+
+/// Appends a span in milliseconds with three decimals, rounded.
+pub fn write_ms(span: Nanos, out: &mut Vec<u8>) {
+    let micros = span.saturating_add(500) / 1000;
+    write_decimal(micros / 1000, out);
+    out.push(b'.');
+    write_padded(micros % 1000, 3, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{write_decimal, write_hex, write_ms, write_padded};
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_standard_library_writes_them(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            prop_assert_eq!(written(|out| write_decimal(value, out)), value.to_string());
+            prop_assert_eq!(written(|out| write_padded(value, 3, out)), format!("{value:03}"));
+            prop_assert_eq!(written(|out| write_hex(value, 16, out)), format!("{value:016x}"));
+            let short = value as u32;
+            prop_assert_eq!(written(|out| write_hex(value, 8, out)), format!("{short:08x}"));
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_rounded_to_microseconds() {
+        for (nanos, text) in [
+            (0, "0.000"),
+            (499, "0.000"),
+            (500, "0.001"),
+            (1_234_567, "1.235"),
+            (999_999_600, "1000.000"),
+            (u64::MAX, "18446744073709.551"),
+        ] {
+            assert_eq!(written(|out| write_ms(nanos, out)), text, "{nanos}");
+        }
+    }
+}

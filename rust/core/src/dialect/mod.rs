@@ -8,6 +8,7 @@ mod body;
 mod identity;
 mod rule;
 mod stream;
+mod template;
 
 pub use body::{BodyFault, normalise_body, stream_of};
 pub use identity::Identity;

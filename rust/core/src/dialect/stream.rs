@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::identity::{Identity, UsageRule};
 use super::rule::{Rule, RuleCounts};
+use super::template::Template;
 use crate::json::{Cutter, Edits, Kind, Span};
 use crate::openai::{
     BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
@@ -46,6 +47,8 @@ pub struct StreamNormaliser {
     usage: Vec<u8>,
     chunk: Chunk,
     edits: Edits,
+    /// The last chunk that merely added text to a choice that goes on.
+    template: Template,
     /// Choices of the current chunk whose text came with the finish reason: index, reason.
     split: Vec<(u32, Span)>,
     rules: RuleCounts,
@@ -62,6 +65,7 @@ impl StreamNormaliser {
             usage: Vec::new(),
             chunk: Chunk::default(),
             edits: Edits::default(),
+            template: Template::default(),
             split: Vec::new(),
             rules: RuleCounts::default(),
         }
@@ -72,6 +76,10 @@ impl StreamNormaliser {
         let data = data.trim_ascii();
         if data == b"[DONE]" {
             return Ok(StreamEvent::Done);
+        }
+        if let Some(text) = self.template.text_in(data) {
+            self.template.write(text, out);
+            return Ok(StreamEvent::Chunk { meaningful: true });
         }
         if std::str::from_utf8(data).is_err() || self.chunk.read(data).is_err() {
             return Err(StreamFault);
@@ -102,6 +110,7 @@ impl StreamNormaliser {
     ) -> Result<StreamEvent, StreamFault> {
         self.edits.clear();
         self.split.clear();
+        let rules = self.rules;
         let mut cutter = Cutter::new(array.start);
         let mut meaningful = false;
         let count = self.chunk.choices.len();
@@ -128,6 +137,7 @@ impl StreamNormaliser {
         }
         let Chunk { object, parts, .. } = &self.chunk;
         self.identity.edit(*object, parts, OBJECT, usage, data, &mut self.edits);
+        let whole = out.len();
         out.extend_from_slice(b"data: ");
         // One event, one line: an LF between members would end the line early (WHATWG §9.2.6).
         let start = out.len();
@@ -136,6 +146,14 @@ impl StreamNormaliser {
         out.extend_from_slice(b"\n\n");
         if !self.split.is_empty() {
             self.write_finish_chunk(data, out);
+        }
+        // A role, or a rule that had something to do, would be another matter for the next chunk.
+        if let [Choice { finish: Finish::Open, role: Role::Absent, said: Some(said), .. }] =
+            self.chunk.choices[..]
+            && self.rules == rules
+        {
+            let text = Span { start: said.start + 1, end: said.end - 1 };
+            self.template.learn(data, text, &self.edits, &out[whole..], start - whole);
         }
         Ok(StreamEvent::Chunk { meaningful })
     }
@@ -161,6 +179,7 @@ impl StreamNormaliser {
         self.edit_role(choice, first, data);
         if let Finish::Reason(reason) = choice.finish {
             self.finished |= bit;
+            self.template.forget();
             if choice.says_something {
                 self.edits.replace(reason, |out| out.extend_from_slice(b"null"));
                 self.split.push((choice.index, reason));
@@ -283,3 +302,6 @@ fn blank_line_breaks(text: &mut [u8]) {
         text[at] = b' ';
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,14 @@ impl Edits {
         self.replace(gone, |_| ());
     }
 
+    /// Where a byte that no edit touches stands once all edits are made.
+    pub fn moved(&self, at: usize) -> usize {
+        self.edits
+            .iter()
+            .filter(|edit| edit.gone.end <= at)
+            .fold(at, |at, edit| at + edit.fresh.len() - edit.gone.len())
+    }
+
     /// Appends `source` with all edits made. Ranges must not overlap; insertions at one place keep
     /// their order.
     pub fn apply(&mut self, source: &[u8], out: &mut Vec<u8>) {

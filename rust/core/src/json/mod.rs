@@ -10,5 +10,7 @@ mod reader;
 mod text;
 
 pub use edits::{Cutter, Edits};
-pub use reader::{JsonError, JsonFault, Key, Kind, MAX_DEPTH, Reader, Span, Value};
+pub use reader::{
+    JsonError, JsonFault, Key, Kind, MAX_DEPTH, Reader, Span, Value, is_inside_of_string,
+};
 pub use text::{unescape, write_string};

@@ -445,3 +445,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+/// Whether a text may stand between the quotes of a JSON string. It must be valid UTF-8 already.
+pub fn is_inside_of_string(text: &[u8]) -> bool {
+    let mut reader = Reader::new(text);
+    loop {
+        reader.pos += plain_run(&text[reader.pos..]);
+        match reader.peek() {
+            None => return true,
+            Some(b'\\') if reader.escape().is_ok() => {}
+            Some(_) => return false,
+        }
+    }
+}

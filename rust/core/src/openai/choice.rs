@@ -40,6 +40,8 @@ pub struct Choice {
     /// Something of the answer is in the delta: text, reasoning, a refusal or a tool call
     /// (contract §2, meaningful event).
     pub says_something: bool,
+    /// The last string of the answer in the delta, quotes included.
+    pub said: Option<Span>,
     /// Any member besides the role is neither null nor empty.
     pub carries_something: bool,
     pub finish: Finish,
@@ -62,6 +64,7 @@ impl Choice {
             more_than_role: false,
             role: Role::Absent,
             says_something: false,
+            said: None,
             carries_something: false,
             finish: Finish::Open,
             has_logprobs: false,
@@ -95,6 +98,7 @@ impl Choice {
         self.role = Role::Absent;
         self.more_than_role = false;
         self.says_something = false;
+        self.said = None;
         self.carries_something = false;
         let span = reader.object(|reader, key| {
             let value = reader.value()?;
@@ -109,7 +113,12 @@ impl Choice {
             self.more_than_role = true;
             if !value.is_empty(text) {
                 self.carries_something = true;
-                self.says_something |= ANSWER.iter().any(|name| key.is(name));
+                if ANSWER.iter().any(|name| key.is(name)) {
+                    self.says_something = true;
+                    if value.kind == Kind::String {
+                        self.said = Some(value.span);
+                    }
+                }
             }
             Ok::<(), JsonError>(())
         })?;

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "Segment", "UpstreamConnection", "arm_panic"]
+__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "LaneTerms", "Segment", "UpstreamConnection", "arm_panic"]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
@@ -220,7 +220,6 @@ class Gateway:
 
         Raises:
             ValueError: no such band.
-            RuntimeError: the core panicked before there was anybody to answer.
         """
 
     def error_answer(
@@ -299,29 +298,47 @@ class _LaneHost(Protocol):
     def lost(self, connection: LaneConnection) -> None: ...
 
 @final
+class LaneTerms:
+    """What all connections of the lane have in common."""
+
+    def __new__(
+        cls, *, head: int, body: int, tenant: str | None, priority: str | None, sessions: list[str]
+    ) -> LaneTerms:
+        """Take limits and names.
+
+        Args:
+            head: bytes of a head, above which a request is aiohttp's to refuse.
+            body: bytes of a body, likewise.
+            tenant: the header that names the tenant, where one is configured.
+            priority: the header that gives the priority, likewise.
+            sessions: the headers that name sessions.
+        """
+
+@final
 class LaneConnection:
     """One client connection on the lane, until aiohttp gets it; an asyncio protocol."""
 
-    def __new__(cls, gateway: Gateway, host: _LaneHost, *, head: int, body: int, special: list[str]) -> LaneConnection:
+    def __new__(cls, gateway: Gateway, host: _LaneHost, terms: LaneTerms) -> LaneConnection:
         """Make one for a new connection.
 
         Args:
             gateway: what serves.
             host: who is told of it; `made` says whether it may stay on the lane.
-            head: bytes of a head, above which a request is aiohttp's to refuse.
-            body: bytes of a body, likewise.
-            special: headers, in lower case, that mean something to aiohttp's side alone.
+            terms: what it has in common with the others.
         """
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the peer's tenant and priority headers count. They do not before it is said."""
+
+    @trusted.setter
+    def trusted(self, trusted: bool) -> None: ...
     def connection_made(self, transport: Any) -> None: ...
     def data_received(self, data: bytes) -> None: ...
     def eof_received(self) -> None: ...
     def connection_lost(self, exc: BaseException | None) -> None: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
-    def done(self, keep_alive: bool) -> None:
-        """Take note that the answer is written."""
-
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet, the kernel's buffer not counted."""

@@ -65,7 +65,7 @@ class Worker:
         standing = StandingReader(self.settings)
         routes = Routes(self.registry, Models(self.settings), self.health, standing)
         server = ClientServer(self.registry, routes)
-        factory: Callable[[], Any] = Lane(self.registry, server, standing.headers) if self.settings.lane else server
+        factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
         open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server
         self._server = await open_server(factory, sock=self._listener)
         if self._wake_fd is not None:

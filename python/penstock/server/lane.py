@@ -10,6 +10,7 @@ from penstock.server.connection import WRITE_HIGH_WATER, bound_kernel_buffer
 
 if TYPE_CHECKING:
     from penstock.server.registry import ClientServer, Registry
+    from penstock.server.standing import StandingReader
 
 __all__ = ["Lane"]
 
@@ -17,16 +18,16 @@ __all__ = ["Lane"]
 class Lane:
     """A protocol factory whose connections begin on the lane and end, if need be, with aiohttp."""
 
-    def __init__(self, registry: Registry, server: ClientServer, special: list[str]) -> None:
-        """Take what is behind it; `special`: headers that only aiohttp's side reads."""
+    def __init__(self, registry: Registry, server: ClientServer, standing: StandingReader) -> None:
+        """Take what is behind it, and who says whose headers count."""
         self._registry = registry
         self._server = server
-        self._special = [name.lower() for name in special]
+        self._standing = standing
+        self._terms = standing.terms(registry.limits)
 
     def __call__(self) -> LaneConnection:
         """Make the protocol of a new connection."""
-        limits = self._registry.limits
-        return LaneConnection(self._registry.gateway, self, head=limits.head, body=limits.body, special=self._special)
+        return LaneConnection(self._registry.gateway, self, self._terms)
 
     # Called by the connections.
 
@@ -34,6 +35,7 @@ class Lane:
         """Register an open connection. False: it is one too many, which is aiohttp's to refuse."""
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         bound_kernel_buffer(transport)
+        connection.trusted = self._standing.trusts(transport)
         return self._registry.add(connection)
 
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from penstock._core import LaneTerms
 from penstock.server.headers import last
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
-    from penstock.config.settings import Settings
+    from penstock.config.settings import Limits, Settings
 
 __all__ = ["Standing", "StandingReader", "UnknownPriorityError"]
 
@@ -47,10 +48,15 @@ class StandingReader:
         affinities = (tier.affinity.header for tier in settings.tiers.values())
         self._sessions = sorted({header for header in affinities if header is not None})
 
-    @property
-    def headers(self) -> list[str]:
-        """The names of all headers that it reads."""
-        return [name for name in (self._tenant, self._priority, *self._sessions) if name is not None]
+    def terms(self, limits: Limits) -> LaneTerms:
+        """Return the same for connections of the lane, which read by themselves."""
+        return LaneTerms(
+            head=limits.head,
+            body=limits.body,
+            tenant=self._tenant,
+            priority=self._priority,
+            sessions=self._sessions,
+        )
 
     def read(self, headers: CIMultiDictProxy[str], transport: asyncio.BaseTransport | None) -> Standing:
         """Return the standing of a request.
@@ -62,7 +68,7 @@ class StandingReader:
         asks = (self._tenant is not None and self._tenant in headers) or (
             self._priority is not None and self._priority in headers
         )
-        if not asks or not self._is_trusted(transport):
+        if not asks or not self.trusts(transport):
             return Standing(sessions=sessions or None)
         band = last(headers, self._priority) if self._priority is not None else None
         if band is not None and (band := band.strip().lower()) not in BANDS:
@@ -70,7 +76,8 @@ class StandingReader:
         tenant = last(headers, self._tenant) if self._tenant is not None else None
         return Standing(tenant[:LONGEST] if tenant else None, band, sessions or None)
 
-    def _is_trusted(self, transport: asyncio.BaseTransport | None) -> bool:
+    def trusts(self, transport: asyncio.BaseTransport | None) -> bool:
+        """Whether tenant and priority count if they come over this connection."""
         peer = transport.get_extra_info("peername") if transport is not None else None
         if not isinstance(peer, tuple):
             return False

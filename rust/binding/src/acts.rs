@@ -7,6 +7,7 @@ use penstock_core::routing::BackendIndex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::calls::Done;
 use crate::upstream::UpstreamConnection;
 
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) enum Act {
     /// Call a method without arguments: close, abort, half-close, pause, resume.
     Call(Py<PyAny>),
     /// Tell the client's side that its answer is complete. The flag: the connection stays open.
-    Done(Py<PyAny>, bool),
+    Done(Done, bool),
     /// Ask for a connection to a backend.
     Connect(BackendIndex, Py<UpstreamConnection>),
 }
@@ -27,7 +28,7 @@ impl Act {
         match self {
             Act::Write(write, data) => write.call1(py, (data,)).map(|_| ()),
             Act::Call(method) => method.call0(py).map(|_| ()),
-            Act::Done(done, keep_alive) => done.call1(py, (keep_alive,)).map(|_| ()),
+            Act::Done(done, keep_alive) => done.tell(py, keep_alive),
             Act::Connect(backend, connection) => {
                 let task = connector.call1(py, (backend, connection.clone_ref(py)))?;
                 connection.borrow(py).set_connecting(task);

@@ -5,6 +5,7 @@ use penstock_core::exchange::Exchange;
 use penstock_core::time::Nanos;
 use pyo3::prelude::*;
 
+use crate::lane::LaneConnection;
 use crate::standing::Standing;
 use crate::upstream::UpstreamConnection;
 
@@ -19,7 +20,24 @@ pub(crate) struct CallKey {
 #[derive(Debug)]
 pub(crate) struct ClientSide {
     pub(crate) write: Py<PyAny>,
-    pub(crate) done: Py<PyAny>,
+    pub(crate) done: Done,
+}
+
+/// Whom to tell that an answer is complete.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// Called with whether the connection stays open.
+    Callback(Py<PyAny>),
+    Lane(Py<LaneConnection>),
+}
+
+impl Done {
+    pub(crate) fn tell(self, py: Python<'_>, keep_alive: bool) -> PyResult<()> {
+        match self {
+            Done::Callback(callback) => callback.call1(py, (keep_alive,)).map(|_| ()),
+            Done::Lane(connection) => LaneConnection::done(connection.bind(py), keep_alive),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -27,7 +27,7 @@ impl Engine {
         py: Python<'_>,
         error: &ApiError,
         client: &Client,
-        side: &ClientSide,
+        side: ClientSide,
         addressee: Option<Addressee>,
         now: Now,
     ) {
@@ -40,8 +40,8 @@ impl Engine {
         output.clear();
         self.output = output;
         let data = PyBytes::new(py, &self.scratch).unbind();
-        self.acts.push(Act::Write(side.write.clone_ref(py), data));
-        self.acts.push(Act::Done(side.done.clone_ref(py), keep_alive));
+        self.acts.push(Act::Write(side.write, data));
+        self.acts.push(Act::Done(side.done, keep_alive));
         self.rejected(error, client.request_id, addressee, 0);
     }
 

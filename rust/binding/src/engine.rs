@@ -71,8 +71,6 @@ pub(crate) struct Engine {
     pub(super) scratch: Vec<u8>,
     /// The call that is being handled where no other argument names it: a panic is its alone.
     pub(crate) current: Option<CallKey>,
-    /// Whether the last panic was over a call, which then got its answer.
-    pub(crate) panic_was_answered: bool,
     /// Calls whose timers are due, while they are seen to.
     pub(super) due: Vec<u32>,
     pub(super) swept: Nanos,
@@ -108,7 +106,6 @@ impl Engine {
             output: Output::default(),
             scratch: Vec::new(),
             current: None,
-            panic_was_answered: false,
             due: Vec::new(),
             swept: now,
             mail: Vec::new(),
@@ -117,13 +114,13 @@ impl Engine {
         }
     }
 
-    /// A request has been read whole.
+    /// A request has been read whole. `side` is taken when somebody is sure to answer it.
     pub(crate) fn submit(
         &mut self,
         gateway: &Bound<'_, Gateway>,
         body: &[u8],
         client: Client,
-        side: ClientSide,
+        side: &mut Option<ClientSide>,
         standing: Standing,
         now: Now,
     ) -> Option<CallKey> {
@@ -131,7 +128,8 @@ impl Engine {
             Ok(plan) => plan,
             Err(error) => {
                 let addressee = Plan::addressee(&self.table, body);
-                self.reject(gateway.py(), &error, &client, &side, addressee, now);
+                let side = side.take()?;
+                self.reject(gateway.py(), &error, &client, side, addressee, now);
                 return None;
             }
         };
@@ -142,7 +140,7 @@ impl Engine {
         let key = self.calls.insert(|key| Call {
             key,
             exchange,
-            client: Some(side),
+            client: side.take(),
             upstream: None,
             ticket: None,
             standing,
@@ -242,7 +240,7 @@ impl Engine {
         }
         // The client may have stopped reading before there was a connection to pause.
         if call.exchange.is_paused() {
-            self.acts.extend(connection.method(py, |t| &t.pause_reading).map(Act::Call));
+            self.acts.extend(connection.flow(py, true).map(Act::Call));
         }
     }
 

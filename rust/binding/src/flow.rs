@@ -231,11 +231,8 @@ impl Engine {
         } else {
             call.exchange.resume(now);
         }
-        let method = call.upstream.as_ref().and_then(|connection| {
-            connection
-                .borrow(py)
-                .method(py, |t| if full { &t.pause_reading } else { &t.resume_reading })
-        });
+        let upstream = call.upstream.as_ref();
+        let method = upstream.and_then(|connection| connection.borrow(py).flow(py, full));
         self.acts.extend(method.map(Act::Call));
         self.arm(key);
     }

@@ -1,6 +1,6 @@
 //! `Gateway`: one worker's data plane, as Python holds it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use penstock_core::admission::Owner;
@@ -8,12 +8,12 @@ use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::shm::monotonic;
-use penstock_core::time::Now;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use penstock_core::time::{Nanos, Now};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::calls::{CallKey, ClientSide};
+use crate::calls::{CallKey, ClientSide, Done};
 use crate::client::Call;
 use crate::engine::Engine;
 use crate::segment::Segment;
@@ -25,6 +25,8 @@ use crate::standing::Standing;
 pub(crate) struct Gateway {
     pub(crate) engine: RefCell<Engine>,
     connector: Py<PyAny>,
+    /// When anything last happened.
+    latest: Cell<Nanos>,
 }
 
 impl Gateway {
@@ -38,10 +40,10 @@ impl Gateway {
         let (result, mut acts) = {
             let mut engine = this.engine.borrow_mut();
             let now = engine.clock.now();
+            this.latest.set(now.mono);
             let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
             if result.is_none() {
                 let key = key.or(engine.current.take());
-                engine.panic_was_answered = key.is_some();
                 if let Some(key) = key {
                     // If even this panics, the call stays lost and its connection with it.
                     let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
@@ -60,6 +62,65 @@ impl Gateway {
         }
         result
     }
+
+    /// Takes a whole request, answers it or begins to. A panic over it is an answer too.
+    pub(crate) fn take(
+        slf: &Bound<'_, Self>,
+        body: &[u8],
+        request_id: Option<&str>,
+        manners: Manners,
+        side: ClientSide,
+        standing: Standing,
+    ) -> Option<CallKey> {
+        let Manners { keep_alive, http10 } = manners;
+        let mut side = Some(side);
+        let mut started = 0;
+        let taken = Self::run(slf, None, |engine, now| {
+            started = now.mono;
+            engine.current = None;
+            let client =
+                Client { request_id: engine.ids.request_id(request_id), keep_alive, http10 };
+            engine.submit(slf, body, client, &mut side, standing, now)
+        });
+        if let (None, Some(side)) = (taken, side) {
+            // It panicked before there was a call that could be given an answer.
+            Self::run(slf, None, |engine, now| {
+                let request_id = engine.ids.request_id(request_id);
+                let client = Client { request_id, keep_alive, http10 };
+                let error = ApiError::new(Code::InternalError, "internal error");
+                engine.reject(slf.py(), &error, &client, side, None, now);
+            });
+        }
+        let key = taken??;
+        let this = slf.borrow();
+        let mut engine = this.engine.borrow_mut();
+        engine.calls.get(key)?.overhead = monotonic() - started;
+        Some(key)
+    }
+
+    /// When the loop last had something to do: at most a tick ago.
+    pub(crate) fn latest(&self) -> Nanos {
+        self.latest.get()
+    }
+
+    /// Counts and logs an inference request whose client left before it was read whole.
+    pub(crate) fn left(&self, request_id: Option<&str>, waited: Nanos) {
+        let mut engine = self.engine.borrow_mut();
+        let request_id = engine.ids.request_id(request_id);
+        engine.left_early(request_id, waited);
+    }
+}
+
+/// How a client's connection goes on behind an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manners {
+    pub(crate) keep_alive: bool,
+    pub(crate) http10: bool,
+}
+
+impl Manners {
+    /// HTTP/1.1's own.
+    pub(crate) const KEEP_ALIVE: Manners = Manners { keep_alive: true, http10: false };
 }
 
 fn code_of(name: &str) -> PyResult<Code> {
@@ -79,7 +140,8 @@ impl Gateway {
         }
         let engine = Engine::new(segment, Owner { worker, generation });
         engine.shard.set(Gauge::Pid, u64::from(std::process::id()));
-        Ok(Gateway { engine: RefCell::new(engine), connector: connect })
+        let latest = Cell::new(monotonic());
+        Ok(Gateway { engine: RefCell::new(engine), connector: connect, latest })
     }
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
@@ -99,31 +161,10 @@ impl Gateway {
         sessions: Option<Vec<(String, String)>>,
     ) -> PyResult<Option<Call>> {
         let standing = Standing::of(tenant, band, sessions)?;
-        let mut started = 0;
-        let result = Self::run(slf, None, |engine, now| {
-            started = now.mono;
-            let request_id = engine.ids.request_id(request_id);
-            let client = Client { request_id, keep_alive, http10 };
-            engine.current = None;
-            engine.submit(slf, body, client, ClientSide { write, done }, standing, now)
-        });
-        let Some(key) = result else {
-            // A panic. Where there was no call yet to give it an answer, Python's side does.
-            let answered = slf.borrow().engine.borrow().panic_was_answered;
-            return if answered {
-                Ok(None)
-            } else {
-                Err(PyRuntimeError::new_err("the core panicked over a request"))
-            };
-        };
-        let Some(key) = key else { return Ok(None) };
-        let this = slf.borrow();
-        let mut engine = this.engine.borrow_mut();
-        let own = monotonic() - started;
-        let Some(call) = engine.calls.get(key) else { return Ok(None) };
-        call.overhead = own;
-        drop(engine);
-        Ok(Some(Call::new(slf.clone().unbind(), key)))
+        let manners = Manners { keep_alive, http10 };
+        let side = ClientSide { write, done: Done::Callback(done) };
+        let key = Self::take(slf, body, request_id, manners, side, standing);
+        Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
     }
 
     /// The bytes of an error answer that Python's side gives by itself. `counted`: it ended an
@@ -216,10 +257,8 @@ impl Gateway {
 
     /// Counts and logs an inference request whose client left before it was read whole.
     #[pyo3(signature = (request_id, seconds))]
-    pub(crate) fn left_early(&self, request_id: Option<&str>, seconds: f64) {
-        let mut engine = self.engine.borrow_mut();
-        let request_id = engine.ids.request_id(request_id);
-        engine.left_early(request_id, penstock_core::time::seconds(seconds));
+    fn left_early(&self, request_id: Option<&str>, seconds: f64) {
+        self.left(request_id, penstock_core::time::seconds(seconds));
     }
 
     /// Requests in hand, lingering ones included.

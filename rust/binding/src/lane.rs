@@ -3,16 +3,17 @@
 //! It serves the requests that it understands in full. At the first that it does not, the connection
 //! and all bytes of that request go to aiohttp, and stay there.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use penstock_core::http::{HotHead, head_end, may_be_hot};
-use penstock_core::shm::monotonic;
+use penstock_core::http::{Intake, Request, Taken};
 use penstock_core::time::{Nanos, SECOND, seconds};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::client::Call;
-use crate::gateway::Gateway;
+use crate::calls::{CallKey, ClientSide, Done};
+use crate::gateway::{Gateway, Manners};
+use crate::lane_terms::LaneTerms;
+use crate::standing::Standing;
 
 /// A client that sends ahead is read no further than this beyond the request in hand.
 const AHEAD: usize = 64 << 10;
@@ -23,109 +24,70 @@ const IDLE: Nanos = 75 * SECOND;
 /// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
 const STALL: Nanos = 30 * SECOND;
 
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Waits for a request, or for the rest of its head.
-    Head,
-    /// Waits for the rest of a body: head and body together have so many bytes.
-    Body { head: usize, whole: usize },
-    /// A request is being answered.
-    Serving,
-    /// aiohttp has the connection, or nobody.
-    Gone,
-}
-
-/// What is to be done once nothing is borrowed.
-enum Next {
-    Wait,
-    /// The bytes of a request, and how many of them are its head.
-    Serve(Vec<u8>, usize),
-    HandOver(Vec<u8>),
-}
-
-/// What a request must keep within to be the lane's.
-#[derive(Debug)]
-struct Terms {
-    /// Bytes.
-    head: usize,
-    body: u64,
-    /// Headers, in lower case, that mean something to aiohttp's side alone.
-    special: Vec<String>,
-}
-
-/// The client's transport, and what is called of it for every request.
+/// The client's transport, and the one method that every answer calls.
 #[derive(Debug)]
 struct Transport {
     object: Py<PyAny>,
     write: Py<PyAny>,
-    /// This connection's own `done`: a circle, which ends when the transport goes.
-    done: Py<PyAny>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    phase: Phase,
+    intake: Intake,
     transport: Option<Transport>,
-    held: Vec<u8>,
-    /// Bytes of `held` in which the end of a head was looked for.
-    searched: usize,
-    call: Option<Py<Call>>,
+    call: Option<CallKey>,
     /// A request is being submitted: whoever ends it leaves it to the submitter to go on.
     submitting: bool,
     reading_paused: bool,
     writing_paused: bool,
-    /// Since when the phase, or what is held, or what the client leaves unread, is as it is.
+    /// Since when the intake, or what the client leaves unread, is as it is.
     since: Nanos,
     unsent: usize,
 }
 
 impl State {
-    fn next(&mut self, terms: &Terms) -> Next {
-        if self.phase == Phase::Head && !self.held.is_empty() && !self.read_head(terms) {
-            return self.hand_over();
-        }
-        match self.phase {
-            Phase::Body { head, whole } if self.held.len() >= whole => {
-                let ahead = self.held.split_off(whole);
-                (self.phase, self.searched) = (Phase::Serving, 0);
-                Next::Serve(std::mem::replace(&mut self.held, ahead), head)
-            }
-            _ => Next::Wait,
-        }
-    }
-
-    /// Goes on to the body when the head is complete. Returns whether the request may be the lane's.
-    fn read_head(&mut self, terms: &Terms) -> bool {
-        if !may_be_hot(&self.held) {
-            return false;
-        }
-        let Some(end) = head_end(&self.held, self.searched) else {
-            self.searched = self.held.len();
-            return self.searched <= terms.head;
-        };
-        let mut is_special = false;
-        let head = HotHead::parse(&self.held[..end], |name, _| {
-            is_special |= terms.special.iter().any(|special| name.eq_ignore_ascii_case(special));
-        });
-        let is_ours = |head: &HotHead| end <= terms.head && head.body <= terms.body && !is_special;
-        let Some(head) = head.filter(is_ours) else { return false };
-        self.phase = Phase::Body { head: end, whole: end + head.body as usize };
-        true
-    }
-
-    fn hand_over(&mut self) -> Next {
-        if self.writing_paused {
-            // Only with an empty write buffer (contract §6); it is looked at again when there is one.
-            return Next::Wait;
-        }
-        self.phase = Phase::Gone;
-        Next::HandOver(std::mem::take(&mut self.held))
-    }
-
+    /// Whether a request is being read or answered.
     fn is_busy(&self) -> bool {
-        matches!(self.phase, Phase::Serving | Phase::Body { .. })
+        self.intake.is_serving() || self.intake.is_reading_body()
     }
+
+    fn is_idle(&self) -> bool {
+        !self.is_busy() && self.intake.held() == 0
+    }
+
+    /// What has taken too long; `unsent`: bytes that the client has not taken.
+    fn overdue(&mut self, now: Nanos, unsent: usize) -> Overdue {
+        let age = now.saturating_sub(self.since);
+        if self.writing_paused {
+            if unsent < self.unsent {
+                // Slow is not stalled.
+                (self.since, self.unsent) = (now, unsent);
+            } else if age > STALL {
+                return Overdue::Reading;
+            }
+            return Overdue::Nothing;
+        }
+        if self.intake.is_serving() || self.intake.is_gone() {
+            Overdue::Nothing
+        } else if self.intake.held() > 0 {
+            if age > SLOW { Overdue::Request } else { Overdue::Nothing }
+        } else if age > IDLE {
+            Overdue::Idle
+        } else {
+            Overdue::Nothing
+        }
+    }
+}
+
+/// What a client has let wait for too long.
+enum Overdue {
+    Nothing,
+    /// It does not read its answer.
+    Reading,
+    /// It does not finish its request.
+    Request,
+    /// It does not begin one.
+    Idle,
 }
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
@@ -136,58 +98,105 @@ impl State {
 pub(crate) struct LaneConnection {
     gateway: Py<Gateway>,
     host: Py<PyAny>,
-    terms: Terms,
+    terms: Py<LaneTerms>,
+    /// The peer's word on tenant and priority counts.
+    trusted: Cell<bool>,
     state: RefCell<State>,
 }
 
 impl LaneConnection {
-    /// Goes on as far as what has come allows.
-    fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Goes on with what has come, as far as it allows.
+    fn advance(slf: &Bound<'_, Self>, mut data: &[u8]) -> PyResult<()> {
         let this = slf.borrow();
         loop {
-            let next = this.state.borrow_mut().next(&this.terms);
-            match next {
-                Next::Wait => return Ok(()),
-                Next::HandOver(data) => return Self::hand_over(slf, &data),
-                Next::Serve(request, head) => this.serve(slf.py(), &request, head)?,
+            // Decided under the borrow, done without it.
+            let taken = this.state.borrow_mut().intake.take(&this.terms.get().terms, data);
+            match taken {
+                Taken::Nothing => return Ok(()),
+                Taken::Foreign => return Self::hand_over(slf),
+                Taken::Request(request) => {
+                    let Some(standing) = this.terms.get().standing(&request, this.trusted.get())
+                    else {
+                        this.state.borrow_mut().intake.put_back(request);
+                        return Self::hand_over(slf);
+                    };
+                    Self::serve(slf, &request, standing);
+                }
             }
+            data = b"";
         }
     }
 
-    fn serve(&self, py: Python<'_>, request: &[u8], head: usize) -> PyResult<()> {
-        let request_id = request_id(&request[..head]);
-        let (write, done) = {
-            let mut state = self.state.borrow_mut();
-            let Some(Transport { write, done, .. }) = &state.transport else { return Ok(()) };
-            let methods = (write.clone_ref(py), done.clone_ref(py));
-            state.submitting = true;
-            methods
-        };
-        let gateway = self.gateway.bind(py);
-        let body = &request[head..];
-        let call =
-            Gateway::submit(gateway, body, request_id, true, false, write, done, None, None, None);
-        self.state.borrow_mut().submitting = false;
-        let Some(call) = call? else { return Ok(()) };
-        let call = Py::new(py, call)?;
-        let mut state = self.state.borrow_mut();
-        if state.phase == Phase::Serving {
-            state.call = Some(call.clone_ref(py));
-            let is_paused = state.writing_paused;
-            drop(state);
-            if is_paused {
-                call.borrow(py).pause(py);
-            }
-        }
-        Ok(())
-    }
-
-    fn hand_over(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
+    fn serve(slf: &Bound<'_, Self>, request: &Request<'_>, standing: Standing) {
         let (this, py) = (slf.borrow(), slf.py());
-        let transport = this.state.borrow_mut().transport.take();
-        let Some(Transport { object, .. }) = transport else { return Ok(()) };
-        let data = PyBytes::new(py, data);
+        let side = {
+            let mut state = this.state.borrow_mut();
+            let Some(transport) = &state.transport else { return };
+            let write = transport.write.clone_ref(py);
+            state.submitting = true;
+            ClientSide { write, done: Done::Lane(slf.clone().unbind()) }
+        };
+        let gateway = this.gateway.bind(py);
+        let id = LaneTerms::request_id(request);
+        let call = Gateway::take(gateway, request.body(), id, Manners::KEEP_ALIVE, side, standing);
+        let is_paused = {
+            let mut state = this.state.borrow_mut();
+            state.submitting = false;
+            if !state.intake.is_serving() {
+                return;
+            }
+            state.call = call;
+            state.writing_paused
+        };
+        if let (Some(key), true) = (call, is_paused) {
+            Gateway::client_flow(gateway, key, true);
+        }
+    }
+
+    /// Gives the connection to aiohttp; once nothing is left to be written (contract §6).
+    fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.borrow(), slf.py());
+        let (object, data) = {
+            let mut state = this.state.borrow_mut();
+            if state.writing_paused {
+                return Ok(());
+            }
+            let Some(Transport { object, .. }) = state.transport.take() else { return Ok(()) };
+            (object, state.intake.leave())
+        };
+        let data = PyBytes::new(py, &data);
         this.host.call_method1(py, "handed_over", (slf, object, data)).map(|_| ())
+    }
+
+    /// The answer is written.
+    pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
+        let this = slf.borrow();
+        let (was_paused, goes_on) = {
+            let mut state = this.state.borrow_mut();
+            if !state.intake.is_serving() {
+                return Ok(());
+            }
+            (state.call, state.since) = (None, this.latest(slf.py()));
+            if keep_alive {
+                state.intake.finished();
+            } else {
+                state.intake.leave();
+            }
+            let goes_on = !state.submitting && state.intake.held() > 0;
+            (std::mem::take(&mut state.reading_paused), goes_on)
+        };
+        if !keep_alive {
+            return this.tell_transport(slf.py(), "close");
+        }
+        if was_paused {
+            this.tell_transport(slf.py(), "resume_reading")?;
+        }
+        if goes_on { Self::advance(slf, b"") } else { Ok(()) }
+    }
+
+    /// The time of the loop's last turn: good enough for what is swept once a second.
+    fn latest(&self, py: Python<'_>) -> Nanos {
+        self.gateway.borrow(py).latest()
     }
 
     fn transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -198,98 +207,82 @@ impl LaneConnection {
         self.transport(py).map_or(Ok(()), |object| object.call_method0(py, method).map(|_| ()))
     }
 
+    /// The client takes no more for now, or takes again.
+    fn flow(&self, py: Python<'_>, full: bool) -> bool {
+        let call = {
+            let mut state = self.state.borrow_mut();
+            (state.writing_paused, state.since) = (full, self.latest(py));
+            state.call
+        };
+        if let Some(key) = call {
+            Gateway::client_flow(self.gateway.bind(py), key, full);
+        }
+        call.is_some()
+    }
+
     /// The client has left.
     fn leave(&self, py: Python<'_>) {
-        let (before, call, held, since) = {
+        let (call, early) = {
             let mut state = self.state.borrow_mut();
-            let before = std::mem::replace(&mut state.phase, Phase::Gone);
-            (before, state.call.take(), std::mem::take(&mut state.held), state.since)
+            // Of a request whose head had come a record is all that is left to do.
+            let early = state.intake.is_reading_body().then(|| {
+                let waited = self.latest(py).saturating_sub(state.since);
+                (LaneTerms::request_id_of(&state.intake).map(str::to_owned), waited)
+            });
+            state.intake.leave();
+            (state.call.take(), early)
         };
-        if let Some(call) = call {
-            call.borrow(py).gone(py);
+        if let Some(key) = call {
+            Gateway::client_gone(self.gateway.bind(py), key);
         }
-        if let Phase::Body { head, .. } = before {
-            // Its record is all that is left to do.
-            let waited = monotonic().saturating_sub(since) as f64 / SECOND as f64;
-            self.gateway.borrow(py).left_early(request_id(&held[..head]), waited);
+        if let Some((id, waited)) = early {
+            self.gateway.borrow(py).left(id.as_deref(), waited);
         }
     }
-}
-
-/// The id that a request brings along: the last one, which is that of the nearest proxy.
-fn request_id(head: &[u8]) -> Option<&str> {
-    let mut found = None;
-    HotHead::parse(head, |name, value| {
-        if name.eq_ignore_ascii_case("x-request-id") {
-            found = std::str::from_utf8(value).ok();
-        }
-    });
-    found
 }
 
 #[pymethods]
 impl LaneConnection {
     #[new]
-    #[pyo3(signature = (gateway, host, *, head, body, special))]
-    fn new(
-        gateway: Py<Gateway>,
-        host: Py<PyAny>,
-        head: usize,
-        body: u64,
-        special: Vec<String>,
-    ) -> Self {
-        let state = State {
-            phase: Phase::Head,
-            transport: None,
-            held: Vec::new(),
-            searched: 0,
-            call: None,
-            submitting: false,
-            reading_paused: false,
-            writing_paused: false,
-            since: monotonic(),
-            unsent: 0,
-        };
-        let terms = Terms { head, body, special };
-        LaneConnection { gateway, host, terms, state: RefCell::new(state) }
+    fn new(gateway: Py<Gateway>, host: Py<PyAny>, terms: Py<LaneTerms>) -> Self {
+        let (trusted, state) = (Cell::new(false), RefCell::default());
+        LaneConnection { gateway, host, terms, trusted, state }
     }
 
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
-        let made = Transport {
-            object: transport.clone().unbind(),
-            write: transport.getattr("write")?.unbind(),
-            done: slf.getattr("done")?.unbind(),
-        };
-        this.state.borrow_mut().transport = Some(made);
+        {
+            let mut state = this.state.borrow_mut();
+            let write = transport.getattr("write")?.unbind();
+            state.transport = Some(Transport { object: transport.clone().unbind(), write });
+            state.since = this.latest(slf.py());
+        }
         let stays: bool =
             this.host.call_method1(slf.py(), "made", (slf, transport))?.extract(slf.py())?;
-        if stays {
-            return Ok(());
-        }
-        this.state.borrow_mut().phase = Phase::Gone;
-        Self::hand_over(slf, b"")
+        if stays { Ok(()) } else { Self::hand_over(slf) }
     }
 
     fn data_received(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
         let this = slf.borrow();
         let is_ahead = {
             let mut state = this.state.borrow_mut();
-            if state.phase == Phase::Gone {
-                return Ok(());
+            if !state.intake.is_serving() {
+                if state.is_idle() {
+                    state.since = this.latest(slf.py());
+                }
+                None
+            } else {
+                // Nothing comes of it before the request in hand is finished.
+                let _ = state.intake.take(&this.terms.get().terms, data);
+                state.reading_paused |= state.intake.held() > AHEAD;
+                Some(state.reading_paused)
             }
-            if state.held.is_empty() && state.phase == Phase::Head {
-                state.since = monotonic();
-            }
-            state.held.extend_from_slice(data);
-            let is_ahead = state.phase == Phase::Serving && state.held.len() > AHEAD;
-            state.reading_paused |= is_ahead;
-            is_ahead
         };
-        if is_ahead {
-            return this.tell_transport(slf.py(), "pause_reading");
+        match is_ahead {
+            None => Self::advance(slf, data),
+            Some(true) => this.tell_transport(slf.py(), "pause_reading"),
+            Some(false) => Ok(()),
         }
-        Self::advance(slf)
     }
 
     /// A client that closes its side has left, as `HAProxy` has it for HTTP. Returning nothing makes
@@ -310,53 +303,29 @@ impl LaneConnection {
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
         let unsent = self.unsent(py)?;
-        let call = {
-            let mut state = self.state.borrow_mut();
-            (state.writing_paused, state.since, state.unsent) = (true, monotonic(), unsent);
-            state.call.as_ref().map(|call| call.clone_ref(py))
-        };
-        if let Some(call) = call {
-            call.borrow(py).pause(py);
-        }
+        self.state.borrow_mut().unsent = unsent;
+        self.flow(py, true);
         Ok(())
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.borrow();
-        let call = {
-            let mut state = this.state.borrow_mut();
-            (state.writing_paused, state.since) = (false, monotonic());
-            state.call.as_ref().map(|call| call.clone_ref(slf.py()))
-        };
-        if let Some(call) = call {
-            call.borrow(slf.py()).resume(slf.py());
-            return Ok(());
-        }
-        Self::advance(slf)
+        let is_served = slf.borrow().flow(slf.py(), false);
+        // What waited for an empty buffer goes on.
+        if is_served { Ok(()) } else { Self::advance(slf, b"") }
     }
 
-    /// The answer is written.
-    fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
-        let this = slf.borrow();
-        let (was_paused, is_nested) = {
-            let mut state = this.state.borrow_mut();
-            if state.phase != Phase::Serving {
-                return Ok(());
-            }
-            state.phase = if keep_alive { Phase::Head } else { Phase::Gone };
-            (state.call, state.since) = (None, monotonic());
-            (std::mem::take(&mut state.reading_paused), state.submitting)
-        };
-        if !keep_alive {
-            return this.tell_transport(slf.py(), "close");
-        }
-        if was_paused {
-            this.tell_transport(slf.py(), "resume_reading")?;
-        }
-        if is_nested { Ok(()) } else { Self::advance(slf) }
+    // What the host and the registry of connections ask of each.
+
+    /// Whether the peer's word on tenant and priority counts.
+    #[getter]
+    fn trusted(&self) -> bool {
+        self.trusted.get()
     }
 
-    // What the registry of connections asks of each.
+    #[setter]
+    fn set_trusted(&self, trusted: bool) {
+        self.trusted.set(trusted);
+    }
 
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
     #[getter]
@@ -369,8 +338,7 @@ impl LaneConnection {
     /// Whether no request is being read or answered.
     #[getter]
     fn is_idle(&self) -> bool {
-        let state = self.state.borrow();
-        !state.is_busy() && state.held.is_empty()
+        self.state.borrow().is_idle()
     }
 
     /// Whether a drain waits for it.
@@ -395,31 +363,12 @@ impl LaneConnection {
     fn sweep(slf: &Bound<'_, Self>, now: f64) -> PyResult<()> {
         let (this, py, now) = (slf.borrow(), slf.py(), seconds(now));
         let unsent = this.unsent(py)?;
-        let mut state = this.state.borrow_mut();
-        let age = now.saturating_sub(state.since);
-        if state.writing_paused {
-            if unsent < state.unsent {
-                // Slow is not stalled.
-                (state.since, state.unsent) = (now, unsent);
-            } else if age > STALL {
-                drop(state);
-                return this.abort(py);
-            }
-            return Ok(());
+        match this.state.borrow_mut().overdue(now, unsent) {
+            Overdue::Nothing => {}
+            Overdue::Reading => return this.abort(py),
+            Overdue::Request => return Self::hand_over(slf),
+            Overdue::Idle => return this.force_close(py),
         }
-        match state.phase {
-            Phase::Head | Phase::Body { .. } if !state.held.is_empty() && age > SLOW => {
-                if let Next::HandOver(data) = state.hand_over() {
-                    drop(state);
-                    return Self::hand_over(slf, &data);
-                }
-                Ok(())
-            }
-            Phase::Head if state.held.is_empty() && age > IDLE => {
-                drop(state);
-                this.force_close(py)
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

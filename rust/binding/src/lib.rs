@@ -13,6 +13,7 @@ mod flow;
 mod gateway;
 mod ids;
 mod lane;
+mod lane_terms;
 mod lifetime;
 mod offering;
 mod pool;
@@ -40,6 +41,8 @@ mod _core {
     use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::lane::LaneConnection;
+    #[pymodule_export]
+    use crate::lane_terms::LaneTerms;
     #[pymodule_export]
     use crate::segment::Segment;
     #[pymodule_export]

@@ -63,10 +63,7 @@ impl Engine {
         this.set_duty(Duty::Aborting(ticket));
         self.rows[ticket.row as usize] = None;
         self.admission.closing(ticket);
-        let methods = [
-            this.method(py, |transport| &transport.resume_reading),
-            this.method(py, |transport| &transport.half_close),
-        ];
+        let methods = [this.flow(py, false), this.method(py, |transport| &transport.half_close)];
         self.acts.extend(methods.into_iter().flatten().map(Act::Call));
         let grace = self.table.backends[usize::from(this.backend)].abort_grace;
         self.aborting.push(Aborting {
@@ -98,10 +95,10 @@ impl Engine {
         now: Now,
     ) {
         let this = connection.borrow();
-        if upstream == UpstreamEnd::Reuse && !self.draining && this.is_usable(py) {
+        if upstream == UpstreamEnd::Reuse && !self.draining && this.is_connected() {
             this.set_duty(Duty::Idle);
             // The client may have paused it; an idle connection must notice its backend's close.
-            self.acts.extend(this.method(py, |t| &t.resume_reading).map(Act::Call));
+            self.acts.extend(this.flow(py, false).map(Act::Call));
             self.pool.put(this.backend, connection.clone().unbind(), now.mono);
         } else {
             self.close(connection);

@@ -12,7 +12,7 @@ pub(crate) struct Standing {
     pub(crate) tenant: Tenant,
     pub(crate) band: Band,
     /// Names of sessions, by header: each draws its requests to one backend.
-    sessions: Vec<(String, String)>,
+    pub(crate) sessions: Vec<(String, String)>,
 }
 
 impl Standing {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 /// What Penstock calls on a backend's transport.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    object: Py<PyAny>,
+    is_closing: Py<PyAny>,
     pub(crate) write: Py<PyAny>,
     pub(crate) abort: Py<PyAny>,
     pub(crate) pause_reading: Py<PyAny>,
@@ -25,12 +25,11 @@ impl Transport {
             pause_reading: method("pause_reading")?,
             resume_reading: method("resume_reading")?,
             half_close: method(half_close)?,
-            object: object.clone().unbind(),
+            is_closing: method("is_closing")?,
         })
     }
 
     pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
-        let closing = self.object.bind(py).call_method0("is_closing");
-        closing.and_then(|answer| answer.extract()).unwrap_or(true)
+        self.is_closing.call0(py).and_then(|answer| answer.is_truthy(py)).unwrap_or(true)
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct UpstreamConnection {
     duty: Cell<Duty>,
     /// Has carried a request to its end before.
     reused: Cell<bool>,
+    /// The backend is not read, because the client does not read.
+    paused: Cell<bool>,
     pub(crate) transport: RefCell<Option<Transport>>,
     /// What the connector returned; cancelled if the connection is no longer wanted.
     connecting: RefCell<Option<Py<PyAny>>>,
@@ -44,6 +46,7 @@ impl UpstreamConnection {
             backend,
             duty: Cell::new(Duty::Serving(call)),
             reused: Cell::new(false),
+            paused: Cell::new(false),
             transport: RefCell::new(None),
             connecting: RefCell::new(None),
         }
@@ -85,6 +88,14 @@ impl UpstreamConnection {
         choose: impl FnOnce(&Transport) -> &Py<PyAny>,
     ) -> Option<Py<PyAny>> {
         self.transport.borrow().as_ref().map(|transport| choose(transport).clone_ref(py))
+    }
+
+    /// The transport's method that stops or resumes reading, if there is anything to change.
+    pub(crate) fn flow(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
+        if !self.is_connected() || self.paused.replace(paused) == paused {
+            return None;
+        }
+        self.method(py, |t| if paused { &t.pause_reading } else { &t.resume_reading })
     }
 
     pub(crate) fn cancel_connecting(&self, py: Python<'_>) -> Option<Py<PyAny>> {

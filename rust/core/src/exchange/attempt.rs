@@ -3,8 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::failure::{Failure, Progress};
-use crate::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
+use crate::http::{BodyDecoder, BodyEnd, ContentType, Framing, HeadReader, ResponseHead};
 use crate::sse::{Event, SseScanner};
+
+/// Room that is made for a body because of its announced length alone.
+const EAGER: u64 = 64 << 10;
 
 /// What a piece of the response has brought to its end.
 #[derive(Debug)]
@@ -155,7 +158,10 @@ impl Attempt {
         let sink = if events {
             Sink::Events(SseScanner::new(self.event_limit))
         } else {
-            Sink::Whole(Vec::new())
+            Sink::Whole(Vec::with_capacity(match head.framing {
+                Framing::Length(length) => length.min(EAGER) as usize,
+                Framing::Chunked | Framing::UntilClose => 0,
+            }))
         };
         Phase::Body { head, decoder: BodyDecoder::new(head.framing), sink }
     }

@@ -1,0 +1,169 @@
+//! A connection's bytes, cut into requests: the same ones however they arrive.
+
+mod support;
+
+use penstock_core::http::{Intake, Taken, Terms};
+use proptest::prelude::*;
+use support::property;
+
+fn terms() -> Terms {
+    Terms { head: 300, body: 100, noted: vec!["x-request-id".into(), "x-tenant".into()] }
+}
+
+fn request(headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// What one connection came to: each request's body and notes, and the bytes that were left.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    requests: Vec<(Vec<u8>, Option<String>, Option<String>)>,
+    foreign: bool,
+    rest: Vec<u8>,
+}
+
+/// Feeds the pieces, and finishes each request at once.
+fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    let (terms, mut intake, mut seen) = (terms(), Intake::default(), Seen::default());
+    for piece in pieces {
+        let mut piece = piece;
+        loop {
+            match intake.take(&terms, piece) {
+                Taken::Nothing => break,
+                Taken::Request(request) => {
+                    assert!(intake.is_serving());
+                    let note = |header| request.noted(header).map(str::to_owned);
+                    seen.requests.push((request.body().to_vec(), note(0), note(1)));
+                    assert_eq!(intake.take(&terms, b""), Taken::Nothing, "one at a time");
+                    intake.finished();
+                }
+                Taken::Foreign => {
+                    seen.foreign = true;
+                    break;
+                }
+            }
+            piece = b"";
+        }
+    }
+    seen.rest = intake.leave();
+    assert!(intake.is_gone());
+    seen
+}
+
+#[test]
+fn the_same_requests_at_every_split() {
+    let text = [
+        request("x-request-id: one\r\n", "{\"a\": 1}"),
+        request("X-Tenant: t\r\nX-Request-ID: two\r\nx-request-id:  three \r\n", ""),
+        request("", "POST /v1/chat/completions HTTP/1.1\r\n\r\n"),
+        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        request("", "{}"),
+    ]
+    .concat();
+    let bytes = text.as_bytes();
+    let whole = feed([bytes]);
+    let note = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        whole.requests,
+        [
+            (b"{\"a\": 1}".to_vec(), note("one"), None),
+            (vec![], note("three"), note("t")),
+            (b"POST /v1/chat/completions HTTP/1.1\r\n\r\n".to_vec(), None, None),
+        ]
+    );
+    assert!(whole.foreign && whole.rest.starts_with(b"GET /livez") && whole.rest.ends_with(b"{}"));
+    for cut in 0..=bytes.len() {
+        assert_eq!(feed([&bytes[..cut], &bytes[cut..]]), whole, "cut at {cut}");
+    }
+    assert_eq!(feed(bytes.chunks(1)), whole);
+}
+
+#[test]
+fn what_is_foreign() {
+    for text in [
+        "G".to_owned(),
+        "POST /v1/models HTTP/1.1\r\n".to_owned(),
+        request("Expect: 100-continue\r\n", "{}"),
+        request("", &"x".repeat(101)),
+        request(&format!("x: {}\r\n", "y".repeat(300)), "{}"),
+        // Too long already, and its end is not in sight.
+        format!("POST /v1/chat/completions HTTP/1.1\r\nx: {}", "y".repeat(300)),
+    ] {
+        let seen = feed([text.as_bytes()]);
+        assert!(seen.foreign && seen.requests.is_empty(), "{text}");
+        assert_eq!(seen.rest, text.as_bytes(), "not a byte is lost");
+    }
+    let seen = feed([request("", &"x".repeat(100)).as_bytes()]);
+    assert_eq!((seen.requests.len(), seen.foreign), (1, false));
+}
+
+#[test]
+fn what_comes_while_a_request_is_in_hand_is_kept() {
+    let (terms, mut intake) = (terms(), Intake::default());
+    let (first, second) = (request("", "1"), request("x-request-id: b\r\n", "22"));
+    assert!(matches!(intake.take(&terms, first.as_bytes()), Taken::Request(_)));
+    let (early, late) = second.as_bytes().split_at(second.len() - 1);
+    assert_eq!(intake.take(&terms, early), Taken::Nothing);
+    assert_eq!(intake.held(), early.len());
+    assert_eq!(intake.noted(0), None, "nothing is read ahead");
+    intake.finished();
+    assert_eq!(intake.take(&terms, b""), Taken::Nothing);
+    assert!(intake.is_reading_body());
+    assert_eq!(intake.noted(0), Some("b"), "known before the body is whole");
+    let Taken::Request(request) = intake.take(&terms, late) else { panic!("it is whole") };
+    assert_eq!(request.body(), b"22");
+    assert_eq!(intake.held(), 0);
+}
+
+#[test]
+fn a_request_that_is_put_back_leaves_with_all_its_bytes() {
+    for ahead in ["", "GET"] {
+        let bytes = request("", "{}") + ahead;
+        for cut in 0..bytes.len() - ahead.len() {
+            let (terms, mut intake) = (terms(), Intake::default());
+            let (early, late) = bytes.as_bytes().split_at(cut);
+            assert_eq!(intake.take(&terms, early), Taken::Nothing);
+            let Taken::Request(request) = intake.take(&terms, late) else { panic!("it is whole") };
+            intake.put_back(request);
+            assert_eq!(intake.leave(), bytes.as_bytes(), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn after_the_end_nothing_is_a_request() {
+    let (terms, mut intake) = (terms(), Intake::default());
+    assert_eq!(intake.leave(), b"");
+    intake.finished();
+    assert_eq!(intake.take(&terms, request("", "{}").as_bytes()), Taken::Nothing);
+}
+
+#[test]
+fn pieces_of_any_size() {
+    let kinds = prop::sample::select(vec![
+        request("", "{}"),
+        request("x-request-id: a\r\n", "{\"b\": 2}"),
+        request("", ""),
+        request("Connection: close\r\n", "{}"),
+        "\r\n".to_owned(),
+    ]);
+    let texts = prop::collection::vec(kinds, 0..6).prop_map(|texts| texts.concat());
+    let sizes = prop::collection::vec(1..120usize, 1..40);
+    property(2000, &(texts, sizes), |(text, sizes)| {
+        let mut pieces = Vec::new();
+        let mut rest = text.as_bytes();
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at((*size).min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        prop_assert_eq!(feed(pieces), feed([text.as_bytes()]));
+        Ok(())
+    });
+}

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use penstock_core::decimal::write_hex;
+
 /// `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014),
 /// seeded from the system's random source.
 #[derive(Debug)]
@@ -24,14 +26,23 @@ impl Ids {
 
     /// The client's own id if it has the allowed form (contract §4.5), else a new one.
     pub(crate) fn request_id(&mut self, own: Option<&str>) -> String {
-        own.filter(|id| is_valid(id)).map_or_else(
-            || format!("req-{:016x}{:08x}", self.next(), self.next() as u32),
-            str::to_owned,
-        )
+        match own.filter(|id| is_valid(id)) {
+            Some(own) => own.to_owned(),
+            None => self.make("req-", 8),
+        }
     }
 
     pub(crate) fn answer_id(&mut self) -> String {
-        format!("chatcmpl-{:016x}{:016x}", self.next(), self.next())
+        self.make("chatcmpl-", 16)
+    }
+
+    /// Behind `prefix`, 16 hexadecimal digits and `more`.
+    fn make(&mut self, prefix: &str, more: usize) -> String {
+        let mut id = Vec::with_capacity(48);
+        id.extend_from_slice(prefix.as_bytes());
+        write_hex(self.next(), 16, &mut id);
+        write_hex(self.next(), more, &mut id);
+        String::from_utf8(id).unwrap_or_default()
     }
 }
 

@@ -25,7 +25,11 @@ pub(super) enum UsageRule {
 impl Identity {
     /// `id`: the answer's id; `created`: seconds since 1970; `model`: the name the client asked for.
     pub fn new(id: &str, created: u64, model: &str) -> Self {
-        let mut identity = Identity { id: Vec::new(), created: Vec::new(), model: Vec::new() };
+        let mut identity = Identity {
+            id: Vec::with_capacity(id.len() + 2),
+            created: Vec::with_capacity(10),
+            model: Vec::with_capacity(model.len() + 2),
+        };
         write_string(id, &mut identity.id);
         write_decimal(created, &mut identity.created);
         write_string(model, &mut identity.model);

@@ -11,6 +11,7 @@ use super::attempt::{Attempt, Report};
 use super::failure::{Failure, Progress};
 use super::output::Output;
 use super::record::{AttemptResult, Record, Served};
+use crate::decimal::write_hex;
 use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
@@ -156,7 +157,7 @@ impl Exchange {
         self.queued.get_or_insert(now.mono - self.arrived);
         self.served.backend = Some(backend);
         self.attempts += 1;
-        self.upstream_id = Some(format!("{}-{nonce:08x}", self.client.request_id));
+        self.upstream_id = Some(upstream_id(&self.client.request_id, nonce));
         self.dispatched = now.mono;
         self.requeued = false;
         self.state = State::Waiting;
@@ -409,6 +410,15 @@ impl Exchange {
     fn tier<'t>(&self, table: &'t Table) -> &'t Tier {
         &table.tiers[usize::from(self.plan.tier)]
     }
+}
+
+/// What a backend is told: unique for each attempt (contract §8).
+fn upstream_id(request_id: &str, nonce: u32) -> String {
+    let mut id = Vec::with_capacity(request_id.len() + 9);
+    id.extend_from_slice(request_id.as_bytes());
+    id.push(b'-');
+    write_hex(u64::from(nonce), 8, &mut id);
+    String::from_utf8(id).unwrap_or_default()
 }
 
 /// The whole answer has been given, and the backend's message is over.

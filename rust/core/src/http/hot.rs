@@ -37,11 +37,10 @@ impl HotHead {
     /// Reads a head that [`head_end`] has found, and calls `visit` with each header that does not
     /// concern the framing, in their order. `None`: it is not for the lane, whatever was visited.
     pub fn parse<'a>(head: &'a [u8], mut visit: impl FnMut(&'a str, &'a [u8])) -> Option<HotHead> {
-        let is_strict = head.starts_with(LINE)
-            // httparse takes a bare LF for the end of a line (RFC 9112 §2.2 lets it).
-            && memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
-            && head.is_ascii();
-        if !is_strict {
+        // httparse takes a bare LF for the end of a line (RFC 9112 §2.2 lets it), but a CR only with
+        // its LF: so there is no bare LF if there are as many of both.
+        let count = |wanted| memchr_iter(wanted, head).count();
+        if !(head.starts_with(LINE) && head.is_ascii() && count(b'\r') == count(b'\n')) {
             return None;
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];

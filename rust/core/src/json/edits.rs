@@ -11,10 +11,17 @@ struct Edit {
 }
 
 /// A set of edits, kept and reused so that one chunk after another allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Edits {
     edits: Vec<Edit>,
     fresh: Vec<u8>,
+}
+
+impl Default for Edits {
+    /// With room for what a usual text needs.
+    fn default() -> Self {
+        Edits { edits: Vec::with_capacity(8), fresh: Vec::with_capacity(192) }
+    }
 }
 
 impl Edits {

@@ -61,8 +61,10 @@ fn unicode(raw: &[u8]) -> (char, usize) {
 
 /// Appends `text` as a JSON string, quotes included. DEL is escaped too: terminals act on it.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
+    // Nearly always nothing is special, and then it is copied at once.
     let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
     loop {
         let run = plain_run(rest);
         let run = memchr::memchr(DEL, &rest[..run]).unwrap_or(run);

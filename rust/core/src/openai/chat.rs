@@ -51,11 +51,11 @@ impl From<JsonError> for ApiError {
 
 impl<'a> ChatRequest<'a> {
     pub fn read(text: &'a [u8]) -> Result<Self, ApiError> {
-        if let Err(error) = std::str::from_utf8(text) {
+        let whole = std::str::from_utf8(text).map_err(|error| {
             let at = error.valid_up_to();
             let message = format!("the request body is not valid UTF-8 at byte {at}");
-            return Err(ApiError::new(Code::InvalidJson, message));
-        }
+            ApiError::new(Code::InvalidJson, message)
+        })?;
         let mut reader = Reader::new(text);
         let kind = reader.kind()?;
         if kind != Kind::Object {
@@ -65,8 +65,11 @@ impl<'a> ChatRequest<'a> {
         let mut members: Vec<Member<'a>> = Vec::with_capacity(12);
         let mut messages_fault = None;
         let object = reader.object(|reader, key| {
-            let name =
-                if key.escaped { unescape(key.raw) } else { String::from_utf8_lossy(key.raw) };
+            let name = if key.escaped {
+                unescape(key.raw)
+            } else {
+                Cow::Borrowed(&whole[key.start + 1..][..key.raw.len()])
+            };
             let value = if name == "messages" && reader.kind()? == Kind::Array {
                 let (span, fault) = read_messages(reader)?;
                 messages_fault = fault;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
+use crate::decimal::write_decimal;
 use crate::json::{Cutter, Edits, Kind, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Code, Member};
 
@@ -113,7 +114,9 @@ impl ParameterPolicy {
                 out.extend_from_slice(value);
             };
             if let Some(count) = max_tokens {
-                add("max_tokens", count.to_string().as_bytes());
+                let mut digits = Vec::with_capacity(20);
+                write_decimal(count, &mut digits);
+                add("max_tokens", &digits);
             }
             if request.stream {
                 // Q17: usage is always asked for, because Penstock counts tokens by it.

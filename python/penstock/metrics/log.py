@@ -98,16 +98,20 @@ class LogWriter:
                     self._dropped += lines.count(b"\n")
 
     def _write(self, lines: bytes) -> None:
-        batch = b""
-        for line in lines.splitlines(keepends=True):
-            text = shortened(line, self._whole)
-            text = console_line(text) if self._console else text
-            if batch and len(batch) + len(text) > self._whole:
-                _write_all(self._fd, batch)
-                batch = b""
-            batch += text
-        if batch:
-            _write_all(self._fd, batch)
+        if self._console:
+            for line in lines.splitlines(keepends=True):
+                _write_all(self._fd, console_line(shortened(line, self._whole)))
+            return
+        start = 0
+        while start < len(lines):
+            # As many whole lines as one write may hold; the loop turns once a write, not once a line.
+            end = lines.rfind(b"\n", start, start + self._whole) + 1
+            if end > 0:
+                _write_all(self._fd, lines[start:end])
+            else:
+                end = lines.find(b"\n", start) + 1 or len(lines)
+                _write_all(self._fd, shortened(lines[start:end], self._whole))
+            start = end
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -14,7 +14,8 @@
 //! * [`admission`]: when a request may go, and where
 //! * [`exchange`]: one proxied request from grant to end
 //! * [`sse`] and [`dialect`]: what comes back, scanned and put right
-//! * [`metrics`]: what is counted; [`decimal`]: how numbers are written
+//! * [`metrics`]: what is counted
+//! * [`scan`] and [`decimal`]: the small loops below all of it
 //! * [`segment`]: where all of this lies when several processes share it; [`names`] likewise
 
 #![deny(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod names;
 pub mod openai;
 pub mod routing;
+pub mod scan;
 pub mod segment;
 #[allow(unsafe_code)]
 pub mod shm;

@@ -13,7 +13,9 @@ type Shown = Vec<(String, Vec<u8>)>;
 /// The head and the headers that were shown, if it is for the lane.
 fn parse(head: &[u8]) -> Option<(HotHead, Shown)> {
     let mut seen = Vec::new();
-    let hot = HotHead::parse(head, |name, value| seen.push((name.to_owned(), value.to_vec())))?;
+    let hot = HotHead::parse(head, |name, value| {
+        seen.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+    })?;
     Some((hot, seen))
 }
 
@@ -236,4 +238,35 @@ fn the_same_verdict_as_by_splitting_lines() {
         prop_assert_eq!(got, naive(head), "{:?}", head);
         Ok(())
     });
+}
+
+/// What the lane reads, httparse reads just so: any byte anywhere in a head.
+#[test]
+fn the_same_headers_as_httparse() {
+    let head = with("Host: a\r\nX-Some: thing or\tother\r\ncontent-length: 12\r\nx:\r\n");
+    let mut hot = 0;
+    for at in 0..head.len() {
+        for byte in 0..=255 {
+            let mut other = head.clone().into_bytes();
+            other[at] = byte;
+            if head_end(&other, 0) != Some(other.len()) {
+                continue;
+            }
+            let Some((_, seen)) = parse(&other) else { continue };
+            hot += 1;
+            let mut headers = [httparse::EMPTY_HEADER; 8];
+            let mut request = httparse::Request::new(&mut headers);
+            assert_eq!(request.parse(&other), Ok(httparse::Status::Complete(other.len())));
+            let theirs: Shown = request
+                .headers
+                .iter()
+                .filter(|header| {
+                    !["host", "content-length"].contains(&&*header.name.to_ascii_lowercase())
+                })
+                .map(|header| (header.name.to_owned(), header.value.trim_ascii().to_vec()))
+                .collect();
+            assert_eq!(seen, theirs, "{:?}", String::from_utf8_lossy(&other));
+        }
+    }
+    assert!(hot > 1000, "{hot}");
 }

@@ -229,7 +229,8 @@ fn look(phase: Phase, terms: &Terms, bytes: &[u8]) -> Look {
 fn layout_of(terms: &Terms, head: &[u8]) -> Option<Layout> {
     let mut notes = Vec::new();
     let hot = HotHead::parse(head, |name, value| {
-        if let Some(header) = terms.noted.iter().position(|noted| name.eq_ignore_ascii_case(noted))
+        if let Some(header) =
+            terms.noted.iter().position(|noted| name.eq_ignore_ascii_case(noted.as_bytes()))
         {
             let start = value.as_ptr() as usize - head.as_ptr() as usize;
             notes.push(Note { header, value: Span { start, end: start + value.len() } });

@@ -5,7 +5,6 @@
 //! all of these to the sender).
 
 mod edits;
-mod plain;
 mod reader;
 mod text;
 

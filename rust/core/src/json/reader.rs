@@ -1,7 +1,7 @@
 //! A pull reader that validates as it goes and hands out byte ranges.
 
-use super::plain::plain_run;
 use super::text::unescape;
+use crate::scan::string_run;
 
 /// Deepest nesting that is accepted; deeper text is refused, not followed (contract §1).
 pub const MAX_DEPTH: u32 = 128;
@@ -407,7 +407,7 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         self.pos += 1;
         loop {
-            self.pos += plain_run(&self.text[self.pos..]);
+            self.pos += string_run(&self.text[self.pos..]);
             match self.peek() {
                 Some(b'"') => {
                     self.pos += 1;
@@ -450,7 +450,7 @@ impl<'a> Reader<'a> {
 pub fn is_inside_of_string(text: &[u8]) -> bool {
     let mut reader = Reader::new(text);
     loop {
-        reader.pos += plain_run(&text[reader.pos..]);
+        reader.pos += string_run(&text[reader.pos..]);
         match reader.peek() {
             None => return true,
             Some(b'\\') if reader.escape().is_ok() => {}

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::plain::plain_run;
 use crate::decimal::write_hex;
+use crate::scan::string_run;
 
 const DEL: u8 = 0x7f;
 
@@ -66,7 +66,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.reserve(rest.len() + 2);
     out.push(b'"');
     loop {
-        let run = plain_run(rest);
+        let run = string_run(rest);
         let run = memchr::memchr(DEL, &rest[..run]).unwrap_or(run);
         out.extend_from_slice(&rest[..run]);
         let Some(&byte) = rest.get(run) else { break };

@@ -1,0 +1,93 @@
+//! How far a text goes without anything special: the innermost loops of the gateway.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+/// Bytes in a step of the wide loop, which the compiler turns into vector instructions.
+const WIDE: usize = 32;
+/// Words looked at before the wide loop begins: names and numbers end within them.
+const WORDS: usize = 2;
+
+/// How many leading bytes may stand in a JSON string as they are: neither a quote, a backslash nor a
+/// control character (RFC 8259 §7).
+pub fn string_run(text: &[u8]) -> usize {
+    let specials = |word| below_space(word) | equal(word, b'"') | equal(word, b'\\');
+    run(text, specials, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+}
+
+/// How many leading bytes are visible ASCII or spaces, 0x20 to 0x7E: what a header's value is made of
+/// (RFC 9110 §5.5).
+pub fn visible_run(text: &[u8]) -> usize {
+    let specials = |word| below_space(word) | equal(word, 0x7f) | word;
+    run(text, specials, |byte| !(0x20..0x7f).contains(&byte))
+}
+
+/// Sets the high bit of each lane whose byte is below 0x20, and perhaps of lanes above such a one
+/// (the classic "has a byte less than n" test on words).
+fn below_space(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) & !word
+}
+
+/// As [`below_space`], of each lane whose byte is this one.
+fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * u64::from(byte));
+    other.wrapping_sub(ONES) & !other
+}
+
+/// `specials`: the same as `is_special`, on eight bytes.
+#[inline]
+fn run(text: &[u8], specials: impl Fn(u64) -> u64, is_special: impl Fn(u8) -> bool) -> usize {
+    let mut at = 0;
+    let mut words = 0;
+    while let Some(&bytes) = text[at..].first_chunk() {
+        let found = specials(u64::from_le_bytes(bytes)) & HIGHS;
+        if found != 0 {
+            // Lanes above the first may be false; the first is always true.
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+        words += 1;
+        if words == WORDS {
+            at += wide_run(&text[at..], &is_special);
+        }
+    }
+    let rest = &text[at..];
+    at + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
+}
+
+/// Whole wide steps without anything special.
+fn wide_run(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    let steps = text.chunks_exact(WIDE).take_while(|step| {
+        // No early exit inside: only so is it one comparison of many bytes.
+        step.iter().fold(0, |found, &byte| found | u8::from(is_special(byte))) == 0
+    });
+    steps.count() * WIDE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{string_run, visible_run};
+
+    fn slowly(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+        text.iter().position(|&byte| is_special(byte)).unwrap_or(text.len())
+    }
+
+    #[test]
+    fn finds_every_byte_at_every_place() {
+        for length in 0..70 {
+            let text = vec![b'a'; length];
+            assert_eq!((string_run(&text), visible_run(&text)), (length, length));
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut text = text.clone();
+                    text[at] = byte;
+                    // A second special byte behind must not be taken for the first.
+                    text[length - 1] = b'\n';
+                    let string = slowly(&text, |byte| byte < 32 || b"\"\\".contains(&byte));
+                    let visible = slowly(&text, |byte| !(b' '..=b'~').contains(&byte));
+                    assert_eq!(string_run(&text), string, "{byte} at {at} of {length}");
+                    assert_eq!(visible_run(&text), visible, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+}

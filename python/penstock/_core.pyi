@@ -314,6 +314,9 @@ class LaneTerms:
             sessions: the headers that name sessions.
         """
 
+    def serves(self, data: bytes) -> bool:
+        """Whether these bytes begin with the whole head of a request that the lane serves."""
+
 @final
 class LaneConnection:
     """One client connection on the lane, until aiohttp gets it; an asyncio protocol."""

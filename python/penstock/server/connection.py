@@ -13,6 +13,8 @@ from aiohttp.web_protocol import RequestHandler
 from penstock.server.malformed import malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import StreamReader
 
     from penstock._core import Call
@@ -65,6 +67,7 @@ class ClientConnection(RequestHandler):
         "_wire",
         "head_came",
         "over_limit",
+        "way_back",
     )
 
     def __init__(self, registry: Registry, manager: web.Server, **settings: Any) -> None:
@@ -87,6 +90,8 @@ class ClientConnection(RequestHandler):
         self._refusing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered (contract §5).
         self.over_limit = False
+        # Asked before each new request: whether somebody else goes on with the connection and these bytes.
+        self.way_back: Callable[[ClientConnection, bytes], bool] | None = None
 
     # The transport's side.
 
@@ -119,6 +124,8 @@ class ClientConnection(RequestHandler):
             if self._linger_bytes > LINGER_BYTES:
                 self._end_linger()
             return
+        if self.way_back is not None and self._is_free and self.way_back(self, data):
+            return
         count = self._request_count
         in_body = self._payload is not None and not self._payload.is_eof()
         super().data_received(data)
@@ -132,6 +139,19 @@ class ClientConnection(RequestHandler):
                 self._head_since = time.monotonic()
             if self._head_bytes > self._registry.limits.head:
                 self.refuse_head("head_too_large", f"the head is larger than {self._registry.limits.head} bytes")
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether it stands between two requests, and nothing of the last answer is left to be written."""
+        return self.is_idle and self._refusing is None and self.unsent == 0
+
+    def leave(self) -> asyncio.Transport:
+        """Give up the transport, as if it was lost, and return it."""
+        transport = self._wire
+        assert transport is not None
+        self.transport = None
+        self.connection_lost(None)
+        return transport
 
     def pause_writing(self) -> None:
         """The client reads slower than its answer comes."""

@@ -9,6 +9,7 @@ from penstock._core import LaneConnection
 from penstock.server.connection import WRITE_HIGH_WATER, bound_kernel_buffer
 
 if TYPE_CHECKING:
+    from penstock.server.connection import ClientConnection
     from penstock.server.registry import ClientServer, Registry
     from penstock.server.standing import StandingReader
 
@@ -39,13 +40,30 @@ class Lane:
         return self._registry.add(connection)
 
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes) -> None:
-        """Let aiohttp go on with these bytes, for good."""
+        """Let aiohttp go on with these bytes, until the lane can serve again."""
         self._registry.remove(connection)
         handler = self._server()
         handler.connection_made(transport)
+        if not handler.over_limit:
+            handler.way_back = self.take_back
         transport.set_protocol(cast(asyncio.BaseProtocol, handler))
         if data:
             handler.data_received(data)
+
+    def take_back(self, handler: ClientConnection, data: bytes) -> bool:
+        """Take an idle connection back from aiohttp if what has come is for the lane.
+
+        One that stayed would pay three times as much for each later request, one that was closed a whole reconnect
+        (benches/README.md, "Hand-over").
+        """
+        if not self._terms.serves(data):
+            return False
+        transport = handler.leave()
+        connection = self()
+        transport.set_protocol(cast(asyncio.BaseProtocol, connection))
+        connection.connection_made(transport)
+        connection.data_received(data)
+        return True
 
     def lost(self, connection: LaneConnection) -> None:
         """A connection is gone."""

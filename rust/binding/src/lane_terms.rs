@@ -77,4 +77,9 @@ impl LaneTerms {
             terms: Terms { head, body, noted },
         }
     }
+
+    /// Whether these bytes begin with the whole head of a request that the lane serves.
+    fn serves(&self, data: &[u8]) -> bool {
+        self.terms.serves(data)
+    }
 }

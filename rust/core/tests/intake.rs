@@ -101,6 +101,18 @@ fn what_is_foreign() {
 }
 
 #[test]
+fn a_whole_hot_head_is_served_and_nothing_else() {
+    let terms = terms();
+    let hot = request("", "{}");
+    let head = hot.len() - 2;
+    for cut in 0..=hot.len() {
+        assert_eq!(terms.serves(&hot.as_bytes()[..cut]), cut >= head, "{cut}");
+    }
+    assert!(!terms.serves(request("Expect: 100-continue\r\n", "{}").as_bytes()));
+    assert!(!terms.serves(request("", &"x".repeat(101)).as_bytes()));
+}
+
+#[test]
 fn what_comes_while_a_request_is_in_hand_is_kept() {
     let (terms, mut intake) = (terms(), Intake::default());
     let (first, second) = (request("", "1"), request("x-request-id: b\r\n", "22"));

@@ -16,6 +16,14 @@ pub struct Terms {
     pub noted: Vec<String>,
 }
 
+impl Terms {
+    /// Whether `bytes` begin with the whole head of a request that is served here.
+    pub fn serves(&self, bytes: &[u8]) -> bool {
+        may_be_hot(bytes)
+            && head_end(bytes, 0).is_some_and(|end| layout_of(self, &bytes[..end]).is_some())
+    }
+}
+
 /// A noted header of a request: which of [`Terms::noted`], and where in the head its value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Note {

@@ -1,0 +1,62 @@
+"""A connection's way between the lane and aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.backend import backend_of, config_of
+from tests.conftest import LANE, Connect, Gateway, ask, gateway_of, post
+
+pytestmark = pytest.mark.skipif(LANE == "off", reason="there is no lane to go to")
+
+MODELS = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def who(gateway: Gateway) -> str:
+    """Return who has the one open connection."""
+    (connection,) = gateway.service.worker.registry.connections()
+    return type(connection).__name__
+
+
+def chunked(body: bytes) -> bytes:
+    return CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize("foreign", [MODELS, chunked(b'{"model": "none"}')], ids=["models", "chunked"])
+async def test_it_goes_to_aiohttp_and_comes_back(connect: Connect, foreign: bytes) -> None:
+    async with backend_of() as backend, gateway_of(config_of(backend)) as gateway:
+        raw = await connect(gateway)
+        for _ in range(3):
+            await raw.send(post(ask()))
+            assert (await raw.response()).status == 200
+            assert who(gateway) == "LaneConnection"
+            await raw.send(foreign)
+            assert (await raw.response()).status in (200, 400)
+            assert who(gateway) == "ClientConnection"
+        assert gateway.requests()["ok", "-D"] == 3
+
+
+async def test_what_comes_in_pieces_or_behind_another_request_stays(connect: Connect) -> None:
+    """Only a whole head between two messages is taken back: nothing that aiohttp has begun to read."""
+    request = post(ask())
+    async with backend_of() as backend, gateway_of(config_of(backend)) as gateway:
+        raw = await connect(gateway)
+        await raw.send(MODELS + request)
+        answers: list[Any] = [await raw.response(), await raw.response()]
+        assert [one.status for one in answers] == [200, 200]
+        assert who(gateway) == "ClientConnection"
+        await raw.send(request[:20])
+        await asyncio.sleep(0.05)
+        await raw.send(request[20:])
+        assert (await raw.response()).status == 200
+        assert who(gateway) == "ClientConnection"
+        head, body = request.split(b"\r\n\r\n")
+        await raw.send(head + b"\r\n\r\n" + body[:5])
+        await asyncio.sleep(0.05)
+        await raw.send(body[5:])
+        assert (await raw.response()).status == 200
+        assert who(gateway) == "LaneConnection"

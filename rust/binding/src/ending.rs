@@ -9,7 +9,6 @@ use penstock_core::routing::Addressee;
 use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::acts::Act;
 use crate::calls::{CallKey, ClientSide};
@@ -35,12 +34,9 @@ impl Engine {
         let client = Client { keep_alive, ..client.clone() };
         let mut output = std::mem::take(&mut self.output);
         write_error(error, &client, b"", now, &mut output);
-        self.scratch.clear();
-        output.assemble(&mut self.scratch);
+        self.write(py, side.write, |put| output.assemble(put));
         output.clear();
         self.output = output;
-        let data = PyBytes::new(py, &self.scratch).unbind();
-        self.acts.push(Act::Write(side.write, data));
         self.acts.push(Act::Done(side.done, keep_alive));
         self.rejected(error, client.request_id, addressee, 0);
     }

@@ -12,9 +12,9 @@ use penstock_core::segment::Segment as Shared;
 use penstock_core::shm::monotonic;
 use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::acts::Act;
+use crate::bytes::bytes_of;
 use crate::calls::{Call, CallKey, Calls, ClientSide};
 use crate::clock::Clock;
 use crate::faults;
@@ -234,7 +234,7 @@ impl Engine {
         self.scratch.clear();
         let reused = connection.is_reused();
         let tail = call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
-        match joined(py, &self.scratch, tail) {
+        match bytes_of(py, |put| [&self.scratch, tail].into_iter().for_each(put)) {
             Ok(request) => self.acts.push(Act::Write(write, request)),
             Err(error) => error.write_unraisable(py, None),
         }
@@ -244,16 +244,29 @@ impl Engine {
         }
     }
 
+    /// Has the pieces that `visit` shows written in one piece.
+    pub(super) fn write(
+        &mut self,
+        py: Python<'_>,
+        write: Py<PyAny>,
+        visit: impl Fn(&mut dyn FnMut(&[u8])),
+    ) {
+        match bytes_of(py, visit) {
+            Ok(data) => self.acts.push(Act::Write(write, data)),
+            Err(error) => error.write_unraisable(py, None),
+        }
+    }
+
     /// Hands the output to the client's transport.
     pub(super) fn flush(&mut self, py: Python<'_>, key: CallKey) {
         if self.output.is_empty() {
             return;
         }
         if let Some(side) = self.calls.get(key).and_then(|call| call.client.as_ref()) {
-            self.scratch.clear();
-            self.output.assemble(&mut self.scratch);
-            let data = PyBytes::new(py, &self.scratch).unbind();
-            self.acts.push(Act::Write(side.write.clone_ref(py), data));
+            let write = side.write.clone_ref(py);
+            let output = std::mem::take(&mut self.output);
+            self.write(py, write, |put| output.assemble(put));
+            self.output = output;
         }
         self.output.clear();
     }
@@ -292,15 +305,4 @@ impl Engine {
             self.calls.remove(key);
         }
     }
-}
-
-/// Two pieces as one object for one write.
-fn joined(py: Python<'_>, head: &[u8], tail: &[u8]) -> PyResult<Py<PyBytes>> {
-    let fill = |bytes: &mut [u8]| {
-        let (first, second) = bytes.split_at_mut(head.len());
-        first.copy_from_slice(head);
-        second.copy_from_slice(tail);
-        Ok(())
-    };
-    PyBytes::new_with(py, head.len() + tail.len(), fill).map(Bound::unbind)
 }

@@ -13,6 +13,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::bytes::bytes_of;
 use crate::calls::{CallKey, ClientSide, Done};
 use crate::client::Call;
 use crate::engine::Engine;
@@ -198,9 +199,7 @@ impl Gateway {
         if counted {
             engine.rejected(&error, client.request_id, None, total);
         }
-        let mut bytes = Vec::new();
-        output.assemble(&mut bytes);
-        Ok(PyBytes::new(slf.py(), &bytes))
+        bytes_of(slf.py(), |put| output.assemble(put)).map(|bytes| bytes.into_bound(slf.py()))
     }
 
     /// A valid request id: the given one, or a new one.

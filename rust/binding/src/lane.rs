@@ -266,16 +266,16 @@ impl LaneConnection {
         let this = slf.borrow();
         let is_ahead = {
             let mut state = this.state.borrow_mut();
-            if !state.intake.is_serving() {
-                if state.is_idle() {
-                    state.since = this.latest(slf.py());
-                }
-                None
-            } else {
+            if state.intake.is_serving() {
                 // Nothing comes of it before the request in hand is finished.
                 let _ = state.intake.take(&this.terms.get().terms, data);
                 state.reading_paused |= state.intake.held() > AHEAD;
                 Some(state.reading_paused)
+            } else {
+                if state.is_idle() {
+                    state.since = this.latest(slf.py());
+                }
+                None
             }
         };
         match is_ahead {

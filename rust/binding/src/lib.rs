@@ -2,6 +2,7 @@
 
 mod acts;
 mod admission;
+mod bytes;
 mod calls;
 mod client;
 mod clock;

@@ -1,23 +1,21 @@
 //! One attempt at a backend: its response, read in whatever pieces it comes.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::failure::{Failure, Progress};
-use crate::http::{BodyDecoder, BodyEnd, ContentType, Framing, HeadReader, ResponseHead};
+use crate::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
 use crate::sse::{Event, SseScanner};
-
-/// Room that is made for a body because of its announced length alone.
-const EAGER: u64 = 64 << 10;
 
 /// What a piece of the response has brought to its end.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum Report<'a> {
     /// Nothing yet.
     More,
     /// The stream is over. `reuse`: the connection may carry another request.
     StreamEnd { reuse: bool },
     /// A whole body: an answer, or the text of an error.
-    Whole { head: ResponseHead, body: Vec<u8>, reuse: bool },
+    Whole { head: ResponseHead, body: Cow<'a, [u8]>, reuse: bool },
     /// What was being thrown away is over.
     Drained { reuse: bool },
 }
@@ -64,12 +62,14 @@ impl Attempt {
         }
     }
 
-    pub(super) fn feed(
+    pub(super) fn feed<'a>(
         &mut self,
-        piece: &[u8],
+        piece: &'a [u8],
         mut visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report, Failure> {
+    ) -> Result<Report<'a>, Failure> {
         let mut rest = piece;
+        // A body that comes whole in one piece is read where it lies.
+        let mut in_place = None;
         if let Phase::Head(reader) = &mut self.phase {
             match reader.feed(rest) {
                 Ok(None) => return Ok(Report::More),
@@ -101,21 +101,30 @@ impl Attempt {
                     if body.len() + data.len() > self.response_limit {
                         return Err(Failure::TooLarge { limit: self.response_limit });
                     }
-                    body.extend_from_slice(data);
+                    if body.is_empty() && decoder.is_done() {
+                        in_place = Some(data);
+                    } else {
+                        body.extend_from_slice(data);
+                    }
                 }
                 Sink::Drain => {}
             }
         }
         // Bytes behind the end belong to no request: the connection cannot be trusted.
         let reuse = head.keep_alive && rest.is_empty();
-        self.complete(reuse, visit)
+        match (self.complete(reuse, visit)?, in_place) {
+            (Report::Whole { head, reuse, .. }, Some(data)) => {
+                Ok(Report::Whole { head, body: Cow::Borrowed(data), reuse })
+            }
+            (report, _) => Ok(report),
+        }
     }
 
     /// The backend has closed its side in an orderly way.
     pub(super) fn eof(
         &mut self,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report, Failure> {
+    ) -> Result<Report<'static>, Failure> {
         match &self.phase {
             Phase::Head(_) => Err(self.reset()),
             Phase::Body { decoder, .. } => match decoder.at_eof() {
@@ -138,13 +147,13 @@ impl Attempt {
         &mut self,
         reuse: bool,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report, Failure> {
+    ) -> Result<Report<'static>, Failure> {
         let Phase::Body { head, sink, .. } = &mut self.phase else {
             return Ok(Report::More);
         };
         match std::mem::replace(sink, Sink::Drain) {
             Sink::Drain => Ok(Report::Drained { reuse }),
-            Sink::Whole(body) => Ok(Report::Whole { head: *head, body, reuse }),
+            Sink::Whole(body) => Ok(Report::Whole { head: *head, body: Cow::Owned(body), reuse }),
             Sink::Events(mut scanner) => match scanner.finish(visit) {
                 Ok(_) => Ok(Report::StreamEnd { reuse }),
                 Err(_) => Err(Failure::Garbage { detail: "an oversized event" }),
@@ -158,10 +167,7 @@ impl Attempt {
         let sink = if events {
             Sink::Events(SseScanner::new(self.event_limit))
         } else {
-            Sink::Whole(Vec::with_capacity(match head.framing {
-                Framing::Length(length) => length.min(EAGER) as usize,
-                Framing::Chunked | Framing::UntilClose => 0,
-            }))
+            Sink::Whole(Vec::new())
         };
         Phase::Body { head, decoder: BodyDecoder::new(head.framing), sink }
     }

@@ -219,7 +219,7 @@ impl Exchange {
         self.read(table, now, out, |attempt, _| Err(attempt.reset()))
     }
 
-    fn read(
+    fn read<'a>(
         &mut self,
         table: &Table,
         now: Now,
@@ -227,7 +227,7 @@ impl Exchange {
         step: impl FnOnce(
             &mut Attempt,
             &mut dyn FnMut(crate::sse::Event<'_>) -> ControlFlow<()>,
-        ) -> Result<Report, Failure>,
+        ) -> Result<Report<'a>, Failure>,
     ) -> Next {
         let mut attempt = match std::mem::replace(&mut self.state, State::Over) {
             State::Attempting(attempt) => attempt,

@@ -2,7 +2,7 @@
 //!
 //! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
 
-use crate::http::{AnswerHead, Framed, LAST_CHUNK, write_answer_head, write_chunk_size};
+use crate::http::{AnswerHead, CHUNK_SIZE_LINE, Framed, LAST_CHUNK, chunk_size, write_answer_head};
 use crate::openai::ApiError;
 use crate::time::Now;
 
@@ -44,20 +44,20 @@ impl Output {
         write_answer_head(head, &mut self.head);
     }
 
-    /// The exact bytes for the client's transport, appended to `out`.
-    pub fn assemble(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
+    /// The exact bytes for the client's transport, in order and in pieces: whoever joins them copies
+    /// each once.
+    pub fn assemble(&self, mut put: impl FnMut(&[u8])) {
+        put(&self.head);
         if !self.chunked {
-            out.extend_from_slice(&self.body);
-            return;
+            return put(&self.body);
         }
         if !self.body.is_empty() {
-            write_chunk_size(self.body.len(), out);
-            out.extend_from_slice(&self.body);
-            out.extend_from_slice(b"\r\n");
+            put(chunk_size(self.body.len(), &mut [0; CHUNK_SIZE_LINE]));
+            put(&self.body);
+            put(b"\r\n");
         }
         if self.last {
-            out.extend_from_slice(LAST_CHUNK);
+            put(LAST_CHUNK);
         }
     }
 }

@@ -17,4 +17,6 @@ pub use head::{ContentType, Framing, HeadError, HeadReader, ResponseHead};
 pub use hot::{HotHead, head_end, may_be_hot};
 pub use intake::{Intake, Request, Taken, Terms};
 pub use request::write_request_head;
-pub use response::{AnswerHead, Framed, LAST_CHUNK, reason, write_answer_head, write_chunk_size};
+pub use response::{
+    AnswerHead, CHUNK_SIZE_LINE, Framed, LAST_CHUNK, chunk_size, reason, write_answer_head,
+};

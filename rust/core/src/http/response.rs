@@ -61,14 +61,20 @@ pub fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the size line of a chunk of `length` bytes, which must not be zero.
-pub fn write_chunk_size(length: usize, out: &mut Vec<u8>) {
+/// Bytes of the longest size line: 16 digits and CRLF.
+pub const CHUNK_SIZE_LINE: usize = 18;
+
+/// Writes the size line of a chunk of `length` bytes, which must not be zero, to the end of `line`.
+pub fn chunk_size(mut length: usize, line: &mut [u8; CHUNK_SIZE_LINE]) -> &[u8] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4);
-    for digit in (0..digits).rev() {
-        out.push(HEX[length >> (4 * digit) & 15]);
+    let mut at = CHUNK_SIZE_LINE - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    while length > 0 {
+        at -= 1;
+        line[at] = HEX[length & 15];
+        length >>= 4;
     }
-    out.extend_from_slice(b"\r\n");
+    &line[at..]
 }
 
 /// The reason phrase of the statuses that Penstock sends.

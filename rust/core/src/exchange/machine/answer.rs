@@ -62,7 +62,7 @@ impl Exchange {
     pub(super) fn answer_stream(
         &mut self,
         mut attempt: Attempt,
-        report: Option<&Report>,
+        report: Option<&Report<'_>>,
         now: Now,
         out: &mut Output,
     ) -> Next {

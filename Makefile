@@ -24,7 +24,8 @@ test-rust: ## the core's tests: parsers, admission, exchange, every recording at
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines
 	$(BIN)/python -m pytest
-	PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration
+	PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration \
+	  --ignore tests/conformance/test_lane_equality.py --ignore tests/faults/test_abuse.py
 
 lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check

@@ -1,8 +1,4 @@
-"""The routes of the data plane: exact paths, one table, no pattern.
-
-Every decision is taken on the raw path as it was sent; `request.url` is rebuilt from the Host header and can be made to
-say something else (research/reliability-and-ux.md §1.2).
-"""
+"""The routes of the data plane: exact paths, one table, no pattern."""
 
 from __future__ import annotations
 
@@ -17,7 +13,9 @@ from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
 from penstock.server.headers import last
+from penstock.server.malformed import fault_of
 from penstock.server.standing import UnknownPriorityError
+from penstock.server.target import path_of, query_of
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
@@ -68,12 +66,14 @@ class Routes:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        path = request.raw_path.partition("?")[0]
+        path = path_of(request)
         methods = self._table.get(path)
         if methods is None and path.startswith(MODELS + "/"):
             methods = {"GET": self._get_model}
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         try:
+            if (fault := fault_of(request)) is not None:
+                raise self._refused(request, "invalid_value", fault, closes=True)
             # aiohttp bounds each line and their number; this is the bound on all of them together.
             size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
             if size > self._registry.limits.head:
@@ -114,7 +114,7 @@ class Routes:
             call = self._gateway.submit(
                 body,
                 request_id=last(request.headers, "x-request-id"),
-                keep_alive=request.keep_alive,
+                keep_alive=_keeps_alive(request),
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
@@ -142,7 +142,8 @@ class Routes:
         too_large = f"the request body is larger than {limit} bytes"
         if (request.content_length or 0) > limit:
             raise self._refused(request, "request_too_large", too_large)
-        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+        expects = request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
+        if expects and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         pieces: list[bytes] = []
         size = 0
@@ -170,8 +171,7 @@ class Routes:
         return connection.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
-        raise self._refused(request, "unsupported_endpoint", f"{path} is not available in this version")
+        raise self._refused(request, "unsupported_endpoint", f"{path_of(request)} is not available in this version")
 
     # GET
 
@@ -179,7 +179,7 @@ class Routes:
         return self._json(request, 200, self._models.listing())
 
     async def _get_model(self, request: web.BaseRequest) -> web.StreamResponse:
-        name = unquote(request.raw_path.partition("?")[0][len(MODELS) + 1 :])
+        name = unquote(path_of(request)[len(MODELS) + 1 :])
         model = self._models.get(name)
         if model is None:
             names = ", ".join(self._models.names)
@@ -188,9 +188,8 @@ class Routes:
         return self._json(request, 200, model)
 
     async def _get_health(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        if path == "/readyz":
-            status, body = self._health.ready(verbose="verbose" in query.split("&"))
+        if path_of(request) == "/readyz":
+            status, body = self._health.ready(verbose="verbose" in query_of(request).split("&"))
         else:
             status, body = self._health.live()
         return self._json(request, status, body)
@@ -211,9 +210,10 @@ class Routes:
         param: str | None = None,
         headers: bytes | None = None,
         retry_after_ms: int | None = None,
+        closes: bool = False,
     ) -> Refused:
         """Return an error to raise. The connection stays open only if the request was read whole."""
-        keep_alive = _stays_open(request) and code not in ("connection_limit", "head_too_large")
+        keep_alive = _stays_open(request) and not closes and code not in ("connection_limit", "head_too_large")
         text = self._gateway.error_answer(
             code,
             message,
@@ -221,7 +221,7 @@ class Routes:
             request_id=last(request.headers, "x-request-id"),
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
-            counted=request.method == "POST" and request.raw_path.partition("?")[0] in INFERENCE,
+            counted=request.method == "POST" and path_of(request) in INFERENCE,
             headers=headers,
             retry_after_ms=retry_after_ms,
             seconds=time.monotonic() - self._arrived(request),
@@ -232,4 +232,10 @@ class Routes:
 def _stays_open(request: web.BaseRequest) -> bool:
     """Whether the connection may carry another request: only if this one was read whole."""
     whole = not request.body_exists or request.content.is_eof()
-    return whole and bool(request.keep_alive)
+    return whole and _keeps_alive(request)
+
+
+def _keeps_alive(request: web.BaseRequest) -> bool:
+    # RFC 9112 §6.1: an HTTP/1.0 client that sends chunks may not know where they end.
+    is_odd = request.version == HttpVersion10 and "transfer-encoding" in request.headers
+    return bool(request.keep_alive) and not is_odd

@@ -363,12 +363,12 @@ impl LaneConnection {
     fn sweep(slf: &Bound<'_, Self>, now: f64) -> PyResult<()> {
         let (this, py, now) = (slf.borrow(), slf.py(), seconds(now));
         let unsent = this.unsent(py)?;
-        match this.state.borrow_mut().overdue(now, unsent) {
-            Overdue::Nothing => {}
-            Overdue::Reading => return this.abort(py),
-            Overdue::Request => return Self::hand_over(slf),
-            Overdue::Idle => return this.force_close(py),
+        let overdue = this.state.borrow_mut().overdue(now, unsent);
+        match overdue {
+            Overdue::Nothing => Ok(()),
+            Overdue::Reading => this.abort(py),
+            Overdue::Request => Self::hand_over(slf),
+            Overdue::Idle => this.force_close(py),
         }
-        Ok(())
     }
 }

@@ -50,12 +50,29 @@ fn what_sdks_send() {
 }
 
 #[test]
+fn hosts() {
+    for host in ["a", "a.b-c_d", "127.0.0.1:8080", "a:", "[::1]", "[::ffff:1.2.3.4]:80"] {
+        let head = with(&format!("Host: {host}\r\nContent-Length: 1\r\n"));
+        assert!(parse(head.as_bytes()).is_some(), "{host}");
+    }
+}
+
+#[test]
 fn what_is_unusual() {
     let rest = "Host: a\r\nContent-Length: 1\r\n";
     let mut heads: Vec<Vec<u8>> = [
         "Content-Length: 1\r\n",
         "Host: a\r\n",
         "Host: \r\nContent-Length: 1\r\n",
+        "Host: a b\r\nContent-Length: 1\r\n",
+        "Host: a/b\r\nContent-Length: 1\r\n",
+        "Host: u@a\r\nContent-Length: 1\r\n",
+        "Host: a:b\r\nContent-Length: 1\r\n",
+        "Host: :80\r\nContent-Length: 1\r\n",
+        "Host: a:1:2\r\nContent-Length: 1\r\n",
+        "Host: [::1\r\nContent-Length: 1\r\n",
+        "Host: [::1]x\r\nContent-Length: 1\r\n",
+        "Host: [::g]\r\nContent-Length: 1\r\n",
         "Host: a\r\nHost: a\r\nContent-Length: 1\r\n",
         "Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
         "Host: a\r\nContent-Length: 1, 1\r\n",
@@ -187,7 +204,13 @@ fn naive(head: &str) -> Option<u64> {
         ["transfer-encoding", "expect", "upgrade", "te"].iter().all(|name| all(name).is_empty());
     let digits =
         !length.is_empty() && length.len() <= 15 && length.bytes().all(|b| b.is_ascii_digit());
-    (!host.is_empty() && is_json && stays && plain && digits).then(|| length.parse().ok()).flatten()
+    let is_host = |host: &str| {
+        let name = host.split(':').next().unwrap_or_default();
+        let port = host.strip_prefix(name).unwrap_or_default().trim_start_matches(':');
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        !name.is_empty() && name.chars().all(plain) && port.chars().all(|c| c.is_ascii_digit())
+    };
+    (is_host(host) && is_json && stays && plain && digits).then(|| length.parse().ok()).flatten()
 }
 
 #[test]

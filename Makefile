@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python test-instructions lint fmt fuzz soak-kills bench bench-rivals \
+.PHONY: help demo build test test-rust test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
   bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock clean
 
 help: ## list the targets
@@ -54,6 +54,15 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS (needs cargo-fuzz)
 KILLS ?= 200
 soak-kills: build ## kill workers KILLS times under load and count what the backend runs (some minutes)
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s --timeout=1800 tests/integration/test_workers.py -k never_runs_more
+
+# `=` and not `?=`: some shells export HOST.
+USERS = 20
+RATE = 10
+TIME = 30s
+HOST =
+locust: build ## load with locust: USERS, RATE, TIME, HOST; without HOST against simulated engines of its own
+	$(BIN)/python benches/locust/run.py --headless -u $(USERS) -r $(RATE) -t $(TIME) --stop-timeout 60 --unique-prompts \
+	  $(if $(HOST),--host $(HOST))
 
 ROUNDS ?= 5
 bench: bench-load bench-inproc bench-micro ## Penstock beside nginx, in process, and admission alone (half an hour)

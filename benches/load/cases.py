@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from own import BINARIES
 from process import cpu_us, pinned
 
 if TYPE_CHECKING:
-    from peer import Peer
+    from stage import Started
 
 __all__ = ["CASES", "LOAD_CORE", "PEER_CORE", "Case", "Faults", "generate"]
 
@@ -37,13 +37,12 @@ class Case:
     """What is counted: `answers` or `events`."""
     most: float | None = None
     """The aim: at most so many times nginx's CPU."""
-    headers: dict[str, str] = field(default_factory=dict)
 
-    def measure(self, peer: Peer, pid: int, port: int, seconds: float) -> dict[str, Any]:
+    def measure(self, one: Started, seconds: float) -> dict[str, Any]:
         """Return one round: CPU in microseconds a unit, and what the generator has seen."""
-        before = cpu_us(pid)
-        seen = generate(port, seconds, peer.headers, **self.load)
-        spent = cpu_us(pid) - before
+        before = cpu_us(one.pid)
+        seen = generate(one.port, seconds, one.headers, **self.load)
+        spent = cpu_us(one.pid) - before
         return {"cpu_us": spent / seen[self.unit], "per_second": seen[self.unit] / seen["seconds"], "seen": seen}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,5 +29,5 @@ class Peer:
     """``missing(home)``: why it cannot run here ("nginx not found"); None if it can."""
     install: Callable[[Path], None] | None = None
     """``install(home)``: fetches it into ``home/<name>``; may be called again. None: the system has it."""
-    headers: dict[str, str] = field(default_factory=dict)
-    """What each request to it must carry besides the usual."""
+    headers: Callable[[int], dict[str, str]] = lambda _: {}
+    """``headers(backend)``: what each request to it must carry besides the usual."""

@@ -51,7 +51,7 @@ def measure(  # noqa: PLR0917
             for one in started:
                 turn(f"{case.name}: {one.peer.name}")
                 try:
-                    results[one.peer.name].append(case.measure(one.peer, one.pid, one.port, seconds))
+                    results[one.peer.name].append(case.measure(one, seconds))
                 except Faults as faults:
                     print(f"{one.peer.name}, {case.name}: {faults}", file=sys.stderr)
     return {name: rounds for name, rounds in results.items() if rounds}

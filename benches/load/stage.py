@@ -30,6 +30,7 @@ class Started:
     peer: Peer
     pid: int
     port: int
+    headers: dict[str, str]
 
 
 class Stage:
@@ -46,20 +47,20 @@ class Stage:
         Raises:
             Faults: it does not.
         """
-        port = free_port()
+        port, headers = free_port(), peer.headers(self._backend)
         log = self._folder / f"{port}.log"
         command = peer.command(home, self._folder, port, self._backend)
         process = self._stack.enter_context(running(command, PEER_CORE, log))
         end = time.monotonic() + READY_SECONDS
         while True:
             try:
-                generate(port, 0.2, peer.headers, mode="closed", connections=1)
+                generate(port, 0.2, headers, mode="closed", connections=1)
             except Faults as faults:
                 if time.monotonic() > end or process.poll() is not None:
                     raise Faults(f"{faults}; {log.read_text()[-500:]}") from None
                 time.sleep(0.2)
             else:
-                return Started(peer, process.pid, port)
+                return Started(peer, process.pid, port, headers)
 
 
 @contextlib.contextmanager

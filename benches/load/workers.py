@@ -55,7 +55,7 @@ def main(rounds: int, seconds: float, out: str | None) -> None:
         started = {count: on.start(penstock(count)) for count in COUNTS}
         for _ in range(rounds):
             for count, one in started.items():
-                costs[count].append(case.measure(one.peer, one.pid, one.port, seconds)["cpu_us"])
+                costs[count].append(case.measure(one, seconds)["cpu_us"])
             for crowd in CROWDS:
                 spread[crowd].append(fullest(started[max(COUNTS)], crowd))
     ratios = {

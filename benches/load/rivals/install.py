@@ -34,7 +34,7 @@ def main(home: Path) -> int:
             reason = install(peer, home)
         failures += reason is not None
         outcome = f"ready: {peer.note}" if reason is None else f"not installed: {reason}"
-        console.print(f"{peer.name:<14} {outcome}", markup=False)
+        console.print(f"{peer.name:<14} {outcome}", markup=False, soft_wrap=True)
     return 1 if failures else 0
 
 

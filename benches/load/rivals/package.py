@@ -21,7 +21,7 @@ LONGEST_INSTALL_SECONDS = 900
 
 
 class InstallError(Exception):
-    """A registry did not give what was asked for; the text is the last thing that its client said."""
+    """A registry did not give what was asked for; the text is its client's first complaint."""
 
 
 class Registry(Enum):
@@ -107,5 +107,7 @@ def run(*command: str) -> None:
     except subprocess.TimeoutExpired:
         raise InstallError(f"{command[0]} took longer than {LONGEST_INSTALL_SECONDS} s") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or ["no message"]
-        raise InstallError(said[-1])
+        # The first complaint is the cause; what follows is advice.
+        said = done.stderr.splitlines() + done.stdout.splitlines()
+        causes = [line for line in said if line.startswith(("ERROR", "npm error"))]
+        raise InstallError(next(iter(causes or said), f"{command[0]} ended with {done.returncode}"))

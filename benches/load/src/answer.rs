@@ -8,6 +8,8 @@ use penstock_core::sse::SseScanner;
 use crate::request::Kind;
 
 const EVENT_LIMIT: usize = 1 << 20;
+/// As much of a whole answer is looked at.
+const START: usize = 2048;
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl Answer {
             let (used, data) = decoder.next(rest).map_err(|_| Fault::Garbage)?;
             rest = &rest[used..];
             if self.kind == Kind::Whole {
-                let room = 512usize.saturating_sub(self.start.len()).min(data.len());
+                let room = START.saturating_sub(self.start.len()).min(data.len());
                 self.start.extend_from_slice(&data[..room]);
                 self.last = data.last().copied().unwrap_or(self.last);
                 continue;
@@ -138,10 +140,14 @@ impl Answer {
         match self.kind {
             Kind::Stream if self.has_error => Err(Fault::ErrorEvent),
             Kind::Stream if !self.is_done => Err(Fault::NoDone),
-            Kind::Whole if !self.start.starts_with(b"{\"id\"") || self.last != b'}' => {
+            Kind::Whole if !says_choices(&self.start) || self.last != b'}' => {
                 Err(Fault::NoCompletion)
             }
             _ => Ok(()),
         }
     }
+}
+
+fn says_choices(start: &[u8]) -> bool {
+    start.starts_with(b"{") && memchr::memmem::find(start, b"\"choices\"").is_some()
 }

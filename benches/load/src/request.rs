@@ -17,9 +17,9 @@ pub fn request(kind: Kind, model: &str, bytes: usize, extra: &str) -> Vec<u8> {
          \"messages\": [{{\"role\": \"user\", \"content\": \"{prompt}\"}}]}}"
     );
     let length = body.len();
-    // The headers of OpenAI's Python client.
+    // The headers of OpenAI's Python client, but nothing compressed: that would be another work.
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip, deflate\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\n\
          Connection: keep-alive\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
          User-Agent: OpenAI/Python 2.8.1\r\nX-Stainless-Lang: python\r\nX-Stainless-OS: Linux\r\n\
          X-Stainless-Arch: x64\r\nX-Stainless-Retry-Count: 0\r\nAuthorization: Bearer none\r\n\

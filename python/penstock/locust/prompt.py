@@ -1,0 +1,20 @@
+"""What the users ask when a locustfile does not say."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import cycle, islice
+
+__all__ = ["prompt_of", "unique"]
+
+TEXT = "the river takes its time past fields and low bridges until a town begins on both of its banks"
+
+
+def prompt_of(words: int) -> str:
+    """Return a text of so many words, always the same."""
+    return " ".join(islice(cycle(TEXT.split()), words))
+
+
+def unique(prompt: str) -> str:
+    """Return the prompt behind a word that no other one has: prefix caches compare from the start."""
+    return f"{secrets.token_hex(8)} {prompt}"

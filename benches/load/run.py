@@ -135,6 +135,8 @@ def main(  # noqa: PLR0917
         "kernel": platform.release(),
         "python": platform.python_version(),
         "nginx": version(["nginx", "-v"]),
+        "haproxy": version(["haproxy", "-v"]),
+        "peers": {peer.name: peer.note for peer in peers},
         "rounds": rounds,
         "seconds": seconds,
         "cases": results,

@@ -12,7 +12,7 @@ from rivals.package import Package, Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Of @hono/node-server it takes the newest, with which it answers 500 to every request for a stream (its issue 1389).
+# From 1.14.2 of @hono/node-server on, every request for a stream gets a 500 (its issue 1389).
 PORTKEY = Package(
     Registry.NPM,
     "portkey",

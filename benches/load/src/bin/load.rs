@@ -65,6 +65,9 @@ struct Load {
     connections: Vec<Option<Connection>>,
     /// Open connections of whole requests that wait for the next.
     idle: Vec<usize>,
+    /// Connections that are to be opened anew; not from within, or a peer that refuses all would never
+    /// let go of us.
+    reopen: Vec<Kind>,
     /// When requests were due that found no connection.
     late: VecDeque<u64>,
     whole: Vec<u8>,
@@ -103,6 +106,7 @@ fn main() -> io::Result<()> {
         poll: Poll::new()?,
         connections: Vec::new(),
         idle: Vec::new(),
+        reopen: Vec::new(),
         late: VecDeque::new(),
         whole: request(Kind::Whole, &model, bytes, &extra),
         streamed: request(Kind::Stream, &model, bytes, &extra),
@@ -135,7 +139,12 @@ impl Load {
             if now >= end {
                 return Ok(());
             }
-            let mut wait = until(end, now);
+            for kind in std::mem::take(&mut self.reopen) {
+                let at = self.connect(kind)?;
+                self.ask(at, now);
+            }
+            let mut wait =
+                if self.reopen.is_empty() { until(end, now) } else { Duration::from_millis(1) };
             if matches!(self.mode, Mode::Open | Mode::Hold) {
                 while (asked as f64 * gap) as u64 <= now {
                     self.ask_open((asked as f64 * gap) as u64)?;
@@ -311,8 +320,7 @@ impl Load {
         self.idle.retain(|&idle| idle != at);
         self.under_way -= usize::from(connection.answer.is_some());
         if matches!(self.mode, Mode::Closed | Mode::Streams) {
-            let fresh = self.connect(connection.kind)?;
-            self.ask(fresh, since(self.start));
+            self.reopen.push(connection.kind);
         }
         Ok(())
     }

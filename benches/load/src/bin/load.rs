@@ -171,10 +171,10 @@ impl Load {
             for event in &events {
                 let Token(at) = event.token();
                 if event.is_writable() {
-                    self.write(at)?;
+                    self.write(at);
                 }
                 if event.is_readable() {
-                    self.read(at, &mut buffer, event.is_read_closed())?;
+                    self.read(at, &mut buffer, event.is_read_closed());
                 }
             }
         }
@@ -220,13 +220,13 @@ impl Load {
         self.under_way += 1;
         (connection.sent, connection.due, connection.last, connection.events) = (0, due, due, 0);
         // A connection that is not made yet becomes writable when it is.
-        let _ = self.write(at);
+        self.write(at);
     }
 
-    fn write(&mut self, at: usize) -> io::Result<()> {
-        let Some(connection) = &mut self.connections[at] else { return Ok(()) };
+    fn write(&mut self, at: usize) {
+        let Some(connection) = &mut self.connections[at] else { return };
         if connection.answer.is_none() {
-            return Ok(());
+            return;
         }
         let bytes = if connection.kind == Kind::Whole { &self.whole } else { &self.streamed };
         while connection.sent < bytes.len() {
@@ -238,18 +238,17 @@ impl Load {
                         io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
                     ) =>
                 {
-                    return Ok(());
+                    return;
                 }
                 Err(_) => return self.lost(at, "write"),
             }
         }
-        Ok(())
     }
 
     /// `ends`: the other side has closed, so there is more to be seen than a short read shows.
-    fn read(&mut self, at: usize, buffer: &mut [u8], ends: bool) -> io::Result<()> {
+    fn read(&mut self, at: usize, buffer: &mut [u8], ends: bool) {
         loop {
-            let Some(connection) = &mut self.connections[at] else { return Ok(()) };
+            let Some(connection) = &mut self.connections[at] else { return };
             let count = match connection.stream.read(buffer) {
                 Ok(0) => {
                     let why = match connection.answer.as_ref().map(Answer::closed) {
@@ -259,7 +258,7 @@ impl Load {
                     return self.lost(at, why);
                 }
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => return self.lost(at, "read"),
             };
             let now = since(self.start);
@@ -289,7 +288,7 @@ impl Load {
                 }
             }
             if count < buffer.len() && !ends {
-                return Ok(());
+                return;
             }
         }
     }
@@ -314,15 +313,14 @@ impl Load {
     }
 
     /// A connection is gone, and what was asked on it with it.
-    fn lost(&mut self, at: usize, why: &'static str) -> io::Result<()> {
+    fn lost(&mut self, at: usize, why: &'static str) {
         *self.results.faults.entry(why).or_insert(0) += 1;
-        let Some(connection) = self.connections[at].take() else { return Ok(()) };
+        let Some(connection) = self.connections[at].take() else { return };
         self.idle.retain(|&idle| idle != at);
         self.under_way -= usize::from(connection.answer.is_some());
         if matches!(self.mode, Mode::Closed | Mode::Streams) {
             self.reopen.push(connection.kind);
         }
-        Ok(())
     }
 
     fn show(&self, fault: Fault, bytes: &[u8]) {

@@ -2,16 +2,28 @@
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
-/// Bytes in a step of the wide loop, which the compiler turns into vector instructions.
-const WIDE: usize = 32;
-/// Words looked at before the wide loop begins: names and numbers end within them.
-const WORDS: usize = 2;
+/// Bytes looked at word by word before the wide way begins: names and numbers end within them.
+const SHORT: usize = 16;
 
 /// How many leading bytes may stand in a JSON string as they are: neither a quote, a backslash nor a
 /// control character (RFC 8259 §7).
 pub fn string_run(text: &[u8]) -> usize {
     let specials = |word| below_space(word) | equal(word, b'"') | equal(word, b'\\');
-    run(text, specials, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let start = text.len().min(SHORT);
+    let found = run(&text[..start], specials, is_special);
+    if found < start { found } else { start + long_run(&text[start..]) }
+}
+
+/// As [`string_run`], for texts: where it ends is found by vector instructions, and so is whether there
+/// is a control character before, which there hardly ever is.
+fn long_run(text: &[u8]) -> usize {
+    let end = memchr::memchr2(b'"', b'\\', text).unwrap_or(text.len());
+    let lowest = text[..end].iter().fold(u8::MAX, |lowest, &byte| lowest.min(byte));
+    if lowest >= 0x20 {
+        return end;
+    }
+    text.iter().position(|&byte| byte < 0x20).unwrap_or(end)
 }
 
 /// How many leading bytes are visible ASCII or spaces, 0x20 to 0x7E: what a header's value is made of
@@ -37,7 +49,6 @@ fn equal(word: u64, byte: u8) -> u64 {
 #[inline]
 fn run(text: &[u8], specials: impl Fn(u64) -> u64, is_special: impl Fn(u8) -> bool) -> usize {
     let mut at = 0;
-    let mut words = 0;
     while let Some(&bytes) = text[at..].first_chunk() {
         let found = specials(u64::from_le_bytes(bytes)) & HIGHS;
         if found != 0 {
@@ -45,22 +56,9 @@ fn run(text: &[u8], specials: impl Fn(u64) -> u64, is_special: impl Fn(u8) -> bo
             return at + (found.trailing_zeros() / 8) as usize;
         }
         at += 8;
-        words += 1;
-        if words == WORDS {
-            at += wide_run(&text[at..], &is_special);
-        }
     }
     let rest = &text[at..];
     at + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len())
-}
-
-/// Whole wide steps without anything special.
-fn wide_run(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
-    let steps = text.chunks_exact(WIDE).take_while(|step| {
-        // No early exit inside: only so is it one comparison of many bytes.
-        step.iter().fold(0, |found, &byte| found | u8::from(is_special(byte))) == 0
-    });
-    steps.count() * WIDE
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from cases import CASES, Case, Faults
 from own import PIPE, penstock
+from plot import draw
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rivals import RIVALS
 from stage import stage
@@ -145,6 +146,7 @@ def main(  # noqa: PLR0917
         stem = out / f"{data['date']}-{name}"
         stem.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
         stem.with_suffix(".md").write_text(render(data))
+        stem.with_suffix(".svg").write_text(draw(data))
     if as_json:
         json.dump(data, sys.stdout, indent=1)
         sys.stdout.write("\n")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
-SWEEP_SECONDS = 1.0
+# How often a worker says what it is like.
+TELL_SECONDS = 1.0
 
 
 class Worker:
@@ -57,7 +58,7 @@ class Worker:
         self._listener = listener
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
-        self._swept = 0.0
+        self._told = 0.0
 
     async def start(self) -> None:
         """Accept connections."""
@@ -75,10 +76,10 @@ class Worker:
     def _tick(self) -> None:
         self.gateway.tick()
         self._write_log()
+        self.registry.sweep()
         now = time.monotonic()
-        if now - self._swept >= SWEEP_SECONDS:
-            self._swept = now
-            self.registry.sweep()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
             self.gateway.log_dropped(self._log_writer.take_dropped())
             if self._ticker is not None:
                 self.gateway.gauges(len(self.registry), self._ticker.take_lag())

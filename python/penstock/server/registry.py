@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from penstock.process.ticker import TICK_SECONDS
 from penstock.server.answer import ReadyAnswer
 from penstock.server.connection import ClientConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
     from structlog.typing import FilteringBoundLogger
 
     from penstock._core import Gateway
@@ -21,6 +25,8 @@ __all__ = ["ClientServer", "Registry"]
 
 IDLE_SECONDS = 75.0
 CLOSE_SECONDS = 0.5
+# How often each connection is looked after.
+SWEEP_SECONDS = 1.0
 # Unsent output of a worker; above, the slowest client is closed (contract §2).
 UNSENT_BYTES = 256 << 20
 
@@ -39,6 +45,25 @@ class Connection(Protocol):
     def sweep(self, now: float) -> None: ...
 
 
+class Sweep:
+    """One round over the connections, in parts of equal size."""
+
+    def __init__(self, connections: Sequence[Connection] = ()) -> None:
+        self.began = time.monotonic()
+        self.left = list(connections)
+        self.unsent = 0
+        self._part = math.ceil(len(self.left) * TICK_SECONDS / SWEEP_SECONDS)
+
+    def go_on(self, there: Set[Connection]) -> None:
+        """Look after the next part, as far as it is still there, and add up what is unsent."""
+        now = time.monotonic()
+        for connection in self.left[-self._part :]:
+            if connection in there:
+                connection.sweep(now)
+                self.unsent += connection.unsent
+        del self.left[-self._part :]
+
+
 class Registry:
     """The open connections, the limit on them, and the sweep of those that take too long."""
 
@@ -47,6 +72,7 @@ class Registry:
         self.limits = limits
         self.log = log
         self._open: set[Connection] = set()
+        self._sweep = Sweep()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -65,10 +91,18 @@ class Registry:
         self._open.discard(connection)
 
     def sweep(self) -> None:
-        """Cut slow heads, clients that do not read, and the slowest while too much is unsent; every second."""
-        now = time.monotonic()
-        for connection in self.connections():
-            connection.sweep(now)
+        """Look after a part of the connections, each once a second: cut slow heads and clients that do not read.
+
+        To be called every tick. All at once would make new requests wait behind ten thousand open streams.
+        """
+        if self._sweep.left:
+            self._sweep.go_on(self._open)
+            if not self._sweep.left and self._sweep.unsent > UNSENT_BYTES:
+                self._cut_slowest()
+        elif time.monotonic() - self._sweep.began >= SWEEP_SECONDS:
+            self._sweep = Sweep(self.connections())
+
+    def _cut_slowest(self) -> None:
         unsent = sum(connection.unsent for connection in self._open)
         for connection in sorted(self._open, key=lambda c: c.unsent, reverse=True):
             if unsent <= UNSENT_BYTES:

@@ -170,7 +170,7 @@ def test_a_client_that_leaves_mid_stream_half_closes_the_backend() -> None:
     attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
     assert client.call is not None
     client.call.gone()
-    assert attempt.transport.calls == ["resume_reading", "write_eof"]
+    assert attempt.transport.calls == ["write_eof"]
     assert wire.backend(0)["inflight"] == 1, "the backend may still be at work"
     attempt.feed(chunk({"content": "b"}))
     assert len(client.written) == 1
@@ -240,6 +240,19 @@ def test_the_slot_is_held_until_the_message_ends_or_a_second_passes() -> None:
     assert wire.settled()
 
 
+def test_a_client_that_leaves_while_it_holds_the_backend_back_lets_it_go_on() -> None:
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    assert client.call is not None
+    client.call.pause()
+    client.call.gone()
+    assert attempt.transport.calls == ["pause_reading", "resume_reading", "write_eof"]
+    attempt.lost()
+    assert wire.settled()
+
+
 def test_every_call_outlives_its_answer_harmlessly() -> None:
     wire = Wire()
     client = wire.submit()
@@ -249,7 +262,7 @@ def test_every_call_outlives_its_answer_harmlessly() -> None:
     for method in (client.call.gone, client.call.pause, client.call.resume):
         method()
         method()
-    assert attempt.transport.calls == ["resume_reading"]
+    assert attempt.transport.calls == []
     assert wire.settled()
 
 

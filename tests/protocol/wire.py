@@ -78,6 +78,10 @@ class Transport:
     def can_write_eof(self) -> bool:
         return True
 
+    def get_extra_info(self, _: str) -> Any:
+        """Know of no socket: every byte goes through `write`."""
+        return None
+
 
 class Attempt:
     """A connection that the gateway has asked for."""

@@ -3,17 +3,20 @@
 //! A transport's `write` may call back into Penstock (`pause_writing`) before it returns, so no
 //! state is borrowed while these run.
 
+use std::rc::Rc;
+
 use penstock_core::routing::BackendIndex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::calls::Done;
+use crate::outlet::Outlet;
 use crate::upstream::UpstreamConnection;
 
 #[derive(Debug)]
 pub(crate) enum Act {
-    /// Call a transport's `write`.
-    Write(Py<PyAny>, Py<PyBytes>),
+    /// Have a transport write what its socket did not take.
+    Write(Rc<Outlet>, Py<PyBytes>),
     /// Call a method without arguments: close, abort, half-close, pause, resume.
     Call(Py<PyAny>),
     /// Tell the client's side that its answer is complete. The flag: the connection stays open.
@@ -26,7 +29,7 @@ impl Act {
     /// An exception here comes from a transport that is going away; its `connection_lost` will tell.
     pub(crate) fn run(self, py: Python<'_>, connector: &Py<PyAny>) -> PyResult<()> {
         match self {
-            Act::Write(write, data) => write.call1(py, (data,)).map(|_| ()),
+            Act::Write(outlet, data) => outlet.write(py, data),
             Act::Call(method) => method.call0(py).map(|_| ()),
             Act::Done(done, keep_alive) => done.tell(py, keep_alive),
             Act::Connect(backend, connection) => {

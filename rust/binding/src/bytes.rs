@@ -3,21 +3,18 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Joins what `visit` shows. It is called twice, and must show the same both times: the length comes
-/// first, and then the bytes go where they stay.
-pub(crate) fn bytes_of(
-    py: Python<'_>,
-    visit: impl Fn(&mut dyn FnMut(&[u8])),
-) -> PyResult<Py<PyBytes>> {
-    let mut length = 0;
-    visit(&mut |piece| length += piece.len());
+/// Joins `pieces`, without the first `skipped` bytes of them.
+pub(crate) fn bytes_of(py: Python<'_>, pieces: &[&[u8]], skipped: usize) -> PyResult<Py<PyBytes>> {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let fill = |bytes: &mut [u8]| {
-        let mut at = 0;
-        visit(&mut |piece| {
-            bytes[at..at + piece.len()].copy_from_slice(piece);
-            at += piece.len();
-        });
+        let (mut at, mut skipped) = (0, skipped);
+        for piece in pieces {
+            let rest = &piece[skipped.min(piece.len())..];
+            skipped -= piece.len() - rest.len();
+            bytes[at..at + rest.len()].copy_from_slice(rest);
+            at += rest.len();
+        }
         Ok(())
     };
-    PyBytes::new_with(py, length, fill).map(Bound::unbind)
+    PyBytes::new_with(py, length - skipped, fill).map(Bound::unbind)
 }

@@ -1,11 +1,14 @@
 //! The requests in hand: a slab with keys that go stale.
 
+use std::rc::Rc;
+
 use penstock_core::admission::Ticket;
 use penstock_core::exchange::Exchange;
 use penstock_core::time::Nanos;
 use pyo3::prelude::*;
 
 use crate::lane::LaneConnection;
+use crate::outlet::Outlet;
 use crate::standing::Standing;
 use crate::upstream::UpstreamConnection;
 
@@ -19,7 +22,7 @@ pub(crate) struct CallKey {
 /// The client's side, while it waits for its answer.
 #[derive(Debug)]
 pub(crate) struct ClientSide {
-    pub(crate) write: Py<PyAny>,
+    pub(crate) outlet: Rc<Outlet>,
     pub(crate) done: Done,
 }
 

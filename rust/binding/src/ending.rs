@@ -32,11 +32,9 @@ impl Engine {
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
         let client = Client { keep_alive, ..client.clone() };
-        let mut output = std::mem::take(&mut self.output);
-        write_error(error, &client, b"", now, &mut output);
-        self.write(py, side.write, |put| output.assemble(put));
-        output.clear();
-        self.output = output;
+        write_error(error, &client, b"", now, &mut self.output);
+        self.acts.extend(self.output.assemble(|pieces| side.outlet.send(py, pieces)));
+        self.output.clear();
         self.acts.push(Act::Done(side.done, keep_alive));
         self.rejected(error, client.request_id, addressee, 0);
     }

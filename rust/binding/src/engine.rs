@@ -14,7 +14,6 @@ use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel};
 use pyo3::prelude::*;
 
 use crate::acts::Act;
-use crate::bytes::bytes_of;
 use crate::calls::{Call, CallKey, Calls, ClientSide};
 use crate::clock::Clock;
 use crate::faults;
@@ -229,44 +228,25 @@ impl Engine {
             return;
         };
         let connection = connection.borrow(py);
-        let Some(write) = connection.method(py, |transport| &transport.write) else { return };
+        let Some(outlet) = connection.outlet() else { return };
         let serves = self.serves.get(&self.shared.serves, backend);
         self.scratch.clear();
         let reused = connection.is_reused();
         let tail = call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
-        match bytes_of(py, |put| [&self.scratch, tail].into_iter().for_each(put)) {
-            Ok(request) => self.acts.push(Act::Write(write, request)),
-            Err(error) => error.write_unraisable(py, None),
-        }
+        self.acts.extend(outlet.send(py, &[&self.scratch, tail]));
         // The client may have stopped reading before there was a connection to pause.
         if call.exchange.is_paused() {
             self.acts.extend(connection.flow(py, true).map(Act::Call));
         }
     }
 
-    /// Has the pieces that `visit` shows written in one piece.
-    pub(super) fn write(
-        &mut self,
-        py: Python<'_>,
-        write: Py<PyAny>,
-        visit: impl Fn(&mut dyn FnMut(&[u8])),
-    ) {
-        match bytes_of(py, visit) {
-            Ok(data) => self.acts.push(Act::Write(write, data)),
-            Err(error) => error.write_unraisable(py, None),
-        }
-    }
-
-    /// Hands the output to the client's transport.
+    /// Sends the output to a client in one piece.
     pub(super) fn flush(&mut self, py: Python<'_>, key: CallKey) {
         if self.output.is_empty() {
             return;
         }
         if let Some(side) = self.calls.get(key).and_then(|call| call.client.as_ref()) {
-            let write = side.write.clone_ref(py);
-            let output = std::mem::take(&mut self.output);
-            self.write(py, write, |put| output.assemble(put));
-            self.output = output;
+            self.acts.extend(self.output.assemble(|pieces| side.outlet.send(py, pieces)));
         }
         self.output.clear();
     }

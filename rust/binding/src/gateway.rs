@@ -17,6 +17,7 @@ use crate::bytes::bytes_of;
 use crate::calls::{CallKey, ClientSide, Done};
 use crate::client::Call;
 use crate::engine::Engine;
+use crate::outlet::Outlet;
 use crate::segment::Segment;
 use crate::standing::Standing;
 
@@ -163,7 +164,7 @@ impl Gateway {
     ) -> PyResult<Option<Call>> {
         let standing = Standing::of(tenant, band, sessions)?;
         let manners = Manners { keep_alive, http10 };
-        let side = ClientSide { write, done: Done::Callback(done) };
+        let side = ClientSide { outlet: Outlet::through(write), done: Done::Callback(done) };
         let key = Self::take(slf, body, request_id, manners, side, standing);
         Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
     }
@@ -199,7 +200,9 @@ impl Gateway {
         if counted {
             engine.rejected(&error, client.request_id, None, total);
         }
-        bytes_of(slf.py(), |put| output.assemble(put)).map(|bytes| bytes.into_bound(slf.py()))
+        output
+            .assemble(|pieces| bytes_of(slf.py(), pieces, 0))
+            .map(|bytes| bytes.into_bound(slf.py()))
     }
 
     /// A valid request id: the given one, or a new one.

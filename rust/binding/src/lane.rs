@@ -4,6 +4,7 @@
 //! and all bytes of that request go to aiohttp, and stay there.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use penstock_core::http::{Intake, Request, Taken};
 use penstock_core::time::{Nanos, SECOND, seconds};
@@ -13,6 +14,7 @@ use pyo3::types::PyBytes;
 use crate::calls::{CallKey, ClientSide, Done};
 use crate::gateway::{Gateway, Manners};
 use crate::lane_terms::LaneTerms;
+use crate::outlet::Outlet;
 use crate::standing::Standing;
 
 /// A client that sends ahead is read no further than this beyond the request in hand.
@@ -24,11 +26,11 @@ const IDLE: Nanos = 75 * SECOND;
 /// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
 const STALL: Nanos = 30 * SECOND;
 
-/// The client's transport, and the one method that every answer calls.
+/// The client's transport, and the way out of it that every answer takes.
 #[derive(Debug)]
 struct Transport {
     object: Py<PyAny>,
-    write: Py<PyAny>,
+    outlet: Rc<Outlet>,
 }
 
 #[derive(Debug, Default)]
@@ -132,9 +134,9 @@ impl LaneConnection {
         let side = {
             let mut state = this.state.borrow_mut();
             let Some(transport) = &state.transport else { return };
-            let write = transport.write.clone_ref(py);
+            let outlet = transport.outlet.clone();
             state.submitting = true;
-            ClientSide { write, done: Done::Lane(slf.clone().unbind()) }
+            ClientSide { outlet, done: Done::Lane(slf.clone().unbind()) }
         };
         let gateway = this.gateway.bind(py);
         let id = LaneTerms::request_id(request);
@@ -253,8 +255,8 @@ impl LaneConnection {
         let this = slf.borrow();
         {
             let mut state = this.state.borrow_mut();
-            let write = transport.getattr("write")?.unbind();
-            state.transport = Some(Transport { object: transport.clone().unbind(), write });
+            let (object, outlet) = (transport.clone().unbind(), Outlet::of(transport)?);
+            state.transport = Some(Transport { object, outlet });
             state.since = this.latest(slf.py());
         }
         let stays: bool =

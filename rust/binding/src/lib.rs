@@ -17,6 +17,7 @@ mod lane;
 mod lane_terms;
 mod lifetime;
 mod offering;
+mod outlet;
 mod pool;
 mod release;
 mod retry;

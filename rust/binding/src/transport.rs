@@ -1,12 +1,16 @@
 //! The methods of an asyncio transport, looked up once per connection.
 
+use std::rc::Rc;
+
 use pyo3::prelude::*;
+
+use crate::outlet::Outlet;
 
 /// What Penstock calls on a backend's transport.
 #[derive(Debug)]
 pub(crate) struct Transport {
     is_closing: Py<PyAny>,
-    pub(crate) write: Py<PyAny>,
+    pub(crate) outlet: Rc<Outlet>,
     pub(crate) abort: Py<PyAny>,
     pub(crate) pause_reading: Py<PyAny>,
     pub(crate) resume_reading: Py<PyAny>,
@@ -20,7 +24,7 @@ impl Transport {
         let half_close = if can_half_close { "write_eof" } else { "close" };
         let method = |name: &str| object.getattr(name).map(Bound::unbind);
         Ok(Transport {
-            write: method("write")?,
+            outlet: Outlet::of(object)?,
             abort: method("abort")?,
             pause_reading: method("pause_reading")?,
             resume_reading: method("resume_reading")?,

@@ -1,6 +1,7 @@
 //! The asyncio protocol on a connection to a backend.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use penstock_core::admission::Ticket;
 use penstock_core::routing::BackendIndex;
@@ -9,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::calls::CallKey;
 use crate::gateway::Gateway;
+use crate::outlet::Outlet;
 use crate::transport::Transport;
 
 /// What a connection is doing.
@@ -88,6 +90,11 @@ impl UpstreamConnection {
         choose: impl FnOnce(&Transport) -> &Py<PyAny>,
     ) -> Option<Py<PyAny>> {
         self.transport.borrow().as_ref().map(|transport| choose(transport).clone_ref(py))
+    }
+
+    /// The way to the backend, once there is one.
+    pub(crate) fn outlet(&self) -> Option<Rc<Outlet>> {
+        self.transport.borrow().as_ref().map(|transport| transport.outlet.clone())
     }
 
     /// The transport's method that stops or resumes reading, if there is anything to change.

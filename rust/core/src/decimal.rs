@@ -6,6 +6,17 @@ use crate::time::Nanos;
 /// Most digits of a 64-bit number.
 const DIGITS: usize = 20;
 
+/// 00 to 99: half as many divisions.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 /// Appends a number in decimal.
 pub fn write_decimal(value: u64, out: &mut Vec<u8>) {
     write_padded(value, 1, out);
@@ -15,10 +26,14 @@ pub fn write_decimal(value: u64, out: &mut Vec<u8>) {
 pub fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
     let mut digits = [b'0'; DIGITS];
     let mut at = DIGITS;
-    while value > 0 {
+    while value >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if value > 0 {
         at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
+        digits[at] = b'0' + value as u8;
     }
     out.extend_from_slice(&digits[at.min(DIGITS - width)..]);
 }

@@ -26,6 +26,13 @@ fn long_run(text: &[u8]) -> usize {
     text.iter().position(|&byte| byte < 0x20).unwrap_or(end)
 }
 
+/// As [`string_run`], but DEL is special too; for names and other short texts.
+pub fn quiet_run(text: &[u8]) -> usize {
+    let specials =
+        |word| below_space(word) | equal(word, b'"') | equal(word, b'\\') | equal(word, 0x7f);
+    run(text, specials, |byte| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f))
+}
+
 /// How many leading bytes are visible ASCII or spaces, 0x20 to 0x7E: what a header's value is made of
 /// (RFC 9110 §5.5).
 pub fn visible_run(text: &[u8]) -> usize {
@@ -63,7 +70,7 @@ fn run(text: &[u8], specials: impl Fn(u64) -> u64, is_special: impl Fn(u8) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{string_run, visible_run};
+    use super::{quiet_run, string_run, visible_run};
 
     fn slowly(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
         text.iter().position(|&byte| is_special(byte)).unwrap_or(text.len())
@@ -82,7 +89,9 @@ mod tests {
                     text[length - 1] = b'\n';
                     let string = slowly(&text, |byte| byte < 32 || b"\"\\".contains(&byte));
                     let visible = slowly(&text, |byte| !(b' '..=b'~').contains(&byte));
+                    let quiet = slowly(&text, |byte| byte < 32 || b"\"\\\x7f".contains(&byte));
                     assert_eq!(string_run(&text), string, "{byte} at {at} of {length}");
+                    assert_eq!(quiet_run(&text), quiet, "{byte} at {at} of {length}");
                     assert_eq!(visible_run(&text), visible, "{byte} at {at} of {length}");
                 }
             }

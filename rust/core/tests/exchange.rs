@@ -589,7 +589,7 @@ fn failures_of_the_connection() {
         let mut out = Output::default();
         exchange.give_up(&table, &failure, at(0.75), &mut out);
         let mut wire = Vec::new();
-        out.assemble(|piece| wire.extend_from_slice(piece));
+        out.assemble(|pieces| wire.extend(pieces.concat()));
         let answer = Answer::read(&wire);
         let error = answer.error().expect("an error");
         assert_eq!((error.status, error.code.as_str()), (status, code));
@@ -649,7 +649,7 @@ fn a_reused_connection_that_dies_before_a_byte_is_retried_free() {
             "{next:?}"
         );
         let mut wire = Vec::new();
-        out.assemble(|piece| wire.extend_from_slice(piece));
+        out.assemble(|pieces| wire.extend(pieces.concat()));
         let answer = Answer::read(&wire);
         assert_eq!(answer.error(), None);
         assert_eq!(answer.get("x-penstock-backend"), Some("b"));
@@ -1071,7 +1071,7 @@ fn a_drain_cuts_a_stream_with_an_event_and_a_waiting_request_with_a_status() {
     let mut out = Output::default();
     exchange.refuse(&table, &draining, Term(Who::Gateway, Where::Queue), at(1.0), &mut out);
     let mut wire = Vec::new();
-    out.assemble(|piece| wire.extend_from_slice(piece));
+    out.assemble(|pieces| wire.extend(pieces.concat()));
     let answer = Answer::read(&wire);
     assert_eq!(
         answer.error().map(|error| (error.status, error.code)),
@@ -1094,7 +1094,7 @@ fn a_drain_cuts_a_stream_with_an_event_and_a_waiting_request_with_a_status() {
         at(2.0),
         &mut run.out,
     );
-    run.out.assemble(|piece| run.ran.wire.extend_from_slice(piece));
+    run.out.assemble(|pieces| run.ran.wire.extend(pieces.concat()));
     let answer = Answer::read(&run.ran.wire);
     let error = answer.error().expect("an error");
     assert_eq!((error.in_stream, error.code.as_str()), (true, "draining"));

@@ -44,21 +44,19 @@ impl Output {
         write_answer_head(head, &mut self.head);
     }
 
-    /// The exact bytes for the client's transport, in order and in pieces: whoever joins them copies
-    /// each once.
-    pub fn assemble(&self, mut put: impl FnMut(&[u8])) {
-        put(&self.head);
+    /// Shows the exact bytes for the client's connection, in order and in pieces that nobody had to
+    /// join.
+    pub fn assemble<R>(&self, show: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let last = if self.last { LAST_CHUNK } else { b"" };
         if !self.chunked {
-            return put(&self.body);
+            return show(&[&self.head, &self.body]);
         }
-        if !self.body.is_empty() {
-            put(chunk_size(self.body.len(), &mut [0; CHUNK_SIZE_LINE]));
-            put(&self.body);
-            put(b"\r\n");
+        if self.body.is_empty() {
+            return show(&[&self.head, last]);
         }
-        if self.last {
-            put(LAST_CHUNK);
-        }
+        let mut line = [0; CHUNK_SIZE_LINE];
+        let size = chunk_size(self.body.len(), &mut line);
+        show(&[&self.head, size, &self.body, b"\r\n", last])
     }
 }
 

@@ -210,58 +210,47 @@ impl Record {
         let tier = tier.map_or("", |at| &table.tiers[usize::from(at)].name);
         let model = model.map_or("unknown", |at| &table.models[usize::from(at)]);
         let backend = backend.map_or("", |at| &table.backends[usize::from(at)].name);
+        let letters = self.term.letters();
+        let term = std::str::from_utf8(&letters).unwrap_or_default();
         out.extend_from_slice(b"{\"ts\":");
         write_decimal(unix / SECOND, out);
         out.push(b'.');
         write_padded(unix % SECOND / MILLISECOND, 3, out);
-        out.extend_from_slice(b",\"level\":\"info\",\"event\":\"request\"");
-        let letters = self.term.letters();
-        for (name, value) in [
-            ("request_id", self.request_id.as_str()),
-            ("upstream_id", self.upstream_id.as_deref().unwrap_or("")),
-            ("tier", tier),
-            ("model", model),
-            ("variant", ""),
-            ("backend", backend),
-            ("outcome", self.outcome.name()),
-            ("code", self.code.map_or("", Code::name)),
-            ("term", std::str::from_utf8(&letters).unwrap_or_default()),
-        ] {
-            write_key(name, out);
-            write_string(value, out);
-        }
-        for (name, number) in
-            [("status", Some(u64::from(self.status))), ("attempts", Some(u64::from(self.attempts)))]
-        {
-            write_number(name, number, write_decimal, out);
-        }
-        for (name, span) in
-            [("queue_ms", self.queued), ("first_ms", self.first), ("total_ms", Some(self.total))]
-        {
-            write_number(name, span, write_ms, out);
-        }
-        for (name, tokens) in
-            [("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)]
-        {
-            write_number(name, tokens, write_decimal, out);
-        }
+        let begin = b",\"level\":\"info\",\"event\":\"request\",\"request_id\":";
+        write_text(begin, &self.request_id, out);
+        write_text(b",\"upstream_id\":", self.upstream_id.as_deref().unwrap_or(""), out);
+        write_text(b",\"tier\":", tier, out);
+        write_text(b",\"model\":", model, out);
+        write_text(b",\"variant\":\"\",\"backend\":", backend, out);
+        write_text(b",\"outcome\":", self.outcome.name(), out);
+        write_text(b",\"code\":", self.code.map_or("", Code::name), out);
+        write_text(b",\"term\":", term, out);
+        write_number(b",\"status\":", Some(u64::from(self.status)), write_decimal, out);
+        write_number(b",\"attempts\":", Some(u64::from(self.attempts)), write_decimal, out);
+        write_number(b",\"queue_ms\":", self.queued, write_ms, out);
+        write_number(b",\"first_ms\":", self.first, write_ms, out);
+        write_number(b",\"total_ms\":", Some(self.total), write_ms, out);
+        write_number(b",\"prompt_tokens\":", self.prompt_tokens, write_decimal, out);
+        write_number(b",\"output_tokens\":", self.output_tokens, write_decimal, out);
         out.extend_from_slice(b",\"key_id\":\"\"}\n");
     }
 }
 
-fn write_key(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+/// `key`: with all that stands before the value.
+#[inline]
+fn write_text(key: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key);
+    write_string(value, out);
 }
 
+#[inline]
 fn write_number(
-    name: &str,
+    key: &[u8],
     number: Option<u64>,
     write: impl FnOnce(u64, &mut Vec<u8>),
     out: &mut Vec<u8>,
 ) {
-    write_key(name, out);
+    out.extend_from_slice(key);
     match number {
         Some(number) => write(number, out),
         None => out.extend_from_slice(b"null"),

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use crate::decimal::write_hex;
-use crate::scan::string_run;
-
-const DEL: u8 = 0x7f;
+use crate::scan::quiet_run;
 
 /// What the text between two quotes means. A lone surrogate becomes U+FFFD.
 ///
@@ -66,8 +64,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.reserve(rest.len() + 2);
     out.push(b'"');
     loop {
-        let run = string_run(rest);
-        let run = memchr::memchr(DEL, &rest[..run]).unwrap_or(run);
+        let run = quiet_run(rest);
         out.extend_from_slice(&rest[..run]);
         let Some(&byte) = rest.get(run) else { break };
         match byte {

@@ -70,7 +70,7 @@ impl<'t> Run<'t> {
     }
 
     fn take(&mut self, next: Next, now: Now) -> bool {
-        self.out.assemble(|piece| self.ran.wire.extend_from_slice(piece));
+        self.out.assemble(|pieces| self.ran.wire.extend(pieces.concat()));
         match next {
             Next::Continue => return true,
             Next::Answered => {
@@ -81,7 +81,7 @@ impl<'t> Run<'t> {
                 assert!(self.out.is_empty(), "nothing may be written before a retry");
                 self.out.clear();
                 self.exchange.give_up(self.table, &failure, now, &mut self.out);
-                self.out.assemble(|piece| self.ran.wire.extend_from_slice(piece));
+                self.out.assemble(|pieces| self.ran.wire.extend(pieces.concat()));
                 self.ran.failure = Some(failure);
                 self.ran.upstream = Some(upstream);
             }

@@ -1,5 +1,6 @@
 //! What the stub, the generator and the pipe have in common.
 
+pub mod alarm;
 pub mod answer;
 pub mod histogram;
 pub mod options;

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use penstock_load::alarm::Alarm;
 use penstock_load::answer::{Answer, Fault};
 use penstock_load::histogram::Histogram;
 use penstock_load::options::Options;
 use penstock_load::request::{Kind, request};
-use penstock_load::{since, until};
+use penstock_load::since;
 
 const USAGE: &str = "\
 load --port PORT [--mode closed] [--connections 64] [--rate 500] [--seconds 5] [--bytes 1024]
@@ -23,6 +24,9 @@ load --port PORT [--mode closed] [--connections 64] [--rate 500] [--seconds 5] [
                    first for --base seconds without the streams";
 /// An end between two requests, which is no fault but worth knowing.
 const RECONNECTS: &str = "reconnects";
+const MILLISECOND: u64 = 1_000_000;
+/// In the poll, what is no connection.
+const ALARM: Token = Token(usize::MAX - 1);
 /// How long an answer may take before it counts as lost.
 const PATIENCE: u64 = 60_000_000_000;
 
@@ -62,6 +66,7 @@ struct Load {
     mode: Mode,
     address: SocketAddr,
     poll: Poll,
+    alarm: Alarm,
     connections: Vec<Option<Connection>>,
     /// Open connections of whole requests that wait for the next.
     idle: Vec<usize>,
@@ -100,10 +105,12 @@ fn main() -> io::Result<()> {
     let address = format!("127.0.0.1:{}", options.get("port", 0u16));
     let seconds = |name, default: f64| (options.get(name, default) * 1e9) as u64;
     let wanted: usize = options.get("connections", 64);
+    let poll = Poll::new()?;
     let mut load = Load {
         mode,
         address: address.parse().map_err(io::Error::other)?,
-        poll: Poll::new()?,
+        alarm: Alarm::new(poll.registry(), ALARM)?,
+        poll,
         connections: Vec::new(),
         idle: Vec::new(),
         reopen: Vec::new(),
@@ -143,14 +150,13 @@ impl Load {
                 let at = self.connect(kind)?;
                 self.ask(at, now);
             }
-            let mut wait =
-                if self.reopen.is_empty() { until(end, now) } else { Duration::from_millis(1) };
+            let mut rings = if self.reopen.is_empty() { end } else { now + MILLISECOND };
             if matches!(self.mode, Mode::Open | Mode::Hold) {
                 while (asked as f64 * gap) as u64 <= now {
                     self.ask_open((asked as f64 * gap) as u64)?;
                     asked += 1;
                 }
-                wait = wait.min(until((asked as f64 * gap) as u64, since(self.start)));
+                rings = rings.min((asked as f64 * gap) as u64);
             }
             if self.mode == Mode::Hold && now >= self.base && opened < wanted {
                 // 2,000 a second, so that nobody's backlog overflows.
@@ -160,15 +166,11 @@ impl Load {
                     self.ask(at, since(self.start));
                     opened += 1;
                 }
-                wait = wait.min(Duration::from_micros(500));
+                rings = rings.min(now + MILLISECOND / 2);
             }
-            if self.mode == Mode::Open && self.under_way == 0 {
-                // A poll waits in whole milliseconds, a sleep in tens of microseconds.
-                std::thread::sleep(wait);
-                continue;
-            }
-            self.poll.poll(&mut events, Some(wait))?;
-            for event in &events {
+            self.alarm.set(rings, since(self.start))?;
+            self.poll.poll(&mut events, None)?;
+            for event in events.iter().filter(|event| event.token() != ALARM) {
                 let Token(at) = event.token();
                 if event.is_writable() {
                     self.write(at);

@@ -56,13 +56,14 @@ def hold(peer: Peer, streams: int, seconds: float) -> dict[str, Any]:
         "base_p99_us": base["p99"],
         "p99_us": beside["p99"],
         "p99_rise_us": beside["p99"] - base["p99"],
+        "opening_p99_us": seen["opening_us"]["p99"],
     }
 
 
 @click.command(help=__doc__)
 @click.option("--streams", default=10_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=40.0, show_default=True, help="Length of one round.")
+@click.option("--seconds", default=45.0, show_default=True, help="Length of one round.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--out", type=click.Path(), help="A folder for the data.")
 def main(streams: int, rounds: int, seconds: float, workers: int, out: str | None) -> None:

@@ -1,96 +1,27 @@
 //! A client's connection on the lane: the asyncio protocol in front of aiohttp (design §1).
 //!
-//! It serves the requests that it understands in full. At the first that it does not, the connection
-//! and all bytes of that request go to aiohttp, and stay there.
+//! It serves the requests that it understands in full. At one that it does not, the connection and all
+//! bytes of that request go to aiohttp; a later request may bring it back (`server/lane.py`).
+
+mod state;
+pub(crate) mod terms;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
-use penstock_core::http::{Intake, Request, Taken};
-use penstock_core::time::{Nanos, SECOND, seconds};
+use penstock_core::http::{Request, Taken};
+use penstock_core::time::{Nanos, seconds};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::calls::{CallKey, ClientSide, Done};
+use crate::calls::{ClientSide, Done};
 use crate::gateway::{Gateway, Manners};
-use crate::lane_terms::LaneTerms;
 use crate::outlet::Outlet;
 use crate::standing::Standing;
+use state::{Overdue, State, Transport};
+use terms::LaneTerms;
 
 /// A client that sends ahead is read no further than this beyond the request in hand.
 const AHEAD: usize = 64 << 10;
-/// A request that takes longer to come is aiohttp's, which has the time-outs for it.
-const SLOW: Nanos = SECOND;
-/// A connection without a request is closed after this (research/reliability-and-ux.md §1.5).
-const IDLE: Nanos = 75 * SECOND;
-/// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
-const STALL: Nanos = 30 * SECOND;
-
-/// The client's transport, and the way out of it that every answer takes.
-#[derive(Debug)]
-struct Transport {
-    object: Py<PyAny>,
-    outlet: Rc<Outlet>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    intake: Intake,
-    transport: Option<Transport>,
-    call: Option<CallKey>,
-    /// A request is being submitted: whoever ends it leaves it to the submitter to go on.
-    submitting: bool,
-    reading_paused: bool,
-    writing_paused: bool,
-    /// Since when the intake, or what the client leaves unread, is as it is.
-    since: Nanos,
-    unsent: usize,
-}
-
-impl State {
-    /// Whether a request is being read or answered.
-    fn is_busy(&self) -> bool {
-        self.intake.is_serving() || self.intake.is_reading_body()
-    }
-
-    fn is_idle(&self) -> bool {
-        !self.is_busy() && self.intake.held() == 0
-    }
-
-    /// What has taken too long; `unsent`: bytes that the client has not taken.
-    fn overdue(&mut self, now: Nanos, unsent: usize) -> Overdue {
-        let age = now.saturating_sub(self.since);
-        if self.writing_paused {
-            if unsent < self.unsent {
-                // Slow is not stalled.
-                (self.since, self.unsent) = (now, unsent);
-            } else if age > STALL {
-                return Overdue::Reading;
-            }
-            return Overdue::Nothing;
-        }
-        if self.intake.is_serving() || self.intake.is_gone() {
-            Overdue::Nothing
-        } else if self.intake.held() > 0 {
-            if age > SLOW { Overdue::Request } else { Overdue::Nothing }
-        } else if age > IDLE {
-            Overdue::Idle
-        } else {
-            Overdue::Nothing
-        }
-    }
-}
-
-/// What a client has let wait for too long.
-enum Overdue {
-    Nothing,
-    /// It does not read its answer.
-    Reading,
-    /// It does not finish its request.
-    Request,
-    /// It does not begin one.
-    Idle,
-}
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
 /// which says whether it may stay on the lane, `handed_over(connection, transport, data)`, and
@@ -332,6 +263,9 @@ impl LaneConnection {
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
     #[getter]
     fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
+        if self.state.borrow().transport.as_ref().is_none_or(|to| to.outlet.is_empty()) {
+            return Ok(0);
+        }
         let size =
             |object: Py<PyAny>| object.call_method0(py, "get_write_buffer_size")?.extract(py);
         self.transport(py).map_or(Ok(0), size)

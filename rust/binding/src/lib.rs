@@ -14,7 +14,6 @@ mod flow;
 mod gateway;
 mod ids;
 mod lane;
-mod lane_terms;
 mod lifetime;
 mod offering;
 mod outlet;
@@ -44,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use crate::lane::LaneConnection;
     #[pymodule_export]
-    use crate::lane_terms::LaneTerms;
+    use crate::lane::terms::LaneTerms;
     #[pymodule_export]
     use crate::segment::Segment;
     #[pymodule_export]

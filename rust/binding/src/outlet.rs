@@ -73,6 +73,11 @@ impl Outlet {
         Some(Act::Write(self.clone(), rest))
     }
 
+    /// Whether all has left that ever came here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.backlog.get() == Backlog::Nothing
+    }
+
     fn is_clear(&self, py: Python<'_>, socket: &Socket) -> bool {
         let is_clear = match self.backlog.get() {
             Backlog::Nothing => true,

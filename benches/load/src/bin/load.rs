@@ -21,12 +21,16 @@ load --port PORT [--mode closed] [--connections 64] [--rate 500] [--seconds 5] [
           open     --rate requests a second, evenly spaced; times count from when one was due
           streams  as closed, but streamed
           hold     --connections streams that are kept, and --rate requests a second beside them,
-                   first for --base seconds without the streams";
+                   first for --base seconds without the streams; of those 1,000 a second are opened";
 /// An end between two requests, which is no fault but worth knowing.
 const RECONNECTS: &str = "reconnects";
 const MILLISECOND: u64 = 1_000_000;
 /// In the poll, what is no connection.
 const ALARM: Token = Token(usize::MAX - 1);
+/// Between the opening of one held stream and the next.
+const OPENING: u64 = MILLISECOND;
+/// How long the streams are left alone before requests beside them count.
+const SETTLING: u64 = 1_000 * MILLISECOND;
 /// How long an answer may take before it counts as lost.
 const PATIENCE: u64 = 60_000_000_000;
 
@@ -53,8 +57,9 @@ struct Connection {
 #[derive(Default)]
 struct Results {
     latency: Histogram,
-    /// As `latency`, of the time before the streams.
+    /// As `latency`, of the time before the streams, and while they are opened.
     base: Histogram,
+    opening: Histogram,
     first: Histogram,
     between: Histogram,
     events: u64,
@@ -81,6 +86,8 @@ struct Load {
     start: Instant,
     /// Until then whole answers count as base.
     base: u64,
+    /// From then on all streams are open, and whole answers count beside them.
+    open: u64,
     most: usize,
     /// Requests that wait for their answers.
     under_way: usize,
@@ -105,6 +112,7 @@ fn main() -> io::Result<()> {
     let address = format!("127.0.0.1:{}", options.get("port", 0u16));
     let seconds = |name, default: f64| (options.get(name, default) * 1e9) as u64;
     let wanted: usize = options.get("connections", 64);
+    let base = if mode == Mode::Hold { seconds("base", 3.0) } else { 0 };
     let poll = Poll::new()?;
     let mut load = Load {
         mode,
@@ -119,11 +127,12 @@ fn main() -> io::Result<()> {
         streamed: request(Kind::Stream, &model, bytes, &extra),
         results: Results::default(),
         start: Instant::now(),
-        base: if mode == Mode::Hold { seconds("base", 3.0) } else { 0 },
+        base,
+        open: if mode == Mode::Hold { base + wanted as u64 * OPENING + SETTLING } else { 0 },
         most: wanted,
         under_way: 0,
     };
-    let end = load.base + seconds("seconds", 5.0);
+    let end = base + seconds("seconds", 5.0);
     load.run(wanted, 1e9 / options.get("rate", 500.0), end)?;
     println!("{}", load.report());
     Ok(())
@@ -159,8 +168,8 @@ impl Load {
                 rings = rings.min((asked as f64 * gap) as u64);
             }
             if self.mode == Mode::Hold && now >= self.base && opened < wanted {
-                // 2,000 a second, so that nobody's backlog overflows.
-                let due = (((now - self.base) as f64 / 5e5) as usize + 1).min(wanted);
+                // Evenly, so that nobody's backlog overflows and their events do not come in crowds.
+                let due = (((now - self.base) / OPENING) as usize + 1).min(wanted);
                 while opened < due {
                     let at = self.connect(Kind::Stream)?;
                     self.ask(at, since(self.start));
@@ -303,6 +312,7 @@ impl Load {
         match connection.kind {
             Kind::Stream => self.results.streams += 1,
             Kind::Whole if connection.due < self.base => self.results.base.add(took),
+            Kind::Whole if connection.due < self.open => self.results.opening.add(took),
             Kind::Whole => self.results.latency.add(took),
         }
         match (self.mode, connection.kind) {
@@ -333,19 +343,21 @@ impl Load {
     }
 
     fn report(&self) -> String {
-        let Results { latency, base, first, between, events, streams, faults } = &self.results;
+        let Results { latency, base, opening, first, between, events, streams, faults } =
+            &self.results;
         let faults: Vec<String> =
             faults.iter().map(|(name, count)| format!("\"{name}\":{count}")).collect();
         format!(
             "{{\"seconds\":{:.3},\"answers\":{},\"streams\":{streams},\"events\":{events},\"under_way\":{},\
-             \"late\":{},\"faults\":{{{}}},\"latency_us\":{},\"base_us\":{},\"first_us\":{},\"between_us\":{}}}",
+             \"late\":{},\"faults\":{{{}}},\"latency_us\":{},\"base_us\":{},\"opening_us\":{},\"first_us\":{},\"between_us\":{}}}",
             since(self.start) as f64 / 1e9,
-            latency.count() + base.count(),
+            latency.count() + base.count() + opening.count(),
             self.under_way,
             self.late.len(),
             faults.join(","),
             latency.json(),
             base.json(),
+            opening.json(),
             first.json(),
             between.json(),
         )

@@ -1,0 +1,83 @@
+//! What a connection on the lane is in the middle of, and what of it has taken too long.
+
+use std::rc::Rc;
+
+use penstock_core::http::Intake;
+use penstock_core::time::{Nanos, SECOND};
+use pyo3::prelude::*;
+
+use crate::calls::CallKey;
+use crate::outlet::Outlet;
+
+/// A request that takes longer to come is aiohttp's, which has the time-outs for it.
+const SLOW: Nanos = SECOND;
+/// A connection without a request is closed after this (research/reliability-and-ux.md §1.5).
+const IDLE: Nanos = 75 * SECOND;
+/// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
+const STALL: Nanos = 30 * SECOND;
+
+/// The client's transport, and the way out of it that every answer takes.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) object: Py<PyAny>,
+    pub(super) outlet: Rc<Outlet>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) intake: Intake,
+    pub(super) transport: Option<Transport>,
+    pub(super) call: Option<CallKey>,
+    /// A request is being submitted: whoever ends it leaves it to the submitter to go on.
+    pub(super) submitting: bool,
+    pub(super) reading_paused: bool,
+    pub(super) writing_paused: bool,
+    /// Since when the intake, or what the client leaves unread, is as it is.
+    pub(super) since: Nanos,
+    pub(super) unsent: usize,
+}
+
+impl State {
+    /// Whether a request is being read or answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.intake.is_serving() || self.intake.is_reading_body()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_busy() && self.intake.held() == 0
+    }
+
+    /// What has taken too long; `unsent`: bytes that the client has not taken.
+    pub(super) fn overdue(&mut self, now: Nanos, unsent: usize) -> Overdue {
+        let age = now.saturating_sub(self.since);
+        if self.writing_paused {
+            if unsent < self.unsent {
+                // Slow is not stalled.
+                (self.since, self.unsent) = (now, unsent);
+            } else if age > STALL {
+                return Overdue::Reading;
+            }
+            return Overdue::Nothing;
+        }
+        if self.intake.is_serving() || self.intake.is_gone() {
+            Overdue::Nothing
+        } else if self.intake.held() > 0 {
+            if age > SLOW { Overdue::Request } else { Overdue::Nothing }
+        } else if age > IDLE {
+            Overdue::Idle
+        } else {
+            Overdue::Nothing
+        }
+    }
+}
+
+/// What a client has let wait for too long.
+pub(super) enum Overdue {
+    Nothing,
+    /// It does not read its answer.
+    Reading,
+    /// It does not finish its request.
+    Request,
+    /// It does not begin one.
+    Idle,
+}

@@ -10,7 +10,7 @@ from penstock.admin.app import admin_app
 from penstock.admin.listener import AdminListener
 from penstock.metrics.log import make_logger
 from penstock.process.pulse import Pulse
-from penstock.process.ticker import Ticker
+from penstock.process.ticker import IDLE_SECONDS, Ticker
 from penstock.upstream.engines import Engines
 from penstock.upstream.probe import Prober
 
@@ -49,7 +49,7 @@ class Control:
         await self._admin.start()
         self.prober.start()
         self.engines.start()
-        self._ticker = Ticker(self._tick)
+        self._ticker = Ticker(self._tick, lambda: IDLE_SECONDS)
 
     def _tick(self) -> None:
         self.segment.tick()

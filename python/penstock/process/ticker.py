@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["TICK_SECONDS", "Ticker"]
+__all__ = ["IDLE_SECONDS", "TICK_SECONDS", "Ticker"]
 
-# The core's timers are as coarse as this.
+# The core's timers are as coarse as this while there are requests.
 TICK_SECONDS = 0.01
+# Without any, and where only others' mistakes are looked for: an idle gateway should cost next to nothing.
+IDLE_SECONDS = 0.05
 
 
 class Ticker:
-    """Calls back every `TICK_SECONDS`, and measures how late the loop is."""
+    """Calls back every `pace()` seconds, and measures how late the loop is."""
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], pace: Callable[[], float]) -> None:
         self._callback = callback
+        self._pace = pace
         self._loop = asyncio.get_running_loop()
         self._lag = 0.0
-        self._due = self._loop.time() + TICK_SECONDS
+        self._due = self._loop.time() + pace()
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def take_lag(self) -> float:
@@ -33,6 +36,6 @@ class Ticker:
     def _tick(self) -> None:
         now = self._loop.time()
         self._lag = max(self._lag, now - self._due)
-        self._due = now + TICK_SECONDS
+        self._due = now + self._pace()
         self._timer = self._loop.call_at(self._due, self._tick)
         self._callback()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock._core import Gateway
 from penstock.metrics.log import make_logger
 from penstock.process.orders import Way
-from penstock.process.ticker import TICK_SECONDS, Ticker
+from penstock.process.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.models import Models
@@ -29,6 +29,8 @@ __all__ = ["Worker"]
 
 # How often a worker says what it is like.
 TELL_SECONDS = 1.0
+# How often lines are given to the log's thread: to wake it costs more than a request.
+LOG_SECONDS = 0.05
 
 
 class Worker:
@@ -59,6 +61,7 @@ class Worker:
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
         self._told = 0.0
+        self._logged = 0.0
 
     async def start(self) -> None:
         """Accept connections."""
@@ -71,13 +74,18 @@ class Worker:
         self._server = await open_server(factory, sock=self._listener)
         if self._wake_fd is not None:
             loop.add_reader(self._wake_fd, self.gateway.wake)
-        self._ticker = Ticker(self._tick)
+        self._ticker = Ticker(self._tick, self._pace)
+
+    def _pace(self) -> float:
+        return TICK_SECONDS if self.gateway.active else IDLE_SECONDS
 
     def _tick(self) -> None:
         self.gateway.tick()
-        self._write_log()
         self.registry.sweep()
         now = time.monotonic()
+        if now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            self._write_log()
         if now - self._told >= TELL_SECONDS:
             self._told = now
             self.gateway.log_dropped(self._log_writer.take_dropped())

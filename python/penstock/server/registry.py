@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
-from penstock.process.ticker import TICK_SECONDS
 from penstock.server.answer import ReadyAnswer
 from penstock.server.connection import ClientConnection
 
@@ -46,22 +45,22 @@ class Connection(Protocol):
 
 
 class Sweep:
-    """One round over the connections, in parts of equal size."""
+    """One round over the connections, in parts: all are done when it is over. Times are of `time.monotonic()`."""
 
-    def __init__(self, connections: Sequence[Connection] = ()) -> None:
-        self.began = time.monotonic()
+    def __init__(self, connections: Sequence[Connection], began: float) -> None:
+        self.began = began
         self.left = list(connections)
         self.unsent = 0
-        self._part = math.ceil(len(self.left) * TICK_SECONDS / SWEEP_SECONDS)
+        self._size = len(self.left)
 
-    def go_on(self, there: Set[Connection]) -> None:
-        """Look after the next part, as far as it is still there, and add up what is unsent."""
-        now = time.monotonic()
-        for connection in self.left[-self._part :]:
+    def go_on(self, there: Set[Connection], now: float) -> None:
+        """Look after those whose turn has come, as far as they are still there, and add up what is unsent."""
+        later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
+        for connection in self.left[later:]:
             if connection in there:
                 connection.sweep(now)
                 self.unsent += connection.unsent
-        del self.left[-self._part :]
+        del self.left[later:]
 
 
 class Registry:
@@ -72,7 +71,7 @@ class Registry:
         self.limits = limits
         self.log = log
         self._open: set[Connection] = set()
-        self._sweep = Sweep()
+        self._sweep = Sweep([], time.monotonic())
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,12 +94,13 @@ class Registry:
 
         To be called every tick. All at once would make new requests wait behind ten thousand open streams.
         """
+        now = time.monotonic()
         if self._sweep.left:
-            self._sweep.go_on(self._open)
+            self._sweep.go_on(self._open, now)
             if not self._sweep.left and self._sweep.unsent > UNSENT_BYTES:
                 self._cut_slowest()
-        elif time.monotonic() - self._sweep.began >= SWEEP_SECONDS:
-            self._sweep = Sweep(self.connections())
+        elif now - self._sweep.began >= SWEEP_SECONDS:
+            self._sweep = Sweep(self.connections(), now)
 
     def _cut_slowest(self) -> None:
         unsent = sum(connection.unsent for connection in self._open)

@@ -271,7 +271,10 @@ impl Gateway {
 
     /// The log lines since the last call, each ended by LF.
     fn take_log<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let log = std::mem::take(&mut self.engine.borrow_mut().log);
-        PyBytes::new(py, &log)
+        let mut engine = self.engine.borrow_mut();
+        let lines = PyBytes::new(py, &engine.log);
+        // It is as long the next time, so it keeps its memory.
+        engine.log.clear();
+        lines
     }
 }

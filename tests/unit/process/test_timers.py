@@ -19,7 +19,7 @@ async def test_a_ticker_survives_its_callback_and_tells_the_worst_lag() -> None:
         if ticks == 1:
             raise ValueError("once")
 
-    ticker = Ticker(tick)
+    ticker = Ticker(tick, lambda: 0.01)
     while ticks < 3:
         await asyncio.sleep(0.01)
     ticker.take_lag()

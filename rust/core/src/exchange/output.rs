@@ -56,6 +56,10 @@ impl Output {
         }
         let mut line = [0; CHUNK_SIZE_LINE];
         let size = chunk_size(self.body.len(), &mut line);
+        if self.head.is_empty() && !self.last {
+            // One of the many pieces in the middle.
+            return show(&[size, &self.body, b"\r\n"]);
+        }
         show(&[&self.head, size, &self.body, b"\r\n", last])
     }
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "LaneTerms", "Segment", "UpstreamConnection", "arm_panic"]
+__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "LaneTerms", "Poller", "Segment", "UpstreamConnection", "arm_panic"]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...
@@ -173,6 +173,26 @@ class Segment:
         """Return the conservation sums, and as `ok` whether every sum and list agrees with them."""
 
 @final
+class Poller:
+    """Reads the plain sockets of one worker, which a loop would do at several times the cost.
+
+    It belongs to the thread of its event loop, which is to call `poll` whenever `fileno()` is readable.
+    """
+
+    def __new__(cls) -> Poller:
+        """Make one that has nothing to read.
+
+        Raises:
+            OSError: the kernel has no descriptor left for it.
+        """
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while any socket is."""
+
+    def poll(self) -> None:
+        """Read what has come, once for each socket, and have it dealt with."""
+
+@final
 class Gateway:
     """The data plane of one worker. It belongs to the thread of its event loop."""
 
@@ -183,6 +203,7 @@ class Gateway:
         *,
         worker: int = 0,
         generation: int = 0,
+        poller: Poller | None = None,
     ) -> Gateway:
         """Make the data plane of one life of a worker.
 
@@ -192,6 +213,7 @@ class Gateway:
                 with something that has `cancel()`.
             worker: its index.
             generation: what `Segment.begin` has returned for this life; 0 in a process that has only one.
+            poller: who reads plain sockets; without one their transports do.
 
         Raises:
             ValueError: no such worker.

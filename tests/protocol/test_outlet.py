@@ -2,74 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 import random
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 
 import pytest
 
-from penstock._core import LaneConnection, LaneTerms
-from tests.protocol.wire import SSE_HEAD, Transport, Wire, chunk
-
-BODY = json.dumps({"model": "fast", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
-
-
-class OverSocket(Transport):
-    """A transport on a real socket: its buffer holds what the kernel does not take."""
-
-    def __init__(self, *, tls: bool = False) -> None:
-        super().__init__()
-        self.ours, self.peer = socket.socketpair()
-        for end in (self.ours, self.peer):
-            end.setblocking(False)
-        self.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        self.tls = tls
-        self.buffer = b""
-        self.received = b""
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self.buffer += data
-        self.flush()
-
-    def flush(self) -> None:
-        """Hand the kernel what it takes, as a loop does when a socket has room."""
-        with suppress(BlockingIOError):
-            while self.buffer:
-                self.buffer = self.buffer[self.ours.send(self.buffer) :]
-
-    def read(self) -> None:
-        """Take what has come at the other end."""
-        with suppress(BlockingIOError):
-            while piece := self.peer.recv(1 << 16):
-                self.received += piece
-
-    def read_all(self) -> None:
-        while self.buffer:
-            self.flush()
-            self.read()
-        self.read()
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.buffer)
-
-    def get_extra_info(self, name: str) -> Any:
-        return {"socket": self.ours, "sslcontext": object() if self.tls else None}.get(name)
-
-
-class Host:
-    """Stands in for the lane's factory."""
-
-    def made(self, _: LaneConnection, __: Any) -> bool:
-        return True
-
-    def lost(self, _: LaneConnection) -> None:
-        """Do nothing."""
+from tests.protocol.lane import LaneHost, lane_request
+from tests.protocol.sockets import OverSocket
+from tests.protocol.wire import SSE_HEAD, Wire, chunk
 
 
 class Streaming:
@@ -79,10 +22,8 @@ class Streaming:
         self.transport = transport
         self.wire = Wire()
         self.sizes: list[int] = []
-        terms = LaneTerms(head=16 << 10, body=1 << 20, tenant=None, priority=None, sessions=[])
-        self.client = LaneConnection(self.wire.gateway, Host(), terms)
-        self.client.connection_made(transport)
-        self.client.data_received(REQUEST)
+        self.client = LaneHost(self.wire.gateway).accept(transport)
+        self.client.data_received(lane_request(stream=True))
         self.attempt = self.wire.attempts[0].connect()
         self.attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": ""}))
 
@@ -142,12 +83,22 @@ def test_no_byte_is_lost_or_out_of_order_however_the_client_reads(streaming: Str
     streaming.check()
 
 
-def test_a_closed_transports_descriptor_is_not_touched(streaming: Streaming) -> None:
-    # It may be another connection's by now.
-    streaming.transport.closing = True
+def test_a_lost_connections_descriptor_is_not_touched(streaming: Streaming) -> None:
     streaming.feed(10)
-    assert len(streaming.transport.written) == 1
-    assert b"<0:" in streaming.transport.written[0]
+    streaming.client.connection_lost(None)
+    streaming.transport.read()
+    before = streaming.transport.received
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        # From now on the number is another connection's.
+        peer.setblocking(False)
+        os.dup2(ours.fileno(), streaming.transport.ours.fileno())
+        for _ in range(3):
+            streaming.feed(10)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+    assert streaming.transport.received == before
+    assert streaming.transport.written == []
 
 
 def test_what_must_be_encrypted_does_not_go_to_the_socket() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from penstock._core import Call, Gateway, Segment, UpstreamConnection
+from penstock._core import Call, Gateway, Poller, Segment, UpstreamConnection
 from penstock.config import load_text
 from penstock.server.routing import routing_json
 
@@ -95,7 +95,8 @@ class Attempt:
     def cancel(self) -> None:
         self.cancelled = True
 
-    def connect(self) -> Attempt:
+    def connect(self, transport: Transport | None = None) -> Attempt:
+        self.transport = transport or self.transport
         self.protocol.connection_made(self.transport)
         return self
 
@@ -152,10 +153,10 @@ class Client:
 class Wire:
     """The gateway and everything that it has asked for."""
 
-    def __init__(self, config: str = CONFIG) -> None:
+    def __init__(self, config: str = CONFIG, poller: Poller | None = None) -> None:
         self.attempts: list[Attempt] = []
         self.segment = Segment(routing_json(load_text(config, "test")), shared=False)
-        self.gateway = Gateway(self.segment, self._connect)
+        self.gateway = Gateway(self.segment, self._connect, poller=poller)
 
     def _connect(self, backend: int, protocol: UpstreamConnection) -> Attempt:
         attempt = Attempt(backend, protocol)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from penstock._core import Gateway
+from penstock._core import Gateway, Poller
 from penstock.metrics.log import make_logger
 from penstock.process.orders import Way
 from penstock.process.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
@@ -50,7 +50,8 @@ class Worker:
         self.settings = settings
         self.log = make_logger(log_writer, settings.log).bind(worker=index)
         connector = Connector(list(settings.backends.values()))
-        self.gateway = Gateway(segment, connector, worker=index, generation=generation)
+        self._poller = Poller()
+        self.gateway = Gateway(segment, connector, worker=index, generation=generation, poller=self._poller)
         self.registry = Registry(self.gateway, settings.limits, self.log)
         self.health = Health(segment, list(settings.tiers.values()))
         self._wake_fd = segment.wake_fd(index)
@@ -72,6 +73,7 @@ class Worker:
         factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
         open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server
         self._server = await open_server(factory, sock=self._listener)
+        loop.add_reader(self._poller.fileno(), self._poller.poll)
         if self._wake_fd is not None:
             loop.add_reader(self._wake_fd, self.gateway.wake)
         self._ticker = Ticker(self._tick, self._pace)
@@ -134,6 +136,7 @@ class Worker:
         self.gateway.close()
         # Answers that are written but not yet sent leave with an orderly close.
         await self.registry.close_all()
+        asyncio.get_running_loop().remove_reader(self._poller.fileno())
         # A closed handle needs another turn of the loop; a loop that is closed before complains.
         await asyncio.sleep(TICK_SECONDS)
         self._write_log()

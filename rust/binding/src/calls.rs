@@ -1,4 +1,4 @@
-//! The requests in hand: a slab with keys that go stale.
+//! The requests in hand.
 
 use std::rc::Rc;
 
@@ -9,15 +9,14 @@ use pyo3::prelude::*;
 
 use crate::lane::LaneConnection;
 use crate::outlet::Outlet;
+use crate::slots::{Key, Slots};
 use crate::standing::Standing;
 use crate::upstream::UpstreamConnection;
 
-/// Names a request; a key kept too long names nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CallKey {
-    pub(crate) slot: u32,
-    generation: u32,
-}
+/// Names a request.
+pub(crate) type CallKey = Key;
+/// Every request in hand. They are boxed since they move.
+pub(crate) type Calls = Slots<Box<Call>>;
 
 /// The client's side, while it waits for its answer.
 #[derive(Debug)]
@@ -63,60 +62,4 @@ pub(crate) struct Call {
     pub(crate) armed: Nanos,
     /// Penstock's own time so far.
     pub(crate) overhead: Nanos,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Calls {
-    slots: Vec<(u32, Option<Box<Call>>)>,
-    free: Vec<u32>,
-}
-
-impl Calls {
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    pub(crate) fn insert(&mut self, make: impl FnOnce(CallKey) -> Call) -> CallKey {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push((0, None));
-            self.slots.len() as u32 - 1
-        });
-        let entry = &mut self.slots[slot as usize];
-        let key = CallKey { slot, generation: entry.0 };
-        entry.1 = Some(Box::new(make(key)));
-        key
-    }
-
-    pub(crate) fn get(&mut self, key: CallKey) -> Option<&mut Call> {
-        let (generation, call) = self.slots.get_mut(key.slot as usize)?;
-        if *generation == key.generation { call.as_deref_mut() } else { None }
-    }
-
-    /// Takes a call out for a moment, so that others can be looked at beside it.
-    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Call>> {
-        self.get(key)?;
-        self.slots[key.slot as usize].1.take()
-    }
-
-    pub(crate) fn put_back(&mut self, call: Box<Call>) {
-        let slot = call.key.slot as usize;
-        self.slots[slot].1 = Some(call);
-    }
-
-    /// The call in a slot, whichever it is.
-    pub(crate) fn in_slot(&mut self, slot: u32) -> Option<&mut Call> {
-        self.slots.get_mut(slot as usize)?.1.as_deref_mut()
-    }
-
-    pub(crate) fn remove(&mut self, key: CallKey) {
-        if self.get(key).is_some() {
-            let entry = &mut self.slots[key.slot as usize];
-            *entry = (entry.0.wrapping_add(1), None);
-            self.free.push(key.slot);
-        }
-    }
-
-    pub(crate) fn keys(&self) -> Vec<CallKey> {
-        self.slots.iter().filter_map(|(_, call)| call.as_deref().map(|call| call.key)).collect()
-    }
 }

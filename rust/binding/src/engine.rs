@@ -136,18 +136,20 @@ impl Engine {
         let offer = self.offer(&plan, &standing, &[]);
         let id = self.ids.answer_id();
         let exchange = Exchange::new(plan, client, &id, now);
-        let key = self.calls.insert(|key| Call {
-            key,
-            exchange,
-            client: side.take(),
-            upstream: None,
-            ticket: None,
-            standing,
-            failed: Vec::new(),
-            reserved: 0,
-            retry_after: 0,
-            armed: Nanos::MAX,
-            overhead: 0,
+        let key = self.calls.insert(|key| {
+            Box::new(Call {
+                key,
+                exchange,
+                client: side.take(),
+                upstream: None,
+                ticket: None,
+                standing,
+                failed: Vec::new(),
+                reserved: 0,
+                retry_after: 0,
+                armed: Nanos::MAX,
+                overhead: 0,
+            })
         });
         self.current = Some(key);
         faults::check("submit");

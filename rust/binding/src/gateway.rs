@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use penstock_core::admission::Owner;
 use penstock_core::exchange::{Client, Output, write_error};
@@ -18,6 +19,7 @@ use crate::calls::{CallKey, ClientSide, Done};
 use crate::client::Call;
 use crate::engine::Engine;
 use crate::outlet::Outlet;
+use crate::poller::{Poller, Watch};
 use crate::segment::Segment;
 use crate::standing::Standing;
 
@@ -29,6 +31,8 @@ pub(crate) struct Gateway {
     connector: Py<PyAny>,
     /// When anything last happened.
     latest: Cell<Nanos>,
+    /// Who reads sockets, if anybody does.
+    pub(crate) watch: Option<Rc<Watch>>,
 }
 
 impl Gateway {
@@ -135,15 +139,22 @@ impl Gateway {
     /// One life of a worker on a segment. `connect(backend, protocol)` is called to open a
     /// connection; what it returns has `cancel()`.
     #[new]
-    #[pyo3(signature = (segment, connect, *, worker=0, generation=0))]
-    fn new(segment: &Segment, connect: Py<PyAny>, worker: u16, generation: u16) -> PyResult<Self> {
+    #[pyo3(signature = (segment, connect, *, worker=0, generation=0, poller=None))]
+    fn new(
+        segment: &Segment,
+        connect: Py<PyAny>,
+        worker: u16,
+        generation: u16,
+        poller: Option<&Poller>,
+    ) -> PyResult<Self> {
         if usize::from(worker) >= segment.workers() {
             return Err(PyValueError::new_err(format!("no worker {worker}")));
         }
         let engine = Engine::new(segment, Owner { worker, generation });
         engine.shard.set(Gauge::Pid, u64::from(std::process::id()));
         let latest = Cell::new(monotonic());
-        Ok(Gateway { engine: RefCell::new(engine), connector: connect, latest })
+        let watch = poller.map(Poller::watch);
+        Ok(Gateway { engine: RefCell::new(engine), connector: connect, latest, watch })
     }
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`

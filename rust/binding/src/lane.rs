@@ -3,10 +3,12 @@
 //! It serves the requests that it understands in full. At one that it does not, the connection and all
 //! bytes of that request go to aiohttp; a later request may bring it back (`server/lane.py`).
 
+mod reading;
 mod state;
 pub(crate) mod terms;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use penstock_core::http::{Request, Taken};
 use penstock_core::time::{Nanos, seconds};
@@ -15,13 +17,11 @@ use pyo3::types::PyBytes;
 
 use crate::calls::{ClientSide, Done};
 use crate::gateway::{Gateway, Manners};
-use crate::outlet::Outlet;
+use crate::poller::Reader;
 use crate::standing::Standing;
+use crate::transport::ways;
 use state::{Overdue, State, Transport};
 use terms::LaneTerms;
-
-/// A client that sends ahead is read no further than this beyond the request in hand.
-const AHEAD: usize = 64 << 10;
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
 /// which says whether it may stay on the lane, `handed_over(connection, transport, data)`, and
@@ -89,16 +89,18 @@ impl LaneConnection {
     /// Gives the connection to aiohttp; once nothing is left to be written (contract §6).
     fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
-        let (object, data) = {
+        let (transport, data) = {
             let mut state = this.state.borrow_mut();
             if state.writing_paused {
                 return Ok(());
             }
-            let Some(Transport { object, .. }) = state.transport.take() else { return Ok(()) };
-            (object, state.intake.leave())
+            let Some(transport) = state.transport.take() else { return Ok(()) };
+            (transport, state.intake.leave())
         };
+        transport.outlet.close();
+        transport.inlet.give_back(py)?;
         let data = PyBytes::new(py, &data);
-        this.host.call_method1(py, "handed_over", (slf, object, data)).map(|_| ())
+        this.host.call_method1(py, "handed_over", (slf, transport.object, data)).map(|_| ())
     }
 
     /// The answer is written.
@@ -119,10 +121,14 @@ impl LaneConnection {
             (std::mem::take(&mut state.reading_paused), goes_on)
         };
         if !keep_alive {
-            return this.tell_transport(slf.py(), "close");
+            return this.end(slf.py(), "close");
         }
-        if was_paused {
-            this.tell_transport(slf.py(), "resume_reading")?;
+        if let Some(inlet) = this.inlet() {
+            if was_paused {
+                inlet.flow_now(slf.py(), false)?;
+            }
+            // There will be more of it than one request.
+            inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
         if goes_on { Self::advance(slf, b"") } else { Ok(()) }
     }
@@ -134,10 +140,6 @@ impl LaneConnection {
 
     fn transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.borrow().transport.as_ref().map(|transport| transport.object.clone_ref(py))
-    }
-
-    fn tell_transport(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        self.transport(py).map_or(Ok(()), |object| object.call_method0(py, method).map(|_| ()))
     }
 
     /// The client takes no more for now, or takes again.
@@ -186,8 +188,10 @@ impl LaneConnection {
         let this = slf.borrow();
         {
             let mut state = this.state.borrow_mut();
-            let (object, outlet) = (transport.clone().unbind(), Outlet::of(transport)?);
-            state.transport = Some(Transport { object, outlet });
+            let watch = this.gateway.borrow(slf.py()).watch.clone();
+            let (inlet, outlet) = ways(transport, watch)?;
+            let (object, inlet) = (transport.clone().unbind(), Rc::new(inlet));
+            state.transport = Some(Transport { object, inlet, outlet });
             state.since = this.latest(slf.py());
         }
         let stays: bool =
@@ -196,26 +200,7 @@ impl LaneConnection {
     }
 
     fn data_received(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
-        let this = slf.borrow();
-        let is_ahead = {
-            let mut state = this.state.borrow_mut();
-            if state.intake.is_serving() {
-                // Nothing comes of it before the request in hand is finished.
-                let _ = state.intake.take(&this.terms.get().terms, data);
-                state.reading_paused |= state.intake.held() > AHEAD;
-                Some(state.reading_paused)
-            } else {
-                if state.is_idle() {
-                    state.since = this.latest(slf.py());
-                }
-                None
-            }
-        };
-        match is_ahead {
-            None => Self::advance(slf, data),
-            Some(true) => this.tell_transport(slf.py(), "pause_reading"),
-            Some(false) => Ok(()),
-        }
+        Self::received(slf, data)
     }
 
     /// A client that closes its side has left, as `HAProxy` has it for HTTP. Returning nothing makes
@@ -230,7 +215,10 @@ impl LaneConnection {
         let this = slf.borrow();
         this.leave(slf.py());
         let transport = this.state.borrow_mut().transport.take();
-        drop(transport);
+        if let Some(Transport { inlet, outlet, .. }) = transport {
+            inlet.close();
+            outlet.close();
+        }
         this.host.call_method1(slf.py(), "lost", (slf,)).map(|_| ())
     }
 
@@ -286,12 +274,12 @@ impl LaneConnection {
     /// Closes it when what is written has left.
     fn force_close(&self, py: Python<'_>) -> PyResult<()> {
         self.leave(py);
-        self.tell_transport(py, "close")
+        self.end(py, "close")
     }
 
     /// Drops it and whatever was not sent.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.tell_transport(py, "abort")
+        self.end(py, "abort")
     }
 
     /// Cuts or hands over what takes too long. `now`: seconds of the monotonic clock. To be called

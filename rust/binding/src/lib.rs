@@ -13,16 +13,20 @@ mod faults;
 mod flow;
 mod gateway;
 mod ids;
+mod inlet;
 mod lane;
 mod lifetime;
 mod offering;
 mod outlet;
+mod poller;
 mod pool;
 mod release;
 mod retry;
 mod segment;
 mod serves;
+mod slots;
 mod snapshot;
+mod socket;
 mod standing;
 mod transport;
 mod upstream;
@@ -44,6 +48,8 @@ mod _core {
     use crate::lane::LaneConnection;
     #[pymodule_export]
     use crate::lane::terms::LaneTerms;
+    #[pymodule_export]
+    use crate::poller::Poller;
     #[pymodule_export]
     use crate::segment::Segment;
     #[pymodule_export]

@@ -150,7 +150,7 @@ impl Engine {
         let mut call = self.calls.take(key)?;
         let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
         call.armed = Nanos::MAX;
-        self.calls.put_back(call);
+        self.calls.put_back(key, call);
         let is_usable = |candidate: Candidate| self.admission.is_usable(candidate.backend);
         offer.candidates.iter().any(is_usable).then_some(offer)
     }

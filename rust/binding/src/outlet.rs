@@ -4,11 +4,7 @@
 //! kernel would have taken at once. So they are offered to the kernel first, without a copy, and the
 //! transport gets what is left: its buffer, back-pressure and errors are as ever.
 
-use std::cell::Cell;
-use std::io::{IoSlice, Write};
-use std::mem::ManuallyDrop;
-use std::net::TcpStream;
-use std::os::fd::{FromRawFd, RawFd};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pyo3::prelude::*;
@@ -16,6 +12,7 @@ use pyo3::types::PyBytes;
 
 use crate::acts::Act;
 use crate::bytes::bytes_of;
+use crate::socket::Socket;
 
 /// What would have to leave before what comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,37 +28,52 @@ enum Backlog {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     write: Py<PyAny>,
-    socket: Option<Socket>,
+    bypass: RefCell<Option<Bypass>>,
     backlog: Cell<Backlog>,
 }
 
-/// What lies under a transport.
+/// The way past a transport.
 #[derive(Debug)]
-struct Socket {
-    fd: RawFd,
-    is_closing: Py<PyAny>,
+struct Bypass {
+    socket: Rc<Socket>,
+    /// The transport's `get_write_buffer_size`.
     unsent: Py<PyAny>,
 }
 
 impl Outlet {
     /// The way out through a function like a transport's `write`.
     pub(crate) fn through(write: Py<PyAny>) -> Rc<Self> {
-        Rc::new(Outlet { write, socket: None, backlog: Cell::new(Backlog::Nothing) })
+        Rc::new(Outlet { write, bypass: RefCell::default(), backlog: Cell::new(Backlog::Nothing) })
     }
 
-    /// The way out of a transport: of its socket, if what is written to the one may go to the other.
-    pub(crate) fn of(transport: &Bound<'_, PyAny>) -> PyResult<Rc<Self>> {
-        let write = transport.getattr("write")?.unbind();
-        let socket = Socket::of(transport)?;
+    /// The way out of a transport. `socket`: what is under it, if what is written to the one may go to
+    /// the other.
+    pub(crate) fn of(
+        transport: &Bound<'_, PyAny>,
+        socket: Option<&Rc<Socket>>,
+    ) -> PyResult<Rc<Self>> {
+        let method = |name: &str| transport.getattr(name).map(Bound::unbind);
+        let bypass = match socket {
+            None => None,
+            Some(socket) => {
+                Some(Bypass { socket: socket.clone(), unsent: method("get_write_buffer_size")? })
+            }
+        };
         // Whoever had the transport before may have left something in it.
-        Ok(Rc::new(Outlet { write, socket, backlog: Cell::new(Backlog::Transport) }))
+        let (bypass, backlog) = (RefCell::new(bypass), Cell::new(Backlog::Transport));
+        Ok(Rc::new(Outlet { write: method("write")?, bypass, backlog }))
+    }
+
+    /// The transport is lost, or somebody else's.
+    pub(crate) fn close(&self) {
+        self.bypass.take();
     }
 
     /// Sends what can be sent now. What is left is to be written when nothing is borrowed.
     pub(crate) fn send(self: &Rc<Self>, py: Python<'_>, pieces: &[&[u8]]) -> Option<Act> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let sent = match &self.socket {
-            Some(socket) if self.is_clear(py, socket) => socket.send(pieces),
+        let sent = match &*self.bypass.borrow() {
+            Some(bypass) if self.is_clear(py, bypass) => bypass.socket.write(pieces),
             _ => 0,
         };
         if sent == length {
@@ -78,17 +90,16 @@ impl Outlet {
         self.backlog.get() == Backlog::Nothing
     }
 
-    fn is_clear(&self, py: Python<'_>, socket: &Socket) -> bool {
+    fn is_clear(&self, py: Python<'_>, bypass: &Bypass) -> bool {
         let is_clear = match self.backlog.get() {
             Backlog::Nothing => true,
             Backlog::Act => false,
-            Backlog::Transport => socket.unsent(py) == 0,
+            Backlog::Transport => bypass.unsent(py) == 0,
         };
         if is_clear {
             self.backlog.set(Backlog::Nothing);
         }
-        // Of a closed transport the descriptor may be somebody else's by now.
-        is_clear && !socket.is_closing(py)
+        is_clear
     }
 
     /// Has the transport write what was left.
@@ -98,41 +109,8 @@ impl Outlet {
     }
 }
 
-impl Socket {
-    /// `None`: the transport does more with its bytes than pass them on (TLS), or has no socket.
-    fn of(transport: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        let info = |name: &str| transport.call_method1("get_extra_info", (name,));
-        let socket = info("socket")?;
-        if socket.is_none() || !info("sslcontext")?.is_none() {
-            return Ok(None);
-        }
-        let fd: RawFd = socket.call_method0("fileno")?.extract()?;
-        let method = |name: &str| transport.getattr(name).map(Bound::unbind);
-        let (is_closing, unsent) = (method("is_closing")?, method("get_write_buffer_size")?);
-        Ok((fd >= 0).then_some(Socket { fd, is_closing, unsent }))
-    }
-
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.is_closing.call0(py).and_then(|answer| answer.is_truthy(py)).unwrap_or(true)
-    }
-
+impl Bypass {
     fn unsent(&self, py: Python<'_>) -> usize {
         self.unsent.call0(py).and_then(|size| size.extract(py)).unwrap_or(usize::MAX)
-    }
-
-    /// Offers the kernel these bytes. Returns how many it took: on an error none, since the transport
-    /// will meet the same error and tell everybody.
-    #[allow(unsafe_code)]
-    fn send(&self, pieces: &[&[u8]]) -> usize {
-        // SAFETY: the transport owns the descriptor and was open a moment ago, on this very thread,
-        // which is the only one to close it; and it is not closed here.
-        let socket = ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(self.fd) });
-        let mut slices = [IoSlice::new(b""); 5];
-        let mut count = 0;
-        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
-            slices[count] = IoSlice::new(piece);
-            count += 1;
-        }
-        (&*socket).write_vectored(&slices[..count]).unwrap_or(0)
     }
 }

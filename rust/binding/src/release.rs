@@ -111,8 +111,7 @@ impl Engine {
             self.pool.remove(this.backend, connection.as_unbound());
         }
         this.set_duty(Duty::Closed);
-        let end = this.method(py, |transport| &transport.abort);
-        self.acts.extend(end.or_else(|| this.cancel_connecting(py)).map(Act::Call));
+        self.acts.extend(this.abort(py).or_else(|| this.cancel_connecting(py)).map(Act::Call));
     }
 
     pub(super) fn drop_upstream(&mut self, py: Python<'_>, key: CallKey) {

@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use crate::calls::CallKey;
 use crate::gateway::Gateway;
 use crate::outlet::Outlet;
+use crate::poller::{Came, Reader};
 use crate::transport::Transport;
 
 /// What a connection is doing.
@@ -97,12 +98,41 @@ impl UpstreamConnection {
         self.transport.borrow().as_ref().map(|transport| transport.outlet.clone())
     }
 
-    /// The transport's method that stops or resumes reading, if there is anything to change.
+    /// Stops or resumes reading, if there is anything to change. What is returned is to be called for
+    /// that.
     pub(crate) fn flow(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
         if !self.is_connected() || self.paused.replace(paused) == paused {
             return None;
         }
-        self.method(py, |t| if paused { &t.pause_reading } else { &t.resume_reading })
+        self.transport.borrow().as_ref().and_then(|transport| transport.inlet.flow(py, paused))
+    }
+
+    /// The way to drop the connection, if there is one. Nothing that comes counts any more.
+    pub(crate) fn abort(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.transport.borrow().as_ref().inspect(|transport| transport.inlet.close());
+        self.method(py, |transport| &transport.abort)
+    }
+
+    /// Something has come from the socket.
+    pub(crate) fn came(slf: &Bound<'_, Self>, came: Came<'_>) -> PyResult<()> {
+        let (this, py) = (slf.borrow(), slf.py());
+        let gateway = this.gateway.bind(py);
+        let end = match came {
+            Came::Bytes(data) => {
+                Gateway::upstream_data(gateway, slf, data);
+                return Ok(());
+            }
+            Came::End => {
+                Gateway::upstream_eof(gateway, slf);
+                this.abort(py);
+                this.method(py, |transport| &transport.close)
+            }
+            Came::Broken => {
+                Gateway::upstream_lost(gateway, slf, true);
+                this.abort(py)
+            }
+        };
+        end.map_or(Ok(()), |end| end.call0(py).map(|_| ()))
     }
 
     pub(crate) fn cancel_connecting(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -115,14 +145,22 @@ impl UpstreamConnection {
 impl UpstreamConnection {
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
-        this.transport.replace(Some(Transport::of(transport)?));
+        let watch = this.gateway.borrow(slf.py()).watch.clone();
+        this.transport.replace(Some(Transport::of(transport, watch)?));
         this.connecting.take();
         Gateway::connected(this.gateway.bind(slf.py()), slf);
         Ok(())
     }
 
-    fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) {
-        Gateway::upstream_data(slf.borrow().gateway.bind(slf.py()), slf, data.as_bytes());
+    /// The first bytes come this way, and all of them where nobody else may read the socket.
+    fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let this = slf.borrow();
+        let reader = || Reader::Backend(slf.clone().unbind());
+        if let Some(transport) = &*this.transport.borrow() {
+            transport.inlet.watch(slf.py(), reader)?;
+        }
+        Gateway::upstream_data(this.gateway.bind(slf.py()), slf, data.as_bytes());
+        Ok(())
     }
 
     /// The backend has closed its side. Returning nothing makes the transport close too.
@@ -133,7 +171,9 @@ impl UpstreamConnection {
     #[pyo3(signature = (exc))]
     fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) {
         Gateway::upstream_lost(slf.borrow().gateway.bind(slf.py()), slf, exc.is_some());
-        slf.borrow().transport.replace(None);
+        if let Some(transport) = slf.borrow().transport.take() {
+            transport.outlet.close();
+        }
     }
 
     /// The connection could not be made. `kind`: `connect`, `timeout` or `tls`.

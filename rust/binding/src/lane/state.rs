@@ -7,6 +7,7 @@ use penstock_core::time::{Nanos, SECOND};
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;
+use crate::inlet::Inlet;
 use crate::outlet::Outlet;
 
 /// A request that takes longer to come is aiohttp's, which has the time-outs for it.
@@ -16,10 +17,11 @@ const IDLE: Nanos = 75 * SECOND;
 /// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
 const STALL: Nanos = 30 * SECOND;
 
-/// The client's transport, and the way out of it that every answer takes.
+/// The client's transport, and the ways that requests and answers take.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) object: Py<PyAny>,
+    pub(super) inlet: Rc<Inlet>,
     pub(super) outlet: Rc<Outlet>,
 }
 

@@ -1,0 +1,201 @@
+//! Where bytes come from: every plain socket is read by one poller, which is one descriptor to the loop.
+//!
+//! A loop that reads a socket makes an object of the bytes, takes a lock and calls through several
+//! layers, for bytes that the core only looks at. So a connection begins with its transport, like any
+//! other, and once it is in use its socket is watched here and its transport reads no more.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use pyo3::prelude::*;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::time::Timespec;
+
+use crate::lane::LaneConnection;
+use crate::slots::{Key, Slots};
+use crate::socket::Socket;
+use crate::upstream::UpstreamConnection;
+
+/// Most bytes of one read: as many as uvloop reads.
+const ROOM: usize = 256 << 10;
+/// Sockets that are read in one go, before others of the loop have their turn.
+const TURN: usize = 64;
+
+/// Whose bytes they are.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Client(Py<LaneConnection>),
+    Backend(Py<UpstreamConnection>),
+}
+
+/// What a watched socket has to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Came<'a> {
+    Bytes(&'a [u8]),
+    /// The peer has closed its side.
+    End,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Reader {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Reader::Client(connection) => Reader::Client(connection.clone_ref(py)),
+            Reader::Backend(connection) => Reader::Backend(connection.clone_ref(py)),
+        }
+    }
+
+    fn take(&self, py: Python<'_>, came: Came<'_>) -> PyResult<()> {
+        match self {
+            Reader::Client(connection) => LaneConnection::came(connection.bind(py), came),
+            Reader::Backend(connection) => UpstreamConnection::came(connection.bind(py), came),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    socket: Rc<Socket>,
+    reader: Reader,
+}
+
+/// The sockets that are watched.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    epoll: OwnedFd,
+    watched: RefCell<Slots<Watched>>,
+}
+
+impl Watch {
+    /// Watches a socket until [`Self::forget`]. `None`: the kernel will not.
+    pub(crate) fn add(&self, socket: &Rc<Socket>, reader: Reader) -> Option<Key> {
+        let entry = Watched { socket: socket.clone(), reader };
+        let key = self.watched.borrow_mut().insert(|_| entry);
+        if epoll::add(&self.epoll, socket, data(key), EventFlags::IN).is_ok() {
+            return Some(key);
+        }
+        let refused = self.watched.borrow_mut().remove(key);
+        drop(refused);
+        None
+    }
+
+    /// Lets what comes wait in the kernel.
+    pub(crate) fn pause(&self, key: Key) {
+        if let Some(Watched { socket, reader }) = self.watched.borrow_mut().get(key) {
+            let _ = match reader {
+                // It may leave meanwhile, and that must be seen.
+                Reader::Client(_) => {
+                    epoll::modify(&self.epoll, socket, data(key), EventFlags::RDHUP)
+                }
+                // Its end counts behind everything that it has sent.
+                Reader::Backend(_) => epoll::delete(&self.epoll, socket),
+            };
+        }
+    }
+
+    pub(crate) fn resume(&self, key: Key) {
+        if let Some(Watched { socket, reader }) = self.watched.borrow_mut().get(key) {
+            let _ = match reader {
+                Reader::Client(_) => epoll::modify(&self.epoll, socket, data(key), EventFlags::IN),
+                Reader::Backend(_) => epoll::add(&self.epoll, socket, data(key), EventFlags::IN),
+            };
+        }
+    }
+
+    pub(crate) fn forget(&self, key: Key) {
+        // What is dropped may be the last of its connection, and look for itself here.
+        let watched = self.watched.borrow_mut().remove(key);
+        if let Some(Watched { socket, .. }) = &watched {
+            let _ = epoll::delete(&self.epoll, socket);
+        }
+    }
+
+    fn find(&self, py: Python<'_>, key: Key) -> Option<(Rc<Socket>, Reader)> {
+        let mut watched = self.watched.borrow_mut();
+        let Watched { socket, reader } = watched.get(key)?;
+        Some((socket.clone(), reader.clone_ref(py)))
+    }
+}
+
+fn data(key: Key) -> EventData {
+    EventData::new_u64(key.into())
+}
+
+/// Reads the sockets of one worker. It belongs to the thread of its event loop, which is to call `poll`
+/// whenever `fileno()` is readable.
+#[pyclass(unsendable, module = "penstock._core")]
+#[derive(Debug)]
+pub(crate) struct Poller {
+    watch: Rc<Watch>,
+    /// Not here while it is in use.
+    room: RefCell<Vec<u8>>,
+}
+
+impl Poller {
+    pub(crate) fn watch(&self) -> Rc<Watch> {
+        self.watch.clone()
+    }
+
+    /// Reads one socket, once: what is left is an event of the next turn. `is_readable`: it is not only
+    /// the end of a client whose bytes are to wait.
+    fn read(&self, py: Python<'_>, key: Key, is_readable: bool, room: &mut [u8]) {
+        let Some((socket, reader)) = self.watch.find(py, key) else { return };
+        let read = if is_readable { socket.read(room) } else { Ok(0) };
+        let came = match read {
+            Ok(0) => Came::End,
+            Ok(length) => Came::Bytes(&room[..length]),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                return;
+            }
+            Err(_) => Came::Broken,
+        };
+        drop(socket);
+        // Whatever goes wrong with one connection costs that connection.
+        let taken = catch_unwind(AssertUnwindSafe(|| reader.take(py, came)));
+        if let Ok(Ok(())) = taken {
+            return;
+        }
+        if let Ok(Err(error)) = taken {
+            error.write_unraisable(py, None);
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| reader.take(py, Came::Broken)));
+    }
+}
+
+#[pymethods]
+impl Poller {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(std::io::Error::from)?;
+        let watch = Rc::new(Watch { epoll, watched: RefCell::default() });
+        Ok(Poller { watch, room: RefCell::default() })
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.watch.epoll.as_raw_fd()
+    }
+
+    /// Reads what has come, and has it dealt with.
+    fn poll(&self, py: Python<'_>) {
+        let mut events = [MaybeUninit::<Event>::uninit(); TURN];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let Ok((events, _)) = epoll::wait(&self.watch.epoll, &mut events, Some(&now)) else {
+            return;
+        };
+        let mut room = self.room.take();
+        room.resize(ROOM, 0);
+        for event in events {
+            // The kernel packs its events: a copy of the field, not a reference.
+            let (flags, key) = (event.flags, event.data.u64().into());
+            self.read(py, key, flags.contains(EventFlags::IN), &mut room);
+        }
+        self.room.replace(room);
+    }
+}

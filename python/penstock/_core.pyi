@@ -280,7 +280,11 @@ class Gateway:
         """Count log lines that this worker has dropped."""
 
     def tick(self) -> None:
-        """Run every timer that is due, and look at the mail. To be called every 10 ms."""
+        """Run every timer that is due, and look at the mail.
+
+        Whatever happens does so too, at most every 10 ms. To be called every 10 ms while `is_waiting`, and every 50 ms
+        otherwise.
+        """
 
     def drain(self) -> None:
         """Refuse every new request with `draining` from now on, and close idle upstream connections."""
@@ -297,6 +301,10 @@ class Gateway:
     @property
     def active(self) -> int:
         """Requests in hand, those included whose backend has not quite ended."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether requests are in hand and nothing has happened for 5 ms: only a timer can go on."""
 
     def take_log(self) -> bytes:
         """Return the access log lines since the last call, each ended by LF."""

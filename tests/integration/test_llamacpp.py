@@ -72,7 +72,7 @@ async def test_a_history_with_tool_messages(client: AsyncOpenAI) -> None:
         {"role": "tool", "tool_call_id": "call_1", "content": "Rhine"},
         {"role": "user", "content": "Thank you. Name another."},
     ]
-    answer = await client.chat.completions.create(model="instant-model", messages=history, max_tokens=16)
+    answer = await client.chat.completions.create(model="instant-model", messages=history, max_tokens=16, temperature=0)
     assert answer.choices[0].message.content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ class Tcp(OverSocket):
         super().__init__()
         self.shut()
         with socket.create_server(("127.0.0.1", 0)) as server:
+            # Room for more than one read takes.
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 << 20)
             self.peer = socket.create_connection(server.getsockname())
             self.ours, _ = server.accept()
         for end in (self.ours, self.peer):
@@ -121,6 +124,35 @@ def test_a_request_comes_in_any_pieces(setting: Setting) -> None:
     backend.peer.send(whole())
     setting.poll()
     setting.answered(client)
+
+
+def test_more_than_one_read_takes_is_read_all_the_same(setting: Setting) -> None:
+    client, backend = setting.transport(), setting.transport(Tcp)
+    setting.served_once(client, backend)
+    client.peer.send(lane_request())
+    setting.poll()
+    answer = whole("x" * 600_000)
+    assert backend.peer.send(answer) == len(answer), "it is all there before anybody reads"
+    setting.poll()
+    client.read_all()
+    assert client.received.count(b"x" * 600_000) == 1
+    assert setting.wire.settled()
+
+
+@pytest.mark.parametrize("make", [OverSocket, Tcp])
+def test_an_end_right_behind_an_answer_is_seen(setting: Setting, make: type[OverSocket]) -> None:
+    client, backend = setting.transport(), setting.transport(make)
+    setting.served_once(client, backend)
+    client.peer.send(lane_request())
+    setting.poll()
+    # Its length is where the connection ends.
+    backend.peer.send(re.sub(rb"content-length: \d+", b"connection: close", whole("the end")))
+    backend.peer.shutdown(socket.SHUT_WR)
+    setting.poll()
+    client.read()
+    assert b"the end" in client.received
+    assert client.received.startswith(b"HTTP/1.1 200 OK")
+    assert setting.wire.settled()
 
 
 def test_aiohttp_gets_a_transport_that_reads(setting: Setting) -> None:

@@ -79,7 +79,7 @@ class Worker:
         self._ticker = Ticker(self._tick, self._pace)
 
     def _pace(self) -> float:
-        return TICK_SECONDS if self.gateway.active else IDLE_SECONDS
+        return TICK_SECONDS if self.gateway.is_waiting else IDLE_SECONDS
 
     def _tick(self) -> None:
         self.gateway.tick()

@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) current: Option<CallKey>,
     /// Calls whose timers are due, while they are seen to.
     pub(super) due: Vec<u32>,
+    /// When the timers were last looked at.
+    pub(crate) ticked: Nanos,
     pub(super) swept: Nanos,
     pub(super) mail: Vec<Notice>,
 }
@@ -106,6 +108,7 @@ impl Engine {
             scratch: Vec::new(),
             current: None,
             due: Vec::new(),
+            ticked: now,
             swept: now,
             mail: Vec::new(),
             table,

@@ -20,7 +20,7 @@ enum By {
 
 #[derive(Debug)]
 pub(crate) struct Inlet {
-    socket: Option<(Rc<Socket>, Rc<Watch>)>,
+    socket: Option<(Socket, Rc<Watch>)>,
     by: Cell<By>,
     pause_reading: Py<PyAny>,
     resume_reading: Py<PyAny>,
@@ -30,7 +30,7 @@ impl Inlet {
     /// The way in of a transport. `socket`: what is under it, if that may be read.
     pub(crate) fn of(
         transport: &Bound<'_, PyAny>,
-        socket: Option<(Rc<Socket>, Rc<Watch>)>,
+        socket: Option<(Socket, Rc<Watch>)>,
     ) -> PyResult<Self> {
         let method = |name: &str| transport.getattr(name).map(Bound::unbind);
         let (pause_reading, resume_reading) = (method("pause_reading")?, method("resume_reading")?);
@@ -43,7 +43,7 @@ impl Inlet {
             return Ok(());
         };
         self.pause_reading.call0(py)?;
-        match watch.add(socket, reader()) {
+        match watch.add(*socket, reader()) {
             Some(key) => self.by.set(By::Poller(key)),
             None => drop(self.resume_reading.call0(py)?),
         }

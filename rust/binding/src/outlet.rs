@@ -35,7 +35,7 @@ pub(crate) struct Outlet {
 /// The way past a transport.
 #[derive(Debug)]
 struct Bypass {
-    socket: Rc<Socket>,
+    socket: Socket,
     /// The transport's `get_write_buffer_size`.
     unsent: Py<PyAny>,
 }
@@ -48,16 +48,11 @@ impl Outlet {
 
     /// The way out of a transport. `socket`: what is under it, if what is written to the one may go to
     /// the other.
-    pub(crate) fn of(
-        transport: &Bound<'_, PyAny>,
-        socket: Option<&Rc<Socket>>,
-    ) -> PyResult<Rc<Self>> {
+    pub(crate) fn of(transport: &Bound<'_, PyAny>, socket: Option<Socket>) -> PyResult<Rc<Self>> {
         let method = |name: &str| transport.getattr(name).map(Bound::unbind);
         let bypass = match socket {
             None => None,
-            Some(socket) => {
-                Some(Bypass { socket: socket.clone(), unsent: method("get_write_buffer_size")? })
-            }
+            Some(socket) => Some(Bypass { socket, unsent: method("get_write_buffer_size")? }),
         };
         // Whoever had the transport before may have left something in it.
         let (bypass, backlog) = (RefCell::new(bypass), Cell::new(Backlog::Transport));

@@ -22,8 +22,14 @@ use crate::upstream::UpstreamConnection;
 
 /// Most bytes of one read: as many as uvloop reads.
 const ROOM: usize = 256 << 10;
-/// Sockets that are read in one go, before others of the loop have their turn.
+/// Sockets that are read in one turn.
 const TURN: usize = 64;
+/// Turns before others of the loop have theirs.
+const TURNS: usize = 4;
+/// What is watched for: whatever comes, and told once, since a read leaves nothing behind.
+const COMING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+/// The peer has closed its side, or the connection is broken.
+const ENDING: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
 /// Whose bytes they are.
 #[derive(Debug)]
@@ -60,7 +66,7 @@ impl Reader {
 
 #[derive(Debug)]
 struct Watched {
-    socket: Rc<Socket>,
+    socket: Socket,
     reader: Reader,
 }
 
@@ -73,10 +79,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches a socket until [`Self::forget`]. `None`: the kernel will not.
-    pub(crate) fn add(&self, socket: &Rc<Socket>, reader: Reader) -> Option<Key> {
-        let entry = Watched { socket: socket.clone(), reader };
+    pub(crate) fn add(&self, socket: Socket, reader: Reader) -> Option<Key> {
+        let entry = Watched { socket, reader };
         let key = self.watched.borrow_mut().insert(|_| entry);
-        if epoll::add(&self.epoll, socket, data(key), EventFlags::IN).is_ok() {
+        if epoll::add(&self.epoll, socket, data(key), COMING).is_ok() {
             return Some(key);
         }
         let refused = self.watched.borrow_mut().remove(key);
@@ -101,10 +107,15 @@ impl Watch {
     pub(crate) fn resume(&self, key: Key) {
         if let Some(Watched { socket, reader }) = self.watched.borrow_mut().get(key) {
             let _ = match reader {
-                Reader::Client(_) => epoll::modify(&self.epoll, socket, data(key), EventFlags::IN),
-                Reader::Backend(_) => epoll::add(&self.epoll, socket, data(key), EventFlags::IN),
+                Reader::Client(_) => epoll::modify(&self.epoll, socket, data(key), COMING),
+                Reader::Backend(_) => epoll::add(&self.epoll, socket, data(key), COMING),
             };
         }
+    }
+
+    /// What is left of a socket is an event of the next turn.
+    fn again(&self, socket: Socket, key: Key) {
+        let _ = epoll::modify(&self.epoll, socket, data(key), COMING);
     }
 
     pub(crate) fn forget(&self, key: Key) {
@@ -115,10 +126,10 @@ impl Watch {
         }
     }
 
-    fn find(&self, py: Python<'_>, key: Key) -> Option<(Rc<Socket>, Reader)> {
+    fn find(&self, py: Python<'_>, key: Key) -> Option<(Socket, Reader)> {
         let mut watched = self.watched.borrow_mut();
         let Watched { socket, reader } = watched.get(key)?;
-        Some((socket.clone(), reader.clone_ref(py)))
+        Some((*socket, reader.clone_ref(py)))
     }
 }
 
@@ -141,22 +152,24 @@ impl Poller {
         self.watch.clone()
     }
 
-    /// Reads one socket, once: what is left is an event of the next turn. `is_readable`: it is not only
-    /// the end of a client whose bytes are to wait.
-    fn read(&self, py: Python<'_>, key: Key, is_readable: bool, room: &mut [u8]) {
+    /// Reads one socket, once.
+    fn read(&self, py: Python<'_>, key: Key, flags: EventFlags, room: &mut [u8]) {
         let Some((socket, reader)) = self.watch.find(py, key) else { return };
-        let read = if is_readable { socket.read(room) } else { Ok(0) };
-        let came = match read {
+        let came = match socket.read(room) {
             Ok(0) => Came::End,
-            Ok(length) => Came::Bytes(&room[..length]),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-            {
-                return;
+            Ok(length) => {
+                // Nothing tells again of what is left now: more bytes, or the end behind them.
+                if length == room.len() || flags.intersects(ENDING) {
+                    self.watch.again(socket, key);
+                }
+                Came::Bytes(&room[..length])
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                return self.watch.again(socket, key);
             }
             Err(_) => Came::Broken,
         };
-        drop(socket);
         // Whatever goes wrong with one connection costs that connection.
         let taken = catch_unwind(AssertUnwindSafe(|| reader.take(py, came)));
         if let Ok(Ok(())) = taken {
@@ -184,17 +197,19 @@ impl Poller {
 
     /// Reads what has come, and has it dealt with.
     fn poll(&self, py: Python<'_>) {
-        let mut events = [MaybeUninit::<Event>::uninit(); TURN];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let Ok((events, _)) = epoll::wait(&self.watch.epoll, &mut events, Some(&now)) else {
-            return;
-        };
         let mut room = self.room.take();
         room.resize(ROOM, 0);
-        for event in events {
-            // The kernel packs its events: a copy of the field, not a reference.
-            let (flags, key) = (event.flags, event.data.u64().into());
-            self.read(py, key, flags.contains(EventFlags::IN), &mut room);
+        let mut events = [MaybeUninit::<Event>::uninit(); TURN];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // More has often come meanwhile, and to ask is far cheaper than a turn of the loop.
+        for _ in 0..TURNS {
+            let waited = epoll::wait(&self.watch.epoll, &mut events, Some(&now));
+            let Ok((events @ [_, ..], _)) = waited else { break };
+            for event in events {
+                // The kernel packs its events: copies of the fields, not references.
+                let (flags, key) = (event.flags, event.data.u64().into());
+                self.read(py, key, flags, &mut room);
+            }
         }
         self.room.replace(room);
     }

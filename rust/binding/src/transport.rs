@@ -47,7 +47,7 @@ pub(crate) fn ways(
     transport: &Bound<'_, PyAny>,
     watch: Option<Rc<Watch>>,
 ) -> PyResult<(Inlet, Rc<Outlet>)> {
-    let socket = Socket::of(transport)?.map(Rc::new);
-    let outlet = Outlet::of(transport, socket.as_ref())?;
+    let socket = Socket::of(transport)?;
+    let outlet = Outlet::of(transport, socket)?;
     Ok((Inlet::of(transport, socket.zip(watch))?, outlet))
 }

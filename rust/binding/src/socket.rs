@@ -7,6 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, RawFd};
 
 use pyo3::prelude::*;
 
+/// Up to so many bytes it is cheaper to join pieces than to have the kernel gather them: by 0.3 to 0.5
+/// of 8.5 µs for an event's three, written and read over loopback.
+const JOINED: usize = 2048;
+
 /// A socket that belongs to a transport. Not to be used once `connection_lost` has returned: until then
 /// asyncio keeps the descriptor open, and from then on it may be somebody else's.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,16 @@ impl Socket {
     /// Offers the kernel these bytes. Returns how many it took: on an error none, since the transport
     /// will meet the same error and tell everybody.
     pub(crate) fn write(self, pieces: &[&[u8]]) -> usize {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if length <= JOINED {
+            let mut joined = [0; JOINED];
+            let mut at = 0;
+            for piece in pieces {
+                joined[at..at + piece.len()].copy_from_slice(piece);
+                at += piece.len();
+            }
+            return (&*self.stream()).write(&joined[..at]).unwrap_or(0);
+        }
         let mut slices = [IoSlice::new(b""); 5];
         let mut count = 0;
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {

@@ -197,6 +197,15 @@ fn main() -> io::Result<()> {
     }
 }
 
+/// When in each period a stream has its event: spread evenly over the connections. Were it a period after
+/// the request came, a gateway that passes many on at once would get its events in bursts, which cost
+/// less each.
+fn phase(at: usize, pace: u64) -> u64 {
+    /// 2^32 divided by the golden ratio: multiples of it fill a circle evenly.
+    const GOLDEN: u64 = 0x9E37_79B9;
+    (((at as u64 * GOLDEN) & 0xFFFF_FFFF) * pace) >> 32
+}
+
 impl Stub {
     fn accept(&mut self, mut stream: TcpStream, registry: &mio::Registry) -> io::Result<()> {
         let _ = stream.set_nodelay(true);
@@ -267,7 +276,9 @@ impl Stub {
             connection.output.extend_from_slice(&self.script.begin);
             connection.task = Task::Streaming(self.script.events);
             if self.script.pace > 0 {
-                self.timers.push(Reverse((since(self.start) + self.script.pace, at)));
+                let pace = self.script.pace;
+                let step = since(self.start) / pace + 1;
+                self.timers.push(Reverse((step * pace + phase(at, pace), at)));
             } else {
                 self.eager.push(at);
             }

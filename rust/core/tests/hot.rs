@@ -11,7 +11,7 @@ const PLAIN: &str = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Le
 type Shown = Vec<(String, Vec<u8>)>;
 
 /// The head and the headers that were shown, if it is for the lane.
-fn parse(head: &[u8]) -> Option<(HotHead, Shown)> {
+fn parse(head: &[u8]) -> Option<(HotHead<'_>, Shown)> {
     let mut seen = Vec::new();
     let hot = HotHead::parse(head, |name, value| {
         seen.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));

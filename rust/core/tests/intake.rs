@@ -179,3 +179,50 @@ fn pieces_of_any_size() {
         Ok(())
     });
 }
+
+/// A head like the one before is compared, not read; what comes of it must be what reading says.
+#[test]
+fn a_head_seen_before_changes_nothing() {
+    let headers = prop::sample::select(vec!["", "x-request-id: a\r\n", "x-tenant: t\r\nX: y\r\n"]);
+    let change = prop::option::of((any::<prop::sample::Index>(), any::<u8>()));
+    let one = (headers, 0..130usize, change).prop_map(|(headers, length, change)| {
+        let mut text = request(headers, &"b".repeat(length)).into_bytes();
+        if let Some((at, byte)) = change {
+            let at = at.index(text.len() - length);
+            text[at] = byte;
+        }
+        text
+    });
+    property(5000, &prop::collection::vec(one, 1..8), |texts| {
+        let mut expected = Seen::default();
+        let mut at = 0;
+        for text in &texts {
+            // By an intake that has seen nothing.
+            let alone = feed([&text[..]]);
+            at += text.len();
+            expected.requests.extend(alone.requests);
+            expected.foreign = alone.foreign;
+            if alone.foreign || !alone.rest.is_empty() {
+                expected.rest = alone.rest;
+                break;
+            }
+        }
+        let whole = texts.concat();
+        let mut seen = feed([&whole[..at]]);
+        // In one read and in one for each.
+        let mut rest = &whole[..at];
+        let pieces = texts.iter().map_while(|text| {
+            let (piece, behind) = rest.split_at(text.len().min(rest.len()));
+            rest = behind;
+            (!piece.is_empty()).then_some(piece)
+        });
+        prop_assert_eq!(&feed(pieces), &seen);
+        if !expected.foreign && !expected.rest.is_empty() {
+            // Its length has changed: what is behind the last request is a matter of its own.
+            seen.requests.truncate(expected.requests.len());
+            (seen.rest, seen.foreign) = (expected.rest.clone(), false);
+        }
+        prop_assert_eq!(seen, expected);
+        Ok(())
+    });
+}

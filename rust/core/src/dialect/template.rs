@@ -3,38 +3,19 @@
 
 use crate::json::{Edits, Span, is_inside_of_string};
 
-/// One chunk as it came and as it went, each without the text in its middle.
+/// One chunk as it came and as it went, each without the text in its middle. All four parts lie one
+/// behind the other: with many streams they are rarely in a cache, and neighbours come together.
 #[derive(Debug, Default)]
 pub(super) struct Template {
-    source: Halves,
-    output: Halves,
-}
-
-/// What stands before and behind the text. Empty: nothing was learned.
-#[derive(Debug, Default)]
-struct Halves {
-    both: Vec<u8>,
-    before: usize,
-}
-
-impl Halves {
-    /// Keeps `whole` without what stands at `text`.
-    fn keep(&mut self, whole: &[u8], text: Span) {
-        self.both.clear();
-        self.both.extend_from_slice(&whole[..text.start]);
-        self.both.extend_from_slice(&whole[text.end..]);
-        self.before = text.start;
-    }
-
-    fn split(&self) -> (&[u8], &[u8]) {
-        self.both.split_at(self.before)
-    }
+    parts: Vec<u8>,
+    /// Where what came before the text ends, where what came ends, and where what went before the text
+    /// ends. All zero: nothing was learned.
+    cuts: [usize; 3],
 }
 
 impl Template {
     pub(super) fn forget(&mut self) {
-        self.source.both.clear();
-        self.source.before = 0;
+        self.cuts = [0; 3];
     }
 
     /// Learns from a chunk that went through `edits` to become `output`. `text`: between the quotes of
@@ -48,25 +29,34 @@ impl Template {
         output: &[u8],
         start: usize,
     ) {
-        self.source.keep(source, text);
+        self.parts.clear();
+        self.parts.extend_from_slice(&source[..text.start]);
+        self.parts.extend_from_slice(&source[text.end..]);
+        let came = self.parts.len();
         let moved = start + edits.moved(text.start);
-        self.output.keep(output, Span { start: moved, end: moved + text.len() });
+        self.parts.extend_from_slice(&output[..moved]);
+        self.parts.extend_from_slice(&output[moved + text.len()..]);
+        self.cuts = [text.start, came, came + moved];
     }
 
     /// The text that a chunk adds, if it differs from the template in nothing else.
     pub(super) fn text_in<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
-        let (before, behind) = self.source.split();
-        if before.is_empty() {
+        let [before, came, _] = self.cuts;
+        if before == 0 {
             return None;
         }
+        let (before, behind) = self.parts[..came].split_at(before);
         let text = data.strip_prefix(before)?.strip_suffix(behind)?;
-        let fits = !text.is_empty() && std::str::from_utf8(text).is_ok();
+        // Most pieces are a few letters, and too short for what the library does about long ones.
+        let is_utf8 = text.is_ascii() || std::str::from_utf8(text).is_ok();
+        let fits = !text.is_empty() && is_utf8;
         (fits && is_inside_of_string(text)).then_some(text)
     }
 
     /// Appends what becomes of a chunk with this text.
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) {
-        let (before, behind) = self.output.split();
+        let [_, came, before] = self.cuts;
+        let (before, behind) = (&self.parts[came..before], &self.parts[before..]);
         out.reserve(before.len() + text.len() + behind.len());
         out.extend_from_slice(before);
         out.extend_from_slice(text);

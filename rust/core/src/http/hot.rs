@@ -27,9 +27,11 @@ pub fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
 
 /// A request that the lane serves: a whole JSON body of known length, and a connection that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HotHead {
+pub struct HotHead<'a> {
     /// Bytes of the body.
     pub body: u64,
+    /// The digits that say so, where they stand in the head.
+    pub length: &'a [u8],
 }
 
 /// The headers that say what a message is.
@@ -56,13 +58,13 @@ const KNOWN: [(&[u8], Known); 10] = [
     (b"te", Known::Unusual),
 ];
 
-impl HotHead {
+impl<'a> HotHead<'a> {
     /// Reads a head that [`head_end`] has found, and calls `visit` with each header that does not
     /// concern the framing, in their order. `None`: it is not for the lane, whatever was visited.
     ///
     /// Stricter than RFC 9112 wants a server to be, and in one pass; the tests hold it against
     /// httparse and against a naive reading.
-    pub fn parse<'a>(head: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Option<HotHead> {
+    pub fn parse(head: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Option<Self> {
         let mut rest = head.strip_prefix(LINE)?.strip_suffix(b"\r\n")?;
         let (mut length, mut host, mut json) = (None, None, None);
         let mut count = 0;
@@ -73,7 +75,9 @@ impl HotHead {
             let known = KNOWN.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
             match known.map(|&(_, known)| known) {
                 None => visit(name, value),
-                Some(Known::Length) => once(&mut length, number(value)?)?,
+                Some(Known::Length) => {
+                    once(&mut length, HotHead { body: number(value)?, length: value })?;
+                }
                 Some(Known::Host) => once(&mut host, is_host(value))?,
                 Some(Known::Type) => once(&mut json, is_json(value))?,
                 Some(Known::Connection) if value.eq_ignore_ascii_case(b"keep-alive") => {}
@@ -81,7 +85,7 @@ impl HotHead {
             }
         }
         let is_known = count <= HEADERS && host == Some(true) && json != Some(false);
-        length.filter(|_| is_known).map(|body| HotHead { body })
+        length.filter(|_| is_known)
     }
 }
 
@@ -140,7 +144,7 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
 }
 
 /// Digits alone, and few enough: no sign, no list (RFC 9110 §8.6).
-fn number(value: &[u8]) -> Option<u64> {
+pub(super) fn number(value: &[u8]) -> Option<u64> {
     let is_plain = (1..=15).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     is_plain.then(|| value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }

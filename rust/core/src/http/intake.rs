@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::hot::{HotHead, head_end, may_be_hot};
-use crate::json::Span;
+use super::hot::{head_end, may_be_hot};
+use super::layout::{KnownHead, Layout};
 
 /// What a request must keep within to be served here, and what is wanted of its head.
 #[derive(Debug, Clone)]
@@ -20,15 +20,8 @@ impl Terms {
     /// Whether `bytes` begin with the whole head of a request that is served here.
     pub fn serves(&self, bytes: &[u8]) -> bool {
         may_be_hot(bytes)
-            && head_end(bytes, 0).is_some_and(|end| layout_of(self, &bytes[..end]).is_some())
+            && head_end(bytes, 0).is_some_and(|end| Layout::of(self, &bytes[..end]).is_some())
     }
-}
-
-/// A noted header of a request: which of [`Terms::noted`], and where in the head its value lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Note {
-    header: usize,
-    value: Span,
 }
 
 /// A request, whole.
@@ -38,15 +31,6 @@ pub struct Request<'a> {
     layout: Layout,
 }
 
-/// Where the parts of a request lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Layout {
-    head: usize,
-    /// Head and body together.
-    whole: usize,
-    notes: Vec<Note>,
-}
-
 impl Request<'_> {
     pub fn body(&self) -> &[u8] {
         &self.bytes[self.layout.head..]
@@ -54,14 +38,8 @@ impl Request<'_> {
 
     /// The last value of a noted header, which is the one that the nearest proxy has added.
     pub fn noted(&self, header: usize) -> Option<&str> {
-        noted(&self.bytes, &self.layout.notes, header)
+        self.layout.noted(&self.bytes, header)
     }
-}
-
-fn noted<'a>(bytes: &'a [u8], notes: &[Note], header: usize) -> Option<&'a str> {
-    let note = notes.iter().rev().find(|note| note.header == header)?;
-    // A hot head is ASCII.
-    std::str::from_utf8(note.value.of(bytes)).ok()
 }
 
 /// What has come to be.
@@ -93,11 +71,12 @@ enum Phase {
 pub struct Intake {
     phase: Phase,
     held: Vec<u8>,
+    known: KnownHead,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Intake { phase: Phase::Head { searched: 0 }, held: Vec::new() }
+        Intake { phase: Phase::Head { searched: 0 }, held: Vec::new(), known: KnownHead::default() }
     }
 }
 
@@ -114,7 +93,7 @@ impl Intake {
         }
         // Nearly always a read brings one request, whole.
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
-        match look(phase, terms, piece) {
+        match look(phase, terms, piece, &mut self.known) {
             Look::Whole(layout) => {
                 let (request, ahead) = piece.split_at(layout.whole);
                 self.held.extend_from_slice(ahead);
@@ -141,7 +120,7 @@ impl Intake {
             return Taken::Nothing;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
-        match look(phase, terms, &self.held) {
+        match look(phase, terms, &self.held, &mut self.known) {
             Look::Whole(layout) => {
                 let ahead = self.held.split_off(layout.whole);
                 let request = std::mem::replace(&mut self.held, ahead);
@@ -200,7 +179,7 @@ impl Intake {
     /// As [`Request::noted`], of the request whose body is being read.
     pub fn noted(&self, header: usize) -> Option<&str> {
         match &self.phase {
-            Phase::Body(layout) => noted(&self.held, &layout.notes, header),
+            Phase::Body(layout) => layout.noted(&self.held, header),
             _ => None,
         }
     }
@@ -213,40 +192,37 @@ enum Look {
 }
 
 /// Goes on as far as `bytes` allow, which begin with a request.
-fn look(phase: Phase, terms: &Terms, bytes: &[u8]) -> Look {
+fn look(phase: Phase, terms: &Terms, bytes: &[u8], known: &mut KnownHead) -> Look {
     let layout = match phase {
         Phase::Body(layout) => layout,
         Phase::Serving | Phase::Gone => return Look::More(phase),
-        Phase::Head { searched } => {
-            if !may_be_hot(bytes) {
-                return Look::Foreign;
-            }
-            match head_end(bytes, searched) {
-                None if bytes.len() > terms.head => return Look::Foreign,
-                None => return Look::More(Phase::Head { searched: bytes.len() }),
-                Some(end) => match layout_of(terms, &bytes[..end]) {
-                    None => return Look::Foreign,
-                    Some(layout) => layout,
-                },
-            }
-        }
+        Phase::Head { searched } => match known.layout(terms, bytes) {
+            Some(layout) => layout,
+            None => match read(terms, bytes, searched, known) {
+                Ok(layout) => layout,
+                Err(look) => return look,
+            },
+        },
     };
     if bytes.len() < layout.whole { Look::More(Phase::Body(layout)) } else { Look::Whole(layout) }
 }
 
-fn layout_of(terms: &Terms, head: &[u8]) -> Option<Layout> {
-    let mut notes = Vec::new();
-    let hot = HotHead::parse(head, |name, value| {
-        if let Some(header) =
-            terms.noted.iter().position(|noted| name.eq_ignore_ascii_case(noted.as_bytes()))
-        {
-            let start = value.as_ptr() as usize - head.as_ptr() as usize;
-            notes.push(Note { header, value: Span { start, end: start + value.len() } });
-        }
-    })?;
-    if head.len() > terms.head || hot.body > terms.body {
-        return None;
+/// Reads a head that is not the one before.
+fn read(
+    terms: &Terms,
+    bytes: &[u8],
+    searched: usize,
+    known: &mut KnownHead,
+) -> Result<Layout, Look> {
+    if !may_be_hot(bytes) {
+        return Err(Look::Foreign);
     }
-    // `limits.body` is far below what a `usize` holds.
-    Some(Layout { head: head.len(), whole: head.len() + hot.body as usize, notes })
+    let Some(end) = head_end(bytes, searched) else {
+        let is_too_long = bytes.len() > terms.head;
+        let more = || Look::More(Phase::Head { searched: bytes.len() });
+        return Err(if is_too_long { Look::Foreign } else { more() });
+    };
+    let layout = Layout::of(terms, &bytes[..end]).ok_or(Look::Foreign)?;
+    known.learn(&bytes[..end], &layout);
+    Ok(layout)
 }

@@ -6,6 +6,7 @@ mod date;
 mod head;
 mod hot;
 mod intake;
+mod layout;
 pub mod limits;
 mod request;
 mod response;

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
-__all__ = ["Admission", "Call", "Gateway", "LaneConnection", "LaneTerms", "Poller", "Segment", "UpstreamConnection", "arm_panic"]
+__all__ = [
+    "Admission",
+    "Call",
+    "Gateway",
+    "LaneConnection",
+    "LaneTerms",
+    "Poller",
+    "Segment",
+    "UpstreamConnection",
+    "arm_panic",
+]
 
 class _Cancellable(Protocol):
     def cancel(self) -> object: ...

@@ -60,3 +60,38 @@ async def test_what_comes_in_pieces_or_behind_another_request_stays(connect: Con
         await raw.send(body[5:])
         assert (await raw.response()).status == 200
         assert who(gateway) == "LaneConnection"
+
+
+async def test_a_connection_that_was_let_in_stays_let_in(connect: Connect) -> None:
+    """Neither way between the lane and aiohttp asks again whether it is one too many."""
+    async with backend_of() as backend, gateway_of("limits: {connections: 2}\n" + config_of(backend)) as gateway:
+        first, second = await connect(gateway), await connect(gateway)
+        await first.send(post(ask()))
+        assert (await first.response()).status == 200
+        await first.send(MODELS)
+        assert (await first.response()).status == 200
+        surplus = await connect(gateway)
+        await surplus.send(MODELS)
+        assert (await surplus.response()).status == 503
+        another = await connect(gateway)
+        await first.send(post(ask()))
+        assert (await first.response()).status == 200
+        await second.send(MODELS)
+        assert (await second.response()).status == 200
+        await another.send(post(ask()))
+        assert (await another.response()).status == 503
+
+
+async def test_a_header_with_two_jobs_does_both(connect: Connect) -> None:
+    """A user's name is its tenant and its session: all its requests go to one backend."""
+    trust = "access: {tenant_header: X-User}\ntrusted_proxies: [127.0.0.1]\n"
+    async with backend_of() as one, backend_of() as two, backend_of() as three:
+        backends = [one, two, three]
+        affinity = "    affinity: {prefix: false, header: x-user}"
+        async with gateway_of(trust + config_of(*backends, more=affinity)) as gateway:
+            raw = await connect(gateway)
+            for turn in range(9):
+                await raw.send(post(ask(f"{turn} is the number"), x_user="me"))
+                assert (await raw.response()).status == 200
+            assert who(gateway) == "LaneConnection"
+            assert sorted(backend.posts for backend in backends) == [0, 0, 9]

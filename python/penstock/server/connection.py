@@ -96,7 +96,7 @@ class ClientConnection(RequestHandler):
     # The transport's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register; the limit counts this connection too."""
+        """Register, unless the lane has; the limit counts this connection too."""
         super().connection_made(transport)
         # uvloop's transports are no subclasses of asyncio's.
         self._wire = cast(asyncio.Transport, transport)

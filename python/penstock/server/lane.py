@@ -41,8 +41,8 @@ class Lane:
 
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes) -> None:
         """Let aiohttp go on with these bytes, until the lane can serve again."""
-        self._registry.remove(connection)
         handler = self._server()
+        self._registry.swap(connection, handler)
         handler.connection_made(transport)
         if not handler.over_limit:
             handler.way_back = self.take_back
@@ -58,8 +58,9 @@ class Lane:
         """
         if not self._terms.serves(data):
             return False
-        transport = handler.leave()
         connection = self()
+        self._registry.swap(handler, connection)
+        transport = handler.leave()
         transport.set_protocol(cast(asyncio.BaseProtocol, connection))
         connection.connection_made(transport)
         connection.data_received(data)

@@ -71,6 +71,8 @@ class Registry:
         self.limits = limits
         self.log = log
         self._open: set[Connection] = set()
+        # Those that were one too many when they came.
+        self._surplus: set[Connection] = set()
         self._sweep = Sweep([], time.monotonic())
 
     def __len__(self) -> int:
@@ -81,13 +83,24 @@ class Registry:
         return list(self._open)
 
     def add(self, connection: Connection) -> bool:
-        """Register a connection. False: it is one too many."""
-        self._open.add(connection)
-        return len(self._open) <= self.limits.connections
+        """Register a connection, unless it is. False: it was one too many when it came."""
+        if connection not in self._open:
+            self._open.add(connection)
+            if len(self._open) > self.limits.connections:
+                self._surplus.add(connection)
+        return connection not in self._surplus
+
+    def swap(self, old: Connection, new: Connection) -> None:
+        """Let `new` go on with the connection of `old`, as what it was when it came."""
+        self._open.add(new)
+        if old in self._surplus:
+            self._surplus.add(new)
+        self.remove(old)
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
+        self._surplus.discard(connection)
 
     def sweep(self) -> None:
         """Look after a part of the connections, each once a second: cut slow heads and clients that do not read.

@@ -55,6 +55,8 @@ impl Gateway {
                     let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
                 }
             }
+            // It ended well, so a later panic is another's.
+            engine.current = None;
             (result, std::mem::take(&mut engine.acts))
         };
         for act in acts.drain(..) {

@@ -8,7 +8,6 @@ mod state;
 pub(crate) mod terms;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 use penstock_core::http::{Request, Taken};
 use penstock_core::time::{Nanos, seconds};
@@ -86,7 +85,8 @@ impl LaneConnection {
         }
     }
 
-    /// Gives the connection to aiohttp; once nothing is left to be written (contract §6).
+    /// Gives the connection to aiohttp, once the client reads; what is still to be written stays ahead
+    /// in the transport.
     fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
         let (transport, data) = {
@@ -187,10 +187,10 @@ impl LaneConnection {
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
         {
-            let mut state = this.state.borrow_mut();
             let watch = this.gateway.borrow(slf.py()).watch.clone();
             let (inlet, outlet) = ways(transport, watch)?;
-            let (object, inlet) = (transport.clone().unbind(), Rc::new(inlet));
+            let object = transport.clone().unbind();
+            let mut state = this.state.borrow_mut();
             state.transport = Some(Transport { object, inlet, outlet });
             state.since = this.latest(slf.py());
         }

@@ -13,7 +13,7 @@ use crate::socket::Socket;
 #[derive(Debug)]
 pub(crate) struct Transport {
     is_closing: Py<PyAny>,
-    pub(crate) inlet: Inlet,
+    pub(crate) inlet: Rc<Inlet>,
     pub(crate) outlet: Rc<Outlet>,
     pub(crate) abort: Py<PyAny>,
     pub(crate) close: Py<PyAny>,
@@ -46,8 +46,8 @@ impl Transport {
 pub(crate) fn ways(
     transport: &Bound<'_, PyAny>,
     watch: Option<Rc<Watch>>,
-) -> PyResult<(Inlet, Rc<Outlet>)> {
+) -> PyResult<(Rc<Inlet>, Rc<Outlet>)> {
     let socket = Socket::of(transport)?;
     let outlet = Outlet::of(transport, socket)?;
-    Ok((Inlet::of(transport, socket.zip(watch))?, outlet))
+    Ok((Rc::new(Inlet::of(transport, socket.zip(watch))?), outlet))
 }

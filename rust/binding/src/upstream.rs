@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::calls::CallKey;
 use crate::gateway::Gateway;
+use crate::inlet::Inlet;
 use crate::outlet::Outlet;
 use crate::poller::{Came, Reader};
 use crate::transport::Transport;
@@ -98,18 +99,22 @@ impl UpstreamConnection {
         self.transport.borrow().as_ref().map(|transport| transport.outlet.clone())
     }
 
+    fn inlet(&self) -> Option<Rc<Inlet>> {
+        self.transport.borrow().as_ref().map(|transport| transport.inlet.clone())
+    }
+
     /// Stops or resumes reading, if there is anything to change. What is returned is to be called for
     /// that.
     pub(crate) fn flow(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
         if !self.is_connected() || self.paused.replace(paused) == paused {
             return None;
         }
-        self.transport.borrow().as_ref().and_then(|transport| transport.inlet.flow(py, paused))
+        self.inlet()?.flow(py, paused)
     }
 
     /// The way to drop the connection, if there is one. Nothing that comes counts any more.
     pub(crate) fn abort(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.transport.borrow().as_ref().inspect(|transport| transport.inlet.close());
+        self.inlet().inspect(|inlet| inlet.close());
         self.method(py, |transport| &transport.abort)
     }
 
@@ -146,7 +151,8 @@ impl UpstreamConnection {
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
         let watch = this.gateway.borrow(slf.py()).watch.clone();
-        this.transport.replace(Some(Transport::of(transport, watch)?));
+        let transport = Transport::of(transport, watch)?;
+        this.transport.replace(Some(transport));
         this.connecting.take();
         Gateway::connected(this.gateway.bind(slf.py()), slf);
         Ok(())
@@ -155,9 +161,8 @@ impl UpstreamConnection {
     /// The first bytes come this way, and all of them where nobody else may read the socket.
     fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let this = slf.borrow();
-        let reader = || Reader::Backend(slf.clone().unbind());
-        if let Some(transport) = &*this.transport.borrow() {
-            transport.inlet.watch(slf.py(), reader)?;
+        if let Some(inlet) = this.inlet() {
+            inlet.watch(slf.py(), || Reader::Backend(slf.clone().unbind()))?;
         }
         Gateway::upstream_data(this.gateway.bind(slf.py()), slf, data.as_bytes());
         Ok(())

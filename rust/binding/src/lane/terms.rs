@@ -66,9 +66,13 @@ impl LaneTerms {
         sessions: Vec<String>,
     ) -> Self {
         let mut noted = vec!["x-request-id".to_owned()];
+        // A header may have several jobs.
         let mut note = |name: String| {
-            noted.push(name);
-            noted.len() - 1
+            let known = noted.iter().position(|noted| noted.eq_ignore_ascii_case(&name));
+            known.unwrap_or_else(|| {
+                noted.push(name);
+                noted.len() - 1
+            })
         };
         LaneTerms {
             tenant: tenant.map(&mut note),

@@ -34,8 +34,8 @@ def running(command: Sequence[str], core: int, log: Path) -> Iterator[subprocess
 
 
 def pinned(command: Sequence[str], core: int) -> list[str]:
-    """Return a command that runs on one core alone."""
-    return ["taskset", "--cpu-list", str(core), *command]
+    """Return a command that runs on one core alone, and ends with whoever runs it."""
+    return ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(core), *command]
 
 
 def free_port() -> int:

@@ -5,7 +5,6 @@ whoever comes next is served.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -84,14 +83,10 @@ GROUPS = {
 MANY = 10_000
 
 
-def known(one: Abuse, reason: str) -> Any:
-    """Return a case that is known to go wrong."""
-    return pytest.param(one, id=one.request.name, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
 LOST = "what aiohttp parsed in the same read as malformed bytes gets no answer but theirs"
-KNOWN = [
-    known(
+# What goes wrong, on which ways, and why.
+KNOWN: list[tuple[Abuse, tuple[Lane, ...], str]] = [
+    (
         abuse(
             "a good one, then a malformed one",
             GOOD + b"NONSENSE\r\n\r\n" + NEXT,
@@ -99,9 +94,10 @@ KNOWN = [
             end="closed",
             reached=(OUTER,),
         ),
+        ("off",),
         LOST,
     ),
-    known(
+    (
         abuse(
             "a good one, then a smuggler",
             GOOD + request_of(LENGTH, CHUNKED, body=CHUNKS) + NEXT,
@@ -109,20 +105,23 @@ KNOWN = [
             end="closed",
             reached=(OUTER,),
         ),
+        ("off",),
         LOST,
     ),
-    known(
+    (
         abuse(
             "too short a length",
             request_of(f"content-length: {SIZE - 1}"),
             answers=("400 invalid_json", MALFORMED),
             end="closed",
         ),
+        ("off",),
         LOST,
     ),
-    known(served("behind a close", request_of(LENGTH, "connection: close") + NEXT, end="closed"), LOST),
-    known(
+    (served("behind a close", request_of(LENGTH, "connection: close") + NEXT, end="closed"), ("off", "on"), LOST),
+    (
         served("behind an upgrade", request_of(LENGTH, "connection: upgrade", "upgrade: h2c") + NEXT, reached=BOTH),
+        ("off", "on"),
         "what is read together with a request that asks for an upgrade is dropped",
     ),
 ]
@@ -153,9 +152,33 @@ async def test_verdicts(group: str, capfd: pytest.CaptureFixture[str]) -> None:
     await assert_verdicts(GROUPS[group], capfd)
 
 
-@pytest.mark.parametrize("one", KNOWN)
-async def test_known_defects(one: Abuse, capfd: pytest.CaptureFixture[str]) -> None:
-    await assert_verdicts([one], capfd)
+async def verdict_of(one: Abuse, lane: Lane, capfd: pytest.CaptureFixture[str]) -> Verdict:
+    async with recorder() as backend:
+        seen = await observe(lane, config_of(backend), backend, [one.request], capfd)
+    return Verdict.of(seen[one.request.name])
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize(("one", "wrong", "reason"), KNOWN, ids=[one.request.name for one, _, _ in KNOWN])
+async def test_known_defects(
+    one: Abuse,
+    wrong: tuple[Lane, ...],
+    reason: str,
+    lane: Lane,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    if lane in wrong:
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    assert await verdict_of(one, lane, capfd) == one.verdict
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("one", [one for one, _, _ in KNOWN], ids=lambda one: one.request.name)
+async def test_a_known_defect_lets_nothing_through(one: Abuse, lane: Lane, capfd: pytest.CaptureFixture[str]) -> None:
+    """What reaches the backend is at most what should, and in its order."""
+    reached = (await verdict_of(one, lane, capfd)).reached
+    assert reached == one.verdict.reached[: len(reached)]
 
 
 @pytest.mark.parametrize("lane", LANES)

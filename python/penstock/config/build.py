@@ -130,4 +130,4 @@ def _aim(text: str | UnsetType | None, default: float | None) -> float | None:
 
 
 def _header(name: str | None) -> str | None:
-    return None if name is None else texts.read_header_name(name)
+    return None if name is None else texts.read_client_header(name)

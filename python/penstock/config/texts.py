@@ -19,6 +19,21 @@ _MAX_MODEL_BYTES = 256
 REFUSED_DEFAULTS = ("model", "messages", "stream")
 REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 
+# What the lane reads for itself, and nobody else there is shown (rust/core/src/http/hot.rs).
+_MESSAGE_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 # Framing is the gateway's own business, and hop-by-hop fields belong to one connection (RFC 9110 §7.6.1).
 _OWN_HEADERS = frozenset(
     {
@@ -76,10 +91,18 @@ def read_model(text: str) -> str:
 
 
 def read_header_name(text: str) -> str:
-    """The name, in lower case, of a header field that clients or proxies send."""
+    """The name, in lower case, of a header field."""
     if re.fullmatch(HEADER_NAME_PATTERN, text) is None:
         raise ValueError(f'"{text[:80]}" is not a header name')
     return text.lower()
+
+
+def read_client_header(text: str) -> str:
+    """The name, in lower case, of a header field by which clients or proxies say whose a request is."""
+    name = read_header_name(text)
+    if name in _MESSAGE_HEADERS:
+        raise ValueError(f'the header "{text}" says how a message is read, not whose it is')
+    return name
 
 
 def read_backend_header(text: str) -> str:

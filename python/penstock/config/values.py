@@ -44,7 +44,7 @@ BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?
 Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
 Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
-HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_header_name})]
+HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
 BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]
 HeaderValue = Annotated[str, Meta(pattern=texts.HEADER_VALUE_PATTERN, extra={"read": texts.read_header_value})]
 Token = Annotated[str, Meta(pattern=texts.TOKEN_PATTERN, extra={"read": texts.read_token})]

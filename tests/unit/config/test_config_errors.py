@@ -163,6 +163,8 @@ ONE_PROBLEM = [
     (tier("bands: {hi: 8}"), '5:11: tiers.instant.bands.hi: unknown key; did you mean "high"?'),
     (tier("bands: [8, 3, 1]"), "5:10: tiers.instant.bands: expected a mapping, got a list"),
     (tier("affinity: {prefix: 1}"), "5:22: tiers.instant.affinity.prefix: expected true or false, got a whole number"),
+    (top("access: {priority_header: Host}"), '1:27: access.priority_header: the header "Host" says how a message is read, not whose it is'),
+    (tier("affinity: {header: te}"), '5:22: tiers.instant.affinity.header: the header "te" says how a message is read, not whose it is'),
     (tier("affinity: {header: 'x:y'}"), '5:22: tiers.instant.affinity.header: "x:y" is not a header name'),
     (tier("queue: {per_tenant: {requests: 0}}"), "5:34: tiers.instant.queue.per_tenant.requests: must be at least 1, got 0"),
     (tier("backends: []"), "5:13: tiers.instant.backends: must have at least one entry"),

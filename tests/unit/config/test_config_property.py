@@ -63,10 +63,12 @@ NUMBERS = st.integers(1, 1_000_000)
 LIMITS = st.none() | st.just("auto") | st.integers(1, 2**53)
 AIMS = st.none() | st.integers(1, 10**7).map(lambda ms: f"{ms}ms")
 NAMES = st.none() | st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,20}", fullmatch=True)
+# Under x-, so that none is the name of a header that frames a message, which the file may not name.
+HEADERS = NAMES.map(lambda name: name and f"x-{name}")
 ADMISSION = st.fixed_dictionaries(
     {
         "workers": st.integers(1, 64),
-        "access": st.fixed_dictionaries({"tenant_header": NAMES.map(lambda name: name and f"t{name}")}),
+        "access": st.fixed_dictionaries({"tenant_header": HEADERS}),
         "trusted_proxies": st.lists(st.ip_addresses(v=4).map(str) | st.integers(0, 32).map("0.0.0.0/{}".format)),
         "backends": st.fixed_dictionaries(
             {
@@ -93,7 +95,7 @@ ADMISSION = st.fixed_dictionaries(
                         "bands": st.fixed_dictionaries(
                             {}, optional={"high": NUMBERS, "normal": NUMBERS, "low": NUMBERS}
                         ),
-                        "affinity": st.fixed_dictionaries({}, optional={"prefix": st.booleans(), "header": NAMES}),
+                        "affinity": st.fixed_dictionaries({}, optional={"prefix": st.booleans(), "header": HEADERS}),
                     },
                 )
             }

@@ -67,9 +67,13 @@ class Host:
         """Let every connection stay."""
         return True
 
-    def handed_over(self, _: LaneConnection, __: Any, data: bytes) -> None:
+    def handed_over(self, _: LaneConnection, __: Any, data: bytes, ___: float) -> None:
         """Fail: what is timed here is the lane."""
         raise AssertionError(f"not for the lane: {data[:200]!r}")
+
+    def closing(self, _: LaneConnection, __: Any) -> None:
+        """Fail: nothing is sent ahead."""
+        raise AssertionError("sent ahead")
 
     def lost(self, _: LaneConnection) -> None:
         """Do nothing."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
+from penstock.server.connection import BODY_SECONDS, ClientConnection
 from tests.backend import backend_of, config_of
 from tests.conftest import LANE, Connect, Gateway, ask, gateway_of, post
 
@@ -95,3 +97,30 @@ async def test_a_header_with_two_jobs_does_both(connect: Connect) -> None:
                 assert (await raw.response()).status == 200
             assert who(gateway) == "LaneConnection"
             assert sorted(backend.posts for backend in backends) == [0, 0, 9]
+
+
+async def test_what_comes_slowly_has_no_longer_for_it(connect: Connect) -> None:
+    """The lane gives a slow request to aiohttp after a while, which counts."""
+    async with backend_of() as backend, gateway_of(config_of(backend)) as gateway:
+        raw = await connect(gateway)
+        for _ in range(2):
+            await raw.send(post(ask()))
+            assert (await raw.response()).status == 200
+        before = time.monotonic()
+        request = post(ask())
+        await raw.send(request[:-1])
+        await asyncio.sleep(0.01)
+        after = time.monotonic()
+        while who(gateway) == "LaneConnection":
+            await asyncio.sleep(0.05)
+        (connection,) = gateway.service.worker.registry.connections()
+        assert isinstance(connection, ClientConnection)
+        # The lane knows the time of the loop's last turn, a tick at most before.
+        assert before - 0.1 <= connection.head_came <= after
+        assert connection.body_due == connection.head_came + BODY_SECONDS
+        await raw.send(request[-1:])
+        assert (await raw.response()).status == 200
+        # The next one has all the time again.
+        await raw.send(CHUNKED)
+        await asyncio.sleep(0.01)
+        assert connection.body_due > time.monotonic() + BODY_SECONDS - 1

@@ -38,9 +38,12 @@ class LaneHost:
     def made(self, _: LaneConnection, __: Any) -> bool:
         return True
 
-    def handed_over(self, connection: LaneConnection, _: Any, data: bytes) -> None:
+    def handed_over(self, connection: LaneConnection, _: Any, data: bytes, __: float) -> None:
         self.foreign.append(data)
         self.on_foreign(connection)
+
+    def closing(self, _: LaneConnection, __: Any) -> None:
+        """Do nothing."""
 
     def lost(self, _: LaneConnection) -> None:
         """Do nothing."""

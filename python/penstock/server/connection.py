@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
 
     from penstock._core import Call
-    from penstock.server.answer import ReadyAnswer, WrittenAnswer
+    from penstock.server.answer import WrittenAnswer
     from penstock.server.registry import Registry
 
 __all__ = ["ClientConnection"]
 
-# Research/reliability-and-ux.md §1.5: a whole head must come within this time, a whole body likewise.
+# Research/reliability-and-ux.md §1.5: a whole head must come within this time, and a whole body.
 HEAD_SECONDS = 10.0
-# How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
-STALL_SECONDS = 30.0
+BODY_SECONDS = 30.0
 # An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 32 << 20
@@ -54,20 +53,19 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_answer",
+        "_begun",
         "_call",
+        "_closing",
         "_head_bytes",
         "_head_since",
         "_linger_bytes",
         "_lingering",
         "_payload",
-        "_refusing",
         "_registry",
-        "_stalled_since",
-        "_unsent_before",
-        "_wire",
         "head_came",
         "over_limit",
         "way_back",
+        "wire",
     )
 
     def __init__(self, registry: Registry, manager: web.Server, **settings: Any) -> None:
@@ -79,15 +77,15 @@ class ClientConnection(RequestHandler):
         self._payload: StreamReader | None = None
         self._head_bytes = 0
         self._head_since: float | None = None
-        self._stalled_since: float | None = None
-        self._unsent_before = 0
+        # When the first request began, if somebody else had read the beginning of it.
+        self._begun: float | None = None
         # When the last head was complete, by `time.monotonic()`.
         self.head_came = 0.0
         # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
-        self._wire: asyncio.Transport | None = None
+        self.wire: asyncio.Transport | None = None
         self._lingering: asyncio.Future[None] | None = None
         self._linger_bytes = 0
-        self._refusing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered (contract §5).
         self.over_limit = False
         # Asked before each new request: whether somebody else goes on with the connection and these bytes.
@@ -99,15 +97,15 @@ class ClientConnection(RequestHandler):
         """Register, unless the lane has; the limit counts this connection too."""
         super().connection_made(transport)
         # uvloop's transports are no subclasses of asyncio's.
-        self._wire = cast(asyncio.Transport, transport)
-        self._wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        bound_kernel_buffer(self._wire)
+        self.wire = cast(asyncio.Transport, transport)
+        self.wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        bound_kernel_buffer(self.wire)
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone, whatever it was waiting for."""
         self._registry.remove(self)
-        self._wire = None
+        self.wire = None
         self._client_gone()
         self._end_linger()
         super().connection_lost(exc)
@@ -140,14 +138,29 @@ class ClientConnection(RequestHandler):
             if self._head_bytes > self._registry.limits.head:
                 self.refuse_head("head_too_large", f"the head is larger than {self._registry.limits.head} bytes")
 
+    def go_on(self, data: bytes, since: float) -> None:
+        """Go on with what somebody else has read, and which began at `since` (`time.monotonic()`)."""
+        self._begun = since
+        self.data_received(data)
+        if self._head_since is None:
+            self.head_came = since
+        else:
+            self._head_since = since
+
+    @property
+    def body_due(self) -> float:
+        """When a body that is read from now on must have come, by `time.monotonic()`."""
+        is_first = self._request_count == 1 and self._begun is not None
+        return (self.head_came if is_first else time.monotonic()) + BODY_SECONDS
+
     @property
     def _is_free(self) -> bool:
         """Whether it stands between two requests, and nothing of the last answer is left to be written."""
-        return self.is_idle and self._refusing is None and self.unsent == 0
+        return self.is_idle and self._closing is None and self.unsent == 0
 
     def leave(self) -> asyncio.Transport:
         """Give up the transport, as if it was lost, and return it."""
-        transport = self._wire
+        transport = self.wire
         assert transport is not None
         self.transport = None
         self.connection_lost(None)
@@ -156,14 +169,12 @@ class ClientConnection(RequestHandler):
     def pause_writing(self) -> None:
         """The client reads slower than its answer comes."""
         super().pause_writing()
-        self._stalled_since, self._unsent_before = time.monotonic(), self.unsent
         if self._call is not None:
             self._call.pause()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         super().resume_writing()
-        self._stalled_since = None
         if self._call is not None:
             self._call.resume()
 
@@ -205,16 +216,18 @@ class ClientConnection(RequestHandler):
         if self._busy:
             # A pipelined head, while an answer is being written: there is no room for words.
             self.force_close()
-        elif self._refusing is None:
-            answer = self._registry.refusal(code, message)
-            self._refusing = self._loop.create_task(self._refuse(answer))
+        elif self._closing is None:
+            if self.transport is not None:
+                self.transport.write(self._registry.refusal(code, message).message)
+            self.close_gently()
 
-    async def _refuse(self, answer: ReadyAnswer) -> None:
+    def close_gently(self) -> None:
+        """Answer nothing more, and close when the client has had the time to read what it was sent."""
         self.keep_alive(False)
-        transport = self.transport
-        if transport is not None:
-            transport.write(answer.message)
-            await self.linger()
+        self._closing = self._loop.create_task(self._linger_and_close())
+
+    async def _linger_and_close(self) -> None:
+        await self.linger()
         self.force_close()
 
     async def linger(self) -> None:
@@ -239,6 +252,11 @@ class ClientConnection(RequestHandler):
         if self._lingering is not None and not self._lingering.done():
             self._lingering.set_result(None)
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the client has sent more than the request in hand."""
+        return bool(self._messages) or self._head_since is not None
+
     # The registry's side.
 
     @property
@@ -257,26 +275,17 @@ class ClientConnection(RequestHandler):
         return not self._busy and self._head_since is None
 
     def sweep(self, now: float) -> None:
-        """Cut what takes too long. `now`: `time.monotonic()`."""
+        """Refuse a head that takes too long. `now`: `time.monotonic()`."""
         if self._head_since is not None and now - self._head_since > HEAD_SECONDS and not self._busy:
             self._head_since = None
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
-        if self._stalled_since is None:
-            return
-        unsent = self.unsent
-        if unsent < self._unsent_before:
-            # Slow is not stalled.
-            self._stalled_since = now
-        elif now - self._stalled_since > STALL_SECONDS:
-            self.abort()
-        self._unsent_before = unsent
 
     def abort(self) -> None:
         """Drop the connection and whatever was not sent."""
-        if self._wire is not None:
-            self._wire.abort()
+        if self.wire is not None:
+            self.wire.abort()
 
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet, the kernel's buffer not counted."""
-        return 0 if self._wire is None else self._wire.get_write_buffer_size()
+        return 0 if self.wire is None else self.wire.get_write_buffer_size()

@@ -39,16 +39,24 @@ class Lane:
         connection.trusted = self._standing.trusts(transport)
         return self._registry.add(connection)
 
-    def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes) -> None:
-        """Let aiohttp go on with these bytes, until the lane can serve again."""
+    def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes, since: float) -> None:
+        """Let aiohttp go on with these bytes, which have come since `since`, until the lane can serve again."""
+        handler = self._handler(connection, transport)
+        if not handler.over_limit:
+            handler.way_back = self.take_back
+        if data:
+            handler.go_on(data, since)
+
+    def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
+        """Close a connection whose client has sent more than will be answered."""
+        self._handler(connection, transport).close_gently()
+
+    def _handler(self, connection: LaneConnection, transport: asyncio.Transport) -> ClientConnection:
         handler = self._server()
         self._registry.swap(connection, handler)
         handler.connection_made(transport)
-        if not handler.over_limit:
-            handler.way_back = self.take_back
         transport.set_protocol(cast(asyncio.BaseProtocol, handler))
-        if data:
-            handler.data_received(data)
+        return handler
 
     def take_back(self, handler: ClientConnection, data: bytes) -> bool:
         """Take an idle connection back from aiohttp if what has come is for the lane.

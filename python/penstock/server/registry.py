@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,10 +10,10 @@ from aiohttp import web
 
 from penstock.server.answer import ReadyAnswer
 from penstock.server.connection import ClientConnection
+from penstock.server.stall import Stalls
+from penstock.server.sweep import Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
-
     from structlog.typing import FilteringBoundLogger
 
     from penstock._core import Gateway
@@ -24,8 +23,6 @@ __all__ = ["ClientServer", "Registry"]
 
 IDLE_SECONDS = 75.0
 CLOSE_SECONDS = 0.5
-# How often each connection is looked after.
-SWEEP_SECONDS = 1.0
 # Unsent output of a worker; above, the slowest client is closed (contract §2).
 UNSENT_BYTES = 256 << 20
 
@@ -33,6 +30,8 @@ UNSENT_BYTES = 256 << 20
 class Connection(Protocol):
     """A client connection, whoever serves it."""
 
+    @property
+    def wire(self) -> asyncio.Transport | None: ...
     @property
     def unsent(self) -> int: ...
     @property
@@ -42,25 +41,6 @@ class Connection(Protocol):
     def force_close(self) -> None: ...
     def abort(self) -> None: ...
     def sweep(self, now: float) -> None: ...
-
-
-class Sweep:
-    """One round over the connections, in parts: all are done when it is over. Times are of `time.monotonic()`."""
-
-    def __init__(self, connections: Sequence[Connection], began: float) -> None:
-        self.began = began
-        self.left = list(connections)
-        self.unsent = 0
-        self._size = len(self.left)
-
-    def go_on(self, there: Set[Connection], now: float) -> None:
-        """Look after those whose turn has come, as far as they are still there, and add up what is unsent."""
-        later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
-        for connection in self.left[later:]:
-            if connection in there:
-                connection.sweep(now)
-                self.unsent += connection.unsent
-        del self.left[later:]
 
 
 class Registry:
@@ -73,7 +53,8 @@ class Registry:
         self._open: set[Connection] = set()
         # Those that were one too many when they came.
         self._surplus: set[Connection] = set()
-        self._sweep = Sweep([], time.monotonic())
+        self._stalls = Stalls()
+        self._sweep = Sweep([], self._stalls, time.monotonic())
 
     def __len__(self) -> int:
         return len(self._open)
@@ -101,6 +82,7 @@ class Registry:
         """Forget a connection."""
         self._open.discard(connection)
         self._surplus.discard(connection)
+        self._stalls.forget(connection)
 
     def sweep(self) -> None:
         """Look after a part of the connections, each once a second: cut slow heads and clients that do not read.
@@ -112,8 +94,8 @@ class Registry:
             self._sweep.go_on(self._open, now)
             if not self._sweep.left and self._sweep.unsent > UNSENT_BYTES:
                 self._cut_slowest()
-        elif now - self._sweep.began >= SWEEP_SECONDS:
-            self._sweep = Sweep(self.connections(), now)
+        elif self._sweep.is_past(now):
+            self._sweep = Sweep(self.connections(), self._stalls, now)
 
     def _cut_slowest(self) -> None:
         unsent = sum(connection.unsent for connection in self._open)

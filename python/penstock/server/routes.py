@@ -12,6 +12,7 @@ import orjson
 from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
+from penstock.server.connection import BODY_SECONDS
 from penstock.server.headers import last
 from penstock.server.malformed import fault_of
 from penstock.server.standing import UnknownPriorityError
@@ -28,7 +29,6 @@ __all__ = ["Routes"]
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-BODY_SECONDS = 30.0
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 # Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
@@ -128,6 +128,8 @@ class Routes:
             await answer.wait()
         finally:
             connection.detach()
+        if not answer.keep_alive and connection.is_ahead:
+            await connection.linger()
         return answer
 
     def _check_content_type(self, request: web.BaseRequest) -> None:
@@ -139,6 +141,7 @@ class Routes:
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
         limit = self._registry.limits.body
+        connection: ClientConnection = request.protocol  # type: ignore[assignment]
         too_large = f"the request body is larger than {limit} bytes"
         if (request.content_length or 0) > limit:
             raise self._refused(request, "request_too_large", too_large)
@@ -148,7 +151,8 @@ class Routes:
         pieces: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
+            async with asyncio.timeout_at(connection.body_due):
                 async for piece in request.content.iter_any():
                     size += len(piece)
                     if size > limit:

@@ -10,7 +10,7 @@ pub(crate) mod terms;
 use std::cell::{Cell, RefCell};
 
 use penstock_core::http::{Request, Taken};
-use penstock_core::time::{Nanos, seconds};
+use penstock_core::time::{Nanos, in_seconds, seconds};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -23,7 +23,8 @@ use state::{Overdue, State, Transport};
 use terms::LaneTerms;
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
-/// which says whether it may stay on the lane, `handed_over(connection, transport, data)`, and
+/// which says whether it may stay on the lane, `handed_over(connection, transport, data, since)`,
+/// `closing(connection, transport)`, whose client has sent what will not be answered, and
 /// `lost(connection)`.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
@@ -89,39 +90,45 @@ impl LaneConnection {
     /// in the transport.
     fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
-        let (transport, data) = {
+        if this.state.borrow().writing_paused {
+            return Ok(());
+        }
+        let Some(transport) = this.give_up(py)? else { return Ok(()) };
+        let (data, since) = {
             let mut state = this.state.borrow_mut();
-            if state.writing_paused {
-                return Ok(());
-            }
-            let Some(transport) = state.transport.take() else { return Ok(()) };
-            (transport, state.intake.leave())
+            (PyBytes::new(py, &state.intake.leave()), in_seconds(state.since))
         };
+        this.host.call_method1(py, "handed_over", (slf, transport, data, since)).map(|_| ())
+    }
+
+    /// The transport, for whoever goes on with it.
+    fn give_up(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(transport) = self.state.borrow_mut().transport.take() else { return Ok(None) };
         transport.outlet.close();
         transport.inlet.give_back(py)?;
-        let data = PyBytes::new(py, &data);
-        this.host.call_method1(py, "handed_over", (slf, transport.object, data)).map(|_| ())
+        Ok(Some(transport.object))
     }
 
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
-        let (was_paused, goes_on) = {
+        let (was_paused, is_ahead, goes_on) = {
             let mut state = this.state.borrow_mut();
             if !state.intake.is_serving() {
                 return Ok(());
             }
             (state.call, state.since) = (None, this.latest(slf.py()));
+            let is_ahead = state.intake.held() > 0;
             if keep_alive {
                 state.intake.finished();
             } else {
                 state.intake.leave();
             }
-            let goes_on = !state.submitting && state.intake.held() > 0;
-            (std::mem::take(&mut state.reading_paused), goes_on)
+            let goes_on = is_ahead && !state.submitting;
+            (std::mem::take(&mut state.reading_paused), is_ahead, goes_on)
         };
         if !keep_alive {
-            return this.end(slf.py(), "close");
+            return if is_ahead { Self::close_gently(slf) } else { this.end(slf.py(), "close") };
         }
         if let Some(inlet) = this.inlet() {
             if was_paused {
@@ -131,6 +138,13 @@ impl LaneConnection {
             inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
         if goes_on { Self::advance(slf, b"") } else { Ok(()) }
+    }
+
+    /// Closes it so that a client that is still sending can read its answer.
+    fn close_gently(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.borrow(), slf.py());
+        let Some(transport) = this.give_up(py)? else { return Ok(()) };
+        this.host.call_method1(py, "closing", (slf, transport)).map(|_| ())
     }
 
     /// The time of the loop's last turn: good enough for what is swept once a second.
@@ -146,7 +160,7 @@ impl LaneConnection {
     fn flow(&self, py: Python<'_>, full: bool) -> bool {
         let call = {
             let mut state = self.state.borrow_mut();
-            (state.writing_paused, state.since) = (full, self.latest(py));
+            state.writing_paused = full;
             state.call
         };
         if let Some(key) = call {
@@ -222,11 +236,8 @@ impl LaneConnection {
         this.host.call_method1(slf.py(), "lost", (slf,)).map(|_| ())
     }
 
-    fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
-        let unsent = self.unsent(py)?;
-        self.state.borrow_mut().unsent = unsent;
+    fn pause_writing(&self, py: Python<'_>) {
         self.flow(py, true);
-        Ok(())
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -246,6 +257,12 @@ impl LaneConnection {
     #[setter]
     fn set_trusted(&self, trusted: bool) {
         self.trusted.set(trusted);
+    }
+
+    /// The transport, while it is this connection's.
+    #[getter]
+    fn wire(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.transport(py)
     }
 
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
@@ -285,14 +302,12 @@ impl LaneConnection {
     /// Cuts or hands over what takes too long. `now`: seconds of the monotonic clock. To be called
     /// every second.
     fn sweep(slf: &Bound<'_, Self>, now: f64) -> PyResult<()> {
-        let (this, py, now) = (slf.borrow(), slf.py(), seconds(now));
-        let unsent = this.unsent(py)?;
-        let overdue = this.state.borrow_mut().overdue(now, unsent);
+        let this = slf.borrow();
+        let overdue = this.state.borrow().overdue(seconds(now));
         match overdue {
             Overdue::Nothing => Ok(()),
-            Overdue::Reading => this.abort(py),
             Overdue::Request => Self::hand_over(slf),
-            Overdue::Idle => this.force_close(py),
+            Overdue::Idle => this.force_close(slf.py()),
         }
     }
 }

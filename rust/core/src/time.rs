@@ -25,6 +25,11 @@ pub fn seconds(value: f64) -> Nanos {
     (value * SECOND as f64) as Nanos
 }
 
+/// The same the other way round.
+pub fn in_seconds(value: Nanos) -> f64 {
+    value as f64 / SECOND as f64
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     due: Nanos,

@@ -8,11 +8,15 @@ from typing import Any, cast
 import pytest
 
 from penstock.server import registry as module
-from penstock.server.registry import Registry, Sweep
+from penstock.server import sweep
+from penstock.server.registry import Registry
+from penstock.server.stall import Stalls
+from penstock.server.sweep import Sweep
 
 
 @dataclass(eq=False)
 class Client:
+    wire: None = None
     unsent: int = 0
     is_idle: bool = True
     is_finishing: bool = False
@@ -31,30 +35,30 @@ class Client:
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 1234])
 def test_each_is_looked_after_once_a_second_in_small_parts(count: int) -> None:
     clients = [Client() for _ in range(count)]
-    sweep = Sweep(clients, 10.0)
+    one = Sweep(clients, Stalls(), 10.0)
     largest = 0
     for tick in range(1, 101):
         before = sum(len(client.log) for client in clients)
-        sweep.go_on(set(clients), 10.0 + tick / 100)
+        one.go_on(set(clients), 10.0 + tick / 100)
         largest = max(largest, sum(len(client.log) for client in clients) - before)
     assert all(client.log == ["swept"] for client in clients)
-    assert not sweep.left
+    assert not one.left
     assert largest <= count // 100 + 1
 
 
 def test_who_has_gone_meanwhile_is_left_alone() -> None:
     clients = [Client(unsent=1) for _ in range(10)]
-    sweep = Sweep(clients, 0.0)
-    sweep.go_on(set(clients[:5]), 0.5)
-    assert len(sweep.left) == 5
-    sweep.go_on(set(clients[:5]), 5.0)
+    one = Sweep(clients, Stalls(), 0.0)
+    one.go_on(set(clients[:5]), 0.5)
+    assert len(one.left) == 5
+    one.go_on(set(clients[:5]), 5.0)
     assert [len(client.log) for client in clients] == [1] * 5 + [0] * 5
-    assert sweep.unsent == 5
+    assert one.unsent == 5
 
 
 def test_the_slowest_are_cut_when_too_much_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UNSENT_BYTES", 100)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 1e-9)
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 1e-9)
     anything = cast(Any, None)
     registry = Registry(anything, cast(Any, type("Limits", (), {"connections": 10})), anything)
     clients = [Client(unsent=unsent) for unsent in (10, 70, 5, 60)]

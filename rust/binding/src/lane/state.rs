@@ -14,8 +14,6 @@ use crate::outlet::Outlet;
 const SLOW: Nanos = SECOND;
 /// A connection without a request is closed after this (research/reliability-and-ux.md §1.5).
 const IDLE: Nanos = 75 * SECOND;
-/// How long a client may leave our bytes unread before it is cut (§1.5, client write stall).
-const STALL: Nanos = 30 * SECOND;
 
 /// The client's transport, and the ways that requests and answers take.
 #[derive(Debug)]
@@ -34,9 +32,8 @@ pub(super) struct State {
     pub(super) submitting: bool,
     pub(super) reading_paused: bool,
     pub(super) writing_paused: bool,
-    /// Since when the intake, or what the client leaves unread, is as it is.
+    /// Since when the intake is as it is.
     pub(super) since: Nanos,
-    pub(super) unsent: usize,
 }
 
 impl State {
@@ -49,18 +46,9 @@ impl State {
         !self.is_busy() && self.intake.held() == 0
     }
 
-    /// What has taken too long; `unsent`: bytes that the client has not taken.
-    pub(super) fn overdue(&mut self, now: Nanos, unsent: usize) -> Overdue {
+    /// What has taken too long.
+    pub(super) fn overdue(&self, now: Nanos) -> Overdue {
         let age = now.saturating_sub(self.since);
-        if self.writing_paused {
-            if unsent < self.unsent {
-                // Slow is not stalled.
-                (self.since, self.unsent) = (now, unsent);
-            } else if age > STALL {
-                return Overdue::Reading;
-            }
-            return Overdue::Nothing;
-        }
         if self.intake.is_serving() || self.intake.is_gone() {
             Overdue::Nothing
         } else if self.intake.held() > 0 {
@@ -76,8 +64,6 @@ impl State {
 /// What a client has let wait for too long.
 pub(super) enum Overdue {
     Nothing,
-    /// It does not read its answer.
-    Reading,
     /// It does not finish its request.
     Request,
     /// It does not begin one.

@@ -1,0 +1,70 @@
+"""Clients that do not read what they are sent (research/reliability-and-ux.md §1.5, client write stall)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+    from penstock.server.registry import Connection
+
+__all__ = ["STALL_SECONDS", "Stalls"]
+
+# How long a client may take nothing of what waits for it before it is cut.
+STALL_SECONDS = 30.0
+# Where `struct tcp_info` of linux/tcp.h has tcpi_bytes_acked (u64, since Linux 4.1).
+BYTES_ACKED = 120
+
+
+class Mark(NamedTuple):
+    """How much a client had taken, and the first moment at which it had."""
+
+    taken: int
+    since: float
+
+
+class Stalls:
+    """The clients for which something waits, and when each took something last."""
+
+    def __init__(self) -> None:
+        self._marks: dict[Connection, Mark] = {}
+
+    def look(self, connection: Connection, unsent: int, now: float) -> bool:
+        """Return whether a client is stalled.
+
+        Args:
+            connection: the client's.
+            unsent: bytes that wait for it.
+            now: seconds of `time.monotonic()`.
+        """
+        wire = connection.wire
+        if unsent == 0 or wire is None:
+            self.forget(connection)
+            return False
+        taken = _taken(wire, unsent)
+        mark = self._marks.get(connection)
+        if mark is None or taken > mark.taken:
+            self._marks[connection] = Mark(taken, now)
+            return False
+        return now - mark.since > STALL_SECONDS
+
+    def forget(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._marks.pop(connection, None)
+
+
+def _taken(wire: Transport, unsent: int) -> int:
+    """Return a number that grows when the peer takes something.
+
+    Slow is not stalled. What is unsent says little about that: the kernel asks for more only when a third of its
+    buffer is free, which takes a slow reader minutes, and a stream adds to it meanwhile. What the peer has
+    acknowledged says it, and TCP alone knows that.
+    """
+    connection: socket.socket | None = wire.get_extra_info("socket")
+    if connection is None or connection.family == socket.AF_UNIX:
+        return -unsent
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED + 8)
+    return int(struct.unpack_from("=Q", info, BYTES_ACKED)[0])

@@ -1,0 +1,47 @@
+"""The look at each connection once a second."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
+    from penstock.server.registry import Connection
+    from penstock.server.stall import Stalls
+
+__all__ = ["Sweep"]
+
+# How often each connection is looked after.
+SWEEP_SECONDS = 1.0
+
+
+class Sweep:
+    """One round over the connections, in parts: all are done when it is over. Times are of `time.monotonic()`."""
+
+    def __init__(self, connections: Sequence[Connection], stalls: Stalls, began: float) -> None:
+        self.began = began
+        self.left = list(connections)
+        # Bytes that wait for all of them.
+        self.unsent = 0
+        self._stalls = stalls
+        self._size = len(self.left)
+
+    def go_on(self, there: Set[Connection], now: float) -> None:
+        """Look after those whose turn has come, as far as they are still there, and add up what is unsent."""
+        later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
+        for connection in self.left[later:]:
+            if connection not in there:
+                continue
+            unsent = connection.unsent
+            self.unsent += unsent
+            if self._stalls.look(connection, unsent, now):
+                connection.abort()
+            else:
+                connection.sweep(now)
+        del self.left[later:]
+
+    def is_past(self, now: float) -> bool:
+        """Return whether it is time for the next round."""
+        return not self.left and now - self.began >= SWEEP_SECONDS

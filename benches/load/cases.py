@@ -71,7 +71,14 @@ def generate(port: int, seconds: float, headers: dict[str, str], **options: floa
 
 CASES = [
     Case("json", "JSON request, 1 KB prompt, 64 connections", {}, {"mode": "closed"}, "answers", most=1.0),
-    Case("prompt", "JSON request, 32 KB prompt", {}, {"mode": "closed", "bytes": 32768}, "answers", most=1.2),
+    Case(
+        "prompt",
+        "JSON request, 32 KB prompt of prose, code and Chinese",
+        {},
+        {"mode": "closed", "bytes": 32768, "text": "mixed"},
+        "answers",
+        most=1.2,
+    ),
     Case(
         "paced",
         "streamed event, 128 streams of 50 events/s",

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod histogram;
 pub mod options;
 pub mod request;
+pub mod text;
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! Chat requests as bytes.
 
+use crate::text::{Text, text};
+
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -7,11 +9,10 @@ pub enum Kind {
     Stream,
 }
 
-/// A request whose prompt has about `bytes` bytes. `extra`: header lines, each ended by CRLF.
-pub fn request(kind: Kind, model: &str, bytes: usize, extra: &str) -> Vec<u8> {
+/// A request whose prompt has `bytes` bytes of that text. `extra`: header lines, each ended by CRLF.
+pub fn request(kind: Kind, model: &str, (prompt, bytes): (Text, usize), extra: &str) -> Vec<u8> {
     let stream = kind == Kind::Stream;
-    let prompt = "river ".repeat(bytes.div_ceil(6));
-    let prompt = &prompt[..bytes];
+    let prompt = text(prompt, bytes);
     let body = format!(
         "{{\"model\": \"{model}\", \"stream\": {stream}, \"temperature\": 0.7, \
          \"messages\": [{{\"role\": \"user\", \"content\": \"{prompt}\"}}]}}"

@@ -13,10 +13,11 @@ use penstock_load::histogram::Histogram;
 use penstock_load::options::Options;
 use penstock_load::request::{Kind, request};
 use penstock_load::since;
+use penstock_load::text::Text;
 
 const USAGE: &str = "\
 load --port PORT [--mode closed] [--connections 64] [--rate 500] [--seconds 5] [--bytes 1024]
-     [--model instant-model] [--header 'name: value'] [--base 3]
+     [--text word|prose|code|chinese|escaped|mixed] [--model instant-model] [--header 'name: value'] [--base 3]
   --mode  closed   each connection asks again when it has its answer
           open     --rate requests a second, evenly spaced; times count from when one was due
           streams  as closed, but streamed
@@ -108,7 +109,7 @@ fn main() -> io::Result<()> {
     let header: String = options.get("header", String::new());
     let extra = if header.is_empty() { header } else { header.replace('|', "\r\n") + "\r\n" };
     let model: String = options.get("model", "instant-model".to_owned());
-    let bytes = options.get("bytes", 1024);
+    let prompt = (options.get("text", Text::Word), options.get("bytes", 1024));
     let address = format!("127.0.0.1:{}", options.get("port", 0u16));
     let seconds = |name, default: f64| (options.get(name, default) * 1e9) as u64;
     let wanted: usize = options.get("connections", 64);
@@ -123,8 +124,8 @@ fn main() -> io::Result<()> {
         idle: Vec::new(),
         reopen: Vec::new(),
         late: VecDeque::new(),
-        whole: request(Kind::Whole, &model, bytes, &extra),
-        streamed: request(Kind::Stream, &model, bytes, &extra),
+        whole: request(Kind::Whole, &model, prompt, &extra),
+        streamed: request(Kind::Stream, &model, prompt, &extra),
         results: Results::default(),
         start: Instant::now(),
         base,

@@ -20,7 +20,7 @@ pub enum BodyFault {
 }
 
 fn read(text: &[u8], n: u32) -> Result<(Completion, Vec<WholeChoice>), BodyFault> {
-    if std::str::from_utf8(text).is_err() {
+    if simdutf8::basic::from_utf8(text).is_err() {
         return Err(BodyFault::Garbage);
     }
     let mut completion = Completion::read(text).map_err(|_| BodyFault::Garbage)?;

@@ -415,7 +415,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'\\') => {
                     escaped = true;
-                    self.escape()?;
+                    self.escapes()?;
                 }
                 Some(_) => return self.fail(JsonFault::ControlCharacter),
                 None => return self.fail(JsonFault::Ended),
@@ -423,26 +423,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.text.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.pos += 2,
-            Some(b'u') => {
-                let Some(hex) = self.text.get(self.pos + 2..self.pos + 6) else {
-                    self.pos = self.text.len();
-                    return self.fail(JsonFault::Ended);
-                };
-                if !hex.iter().all(u8::is_ascii_hexdigit) {
-                    return self.fail(JsonFault::BadEscape);
+    /// Reads the escapes that begin here: where there is one, there are often more.
+    fn escapes(&mut self) -> Result<(), JsonError> {
+        let mut rest = &self.text[self.pos..];
+        let fault = loop {
+            rest = match rest {
+                [b'\\', b'u', a, b, c, d, rest @ ..] => {
+                    if [a, b, c, d].into_iter().any(|digit| !digit.is_ascii_hexdigit()) {
+                        break Some(JsonFault::BadEscape);
+                    }
+                    rest
                 }
-                self.pos += 6;
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+                [b'\\'] | [b'\\', b'u', ..] => {
+                    rest = &[];
+                    break Some(JsonFault::Ended);
+                }
+                [b'\\', ..] => break Some(JsonFault::BadEscape),
+                _ => break None,
             }
-            Some(_) => return self.fail(JsonFault::BadEscape),
-            None => {
-                self.pos = self.text.len();
-                return self.fail(JsonFault::Ended);
-            }
-        }
-        Ok(())
+        };
+        self.pos = self.text.len() - rest.len();
+        fault.map_or(Ok(()), |fault| self.fail(fault))
     }
 }
 
@@ -453,7 +455,7 @@ pub fn is_inside_of_string(text: &[u8]) -> bool {
         reader.pos += string_run(&text[reader.pos..]);
         match reader.peek() {
             None => return true,
-            Some(b'\\') if reader.escape().is_ok() => {}
+            Some(b'\\') if reader.escapes().is_ok() => {}
             Some(_) => return false,
         }
     }

@@ -51,7 +51,7 @@ impl From<JsonError> for ApiError {
 
 impl<'a> ChatRequest<'a> {
     pub fn read(text: &'a [u8]) -> Result<Self, ApiError> {
-        let whole = std::str::from_utf8(text).map_err(|error| {
+        let whole = simdutf8::compat::from_utf8(text).map_err(|error| {
             let at = error.valid_up_to();
             let message = format!("the request body is not valid UTF-8 at byte {at}");
             ApiError::new(Code::InvalidJson, message)

@@ -43,6 +43,7 @@ class Transport:
     def __init__(self) -> None:
         self.write = collections.deque[bytes](maxlen=0).append
         self.is_closing = False.__bool__
+        self.get_write_buffer_size = (0).__int__
 
     def close(self) -> None:
         """Do nothing."""

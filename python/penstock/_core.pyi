@@ -200,7 +200,7 @@ class Poller:
         """Return the descriptor that is readable while any socket is."""
 
     def poll(self) -> None:
-        """Read what has come, once for each socket, and have it dealt with."""
+        """Read what has come, some sockets more than once, and have it dealt with."""
 
 @final
 class Gateway:
@@ -386,6 +386,10 @@ class LaneConnection:
     @property
     def wire(self) -> Any | None:
         """The transport, while it is this connection's."""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether more waits for the client than the transport's high-water mark."""
 
     @property
     def unsent(self) -> int:

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from penstock.process.orders import Way
 from penstock.server import stall
-from penstock.server.connection import WRITE_HIGH_WATER
+from penstock.server.connection import LINGER_BYTES, WRITE_HIGH_WATER
 from tests.backend import SSE_HEAD, Backend, Peer, backend_of, config_of, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
@@ -111,11 +112,77 @@ async def test_no_answer_is_lost_to_what_comes_behind_its_request(connect: Conne
         raw.writer.write(post(ask()) * (1 + ahead))
         await begun.wait()
         # What is not begun is refused, and the connection closes behind the first refusal.
-        gateway.service.worker.gateway.drain()
+        draining = asyncio.create_task(gateway.service.worker.drain(Way.AT_ONCE))
+        await asyncio.sleep(0.1)
         goes_on.set()
         await asyncio.sleep(0.5)
         answer, refusal = await raw.response(), await raw.response()
         assert (answer.status, len(answer.text)) == (200, 1_000_000)
         assert (refusal.status, refusal.closed) == (503, True)
         assert await raw.reader.read() == b""
+        await draining
         await gateway.settled()
+
+
+async def push(client: socket.socket, data: bytes, most: int) -> int:
+    """Send `data` again and again. Return how many bytes left until for half a second none did, or it was `most`."""
+    sent, waited = 0, 0
+    while sent < most and waited < 50:
+        try:
+            sent += client.send(memoryview(data)[sent % len(data) :])
+            waited = 0
+        except BlockingIOError:
+            waited += 1
+            await asyncio.sleep(0.01)
+        except ConnectionError:
+            break
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        pytest.param(post(b"", content_length="4000000000"), b"x" * 65536, id="a body"),
+        pytest.param(post(b"", "/v1/models", content_length="4000000000"), b"x" * 65536, id="a body of no use"),
+        pytest.param(b"", post(b"{}") * 500, id="bad requests"),
+        pytest.param(b"", b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n" * 500, id="requests for aiohttp"),
+    ],
+)
+async def test_who_does_not_read_is_not_read_without_end(head: bytes, more: bytes) -> None:
+    async def long(peer: Peer) -> None:
+        peer.send(whole("y" * 4_000_000))
+
+    async with backend_of(long) as backend, gateway_of(slow_config(backend)) as gateway:
+        async with unread(gateway, post(ask())) as client:
+            while waiting(gateway) == 0:
+                await asyncio.sleep(0.01)
+            await push(client, head or more, len(head or more))
+            # aiohttp's refusal of a body discards some of it, so that its client reads why.
+            assert await push(client, more, 64 << 20) < 2 * LINGER_BYTES - (8 << 20)
+
+
+async def test_bad_requests_are_not_answered_without_end(connect: Connect) -> None:
+    async with backend_of() as backend, gateway_of(slow_config(backend)) as gateway:
+        async with unread(gateway, b"") as client:
+            assert await push(client, post(b"{}") * 500, 64 << 20) < 16 << 20
+            assert waiting(gateway) < 1 << 20
+
+
+async def test_a_new_backend_connection_is_held_back_too() -> None:
+    """The client has stopped reading before there was a connection for its next request."""
+
+    async def whole_then_stream(peer: Peer) -> None:
+        if not peer.body.get("stream"):
+            value = whole("y" * 4_000_000)
+            peer.send(value.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+            peer.writer.close()
+            return
+        peer.send(SSE_HEAD)
+        for _ in range(300):
+            peer.event({"role": "assistant", "content": "y" * 100_000})
+            await peer.writer.drain()
+
+    async with backend_of(whole_then_stream) as backend, gateway_of(slow_config(backend)) as gateway:
+        async with unread(gateway, post(ask()) + post(ask(stream=True))):
+            await asyncio.sleep(1.0)
+            assert 0 < waiting(gateway) < 6 << 20

@@ -292,6 +292,31 @@ def test_what_goes_wrong_with_one_connection_is_its_own(setting: Setting, monkey
     setting.answered(good)
 
 
+def test_what_nobody_takes_over_is_dropped(setting: Setting) -> None:
+    def fails(_: LaneConnection) -> None:
+        raise RuntimeError("no room")
+
+    client, backend = setting.transport(), setting.transport()
+    setting.served_once(client, backend)
+    setting.host.on_foreign = fails
+    with pytest.raises(RuntimeError, match="no room"):
+        setting.host.connections[0].data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert client.calls[-1] == "abort"
+
+
+def test_a_read_stops_at_urgent_data_and_goes_on_behind_it(setting: Setting) -> None:
+    client, backend = setting.transport(Tcp), setting.transport()
+    setting.served_once(client, backend)
+    request = lane_request()
+    client.peer.send(request[:50])
+    client.peer.send(b"!", socket.MSG_OOB)
+    client.peer.send(request[50:])
+    setting.poll()
+    backend.read()
+    # The urgent byte itself is no part of the stream.
+    assert backend.received.count(b"POST ") == 1
+
+
 def test_a_connection_lost_before_its_turn_is_not_read(setting: Setting) -> None:
     clients = [setting.transport() for _ in range(2)]
     backend = setting.transport()

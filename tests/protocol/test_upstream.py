@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 
 import pytest
 
-from tests.protocol.wire import DONE, LAST_CHUNK, SSE_HEAD, Wire, chunk, whole
+from tests.protocol.wire import DONE, LAST_CHUNK, SSE_HEAD, Transport, Wire, chunk, whole
 
 GOOD_STREAM = SSE_HEAD + chunk({"role": "assistant", "content": "a"}) + chunk({}, "stop") + DONE + LAST_CHUNK
 
@@ -31,6 +33,18 @@ def test_a_connection_is_reused_after_a_complete_answer() -> None:
     attempt.feed(GOOD_STREAM)
     assert second.text.endswith(b"data: [DONE]\n\n")
     assert wire.settled()
+
+
+def test_a_backend_that_answers_before_it_has_the_whole_request_is_not_reused() -> None:
+    wire = Wire()
+    client = wire.submit()
+    attempt = wire.attempts[0].connect()
+    attempt.transport.unsent = 1
+    attempt.feed(whole())
+    assert client.status == 200
+    wire.submit()
+    assert len(wire.attempts) == 2
+    assert attempt.transport.calls == ["abort"]
 
 
 @pytest.mark.parametrize("header", ["connection: close\r\n", "Connection: Close\r\n"])
@@ -200,6 +214,12 @@ def test_a_client_that_leaves_while_connecting_sends_nothing() -> None:
     attempt = wire.attempts[0]
     assert attempt.cancelled
     assert attempt.connect().request == b""
+    assert attempt.transport.calls == ["abort"]
+    # A transport whose connecting was cancelled never says that it is lost.
+    transport = weakref.ref(attempt.transport)
+    attempt.transport = Transport()
+    gc.collect()
+    assert transport() is None
 
 
 def test_a_client_that_leaves_the_queue_never_reaches_a_backend() -> None:

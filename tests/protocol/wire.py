@@ -51,6 +51,7 @@ class Transport:
         self.written: list[bytes] = []
         self.calls: list[str] = []
         self.closing = False
+        self.unsent = 0
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
@@ -74,6 +75,9 @@ class Transport:
 
     def is_closing(self) -> bool:
         return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def can_write_eof(self) -> bool:
         return True

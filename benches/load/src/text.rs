@@ -1,5 +1,6 @@
 //! Prompts: what people send, as it stands between the quotes of a JSON string.
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 /// What a prompt is made of. The same text comes out each time.
@@ -136,7 +137,8 @@ fn line(out: &mut String, dice: &mut Dice) {
 fn clause(out: &mut String, dice: &mut Dice, is_escaped: bool) {
     let mut push = |sign: char| {
         if is_escaped {
-            out.push_str(&format!("\\u{:04x}", u32::from(sign)));
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(sign));
         } else {
             out.push(sign);
         }

@@ -38,7 +38,9 @@ def json_message(status: int, body: bytes, request_id: str | None, *, keep_alive
 
 class _Answer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Do nothing: there is no head to be made."""
+        """Make no head, but wait for a client that does not read: its next request is not begun before."""
+        connection: ClientConnection | Any = request.protocol
+        await connection.caught_up()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -88,4 +90,4 @@ class ReadyAnswer(_Answer):
             connection.transport.write(head + separator if request.method == "HEAD" else self.message)
             if self._refusal:
                 await connection.linger()
-        return None
+        return await super().prepare(request)

@@ -156,7 +156,7 @@ class ClientConnection(RequestHandler):
     @property
     def _is_free(self) -> bool:
         """Whether it stands between two requests, and nothing of the last answer is left to be written."""
-        return self.is_idle and self._closing is None and self.unsent == 0
+        return self.is_idle and self.unsent == 0
 
     def leave(self) -> asyncio.Transport:
         """Give up the transport, as if it was lost, and return it."""
@@ -177,6 +177,14 @@ class ClientConnection(RequestHandler):
         super().resume_writing()
         if self._call is not None:
             self._call.resume()
+
+    async def caught_up(self) -> None:
+        """Wait while more is unsent than the high-water mark.
+
+        Raises:
+            ConnectionError: the client has left.
+        """
+        await self._drain_helper()
 
     # The request's side.
 
@@ -261,8 +269,8 @@ class ClientConnection(RequestHandler):
 
     @property
     def is_finishing(self) -> bool:
-        """Whether a drain waits for it: a request is being read or answered, or an answer is still leaving."""
-        return self._busy or self.unsent > 0
+        """Whether a drain waits for it: a request is being read or answered, or an answer is still leaving or read."""
+        return self._busy or self.unsent > 0 or self._closing is not None
 
     @property
     def _busy(self) -> bool:
@@ -271,8 +279,8 @@ class ClientConnection(RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being read or answered."""
-        return not self._busy and self._head_since is None
+        """Whether no request is being read or answered, and it is not being closed already."""
+        return not self._busy and self._head_since is None and self._closing is None
 
     def sweep(self, now: float) -> None:
         """Refuse a head that takes too long. `now`: `time.monotonic()`."""

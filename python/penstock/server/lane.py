@@ -42,14 +42,18 @@ class Lane:
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes, since: float) -> None:
         """Let aiohttp go on with these bytes, which have come since `since`, until the lane can serve again."""
         handler = self._handler(connection, transport)
-        if not handler.over_limit:
-            handler.way_back = self.take_back
         if data:
             handler.go_on(data, since)
+        # From then on: what comes back at once would be handed over again.
+        if not handler.over_limit:
+            handler.way_back = self.take_back
 
     def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
         """Close a connection whose client has sent more than will be answered."""
-        self._handler(connection, transport).close_gently()
+        handler = self._handler(connection, transport)
+        if connection.is_held_back:
+            handler.pause_writing()
+        handler.close_gently()
 
     def _handler(self, connection: LaneConnection, transport: asyncio.Transport) -> ClientConnection:
         handler = self._server()

@@ -54,7 +54,7 @@ class Registry:
         # Those that were one too many when they came.
         self._surplus: set[Connection] = set()
         self._stalls = Stalls()
-        self._sweep = Sweep([], self._stalls, time.monotonic())
+        self._sweep = Sweep([], self._stalls, log, time.monotonic())
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,7 +95,7 @@ class Registry:
             if not self._sweep.left and self._sweep.unsent > UNSENT_BYTES:
                 self._cut_slowest()
         elif self._sweep.is_past(now):
-            self._sweep = Sweep(self.connections(), self._stalls, now)
+            self._sweep = Sweep(self.connections(), self._stalls, self.log, now)
 
     def _cut_slowest(self) -> None:
         unsent = sum(connection.unsent for connection in self._open)

@@ -70,6 +70,9 @@ class Connector:
             protocol.connect_failed("tls", error.reason or str(error))
         except OSError as error:
             protocol.connect_failed("connect", error.strerror or str(error))
+        except ValueError as error:
+            # A host name that cannot be one.
+            protocol.connect_failed("connect", str(error))
 
 
 def bound_receive_buffer(transport: asyncio.BaseTransport) -> None:

@@ -28,7 +28,8 @@ impl Engine {
                 this.set_duty(Duty::Idle);
                 self.pool.put(this.backend, connection.clone().unbind(), now.mono);
             }
-            Duty::Aborting(_) | Duty::Closed => self.close(connection),
+            // There is none of either before it is connected.
+            Duty::Aborting(_) | Duty::Closed => {}
         }
     }
 

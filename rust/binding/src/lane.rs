@@ -43,7 +43,14 @@ impl LaneConnection {
         let this = slf.borrow();
         loop {
             // Decided under the borrow, done without it.
-            let taken = this.state.borrow_mut().intake.take(&this.terms.get().terms, data);
+            let taken = {
+                let mut state = this.state.borrow_mut();
+                if state.writing_paused {
+                    state.intake.keep(data);
+                    return Ok(());
+                }
+                state.intake.take(&this.terms.get().terms, data)
+            };
             match taken {
                 Taken::Nothing => return Ok(()),
                 Taken::Foreign => return Self::hand_over(slf),
@@ -86,8 +93,8 @@ impl LaneConnection {
         }
     }
 
-    /// Gives the connection to aiohttp, once the client reads; what is still to be written stays ahead
-    /// in the transport.
+    /// Gives the connection to aiohttp. What is still to be written stays ahead in the transport, and
+    /// more of it than the transport's high-water mark is waited for.
     fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
         if this.state.borrow().writing_paused {
@@ -98,7 +105,8 @@ impl LaneConnection {
             let mut state = this.state.borrow_mut();
             (PyBytes::new(py, &state.intake.leave()), in_seconds(state.since))
         };
-        this.host.call_method1(py, "handed_over", (slf, transport, data, since)).map(|_| ())
+        let told = this.host.call_method1(py, "handed_over", (slf, &transport, data, since));
+        dropped_unless(told, py, &transport)
     }
 
     /// The transport, for whoever goes on with it.
@@ -112,7 +120,7 @@ impl LaneConnection {
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
-        let (was_paused, is_ahead, goes_on) = {
+        let (is_ahead, goes_on) = {
             let mut state = this.state.borrow_mut();
             if !state.intake.is_serving() {
                 return Ok(());
@@ -124,19 +132,16 @@ impl LaneConnection {
             } else {
                 state.intake.leave();
             }
-            let goes_on = is_ahead && !state.submitting;
-            (std::mem::take(&mut state.reading_paused), is_ahead, goes_on)
+            (is_ahead, is_ahead && !state.submitting)
         };
         if !keep_alive {
             return if is_ahead { Self::close_gently(slf) } else { this.end(slf.py(), "close") };
         }
         if let Some(inlet) = this.inlet() {
-            if was_paused {
-                inlet.flow_now(slf.py(), false)?;
-            }
             // There will be more of it than one request.
             inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
+        this.read_on(slf.py())?;
         if goes_on { Self::advance(slf, b"") } else { Ok(()) }
     }
 
@@ -144,7 +149,8 @@ impl LaneConnection {
     fn close_gently(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
         let Some(transport) = this.give_up(py)? else { return Ok(()) };
-        this.host.call_method1(py, "closing", (slf, transport)).map(|_| ())
+        let told = this.host.call_method1(py, "closing", (slf, &transport));
+        dropped_unless(told, py, &transport)
     }
 
     /// The time of the loop's last turn: good enough for what is swept once a second.
@@ -188,6 +194,18 @@ impl LaneConnection {
             self.gateway.borrow(py).left(id.as_deref(), waited);
         }
     }
+}
+
+/// A transport that its next owner did not take belongs to nobody.
+fn dropped_unless(
+    taken: PyResult<Py<PyAny>>,
+    py: Python<'_>,
+    transport: &Py<PyAny>,
+) -> PyResult<()> {
+    if taken.is_err() {
+        transport.call_method0(py, "abort")?;
+    }
+    taken.map(|_| ())
 }
 
 #[pymethods]
@@ -241,9 +259,14 @@ impl LaneConnection {
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let is_served = slf.borrow().flow(slf.py(), false);
-        // What waited for an empty buffer goes on.
-        if is_served { Ok(()) } else { Self::advance(slf, b"") }
+        let this = slf.borrow();
+        if this.flow(slf.py(), false) {
+            return Ok(());
+        }
+        // What waited for the client goes on, and has its whole time from now on.
+        this.state.borrow_mut().since = this.latest(slf.py());
+        this.read_on(slf.py())?;
+        Self::advance(slf, b"")
     }
 
     // What the host and the registry of connections ask of each.
@@ -265,15 +288,17 @@ impl LaneConnection {
         self.transport(py)
     }
 
+    /// Whether more waits for the client than the transport's high-water mark.
+    #[getter]
+    fn is_held_back(&self) -> bool {
+        self.state.borrow().writing_paused
+    }
+
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
     #[getter]
     fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
-        if self.state.borrow().transport.as_ref().is_none_or(|to| to.outlet.is_empty()) {
-            return Ok(0);
-        }
-        let size =
-            |object: Py<PyAny>| object.call_method0(py, "get_write_buffer_size")?.extract(py);
-        self.transport(py).map_or(Ok(0), size)
+        let outlet = self.state.borrow().transport.as_ref().map(|to| to.outlet.clone());
+        outlet.map_or(Ok(0), |outlet| outlet.unsent(py))
     }
 
     /// Whether no request is being read or answered.

@@ -4,7 +4,7 @@
 //! kernel would have taken at once. So they are offered to the kernel first, without a copy, and the
 //! transport gets what is left: its buffer, back-pressure and errors are as ever.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use pyo3::prelude::*;
@@ -28,47 +28,40 @@ enum Backlog {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     write: Py<PyAny>,
-    bypass: RefCell<Option<Bypass>>,
+    /// The transport's `get_write_buffer_size`, if there is a transport.
+    unsent: Option<Py<PyAny>>,
+    /// The way past the transport, if there is one.
+    socket: Cell<Option<Socket>>,
     backlog: Cell<Backlog>,
-}
-
-/// The way past a transport.
-#[derive(Debug)]
-struct Bypass {
-    socket: Socket,
-    /// The transport's `get_write_buffer_size`.
-    unsent: Py<PyAny>,
 }
 
 impl Outlet {
     /// The way out through a function like a transport's `write`.
     pub(crate) fn through(write: Py<PyAny>) -> Rc<Self> {
-        Rc::new(Outlet { write, bypass: RefCell::default(), backlog: Cell::new(Backlog::Nothing) })
+        let backlog = Cell::new(Backlog::Nothing);
+        Rc::new(Outlet { write, unsent: None, socket: Cell::default(), backlog })
     }
 
     /// The way out of a transport. `socket`: what is under it, if what is written to the one may go to
     /// the other.
     pub(crate) fn of(transport: &Bound<'_, PyAny>, socket: Option<Socket>) -> PyResult<Rc<Self>> {
         let method = |name: &str| transport.getattr(name).map(Bound::unbind);
-        let bypass = match socket {
-            None => None,
-            Some(socket) => Some(Bypass { socket, unsent: method("get_write_buffer_size")? }),
-        };
+        let (write, unsent) = (method("write")?, Some(method("get_write_buffer_size")?));
         // Whoever had the transport before may have left something in it.
-        let (bypass, backlog) = (RefCell::new(bypass), Cell::new(Backlog::Transport));
-        Ok(Rc::new(Outlet { write: method("write")?, bypass, backlog }))
+        let (socket, backlog) = (Cell::new(socket), Cell::new(Backlog::Transport));
+        Ok(Rc::new(Outlet { write, unsent, socket, backlog }))
     }
 
     /// The transport is lost, or somebody else's.
     pub(crate) fn close(&self) {
-        self.bypass.take();
+        self.socket.take();
     }
 
     /// Sends what can be sent now. What is left is to be written when nothing is borrowed.
     pub(crate) fn send(self: &Rc<Self>, py: Python<'_>, pieces: &[&[u8]]) -> Option<Act> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let sent = match &*self.bypass.borrow() {
-            Some(bypass) if self.is_clear(py, bypass) => bypass.socket.write(pieces),
+        let sent = match self.socket.get() {
+            Some(socket) if self.is_clear(py) => socket.write(pieces),
             _ => 0,
         };
         if sent == length {
@@ -80,16 +73,12 @@ impl Outlet {
         Some(Act::Write(self.clone(), rest))
     }
 
-    /// Whether all has left that ever came here.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.backlog.get() == Backlog::Nothing
-    }
-
-    fn is_clear(&self, py: Python<'_>, bypass: &Bypass) -> bool {
+    /// Whether nothing is left to leave.
+    pub(crate) fn is_clear(&self, py: Python<'_>) -> bool {
         let is_clear = match self.backlog.get() {
             Backlog::Nothing => true,
             Backlog::Act => false,
-            Backlog::Transport => bypass.unsent(py) == 0,
+            Backlog::Transport => self.unsent(py).is_ok_and(|unsent| unsent == 0),
         };
         if is_clear {
             self.backlog.set(Backlog::Nothing);
@@ -97,15 +86,17 @@ impl Outlet {
         is_clear
     }
 
+    /// Bytes that the transport still holds.
+    pub(crate) fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
+        match (&self.unsent, self.backlog.get()) {
+            (None, _) | (_, Backlog::Nothing) => Ok(0),
+            (Some(unsent), _) => unsent.call0(py)?.extract(py),
+        }
+    }
+
     /// Has the transport write what was left.
     pub(crate) fn write(&self, py: Python<'_>, data: Py<PyBytes>) -> PyResult<()> {
         self.backlog.set(Backlog::Transport);
         self.write.call1(py, (data,)).map(|_| ())
-    }
-}
-
-impl Bypass {
-    fn unsent(&self, py: Python<'_>) -> usize {
-        self.unsent.call0(py).and_then(|size| size.extract(py)).unwrap_or(usize::MAX)
     }
 }

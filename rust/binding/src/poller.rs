@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -20,16 +21,23 @@ use crate::slots::{Key, Slots};
 use crate::socket::Socket;
 use crate::upstream::UpstreamConnection;
 
-/// Most bytes of one read: as many as uvloop reads.
+/// Most bytes of one read of a backend.
 const ROOM: usize = 256 << 10;
+/// The same of a client, which may make many requests of them.
+const CLIENT_ROOM: usize = 64 << 10;
 /// Sockets that are read in one turn.
-const TURN: usize = 64;
-/// Turns before others of the loop have theirs.
-const TURNS: usize = 4;
-/// What is watched for: whatever comes, and told once, since a read leaves nothing behind.
-const COMING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
-/// The peer has closed its side, or the connection is broken.
-const ENDING: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+const TURN: usize = 16;
+/// Turns before others of the loop have theirs, and how long they may take.
+const TURNS: usize = 16;
+const TURNS_TIME: Duration = Duration::from_millis(2);
+/// What is watched for: whatever comes, and told once, since a read leaves nothing behind but what
+/// [`LEFT`] tells of.
+const COMING: EventFlags =
+    EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::PRI).union(EventFlags::ET);
+/// A read may leave something: the peer has closed its side, the connection is broken, or there is
+/// urgent data, at which each read stops.
+const LEFT: EventFlags =
+    EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR).union(EventFlags::PRI);
 
 /// Whose bytes they are.
 #[derive(Debug)]
@@ -155,11 +163,15 @@ impl Poller {
     /// Reads one socket, once.
     fn read(&self, py: Python<'_>, key: Key, flags: EventFlags, room: &mut [u8]) {
         let Some((socket, reader)) = self.watch.find(py, key) else { return };
+        let room = match reader {
+            Reader::Client(_) => &mut room[..CLIENT_ROOM],
+            Reader::Backend(_) => room,
+        };
         let came = match socket.read(room) {
             Ok(0) => Came::End,
             Ok(length) => {
                 // Nothing tells again of what is left now: more bytes, or the end behind them.
-                if length == room.len() || flags.intersects(ENDING) {
+                if length == room.len() || flags.intersects(LEFT) {
                     self.watch.again(socket, key);
                 }
                 Came::Bytes(&room[..length])
@@ -195,12 +207,13 @@ impl Poller {
         self.watch.epoll.as_raw_fd()
     }
 
-    /// Reads what has come, and has it dealt with.
+    /// Reads what has come, some sockets more than once, and has it dealt with.
     fn poll(&self, py: Python<'_>) {
         let mut room = self.room.take();
         room.resize(ROOM, 0);
         let mut events = [MaybeUninit::<Event>::uninit(); TURN];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let began = Instant::now();
         // More has often come meanwhile, and to ask is far cheaper than a turn of the loop.
         for _ in 0..TURNS {
             let waited = epoll::wait(&self.watch.epoll, &mut events, Some(&now));
@@ -209,6 +222,9 @@ impl Poller {
                 // The kernel packs its events: copies of the fields, not references.
                 let (flags, key) = (event.flags, event.data.u64().into());
                 self.read(py, key, flags, &mut room);
+            }
+            if began.elapsed() > TURNS_TIME {
+                break;
             }
         }
         self.room.replace(room);

@@ -95,7 +95,9 @@ impl Engine {
         now: Now,
     ) {
         let this = connection.borrow();
-        if upstream == UpstreamEnd::Reuse && !self.draining && this.is_connected() {
+        // Who answers before it has the whole request may never read the rest.
+        let is_sent = this.outlet().is_some_and(|outlet| outlet.is_clear(py));
+        if upstream == UpstreamEnd::Reuse && !self.draining && is_sent {
             this.set_duty(Duty::Idle);
             // The client may have paused it; an idle connection must notice its backend's close.
             self.acts.extend(this.flow(py, false).map(Act::Call));

@@ -85,7 +85,7 @@ impl UpstreamConnection {
         }
     }
 
-    /// One of the transport's methods, or, before there is a transport, the way to give up on it.
+    /// One of the transport's methods, once there is a transport.
     pub(crate) fn method(
         &self,
         py: Python<'_>,
@@ -129,7 +129,7 @@ impl UpstreamConnection {
             }
             Came::End => {
                 Gateway::upstream_eof(gateway, slf);
-                this.abort(py);
+                this.inlet().inspect(|inlet| inlet.close());
                 this.method(py, |transport| &transport.close)
             }
             Came::Broken => {
@@ -150,6 +150,10 @@ impl UpstreamConnection {
 impl UpstreamConnection {
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
+        if this.duty.get() == Duty::Closed {
+            // Nobody waits for it any more, and nobody says when it is lost.
+            return transport.call_method0("abort").map(|_| ());
+        }
         let watch = this.gateway.borrow(slf.py()).watch.clone();
         let transport = Transport::of(transport, watch)?;
         this.transport.replace(Some(transport));
@@ -163,6 +167,10 @@ impl UpstreamConnection {
         let this = slf.borrow();
         if let Some(inlet) = this.inlet() {
             inlet.watch(slf.py(), || Reader::Backend(slf.clone().unbind()))?;
+            // A transport that was not reading yet may have begun in spite of being paused.
+            if this.paused.get() {
+                inlet.flow_now(slf.py(), true)?;
+            }
         }
         Gateway::upstream_data(this.gateway.bind(slf.py()), slf, data.as_bytes());
         Ok(())

@@ -28,9 +28,8 @@ impl LaneConnection {
         let this = slf.borrow();
         let is_ahead = {
             let mut state = this.state.borrow_mut();
-            if state.intake.is_serving() {
-                // Nothing comes of it before the request in hand is finished.
-                let _ = state.intake.take(&this.terms.get().terms, data);
+            if state.must_wait() {
+                state.intake.keep(data);
                 state.reading_paused |= state.intake.held() > AHEAD;
                 Some(state.reading_paused)
             } else {
@@ -47,6 +46,18 @@ impl LaneConnection {
                 inlet.flow_now(slf.py(), true)
             }),
             Some(false) => Ok(()),
+        }
+    }
+
+    /// Reads again, unless what has come must still wait.
+    pub(super) fn read_on(&self, py: Python<'_>) -> PyResult<()> {
+        let may_read = {
+            let mut state = self.state.borrow_mut();
+            !state.must_wait() && std::mem::take(&mut state.reading_paused)
+        };
+        match self.inlet() {
+            Some(inlet) if may_read => inlet.flow_now(py, false),
+            _ => Ok(()),
         }
     }
 

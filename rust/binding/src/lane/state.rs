@@ -42,6 +42,12 @@ impl State {
         self.intake.is_serving() || self.intake.is_reading_body()
     }
 
+    /// Whether nothing comes of what the client sends now: the request in hand is to be answered
+    /// first, and the answers before are to be read.
+    pub(super) fn must_wait(&self) -> bool {
+        self.intake.is_serving() || self.writing_paused
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         !self.is_busy() && self.intake.held() == 0
     }
@@ -49,7 +55,7 @@ impl State {
     /// What has taken too long.
     pub(super) fn overdue(&self, now: Nanos) -> Overdue {
         let age = now.saturating_sub(self.since);
-        if self.intake.is_serving() || self.intake.is_gone() {
+        if self.must_wait() || self.intake.is_gone() {
             Overdue::Nothing
         } else if self.intake.held() > 0 {
             if age > SLOW { Overdue::Request } else { Overdue::Nothing }

@@ -85,7 +85,7 @@ impl Intake {
     /// nothing, after [`Self::finished`].
     pub fn take<'a>(&mut self, terms: &Terms, piece: &'a [u8]) -> Taken<'a> {
         if matches!(self.phase, Phase::Serving | Phase::Gone) || !self.held.is_empty() {
-            self.held.extend_from_slice(piece);
+            self.keep(piece);
             return self.take_held(terms);
         }
         if piece.is_empty() {
@@ -112,6 +112,13 @@ impl Intake {
                 self.held.extend_from_slice(piece);
                 Taken::Foreign
             }
+        }
+    }
+
+    /// Keeps what has come until [`Self::take`] is called again.
+    pub fn keep(&mut self, piece: &[u8]) {
+        if self.phase != Phase::Gone {
+            self.held.extend_from_slice(piece);
         }
     }
 

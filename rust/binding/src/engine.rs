@@ -1,5 +1,6 @@
 //! One worker's state, and every decision about it. Nothing here calls into Python's own code: what
-//! is to be done is pushed to `acts` and run after the borrow ends.
+//! is to be done is pushed to `acts` and run after the borrow ends. What is asked of a transport
+//! meanwhile (whether it is closing, how much it still holds) are getters of uvloop's, which call nobody.
 
 use std::sync::Arc;
 

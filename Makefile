@@ -66,12 +66,13 @@ locust: build ## load with locust: USERS, RATE, TIME, HOST; without HOST against
 	  $(if $(HOST),--host $(HOST))
 
 ROUNDS ?= 5
-bench: bench-load bench-inproc bench-micro ## Penstock beside nginx, in process, and admission alone (half an hour)
+bench: bench-load bench-inproc bench-micro ## Penstock beside nginx, in process, body reader and admission alone (an hour)
 
-bench-load: build $(VENV)/.load ## CPU, latency, workers, 10,000 streams; Penstock beside nginx, one core (20 minutes)
+bench-load: build $(VENV)/.load ## CPU, latency, workers, 10,000 streams; Penstock beside nginx, one core (40 minutes)
 	$(BIN)/python benches/load/run.py --rounds $(ROUNDS) --out benches/results
 	$(BIN)/python benches/load/latency.py --out benches/results
 	$(BIN)/python benches/load/workers.py --rounds $(ROUNDS) --out benches/results
+	$(BIN)/python benches/load/spread.py --out benches/results
 	$(BIN)/python benches/load/crowd.py --out benches/results
 
 RIVALS ?= .rivals
@@ -82,7 +83,7 @@ bench-rivals: build $(VENV)/.load ## Penstock beside every rival that can be had
 bench-inproc: build ## microseconds per request and per event, without a kernel
 	$(BIN)/python benches/inproc/run.py
 
-bench-micro: ## the core's own speed: a grant alone, and four processes at one lock
+bench-micro: ## the core's own speed: a request's body, a grant, and four processes at one lock
 	cargo bench -p penstock-core
 
 bench-exactness: build ## four workers, limit 7, 2,000 clients: what the simulated backend has counted (2 minutes)

@@ -62,7 +62,7 @@ def hold(peer: Peer, streams: int, seconds: float) -> dict[str, Any]:
 
 @click.command(help=__doc__)
 @click.option("--streams", default=10_000, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", default=10, show_default=True)
 @click.option("--seconds", default=45.0, show_default=True, help="Length of one round.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--out", type=click.Path(), help="A folder for the data.")

@@ -1,4 +1,4 @@
-"""nginx, as it is put in front of model servers: one worker, connections to the backend kept, no buffering."""
+"""nginx, as it is put in front of model servers: one worker, connections to the backend kept, no buffering, reads of 64 KiB."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ http {{
   scgi_temp_path {folder}/scgi;
   keepalive_requests 1000000000;
   client_body_buffer_size 64k;
+  proxy_buffer_size 64k;
+  proxy_buffers 8 64k;
+  proxy_busy_buffers_size 128k;
   upstream stub {{ server 127.0.0.1:{backend}; keepalive 512; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;

@@ -1,4 +1,4 @@
-"""nginx, as it is put in front of model servers: one worker, connections to the backend kept, no buffering, reads of 64 KiB."""
+"""nginx, as it is put in front of model servers: one worker, no buffering, connections to the backend kept."""
 
 from __future__ import annotations
 

@@ -131,6 +131,24 @@ fn what_comes_while_a_request_is_in_hand_is_kept() {
 }
 
 #[test]
+fn what_is_kept_is_looked_at_when_asked() {
+    let bytes = request("", "{}");
+    for cut in 0..bytes.len() {
+        let (terms, mut intake) = (terms(), Intake::default());
+        let (early, late) = bytes.as_bytes().split_at(cut);
+        assert_eq!(intake.take(&terms, early), Taken::Nothing);
+        intake.keep(late);
+        assert_eq!(intake.held(), bytes.len());
+        let Taken::Request(request) = intake.take(&terms, b"") else { panic!("it is whole") };
+        assert_eq!(request.body(), b"{}", "cut at {cut}");
+    }
+    let mut intake = Intake::default();
+    intake.leave();
+    intake.keep(b"too late");
+    assert_eq!(intake.held(), 0, "nobody would ever take it");
+}
+
+#[test]
 fn a_request_that_is_put_back_leaves_with_all_its_bytes() {
     for ahead in ["", "GET"] {
         let bytes = request("", "{}") + ahead;

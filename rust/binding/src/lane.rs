@@ -3,6 +3,7 @@
 //! It serves the requests that it understands in full. At one that it does not, the connection and all
 //! bytes of that request go to aiohttp; a later request may bring it back (`server/lane.py`).
 
+mod leaving;
 mod reading;
 mod state;
 pub(crate) mod terms;
@@ -10,9 +11,8 @@ pub(crate) mod terms;
 use std::cell::{Cell, RefCell};
 
 use penstock_core::http::{Request, Taken};
-use penstock_core::time::{Nanos, in_seconds, seconds};
+use penstock_core::time::{Nanos, seconds};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::calls::{ClientSide, Done};
 use crate::gateway::{Gateway, Manners};
@@ -93,30 +93,6 @@ impl LaneConnection {
         }
     }
 
-    /// Gives the connection to aiohttp. What is still to be written stays ahead in the transport, and
-    /// more of it than the transport's high-water mark is waited for.
-    fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (this, py) = (slf.borrow(), slf.py());
-        if this.state.borrow().writing_paused {
-            return Ok(());
-        }
-        let Some(transport) = this.give_up(py)? else { return Ok(()) };
-        let (data, since) = {
-            let mut state = this.state.borrow_mut();
-            (PyBytes::new(py, &state.intake.leave()), in_seconds(state.since))
-        };
-        let told = this.host.call_method1(py, "handed_over", (slf, &transport, data, since));
-        dropped_unless(told, py, &transport)
-    }
-
-    /// The transport, for whoever goes on with it.
-    fn give_up(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(transport) = self.state.borrow_mut().transport.take() else { return Ok(None) };
-        transport.outlet.close();
-        transport.inlet.give_back(py)?;
-        Ok(Some(transport.object))
-    }
-
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
@@ -143,14 +119,6 @@ impl LaneConnection {
         }
         this.read_on(slf.py())?;
         if goes_on { Self::advance(slf, b"") } else { Ok(()) }
-    }
-
-    /// Closes it so that a client that is still sending can read its answer.
-    fn close_gently(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (this, py) = (slf.borrow(), slf.py());
-        let Some(transport) = this.give_up(py)? else { return Ok(()) };
-        let told = this.host.call_method1(py, "closing", (slf, &transport));
-        dropped_unless(told, py, &transport)
     }
 
     /// The time of the loop's last turn: good enough for what is swept once a second.
@@ -194,18 +162,6 @@ impl LaneConnection {
             self.gateway.borrow(py).left(id.as_deref(), waited);
         }
     }
-}
-
-/// A transport that its next owner did not take belongs to nobody.
-fn dropped_unless(
-    taken: PyResult<Py<PyAny>>,
-    py: Python<'_>,
-    transport: &Py<PyAny>,
-) -> PyResult<()> {
-    if taken.is_err() {
-        transport.call_method0(py, "abort")?;
-    }
-    taken.map(|_| ())
 }
 
 #[pymethods]

@@ -39,8 +39,7 @@ def json_message(status: int, body: bytes, request_id: str | None, *, keep_alive
 class _Answer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Make no head, but wait for a client that does not read: its next request is not begun before."""
-        connection: ClientConnection | Any = request.protocol
-        await connection.caught_up()
+        await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

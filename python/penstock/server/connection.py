@@ -178,14 +178,6 @@ class ClientConnection(RequestHandler):
         if self._call is not None:
             self._call.resume()
 
-    async def caught_up(self) -> None:
-        """Wait while more is unsent than the high-water mark.
-
-        Raises:
-            ConnectionError: the client has left.
-        """
-        await self._drain_helper()
-
     # The request's side.
 
     def attach(self, call: Call | None, answer: WrittenAnswer) -> None:

@@ -105,9 +105,9 @@ class Instance:
         return found
 
     async def greeted(self) -> None:
-        """Wait until the banner is there."""
+        """Wait until the banner is there, to the empty line that ends it."""
         async with asyncio.timeout(SECONDS):
-            while b"Try:" not in self.errors:
+            while b"\n\n" not in self.errors.partition(b"Try:")[2]:
                 await asyncio.sleep(0.02)
 
     async def ends(self) -> int:

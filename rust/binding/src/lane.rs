@@ -52,7 +52,7 @@ impl LaneConnection {
                 state.intake.take(&this.terms.get().terms, data)
             };
             match taken {
-                Taken::Nothing => return Ok(()),
+                Taken::Nothing => return this.read_on(slf.py()),
                 Taken::Foreign => return Self::hand_over(slf),
                 Taken::Request(request) => {
                     let Some(standing) = this.terms.get().standing(&request, this.trusted.get())
@@ -96,7 +96,7 @@ impl LaneConnection {
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
-        let (is_ahead, goes_on) = {
+        let (is_ahead, submitting) = {
             let mut state = this.state.borrow_mut();
             if !state.intake.is_serving() {
                 return Ok(());
@@ -108,7 +108,7 @@ impl LaneConnection {
             } else {
                 state.intake.leave();
             }
-            (is_ahead, is_ahead && !state.submitting)
+            (is_ahead, state.submitting)
         };
         if !keep_alive {
             return if is_ahead { Self::close_gently(slf) } else { this.end(slf.py(), "close") };
@@ -117,8 +117,7 @@ impl LaneConnection {
             // There will be more of it than one request.
             inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
-        this.read_on(slf.py())?;
-        if goes_on { Self::advance(slf, b"") } else { Ok(()) }
+        if submitting { Ok(()) } else { Self::advance(slf, b"") }
     }
 
     /// The time of the loop's last turn: good enough for what is swept once a second.
@@ -221,7 +220,6 @@ impl LaneConnection {
         }
         // What waited for the client goes on, and has its whole time from now on.
         this.state.borrow_mut().since = this.latest(slf.py());
-        this.read_on(slf.py())?;
         Self::advance(slf, b"")
     }
 

@@ -4,45 +4,50 @@ use wide::u8x16;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
-/// How far a text is read block by block before the wide way begins, which takes time to begin.
-const SHORT: usize = 8 * BLOCK;
 const BLOCK: usize = 16;
+/// What [`specials`] looks at in one go.
+pub const WIDE: usize = 4 * BLOCK;
 
 /// How many leading bytes may stand in a JSON string as they are: neither a quote, a backslash nor a
-/// control character (RFC 8259 §7).
+/// control character (RFC 8259 §7). For short texts; [`specials`] and [`long_run`] are for others.
 pub fn string_run(text: &[u8]) -> usize {
     let mut at = 0;
-    while at < SHORT {
-        let Some(block) = text[at..].first_chunk() else {
-            return at + words_run(&text[at..]);
-        };
+    while let Some(block) = text[at..].first_chunk() {
         if let Some(found) = first_special(block) {
             return at + found;
         }
         at += BLOCK;
     }
-    at + long_run(&text[at..])
-}
-
-/// As [`string_run`], for what is shorter than a block.
-fn words_run(text: &[u8]) -> usize {
     let specials = |word| below_space(word) | equal(word, b'"') | equal(word, b'\\');
-    run(text, specials, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    at + run(&text[at..], specials, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
 }
 
 /// Where the first byte is that may not stand in a JSON string as it is.
-fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
+#[inline]
+pub fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
+    let mask = specials_of(block);
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
+/// The bytes that may not stand in a JSON string as they are, one bit each.
+#[inline]
+pub fn specials(block: &[u8; WIDE]) -> u64 {
+    let (parts, _) = block.as_chunks();
+    parts.iter().rev().fold(0, |mask, part| mask << BLOCK | u64::from(specials_of(part)))
+}
+
+#[inline]
+fn specials_of(block: &[u8; BLOCK]) -> u32 {
     let bytes = u8x16::new(*block);
     let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
     let is_special =
         is_control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
-    let mask = is_special.to_bitmask();
-    (mask != 0).then(|| mask.trailing_zeros() as usize)
+    is_special.to_bitmask()
 }
 
 /// As [`string_run`], for texts: where it ends is found by vector instructions, and so is whether there
-/// is a control character before, which there hardly ever is.
-fn long_run(text: &[u8]) -> usize {
+/// is a control character before, which there hardly ever is. It takes time to begin.
+pub fn long_run(text: &[u8]) -> usize {
     let end = memchr::memchr2(b'"', b'\\', text).unwrap_or(text.len());
     let lowest = text[..end].iter().fold(u8::MAX, |lowest, &byte| lowest.min(byte));
     if lowest >= 0x20 {
@@ -95,7 +100,7 @@ fn run(text: &[u8], specials: impl Fn(u64) -> u64, is_special: impl Fn(u8) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{quiet_run, string_run, visible_run};
+    use super::{WIDE, long_run, quiet_run, specials, string_run, visible_run};
 
     fn slowly(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
         text.iter().position(|&byte| is_special(byte)).unwrap_or(text.len())
@@ -116,6 +121,11 @@ mod tests {
                     let visible = slowly(&text, |byte| !(b' '..=b'~').contains(&byte));
                     let quiet = slowly(&text, |byte| byte < 32 || b"\"\\\x7f".contains(&byte));
                     assert_eq!(string_run(&text), string, "{byte} at {at} of {length}");
+                    assert_eq!(long_run(&text), string, "{byte} at {at} of {length}");
+                    if let Some(block) = text.first_chunk::<WIDE>() {
+                        let first = specials(block).trailing_zeros() as usize;
+                        assert_eq!(first, string.min(WIDE), "{byte} at {at} of {length}");
+                    }
                     assert_eq!(quiet_run(&text), quiet, "{byte} at {at} of {length}");
                     assert_eq!(visible_run(&text), visible, "{byte} at {at} of {length}");
                 }

@@ -10,8 +10,8 @@
 mod support;
 
 use penstock_core::json::{
-    Cutter, Edits, JsonError, JsonFault, Kind, MAX_DEPTH, Reader, Span, Value as Found, unescape,
-    write_string,
+    Cutter, Edits, JsonError, JsonFault, Kind, MAX_DEPTH, Reader, Span, Value as Found,
+    is_inside_of_string, unescape, write_string,
 };
 use penstock_core::routing::Plan;
 use proptest::prelude::*;
@@ -220,6 +220,26 @@ fn long_strings_end_where_they_end() {
                 if let Ok(value) = found {
                     assert_eq!(value.span.end, text.len() - 1);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn escapes_are_read_wherever_they_lie() {
+    // Around the blocks of 16 and 64 bytes in which strings are read, and the plain run behind some.
+    for before in (0..=200).chain(380..=460) {
+        for special in
+            ["\\\"", "\\\\", "\\\\\\\"", "\\n\\\"\\t", "\\u00e9", "\\ud83d\\ude00\\n", "\\u12", "\\x", "\\"]
+        {
+            for after in [0, 1, 15, 63, 64, 130] {
+                let inside = format!("{}{special}{}", "x".repeat(before), "y".repeat(after));
+                let text = format!("\"{inside}\" ");
+                let found = read(text.as_bytes()).map(|value| value.span.end);
+                let good: Result<&RawValue, _> = serde_json::from_str(&text);
+                assert_eq!(found.ok(), good.ok().map(|raw| raw.get().len()), "{text:?}");
+                let whole = serde_json::from_str::<String>(&format!("\"{inside}\""));
+                assert_eq!(is_inside_of_string(inside.as_bytes()), whole.is_ok(), "{inside:?}");
             }
         }
     }

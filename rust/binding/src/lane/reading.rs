@@ -49,7 +49,8 @@ impl LaneConnection {
         }
     }
 
-    /// Reads again, unless what has come must still wait.
+    /// Reads again, unless what has come must still wait. Not before that has come to its end: a client
+    /// that always has more would be read without bound.
     pub(super) fn read_on(&self, py: Python<'_>) -> PyResult<()> {
         let may_read = {
             let mut state = self.state.borrow_mut();

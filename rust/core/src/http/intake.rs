@@ -66,17 +66,21 @@ enum Phase {
     Gone,
 }
 
+/// Memory that is taken for a body before any of it has come; more only as it comes.
+const BODY_ROOM: usize = 256 << 10;
+
 /// The state of one connection. Bytes are copied only where a read does not end with a request.
 #[derive(Debug)]
 pub struct Intake {
     phase: Phase,
-    held: Vec<u8>,
+    held: Held,
     known: KnownHead,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Intake { phase: Phase::Head { searched: 0 }, held: Vec::new(), known: KnownHead::default() }
+        let phase = Phase::Head { searched: 0 };
+        Intake { phase, held: Held::default(), known: KnownHead::default() }
     }
 }
 
@@ -84,7 +88,7 @@ impl Intake {
     /// Takes what has come, if anything, and says what has come to be. To be called again, with
     /// nothing, after [`Self::finished`].
     pub fn take<'a>(&mut self, terms: &Terms, piece: &'a [u8]) -> Taken<'a> {
-        if matches!(self.phase, Phase::Serving | Phase::Gone) || !self.held.is_empty() {
+        if matches!(self.phase, Phase::Serving | Phase::Gone) || self.held.len() > 0 {
             self.keep(piece);
             return self.take_held(terms);
         }
@@ -96,20 +100,20 @@ impl Intake {
         match look(phase, terms, piece, &mut self.known) {
             Look::Whole(layout) => {
                 let (request, ahead) = piece.split_at(layout.whole);
-                self.held.extend_from_slice(ahead);
+                self.held.keep(ahead);
                 Taken::Request(Request { bytes: Cow::Borrowed(request), layout })
             }
             Look::More(phase) => {
                 if let Phase::Body(layout) = &phase {
-                    self.held.reserve_exact(layout.whole);
+                    self.held.bytes.reserve_exact(layout.whole.min(BODY_ROOM));
                 }
                 self.phase = phase;
-                self.held.extend_from_slice(piece);
+                self.held.keep(piece);
                 Taken::Nothing
             }
             Look::Foreign => {
                 self.phase = Phase::Head { searched: 0 };
-                self.held.extend_from_slice(piece);
+                self.held.keep(piece);
                 Taken::Foreign
             }
         }
@@ -118,7 +122,7 @@ impl Intake {
     /// Keeps what has come until [`Self::take`] is called again.
     pub fn keep(&mut self, piece: &[u8]) {
         if self.phase != Phase::Gone {
-            self.held.extend_from_slice(piece);
+            self.held.keep(piece);
         }
     }
 
@@ -127,10 +131,9 @@ impl Intake {
             return Taken::Nothing;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
-        match look(phase, terms, &self.held, &mut self.known) {
+        match look(phase, terms, self.held.rest(), &mut self.known) {
             Look::Whole(layout) => {
-                let ahead = self.held.split_off(layout.whole);
-                let request = std::mem::replace(&mut self.held, ahead);
+                let request = self.held.take(layout.whole);
                 Taken::Request(Request { bytes: Cow::Owned(request), layout })
             }
             Look::More(phase) => {
@@ -154,14 +157,14 @@ impl Intake {
     /// The request in hand is not for the lane after all, and becomes [`Taken::Foreign`].
     pub fn put_back(&mut self, request: Request<'_>) {
         let mut bytes = request.bytes.into_owned();
-        bytes.append(&mut self.held);
-        (self.held, self.phase) = (bytes, Phase::Head { searched: 0 });
+        bytes.extend_from_slice(self.held.rest());
+        (self.held, self.phase) = (Held { bytes, used: 0 }, Phase::Head { searched: 0 });
     }
 
     /// Ends it. Returns the bytes that no request has used.
     pub fn leave(&mut self) -> Vec<u8> {
         self.phase = Phase::Gone;
-        std::mem::take(&mut self.held)
+        self.held.take(self.held.len())
     }
 
     /// Bytes that have come beyond the request in hand, or of one that is not whole.
@@ -186,9 +189,47 @@ impl Intake {
     /// As [`Request::noted`], of the request whose body is being read.
     pub fn noted(&self, header: usize) -> Option<&str> {
         match &self.phase {
-            Phase::Body(layout) => layout.noted(&self.held, header),
+            Phase::Body(layout) => layout.noted(self.held.rest(), header),
             _ => None,
         }
+    }
+}
+
+/// Bytes that wait. Those that a request has used stay in front until they are as many as the others, so
+/// that a request costs the same whatever waits behind it.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Held {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        if self.used > self.len() {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// Takes the next bytes out; if they are all there is, with their memory.
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        if length < self.len() {
+            let taken = self.rest()[..length].to_vec();
+            self.used += length;
+            return taken;
+        }
+        let Held { mut bytes, used } = std::mem::take(self);
+        bytes.drain(..used);
+        bytes
     }
 }
 

@@ -5,11 +5,15 @@
 //! all of these to the sender).
 
 mod edits;
+mod fault;
 mod reader;
+mod scalars;
 mod text;
+mod value;
 
 pub use edits::{Cutter, Edits};
-pub use reader::{
-    JsonError, JsonFault, Key, Kind, MAX_DEPTH, Reader, Span, Value, is_inside_of_string,
-};
+pub use fault::{JsonError, JsonFault};
+pub use reader::{MAX_DEPTH, Reader};
+pub use scalars::is_inside_of_string;
 pub use text::{unescape, write_string};
+pub use value::{Key, Kind, Span, Value};

@@ -172,6 +172,15 @@ async def test_a_chunked_body_over_the_limit(gateway: Gateway, connect: Connect)
     assert (response.status, response.error["code"]) == (413, "request_too_large")
 
 
+async def test_a_body_that_is_mostly_framing(gateway: Gateway, connect: Connect) -> None:
+    raw = await connect(gateway)
+    await raw.send(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+    raw.writer.write(b"1\r\nx\r\n" * 230_000)
+    response = await raw.response()
+    assert (response.status, response.error["code"]) == (413, "request_too_large")
+    assert "chunks" in response.error["message"]
+
+
 async def test_a_chunked_body_is_read(gateway: Gateway, connect: Connect) -> None:
     raw = await connect(gateway)
     body = json.dumps(ask()).encode()

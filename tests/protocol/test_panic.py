@@ -7,7 +7,8 @@ import time
 import pytest
 
 from penstock import _core
-from tests.protocol.wire import CONFIG, SSE_HEAD, Wire, chunk, whole
+from tests.protocol.lane import LaneHost, lane_request
+from tests.protocol.wire import CONFIG, SSE_HEAD, Transport, Wire, chunk, whole
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +85,24 @@ def test_a_permit_that_nobody_owns_is_found_and_counted() -> None:
         wire.gateway.tick()
         time.sleep(0.01)
     assert wire.segment.snapshot()["permits_leaked"] == 1
+
+
+def test_behind_an_answer_it_costs_that_connection() -> None:
+    wire = Wire()
+    host = LaneHost(wire.gateway)
+    victim, bystander = Transport(), Transport()
+    for transport in (victim, bystander):
+        host.accept(transport).data_received(lane_request())
+    for attempt in wire.attempts:
+        attempt.connect()
+    _core.arm_panic("done")
+    for attempt in wire.attempts:
+        attempt.feed(whole())
+    assert victim.calls == ["abort"]
+    assert bystander.calls == []
+    host.connections[0].connection_lost(None)
+    host.connections[1].data_received(lane_request())
+    # The connection that was free last carries the next request.
+    wire.attempts[1].feed(whole())
+    assert sum(piece.count(b"HTTP/1.1 200 OK") for piece in bystander.written) == 2
+    assert wire.settled()

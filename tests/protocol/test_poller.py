@@ -329,3 +329,46 @@ def test_a_connection_lost_before_its_turn_is_not_read(setting: Setting) -> None
     setting.host.on_foreign = lambda gone: (second if gone is first else first).connection_lost(None)
     setting.poll()
     assert len(setting.host.foreign) == 1
+
+
+def test_a_client_that_always_has_more_is_read_no_further(setting: Setting) -> None:
+    client, backend = setting.transport(), setting.transport()
+    setting.served_once(client, backend)
+    request = lane_request()
+    sent, answers = 0, 300
+    for _ in range(answers):
+        with suppress(BlockingIOError):
+            while True:
+                sent += client.peer.send((request * 200)[sent % len(request) :])
+                setting.poll()
+        setting.poll()
+        backend.read_all()
+        assert backend.received.count(b"POST ") == 1, "one at a time"
+        backend.received = b""
+        backend.peer.send(whole())
+        setting.poll()
+        client.read_all()
+    assert client.received.count(b"HTTP/1.1 200 OK") == answers
+    kernel = client.peer.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    # A read more than what is enough.
+    assert sent - answers * len(request) < 2 * (64 << 10) + kernel
+    assert client.calls == ["pause_reading"], "it is held back without its transport"
+
+
+@pytest.mark.parametrize("whole_first", [False, True])
+def test_a_descriptor_among_the_bytes_of_a_unix_socket_stops_nothing(setting: Setting, *, whole_first: bool) -> None:
+    client, backend = setting.transport(), setting.transport()
+    setting.served_once(client, backend)
+    request = lane_request()
+    first = request if whole_first else request[:50]
+    socket.send_fds(client.peer, [first], [client.peer.fileno()])
+    client.peer.send((request if whole_first else b"") + request[len(first) :])
+    for _ in range(1 + whole_first):
+        setting.poll()
+        backend.read()
+        assert backend.received.count(b"POST ") == 1
+        backend.received = b""
+        backend.peer.send(whole())
+        setting.poll()
+        setting.answered(client)
+    assert setting.wire.settled()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogWriter", "make_logger"]
 
-# Waiting lines; above, lines are dropped and counted.
-RING_BYTES = 1 << 20
+# Waiting lines; above, lines are dropped and counted. The busiest worker writes some 20 MB in a second.
+RING_BYTES = 8 << 20
 # Stands where a line was cut.
 CUT = " […] "
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

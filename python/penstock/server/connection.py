@@ -26,6 +26,8 @@ __all__ = ["ClientConnection"]
 # Research/reliability-and-ux.md §1.5: a whole head must come within this time, and a whole body.
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
+# What chunks may add to a body: some 200,000 of one byte each, whose parsing takes up to a second (§1.2 there).
+FRAMING_BYTES = 1 << 20
 # An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 32 << 20
@@ -62,6 +64,7 @@ class ClientConnection(RequestHandler):
         "_lingering",
         "_payload",
         "_registry",
+        "body_raw",
         "head_came",
         "over_limit",
         "way_back",
@@ -73,8 +76,9 @@ class ClientConnection(RequestHandler):
         self._registry = registry
         self._call: Call | None = None
         self._answer: WrittenAnswer | None = None
-        # The body of the request whose head came last.
+        # The body of the request whose head came last, and what of it has come so far, its chunks' framing included.
         self._payload: StreamReader | None = None
+        self.body_raw = 0
         self._head_bytes = 0
         self._head_since: float | None = None
         # When the first request began, if somebody else had read the beginning of it.
@@ -129,9 +133,12 @@ class ClientConnection(RequestHandler):
         super().data_received(data)
         if self._request_count > count and self._messages:
             self._payload = self._messages[-1][1]
+            self.body_raw = len(data)
             self.head_came = time.monotonic()
             self._head_bytes, self._head_since = 0, None
-        elif data and not in_body:
+        elif in_body:
+            self.body_raw += len(data)
+        elif data:
             self._head_bytes += len(data)
             if self._head_since is None:
                 self._head_since = time.monotonic()

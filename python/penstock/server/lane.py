@@ -58,7 +58,12 @@ class Lane:
     def _handler(self, connection: LaneConnection, transport: asyncio.Transport) -> ClientConnection:
         handler = self._server()
         self._registry.swap(connection, handler)
-        handler.connection_made(transport)
+        try:
+            handler.connection_made(transport)
+        except BaseException:
+            # Whoever calls drops the transport, and nobody tells this handler of its end.
+            self._registry.remove(handler)
+            raise
         transport.set_protocol(cast(asyncio.BaseProtocol, handler))
         return handler
 

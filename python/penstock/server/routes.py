@@ -12,7 +12,7 @@ import orjson
 from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
-from penstock.server.connection import BODY_SECONDS
+from penstock.server.connection import BODY_SECONDS, FRAMING_BYTES
 from penstock.server.headers import last
 from penstock.server.malformed import fault_of
 from penstock.server.standing import UnknownPriorityError
@@ -157,6 +157,8 @@ class Routes:
                     size += len(piece)
                     if size > limit:
                         raise self._refused(request, "request_too_large", too_large)
+                    if connection.body_raw - size > FRAMING_BYTES:
+                        raise self._refused(request, "request_too_large", "the request body is in too small chunks")
                     pieces.append(piece)
         except TimeoutError:
             message = f"the request body did not come within {BODY_SECONDS:.0f} s"

@@ -1,5 +1,6 @@
 //! The requests in hand.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use penstock_core::admission::Ticket;
@@ -37,7 +38,12 @@ impl Done {
     pub(crate) fn tell(self, py: Python<'_>, keep_alive: bool) -> PyResult<()> {
         match self {
             Done::Callback(callback) => callback.call1(py, (keep_alive,)).map(|_| ()),
-            Done::Lane(connection) => LaneConnection::done(connection.bind(py), keep_alive),
+            Done::Lane(connection) => {
+                let told = || LaneConnection::done(connection.bind(py), keep_alive);
+                // What panics over its next request costs that connection.
+                let told = catch_unwind(AssertUnwindSafe(told));
+                told.unwrap_or_else(|_| connection.borrow(py).abort(py))
+            }
         }
     }
 }

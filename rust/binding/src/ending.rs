@@ -15,7 +15,7 @@ use crate::calls::{CallKey, ClientSide};
 use crate::engine::Engine;
 
 /// Log lines waiting to be written; above, lines are dropped and counted.
-const LOG_LIMIT: usize = 1 << 20;
+const LOG_LIMIT: usize = 4 << 20;
 /// After so long without relief, clients are told not to try again by themselves (contract §1).
 const LONG_SATURATION: Nanos = 30 * SECOND;
 

@@ -60,7 +60,9 @@ impl Gateway {
             (result, std::mem::take(&mut engine.acts))
         };
         for act in acts.drain(..) {
-            if let Err(error) = act.run(slf.py(), &this.connector) {
+            // The others' acts are not to be lost, whatever becomes of one.
+            let run = catch_unwind(AssertUnwindSafe(|| act.run(slf.py(), &this.connector)));
+            if let Ok(Err(error)) = run {
                 error.write_unraisable(slf.py(), None);
             }
         }

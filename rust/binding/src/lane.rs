@@ -15,6 +15,7 @@ use penstock_core::time::{Nanos, seconds};
 use pyo3::prelude::*;
 
 use crate::calls::{ClientSide, Done};
+use crate::faults;
 use crate::gateway::{Gateway, Manners};
 use crate::poller::Reader;
 use crate::standing::Standing;
@@ -96,22 +97,22 @@ impl LaneConnection {
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
-        let (is_ahead, submitting) = {
+        let submitting = {
             let mut state = this.state.borrow_mut();
             if !state.intake.is_serving() {
                 return Ok(());
             }
             (state.call, state.since) = (None, this.latest(slf.py()));
-            let is_ahead = state.intake.held() > 0;
             if keep_alive {
                 state.intake.finished();
             } else {
                 state.intake.leave();
             }
-            (is_ahead, state.submitting)
+            state.submitting
         };
+        faults::check("done");
         if !keep_alive {
-            return if is_ahead { Self::close_gently(slf) } else { this.end(slf.py(), "close") };
+            return Self::close_gently(slf);
         }
         if let Some(inlet) = this.inlet() {
             // There will be more of it than one request.
@@ -274,7 +275,7 @@ impl LaneConnection {
     }
 
     /// Drops it and whatever was not sent.
-    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn abort(&self, py: Python<'_>) -> PyResult<()> {
         self.end(py, "abort")
     }
 

@@ -21,8 +21,9 @@ use crate::slots::{Key, Slots};
 use crate::socket::Socket;
 use crate::upstream::UpstreamConnection;
 
-/// Most bytes of one read of a backend.
-const ROOM: usize = 256 << 10;
+/// Most bytes of one read of a backend. With what a transport holds before it pauses, a client that does
+/// not read leaves less than 256 KiB of a stream unsent (contract §2).
+const ROOM: usize = 128 << 10;
 /// The same of a client, which may make many requests of them.
 const CLIENT_ROOM: usize = 64 << 10;
 /// Sockets that are read in one turn.
@@ -30,8 +31,8 @@ const TURN: usize = 16;
 /// Turns before others of the loop have theirs, and how long they may take.
 const TURNS: usize = 16;
 const TURNS_TIME: Duration = Duration::from_millis(2);
-/// What is watched for: whatever comes, and told once, since a read leaves nothing behind but what
-/// [`LEFT`] tells of.
+/// What is watched for: whatever comes, and told once, since a read leaves nothing behind but where
+/// [`LEFT`] tells of it or the socket is no TCP socket.
 const COMING: EventFlags =
     EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::PRI).union(EventFlags::ET);
 /// A read may leave something: the peer has closed its side, the connection is broken, or there is
@@ -171,7 +172,8 @@ impl Poller {
             Ok(0) => Came::End,
             Ok(length) => {
                 // Nothing tells again of what is left now: more bytes, or the end behind them.
-                if length == room.len() || flags.intersects(LEFT) {
+                let is_left = length == room.len() || flags.intersects(LEFT);
+                if is_left || socket.stops_early() {
                     self.watch.again(socket, key);
                 }
                 Came::Bytes(&room[..length])

@@ -97,10 +97,11 @@ impl Engine {
         let this = connection.borrow();
         // Who answers before it has the whole request may never read the rest.
         let is_sent = this.outlet().is_some_and(|outlet| outlet.is_clear(py));
-        if upstream == UpstreamEnd::Reuse && !self.draining && is_sent {
+        // The client may have paused it; an idle connection must notice its backend's close. One that reads
+        // again only by an act would be in the pool before that, and might be paused anew by then.
+        let is_read = this.flow(py, false).is_none();
+        if upstream == UpstreamEnd::Reuse && !self.draining && is_sent && is_read {
             this.set_duty(Duty::Idle);
-            // The client may have paused it; an idle connection must notice its backend's close.
-            self.acts.extend(this.flow(py, false).map(Act::Call));
             self.pool.put(this.backend, connection.clone().unbind(), now.mono);
         } else {
             self.close(connection);

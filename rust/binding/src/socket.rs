@@ -10,11 +10,16 @@ use pyo3::prelude::*;
 /// Up to so many bytes it is cheaper to join pieces than to have the kernel gather them: by 0.3 to 0.5
 /// of 8.5 µs for an event's three, written and read over loopback.
 const JOINED: usize = 2048;
+/// `AF_UNIX`, the same on every Unix.
+const UNIX: i32 = 1;
 
 /// A socket that belongs to a transport. Not to be used once `connection_lost` has returned: until then
 /// asyncio keeps the descriptor open, and from then on it may be somebody else's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Socket(RawFd);
+pub(crate) struct Socket {
+    fd: RawFd,
+    is_tcp: bool,
+}
 
 impl Socket {
     /// `None`: the transport does more with its bytes than pass them on (TLS), or has no socket.
@@ -25,7 +30,14 @@ impl Socket {
             return Ok(None);
         }
         let fd: RawFd = socket.call_method0("fileno")?.extract()?;
-        Ok((fd >= 0).then_some(Socket(fd)))
+        let family: i32 = socket.getattr("family")?.extract()?;
+        Ok((fd >= 0).then_some(Socket { fd, is_tcp: family != UNIX }))
+    }
+
+    /// Whether a read may stop though more has come: over a Unix socket it stops behind a descriptor that
+    /// somebody has passed (unix(7), `SCM_RIGHTS`), and nothing tells of that.
+    pub(crate) fn stops_early(self) -> bool {
+        !self.is_tcp
     }
 
     /// Offers the kernel these bytes. Returns how many it took: on an error none, since the transport
@@ -59,7 +71,7 @@ impl Socket {
     fn stream(self) -> ManuallyDrop<TcpStream> {
         // SAFETY: the transport owns the descriptor, which is open for as long as this may be used, and
         // it is not closed here. Of what kind the socket is `read` and `write` do not ask.
-        ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(self.0) })
+        ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(self.fd) })
     }
 }
 
@@ -67,6 +79,6 @@ impl AsFd for Socket {
     #[allow(unsafe_code)]
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: as above.
-        unsafe { BorrowedFd::borrow_raw(self.0) }
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 }

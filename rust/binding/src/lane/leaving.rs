@@ -23,8 +23,13 @@ impl LaneConnection {
         dropped_unless(told, py, &transport)
     }
 
-    /// The transport, for whoever goes on with it.
+    /// The transport, for whoever goes on with it. One that is closing stays: there is nothing to go on
+    /// with, and its end is told here.
     fn give_up(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(object) = self.transport(py) else { return Ok(None) };
+        if object.call_method0(py, "is_closing")?.is_truthy(py)? {
+            return Ok(None);
+        }
         let Some(transport) = self.state.borrow_mut().transport.take() else { return Ok(None) };
         transport.outlet.close();
         transport.inlet.give_back(py)?;

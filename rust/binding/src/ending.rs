@@ -32,7 +32,7 @@ impl Engine {
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
         let client = Client { keep_alive, ..client.clone() };
-        write_error(error, &client, b"", now, &mut self.output);
+        write_error(error, &client, |_| (), now, &mut self.output);
         self.acts.extend(self.output.assemble(|pieces| side.outlet.send(py, pieces)));
         self.output.clear();
         self.acts.push(Act::Done(side.done, keep_alive));

@@ -218,7 +218,8 @@ impl Gateway {
         let request_id = engine.ids.request_id(request_id);
         let client = Client { request_id, keep_alive, http10 };
         let mut output = Output::default();
-        write_error(&error, &client, headers.unwrap_or_default(), now, &mut output);
+        let more = headers.unwrap_or_default();
+        write_error(&error, &client, |lines| lines.extend_from_slice(more), now, &mut output);
         if counted {
             engine.rejected(&error, client.request_id, None, total);
         }

@@ -6,6 +6,8 @@ use crate::time::Nanos;
 /// Most digits of a 64-bit number.
 const DIGITS: usize = 20;
 
+const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+
 /// 00 to 99: half as many divisions.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
@@ -24,6 +26,9 @@ pub fn write_decimal(value: u64, out: &mut Vec<u8>) {
 
 /// Appends a number in decimal, with zeros in front up to `width` digits (at most 20).
 pub fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
+    if value < 10 && width <= 1 {
+        return out.push(b'0' + value as u8);
+    }
     let mut digits = [b'0'; DIGITS];
     let mut at = DIGITS;
     while value >= 10 {
@@ -38,14 +43,28 @@ pub fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at.min(DIGITS - width)..]);
 }
 
+/// Appends a number below 1000 as three digits.
+fn write_three(value: u64, out: &mut Vec<u8>) {
+    let [tens, ones] = PAIRS[(value % 100) as usize];
+    out.extend_from_slice(&[b'0' + (value / 100) as u8, tens, ones]);
+}
+
 /// Appends the last `width` hexadecimal digits of a number (at most 16).
 pub fn write_hex(value: u64, width: usize, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0; 16];
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = HEX[(value >> (60 - 4 * at) & 15) as usize];
-    }
-    out.extend_from_slice(&digits[16 - width..]);
+    out.extend_from_slice(&hex(value)[16 - width..]);
+}
+
+/// All 16 digits, made side by side: a nibble a byte, and then each byte its digit.
+fn hex(value: u64) -> [u8; 16] {
+    // The nibbles spread out, the first in the lowest byte.
+    let mut spread = u128::from(value.swap_bytes());
+    spread = (spread | spread << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    spread = (spread >> 4 | spread << 8) & (ONES * 0x0f);
+    // 6 more make those above 9 reach 16; of each such byte the gap between '9' and 'a' is added.
+    let letters = (spread + ONES * 6) >> 4 & ONES;
+    (spread + ONES * 0x30 + letters * 0x27).to_le_bytes()
 }
 
 /// Appends a span in milliseconds with three decimals, rounded.
@@ -53,7 +72,7 @@ pub fn write_ms(span: Nanos, out: &mut Vec<u8>) {
     let micros = span.saturating_add(500) / 1000;
     write_decimal(micros / 1000, out);
     out.push(b'.');
-    write_padded(micros % 1000, 3, out);
+    write_three(micros % 1000, out);
 }
 
 #[cfg(test)]

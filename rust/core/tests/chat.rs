@@ -2,7 +2,7 @@
 
 mod support;
 
-use penstock_core::openai::{ApiError, ChatRequest, Code};
+use penstock_core::openai::{ApiError, ChatRequest, Code, Parameter};
 use penstock_core::routing::{Plan, Table};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -390,7 +390,10 @@ fn a_request_is_read_whole() {
     assert_eq!((request.n, request.max_tokens), (3, Some(9)));
     assert_eq!(request.prompt_bytes, HI.len() + r#"[{"type":"function"}]"#.len());
     assert_eq!(request.members.len(), 9);
-    assert!(request.get("seed").is_none() && request.get("stream").is_some());
+    assert!(
+        request.get(Parameter::named(b"seed")).is_none()
+            && request.get(Parameter::Stream).is_some()
+    );
     let plan = Plan::make(&table(), body.as_bytes()).expect("a good request");
     assert_eq!((plan.tier, plan.model.as_str(), plan.n), (1, THINKING, 3));
 

@@ -229,9 +229,17 @@ fn long_strings_end_where_they_end() {
 fn escapes_are_read_wherever_they_lie() {
     // Around the blocks of 16 and 64 bytes in which strings are read, and the plain run behind some.
     for before in (0..=200).chain(380..=460) {
-        for special in
-            ["\\\"", "\\\\", "\\\\\\\"", "\\n\\\"\\t", "\\u00e9", "\\ud83d\\ude00\\n", "\\u12", "\\x", "\\"]
-        {
+        for special in [
+            "\\\"",
+            "\\\\",
+            "\\\\\\\"",
+            "\\n\\\"\\t",
+            "\\u00e9",
+            "\\ud83d\\ude00\\n",
+            "\\u12",
+            "\\x",
+            "\\",
+        ] {
             for after in [0, 1, 15, 63, 64, 130] {
                 let inside = format!("{}{special}{}", "x".repeat(before), "y".repeat(after));
                 let text = format!("\"{inside}\" ");

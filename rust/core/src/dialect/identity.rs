@@ -4,12 +4,13 @@ use crate::decimal::write_decimal;
 use crate::json::{Cutter, Edits, Span, write_string};
 use crate::openai::{Field, Part};
 
-/// Who an answer says it is. The texts are JSON, ready to be spliced in.
+/// Who an answer says it is: id, time and model one behind the other, as JSON that is ready to be spliced
+/// in.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    id: Vec<u8>,
-    created: Vec<u8>,
-    model: Vec<u8>,
+    text: Vec<u8>,
+    /// Where the id ends, and the time.
+    ends: [usize; 2],
 }
 
 /// What is done with `usage` and the other members that are not identity.
@@ -25,15 +26,25 @@ pub(super) enum UsageRule {
 impl Identity {
     /// `id`: the answer's id; `created`: seconds since 1970; `model`: the name the client asked for.
     pub fn new(id: &str, created: u64, model: &str) -> Self {
-        let mut identity = Identity {
-            id: Vec::with_capacity(id.len() + 2),
-            created: Vec::with_capacity(10),
-            model: Vec::with_capacity(model.len() + 2),
-        };
-        write_string(id, &mut identity.id);
-        write_decimal(created, &mut identity.created);
-        write_string(model, &mut identity.model);
-        identity
+        let mut text = Vec::with_capacity(id.len() + model.len() + 24);
+        write_string(id, &mut text);
+        let id = text.len();
+        write_decimal(created, &mut text);
+        let created = text.len();
+        write_string(model, &mut text);
+        Identity { text, ends: [id, created] }
+    }
+
+    fn id(&self) -> &[u8] {
+        &self.text[..self.ends[0]]
+    }
+
+    fn created(&self) -> &[u8] {
+        &self.text[self.ends[0]..self.ends[1]]
+    }
+
+    fn model(&self) -> &[u8] {
+        &self.text[self.ends[1]..]
     }
 
     /// Edits the top level of an answer: identity set, `usage` by its rule, `error: null` cut
@@ -53,9 +64,9 @@ impl Identity {
         for part in parts {
             let span = part.value.span;
             let fresh: Option<&[u8]> = match part.field {
-                Field::Id => Some(&self.id),
-                Field::Created => Some(&self.created),
-                Field::Model => Some(&self.model),
+                Field::Id => Some(self.id()),
+                Field::Created => Some(self.created()),
+                Field::Model => Some(self.model()),
                 Field::Object => {
                     has[1] = true;
                     if part.value.raw_str(text) != Some(kind.as_bytes()) {
@@ -102,16 +113,16 @@ impl Identity {
         };
         edits.insert(object.end - 1, |out| {
             if !has[0] {
-                add(out, "id", &|out| out.extend_from_slice(&self.id));
+                add(out, "id", &|out| out.extend_from_slice(self.id()));
             }
             if !has[1] {
                 add(out, "object", &|out| write_string(kind, out));
             }
             if !has[2] {
-                add(out, "created", &|out| out.extend_from_slice(&self.created));
+                add(out, "created", &|out| out.extend_from_slice(self.created()));
             }
             if !has[3] {
-                add(out, "model", &|out| out.extend_from_slice(&self.model));
+                add(out, "model", &|out| out.extend_from_slice(self.model()));
             }
             if !has_usage && usage == UsageRule::Null {
                 add(out, "usage", &|out| out.extend_from_slice(b"null"));
@@ -122,11 +133,11 @@ impl Identity {
     /// Appends the start of a chunk of our own, up to and with `"choices":[`.
     pub(super) fn write_chunk_start(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"id\":");
-        out.extend_from_slice(&self.id);
+        out.extend_from_slice(self.id());
         out.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
-        out.extend_from_slice(&self.created);
+        out.extend_from_slice(self.created());
         out.extend_from_slice(b",\"model\":");
-        out.extend_from_slice(&self.model);
+        out.extend_from_slice(self.model());
         out.extend_from_slice(b",\"choices\":[");
     }
 }

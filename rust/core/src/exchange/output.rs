@@ -2,7 +2,9 @@
 //!
 //! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
 
-use crate::http::{AnswerHead, CHUNK_SIZE_LINE, Framed, LAST_CHUNK, chunk_size, write_answer_head};
+use crate::http::{
+    AnswerHead, CHUNK_SIZE_LINE, DateText, Framed, LAST_CHUNK, chunk_size, write_answer_head,
+};
 use crate::openai::ApiError;
 use crate::time::Now;
 
@@ -11,6 +13,7 @@ use super::machine::Client;
 /// A reusable buffer for one write. Empty after [`Self::clear`].
 #[derive(Debug, Default)]
 pub struct Output {
+    date: DateText,
     head: Vec<u8>,
     pub body: Vec<u8>,
     /// The body is a piece of a chunked stream.
@@ -40,8 +43,15 @@ impl Output {
         self.last = true;
     }
 
-    pub(super) fn write_head(&mut self, head: &AnswerHead<'_>) {
-        write_answer_head(head, &mut self.head);
+    /// `write_more` appends further header lines, each ended by CRLF.
+    pub(super) fn write_head(
+        &mut self,
+        head: &AnswerHead,
+        now: Now,
+        write_more: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.date.set(now.unix_seconds());
+        write_answer_head(head, &self.date, write_more, &mut self.head);
     }
 
     /// Shows the exact bytes for the client's connection, in order and in pieces that nobody had to
@@ -64,24 +74,28 @@ impl Output {
     }
 }
 
-/// Writes a whole error answer. `extra`: further header lines, each ended by CRLF.
-pub fn write_error(error: &ApiError, client: &Client, extra: &[u8], now: Now, out: &mut Output) {
+/// Writes a whole error answer. `write_more` appends further header lines, each ended by CRLF.
+pub fn write_error(
+    error: &ApiError,
+    client: &Client,
+    write_more: impl FnOnce(&mut Vec<u8>),
+    now: Now,
+    out: &mut Output,
+) {
     out.clear();
     error.write(&mut out.body);
-    let mut lines = Vec::with_capacity(128);
-    lines.extend_from_slice(b"x-request-id: ");
-    lines.extend_from_slice(client.request_id.as_bytes());
-    lines.extend_from_slice(b"\r\n");
-    lines.extend_from_slice(extra);
-    error.write_headers(&mut lines);
     let head = AnswerHead {
         status: error.status(),
         content_type: "application/json",
         framed: Framed::Length(out.body.len()),
         keep_alive: client.keep_alive,
         http10: client.http10,
-        date: now.unix_seconds(),
-        extra: &lines,
     };
-    out.write_head(&head);
+    out.write_head(&head, now, |lines| {
+        lines.extend_from_slice(b"x-request-id: ");
+        lines.extend_from_slice(client.request_id.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+        write_more(lines);
+        error.write_headers(lines);
+    });
 }

@@ -216,16 +216,17 @@ impl Record {
         write_decimal(unix / SECOND, out);
         out.push(b'.');
         write_padded(unix % SECOND / MILLISECOND, 3, out);
-        let begin = b",\"level\":\"info\",\"event\":\"request\",\"request_id\":";
-        write_text(begin, &self.request_id, out);
-        write_text(b",\"upstream_id\":", self.upstream_id.as_deref().unwrap_or(""), out);
-        write_text(b",\"tier\":", tier, out);
-        write_text(b",\"model\":", model, out);
-        write_text(b",\"variant\":\"\",\"backend\":", backend, out);
-        write_text(b",\"outcome\":", self.outcome.name(), out);
-        write_text(b",\"code\":", self.code.map_or("", Code::name), out);
-        write_text(b",\"term\":", term, out);
-        write_number(b",\"status\":", Some(u64::from(self.status)), write_decimal, out);
+        // Ids, our own words and numbers have nothing in them that would have to be escaped.
+        let begin = b",\"level\":\"info\",\"event\":\"request\",\"request_id\":\"";
+        write_word(begin, &self.request_id, out);
+        write_word(b"\",\"upstream_id\":\"", self.upstream_id.as_deref().unwrap_or(""), out);
+        write_name(b"\",\"tier\":", tier, out);
+        write_name(b",\"model\":", model, out);
+        write_name(b",\"variant\":\"\",\"backend\":", backend, out);
+        write_word(b",\"outcome\":\"", self.outcome.name(), out);
+        write_word(b"\",\"code\":\"", self.code.map_or("", Code::name), out);
+        write_word(b"\",\"term\":\"", term, out);
+        write_number(b"\",\"status\":", Some(u64::from(self.status)), write_decimal, out);
         write_number(b",\"attempts\":", Some(u64::from(self.attempts)), write_decimal, out);
         write_number(b",\"queue_ms\":", self.queued, write_ms, out);
         write_number(b",\"first_ms\":", self.first, write_ms, out);
@@ -236,11 +237,18 @@ impl Record {
     }
 }
 
-/// `key`: with all that stands before the value.
+/// A name that somebody has chosen. `key`: with all that stands before the value.
 #[inline]
-fn write_text(key: &[u8], value: &str, out: &mut Vec<u8>) {
+fn write_name(key: &[u8], value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(key);
     write_string(value, out);
+}
+
+/// A text that stands as it is between its quotes, the second of which comes with what follows.
+#[inline]
+fn write_word(key: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key);
+    out.extend_from_slice(value.as_bytes());
 }
 
 #[inline]

@@ -6,8 +6,38 @@ const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/// The form of one second, which many answers share.
+#[derive(Debug, Clone)]
+pub struct DateText {
+    unix_seconds: u64,
+    text: Vec<u8>,
+}
+
+impl Default for DateText {
+    fn default() -> Self {
+        let mut text = Vec::with_capacity(29);
+        write_date(0, &mut text);
+        DateText { unix_seconds: 0, text }
+    }
+}
+
+impl DateText {
+    /// Lets it be another second, given since 1970.
+    pub fn set(&mut self, unix_seconds: u64) {
+        if unix_seconds != self.unix_seconds {
+            self.unix_seconds = unix_seconds;
+            self.text.clear();
+            write_date(unix_seconds, &mut self.text);
+        }
+    }
+
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// Appends a time, given in seconds since 1970, as `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
+fn write_date(unix_seconds: u64, out: &mut Vec<u8>) {
     let days = unix_seconds / 86_400;
     let second = unix_seconds % 86_400;
     let (year, month, day) = civil(days);
@@ -45,7 +75,7 @@ fn civil(days: u64) -> (u64, usize, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::write_date;
+    use super::DateText;
 
     #[test]
     fn known_dates() {
@@ -56,10 +86,12 @@ mod tests {
             (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
             (1_795_379_454, "Sun, 22 Nov 2026 20:30:54 GMT"),
         ];
+        let mut date = DateText::default();
         for (seconds, text) in cases {
-            let mut out = Vec::new();
-            write_date(seconds, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), text);
+            for _ in 0..2 {
+                date.set(seconds);
+                assert_eq!(String::from_utf8_lossy(date.text()), text);
+            }
         }
     }
 }

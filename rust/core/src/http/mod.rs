@@ -13,7 +13,7 @@ mod response;
 
 pub use body::{BodyDecoder, BodyEnd};
 pub use chunked::{ChunkedDecoder, FramingError};
-pub use date::write_date;
+pub use date::DateText;
 pub use head::{ContentType, Framing, HeadError, HeadReader, ResponseHead};
 pub use hot::{HotHead, head_end, may_be_hot};
 pub use intake::{Intake, Request, Taken, Terms};

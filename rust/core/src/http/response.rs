@@ -1,6 +1,6 @@
 //! The heads of the answers that Penstock gives to its clients.
 
-use super::date::write_date;
+use super::date::DateText;
 use crate::decimal::write_decimal;
 
 /// The end of a chunked body.
@@ -17,28 +17,35 @@ pub enum Framed {
     UntilClose,
 }
 
-/// The fixed part of an answer's head. `extra` are further header lines, each ended by CRLF.
+/// What every answer's head says.
 #[derive(Debug, Clone, Copy)]
-pub struct AnswerHead<'a> {
+pub struct AnswerHead {
     pub status: u16,
-    pub content_type: &'a str,
+    pub content_type: &'static str,
     pub framed: Framed,
     /// Whether the connection stays open behind this answer.
     pub keep_alive: bool,
     /// The client speaks HTTP/1.0, where keeping alive must be said.
     pub http10: bool,
-    /// Seconds since 1970.
-    pub date: u64,
-    pub extra: &'a [u8],
 }
 
-pub fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(u64::from(head.status), out);
-    out.push(b' ');
-    out.extend_from_slice(reason(head.status).as_bytes());
-    out.extend_from_slice(b"\r\ndate: ");
-    write_date(head.date, out);
+/// Appends a head. `write_more` appends further header lines, each ended by CRLF.
+pub fn write_answer_head(
+    head: &AnswerHead,
+    date: &DateText,
+    write_more: impl FnOnce(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    if head.status == 200 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ndate: ");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        write_decimal(u64::from(head.status), out);
+        out.push(b' ');
+        out.extend_from_slice(reason(head.status).as_bytes());
+        out.extend_from_slice(b"\r\ndate: ");
+    }
+    out.extend_from_slice(date.text());
     out.extend_from_slice(b"\r\ncontent-type: ");
     out.extend_from_slice(head.content_type.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -57,7 +64,7 @@ pub fn write_answer_head(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     } else if head.http10 {
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
-    out.extend_from_slice(head.extra);
+    write_more(out);
     out.extend_from_slice(b"\r\n");
 }
 

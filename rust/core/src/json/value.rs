@@ -1,5 +1,7 @@
 //! What a reader hands out: values and keys by where they lie.
 
+use std::borrow::Cow;
+
 use super::text::unescape;
 
 /// A byte range of the text being read.
@@ -93,10 +95,20 @@ pub struct Key<'a> {
     pub escaped: bool,
 }
 
-impl Key<'_> {
-    /// Whether this key means `name`, however it is escaped.
+impl<'a> Key<'a> {
+    /// What this key means, however it is escaped.
+    #[inline]
+    pub fn name(&self) -> Cow<'a, [u8]> {
+        if self.escaped {
+            Cow::Owned(unescape(self.raw).into_owned().into_bytes())
+        } else {
+            Cow::Borrowed(self.raw)
+        }
+    }
+
+    /// Whether this key means `name`.
     pub fn is(&self, name: &str) -> bool {
-        if self.escaped { unescape(self.raw) == name } else { self.raw == name.as_bytes() }
+        *self.name() == *name.as_bytes()
     }
 }
 

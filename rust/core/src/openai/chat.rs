@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::error::{ApiError, Code};
-use super::field::{Shape, shape_of};
+use super::parameter::{Parameter, Shape};
 use crate::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
 
 /// One top-level member: its name, where it starts, and its value.
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
+    pub parameter: Parameter,
     pub name: Cow<'a, str>,
     /// Where the key's opening quote stands.
     pub start: usize,
@@ -36,6 +37,8 @@ pub struct ChatRequest<'a> {
     pub prompt_bytes: usize,
 }
 
+/// As many members as nearly every request has.
+const FEW: usize = 12;
 /// Most choices of one request, as `OpenAI` has it.
 pub const MAX_CHOICES: u64 = 128;
 
@@ -62,7 +65,7 @@ impl<'a> ChatRequest<'a> {
             let message = format!("the request body must be a JSON object, not {}", kind.name());
             return Err(ApiError::new(Code::InvalidJson, message));
         }
-        let mut members: Vec<Member<'a>> = Vec::with_capacity(12);
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(FEW);
         let mut messages_fault = None;
         let object = reader.object(|reader, key| {
             let name = if key.escaped {
@@ -70,14 +73,15 @@ impl<'a> ChatRequest<'a> {
             } else {
                 Cow::Borrowed(&whole[key.start + 1..][..key.raw.len()])
             };
-            let value = if name == "messages" && reader.kind()? == Kind::Array {
+            let parameter = Parameter::named(name.as_bytes());
+            let value = if parameter == Parameter::Messages && reader.kind()? == Kind::Array {
                 let (span, fault) = read_messages(reader)?;
                 messages_fault = fault;
                 Value { kind: Kind::Array, span }
             } else {
                 reader.value()?
             };
-            members.push(Member { name, start: key.start, value });
+            members.push(Member { parameter, name, start: key.start, value });
             Ok::<(), ApiError>(())
         })?;
         reader.end()?;
@@ -101,12 +105,13 @@ impl<'a> ChatRequest<'a> {
     }
 
     /// A member that is there and not null.
-    pub fn get(&self, name: &str) -> Option<&Member<'a>> {
-        self.members.iter().find(|m| m.name == name && m.value.kind != Kind::Null)
+    pub fn get(&self, parameter: Parameter) -> Option<&Member<'a>> {
+        let is_meant = |m: &&Member<'_>| m.parameter == parameter && m.value.kind != Kind::Null;
+        self.members.iter().find(is_meant)
     }
 
-    fn required(&self, name: &str) -> Result<&Member<'a>, ApiError> {
-        self.get(name).ok_or_else(|| {
+    fn required(&self, parameter: Parameter, name: &str) -> Result<&Member<'a>, ApiError> {
+        self.get(parameter).ok_or_else(|| {
             ApiError::new(
                 Code::MissingRequiredParameter,
                 format!("missing required parameter: '{name}'"),
@@ -117,7 +122,7 @@ impl<'a> ChatRequest<'a> {
 
     fn check_shapes(&self) -> Result<(), ApiError> {
         for member in &self.members {
-            let Some(shape) = shape_of(&member.name) else { continue };
+            let Some(shape) = member.parameter.shape() else { continue };
             let kind = member.value.kind;
             let fraction = shape == Shape::Integer
                 && kind == Kind::Number
@@ -134,23 +139,23 @@ impl<'a> ChatRequest<'a> {
 
     fn read_members(&mut self, messages_fault: Option<ApiError>) -> Result<(), ApiError> {
         let text = self.text;
-        let model = self.required("model")?.value;
+        let model = self.required(Parameter::Model, "model")?.value;
         self.model = unescape(model.raw_str(text).unwrap_or_default());
-        let messages = self.required("messages")?.value;
+        let messages = self.required(Parameter::Messages, "messages")?.value;
         messages_fault.map_or(Ok(()), Err)?;
         self.prompt_bytes = messages.span.len();
-        if let Some(tools) = self.get("tools") {
+        if let Some(tools) = self.get(Parameter::Tools) {
             self.prompt_bytes += tools.value.span.len();
         }
-        self.stream = self.get("stream").is_some_and(|m| m.value.kind == Kind::True);
+        self.stream = self.get(Parameter::Stream).is_some_and(|m| m.value.kind == Kind::True);
         self.include_usage = self.read_include_usage()?;
-        self.n = self.read_count("n", MAX_CHOICES)?.map_or(1, |n| n as u32);
-        let best_of = self.read_count("best_of", MAX_CHOICES)?.map_or(1, |n| n as u32);
+        self.n = self.read_count(Parameter::N, MAX_CHOICES)?.map_or(1, |n| n as u32);
+        let best_of = self.read_count(Parameter::BestOf, MAX_CHOICES)?.map_or(1, |n| n as u32);
         self.slots = self.n.max(best_of);
-        let old = self.read_count("max_tokens", u64::MAX)?;
-        let new = self.read_count("max_completion_tokens", u64::MAX)?;
+        let old = self.read_count(Parameter::MaxTokens, u64::MAX)?;
+        let new = self.read_count(Parameter::MaxCompletionTokens, u64::MAX)?;
         self.max_tokens = new.or(old);
-        if self.members.iter().any(|member| member.name == "chat_template") {
+        if self.members.iter().any(|member| member.parameter == Parameter::ChatTemplate) {
             let message = "'chat_template' is not accepted from clients";
             return Err(ApiError::new(Code::UnsupportedParameter, message).param("chat_template"));
         }
@@ -158,7 +163,7 @@ impl<'a> ChatRequest<'a> {
     }
 
     fn read_include_usage(&self) -> Result<bool, ApiError> {
-        let Some(options) = self.get("stream_options") else { return Ok(false) };
+        let Some(options) = self.get(Parameter::StreamOptions) else { return Ok(false) };
         let mut asked = false;
         let mut reader = Reader::new(options.value.span.of(self.text));
         reader.object(|reader, key| {
@@ -178,8 +183,8 @@ impl<'a> ChatRequest<'a> {
     }
 
     /// An integer of at least 1 and at most `most`.
-    fn read_count(&self, name: &str, most: u64) -> Result<Option<u64>, ApiError> {
-        let Some(member) = self.get(name) else { return Ok(None) };
+    fn read_count(&self, parameter: Parameter, most: u64) -> Result<Option<u64>, ApiError> {
+        let Some(member) = self.get(parameter) else { return Ok(None) };
         match member.value.as_u64(self.text) {
             Some(count) if (1..=most).contains(&count) => Ok(Some(count)),
             _ => {
@@ -188,6 +193,7 @@ impl<'a> ChatRequest<'a> {
                 } else {
                     format!("from 1 to {most}")
                 };
+                let name = member.name.as_ref();
                 let message = format!("'{name}' must be an integer {range}");
                 Err(ApiError::new(Code::InvalidValue, message).param(name))
             }
@@ -202,16 +208,28 @@ fn is_integer(number: &[u8]) -> bool {
 
 /// Two members of one name make parsers disagree about what was asked, so neither is believed.
 fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), ApiError> {
-    let mut names: Vec<&str> = members.iter().map(|member| member.name.as_ref()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+    match twice(members) {
         None => Ok(()),
-        Some(pair) => {
-            let shown: String = pair[0].chars().take(64).collect();
+        Some(name) => {
+            let shown: String = name.chars().take(64).collect();
             let message = format!("the key '{shown}' appears twice");
             Err(ApiError::new(Code::DuplicateKey, message).param(shown))
         }
     }
+}
+
+/// The first name, by the alphabet, that two members have.
+fn twice<'a>(members: &'a [Member<'_>]) -> Option<&'a str> {
+    // Of a few each is held against each, which takes no memory.
+    let is_new = |(at, member): (usize, &Member<'_>)| {
+        members[..at].iter().all(|earlier| earlier.name != member.name)
+    };
+    if members.len() <= FEW && members.iter().enumerate().all(is_new) {
+        return None;
+    }
+    let mut names: Vec<&str> = members.iter().map(|member| member.name.as_ref()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Reads the array of messages. Each is an object with a role, and there is at least one; what is

@@ -74,18 +74,18 @@ impl Choice {
                 return choice.read_delta(reader);
             }
             let value = reader.value()?;
-            if key.is("index") {
-                if let Some(index) = value.as_u64(text) {
-                    choice.index = u32::try_from(index).unwrap_or(u32::MAX);
+            match &*key.name() {
+                b"index" => {
+                    if let Some(index) = value.as_u64(text) {
+                        choice.index = u32::try_from(index).unwrap_or(u32::MAX);
+                    }
                 }
-            } else if key.is("finish_reason") {
-                if value.kind == Kind::String && !value.is_empty(text) {
+                b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
                     choice.finish = Finish::Reason(value.span);
                 }
-            } else if key.is("logprobs") {
-                choice.has_logprobs = value.kind != Kind::Null;
-            } else if key.is("delta") {
-                choice.delta = Delta::Odd(value.span);
+                b"logprobs" => choice.has_logprobs = value.kind != Kind::Null,
+                b"delta" => choice.delta = Delta::Odd(value.span),
+                _ => {}
             }
             Ok::<(), JsonError>(())
         })?;

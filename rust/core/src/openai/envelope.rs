@@ -15,19 +15,18 @@ pub enum Field {
     Other,
 }
 
-const NAMED: [(&str, Field); 7] = [
-    ("id", Field::Id),
-    ("object", Field::Object),
-    ("created", Field::Created),
-    ("model", Field::Model),
-    ("choices", Field::Choices),
-    ("usage", Field::Usage),
-    ("error", Field::Error),
-];
-
 impl Field {
     pub fn of(key: &Key<'_>) -> Self {
-        NAMED.iter().find(|(name, _)| key.is(name)).map_or(Field::Other, |&(_, field)| field)
+        match &*key.name() {
+            b"id" => Field::Id,
+            b"object" => Field::Object,
+            b"created" => Field::Created,
+            b"model" => Field::Model,
+            b"choices" => Field::Choices,
+            b"usage" => Field::Usage,
+            b"error" => Field::Error,
+            _ => Field::Other,
+        }
     }
 }
 

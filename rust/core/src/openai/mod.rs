@@ -7,7 +7,7 @@ mod completion;
 mod envelope;
 mod error;
 mod failure;
-mod field;
+mod parameter;
 mod usage;
 
 pub use chat::{ChatRequest, MAX_CHOICES, Member};
@@ -17,4 +17,5 @@ pub use completion::{Completion, WholeChoice};
 pub use envelope::{Field, Part, find};
 pub use error::{ApiError, Code, ErrorType};
 pub use failure::{BackendFailure, Verdict};
+pub use parameter::Parameter;
 pub use usage::Usage;

@@ -16,19 +16,20 @@ impl Usage {
         let mut usage = Usage::default();
         Reader::new(text).object(|reader, key| {
             let value = reader.value()?;
-            if key.is("prompt_tokens") {
-                usage.prompt_tokens = value.as_u64(text).unwrap_or(0);
-            } else if key.is("completion_tokens") {
-                usage.completion_tokens = value.as_u64(text).unwrap_or(0);
-            } else if key.is("prompt_tokens_details") && value.kind == Kind::Object {
-                let details = value.span.of(text);
-                Reader::new(details).object(|reader, key| {
-                    let value = reader.value()?;
-                    if key.is("cached_tokens") {
-                        usage.cached_tokens = value.as_u64(details).unwrap_or(0);
-                    }
-                    Ok::<(), JsonError>(())
-                })?;
+            match &*key.name() {
+                b"prompt_tokens" => usage.prompt_tokens = value.as_u64(text).unwrap_or(0),
+                b"completion_tokens" => usage.completion_tokens = value.as_u64(text).unwrap_or(0),
+                b"prompt_tokens_details" if value.kind == Kind::Object => {
+                    let details = value.span.of(text);
+                    Reader::new(details).object(|reader, key| {
+                        let value = reader.value()?;
+                        if key.is("cached_tokens") {
+                            usage.cached_tokens = value.as_u64(details).unwrap_or(0);
+                        }
+                        Ok::<(), JsonError>(())
+                    })?;
+                }
+                _ => {}
             }
             Ok::<(), JsonError>(())
         })?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::config::ParameterConfig;
 use crate::decimal::write_decimal;
 use crate::json::{Cutter, Edits, Kind, Reader, unescape, write_string};
-use crate::openai::{ApiError, ChatRequest, Code, Member};
+use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter};
 
 /// What happens to a parameter that cannot be honoured as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,25 +105,26 @@ impl ParameterPolicy {
         }
         edits.insert(request.object.end - 1, |out| {
             let mut comma = cutter.any_kept();
-            let mut add = |name: &str, value: &[u8]| {
+            let mut separate = |out: &mut Vec<u8>| {
                 if std::mem::replace(&mut comma, true) {
                     out.push(b',');
                 }
-                write_string(name, out);
-                out.push(b':');
-                out.extend_from_slice(value);
             };
             if let Some(count) = max_tokens {
-                let mut digits = Vec::with_capacity(20);
-                write_decimal(count, &mut digits);
-                add("max_tokens", &digits);
+                separate(out);
+                out.extend_from_slice(b"\"max_tokens\":");
+                write_decimal(count, out);
             }
             if request.stream {
+                separate(out);
                 // Q17: usage is always asked for, because Penstock counts tokens by it.
-                add("stream_options", b"{\"include_usage\":true}");
+                out.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
             }
             for (name, value) in self.missing(request) {
-                add(name, value.to_string().as_bytes());
+                separate(out);
+                write_string(name, out);
+                out.push(b':');
+                out.extend_from_slice(value.to_string().as_bytes());
             }
         });
         let mut out = Vec::with_capacity(request.text.len() + 64);
@@ -147,7 +148,7 @@ impl ParameterPolicy {
             (Some(asked), Some(cap)) if asked > cap => {
                 if request.max_tokens.is_some() {
                     if self.unsupported == Unsupported::Strict {
-                        let both = request.get("max_completion_tokens").is_some();
+                        let both = request.get(Parameter::MaxCompletionTokens).is_some();
                         let name = LENGTH_KEYS[usize::from(both)];
                         let message = format!("'{name}' is at most {cap} here, not {asked}");
                         return Err(ApiError::new(Code::InvalidValue, message).param(name));
@@ -169,15 +170,14 @@ impl ParameterPolicy {
         warnings: &mut Vec<Warning>,
     ) -> Result<Fate, ApiError> {
         let name = member.name.as_ref();
-        if name == "model" || name == "stream_options" || LENGTH_KEYS.contains(&name) {
-            return Ok(Fate::Drop);
-        }
-        let mut fate = if member.value.kind == Kind::Null {
-            Fate::Drop
-        } else if name == "chat_template_kwargs" {
-            self.template_arguments(request, member, warnings)?
-        } else {
-            Fate::Keep
+        let mut fate = match member.parameter {
+            Parameter::Model
+            | Parameter::StreamOptions
+            | Parameter::MaxTokens
+            | Parameter::MaxCompletionTokens => return Ok(Fate::Drop),
+            _ if member.value.kind == Kind::Null => Fate::Drop,
+            Parameter::ChatTemplateKwargs => self.template_arguments(request, member, warnings)?,
+            _ => Fate::Keep,
         };
         if let Some(patch) = self.force.get(name) {
             let own = match &fate {

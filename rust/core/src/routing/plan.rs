@@ -4,7 +4,7 @@ use super::parameters::{Rewritten, Warning};
 use super::table::{Addressee, ModelIndex, Table, TierIndex};
 use crate::admission::Blocks;
 use crate::json::{JsonError, Reader, unescape, write_string};
-use crate::openai::{ApiError, ChatRequest};
+use crate::openai::{ApiError, ChatRequest, Parameter};
 use crate::tokens::PromptSize;
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Plan {
             model_index,
             blocks,
             max_tokens,
-            tools: request.get("tools").is_some(),
+            tools: request.get(Parameter::Tools).is_some(),
             model: request.model.into_owned(),
             stream: request.stream,
             include_usage: request.include_usage,
@@ -93,6 +93,7 @@ impl Plan {
 
 /// The prompt in the order in which chat templates render it: tools before messages.
 fn blocks_of(request: &ChatRequest<'_>) -> Blocks {
-    let members = ["tools", "messages"].into_iter().filter_map(|name| request.get(name));
+    let members =
+        [Parameter::Tools, Parameter::Messages].into_iter().filter_map(|one| request.get(one));
     Blocks::of(members.map(|member| member.value.span.of(request.text)))
 }

@@ -21,16 +21,16 @@ impl Exchange {
         let framed = self.framed();
         out.piece(framed);
         out.body.append(&mut self.held);
-        let mut extra = self.answer_headers(table);
-        extra.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-        out.write_head(&AnswerHead {
+        let head = AnswerHead {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
             framed,
             keep_alive: self.client.keep_alive,
             http10: self.client.http10,
-            date: now.unix_seconds(),
-            extra: &extra,
+        };
+        out.write_head(&head, now, |lines| {
+            self.write_headers(table, lines);
+            lines.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
         });
     }
 
@@ -103,17 +103,14 @@ impl Exchange {
             Ok(usage) => {
                 self.usage = usage;
                 self.first = Some(now.mono - self.arrived);
-                let extra = self.answer_headers(table);
-                let length = out.body.len();
-                out.write_head(&AnswerHead {
+                let head = AnswerHead {
                     status: 200,
                     content_type: "application/json",
-                    framed: Framed::Length(length),
+                    framed: Framed::Length(out.body.len()),
                     keep_alive: self.client.keep_alive,
                     http10: self.client.http10,
-                    date: now.unix_seconds(),
-                    extra: &extra,
-                });
+                };
+                out.write_head(&head, now, |lines| self.write_headers(table, lines));
                 self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
                 served(reuse)
             }
@@ -157,38 +154,34 @@ impl Exchange {
         out.end_stream();
     }
 
-    /// Tier and backend, as header lines.
-    pub(super) fn names(&self, table: &Table) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(384);
-        write_line("x-penstock-tier", &self.tier(table).name, &mut lines);
+    /// Appends tier and backend, as header lines.
+    pub(super) fn write_names(&self, table: &Table, lines: &mut Vec<u8>) {
+        write_line(b"x-penstock-tier: ", &self.tier(table).name, lines);
         if let Some(backend) = self.served.backend {
-            let name = &table.backends[usize::from(backend)].name;
-            write_line("x-penstock-backend", name, &mut lines);
+            write_line(b"x-penstock-backend: ", &table.backends[usize::from(backend)].name, lines);
         }
-        lines
     }
 
-    /// All header lines of a good answer besides the framing (design §4.5).
-    fn answer_headers(&self, table: &Table) -> Vec<u8> {
-        let mut lines = self.names(table);
-        write_line("x-request-id", &self.client.request_id, &mut lines);
+    /// Appends all header lines of a good answer besides the framing (design §4.5).
+    fn write_headers(&self, table: &Table, lines: &mut Vec<u8>) {
+        self.write_names(table, lines);
+        write_line(b"x-request-id: ", &self.client.request_id, lines);
         lines.extend_from_slice(b"server-timing: queue;dur=");
-        write_ms(self.queued.unwrap_or(0), &mut lines);
+        write_ms(self.queued.unwrap_or(0), lines);
         lines.extend_from_slice(b", first;dur=");
-        write_ms(self.first.unwrap_or(0), &mut lines);
+        write_ms(self.first.unwrap_or(0), lines);
         lines.extend_from_slice(b"\r\n");
         if !self.plan.warnings.is_empty() {
             let texts: Vec<&str> =
                 self.plan.warnings.iter().map(|warning| warning.text()).collect();
-            write_line("x-penstock-warning", &texts.join(", "), &mut lines);
+            write_line(b"x-penstock-warning: ", &texts.join(", "), lines);
         }
-        lines
     }
 }
 
-fn write_line(name: &str, value: &str, lines: &mut Vec<u8>) {
-    lines.extend_from_slice(name.as_bytes());
-    lines.extend_from_slice(b": ");
+#[inline]
+fn write_line(name: &[u8], value: &str, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(name);
     lines.extend_from_slice(value.as_bytes());
     lines.extend_from_slice(b"\r\n");
 }

@@ -37,8 +37,7 @@ impl Exchange {
     /// No further attempt: the client gets the failure as a status.
     pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
         let error = failure.error();
-        let extra = self.names(table);
-        write_error(&error, &self.client, &extra, now, out);
+        write_error(&error, &self.client, |lines| self.write_names(table, lines), now, out);
         let outcome = Outcome::of_error(error.code);
         self.state = State::Over;
         self.close_record(error.status(), Some(failure), failure.term(false), outcome, now);
@@ -62,8 +61,7 @@ impl Exchange {
             self.write_error_event(error, out);
             200
         } else {
-            let extra = self.names(table);
-            write_error(error, &self.client, &extra, now, out);
+            write_error(error, &self.client, |lines| self.write_names(table, lines), now, out);
             error.status()
         };
         self.state = State::Over;

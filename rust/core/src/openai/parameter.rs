@@ -1,0 +1,112 @@
+//! The parameters of a chat request, and what each may hold: checked here, once, so that a wrong type is
+//! a 400 that names the parameter and never a backend's 500.
+
+use crate::json::Kind;
+
+/// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
+/// optional field is nullable in the `OpenAI` specification (research/compat.md §1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Boolean,
+    Integer,
+    Number,
+    String,
+    Object,
+    Array,
+    StringOrArray,
+    StringOrObject,
+}
+
+impl Shape {
+    pub(super) fn allows(self, kind: Kind) -> bool {
+        match self {
+            _ if kind == Kind::Null => true,
+            Shape::Boolean => matches!(kind, Kind::True | Kind::False),
+            Shape::Integer | Shape::Number => kind == Kind::Number,
+            Shape::String => kind == Kind::String,
+            Shape::Object => kind == Kind::Object,
+            Shape::Array => kind == Kind::Array,
+            Shape::StringOrArray => matches!(kind, Kind::String | Kind::Array),
+            Shape::StringOrObject => matches!(kind, Kind::String | Kind::Object),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Shape::Boolean => "a boolean",
+            Shape::Integer => "an integer",
+            Shape::Number => "a number",
+            Shape::String => "a string",
+            Shape::Object => "an object",
+            Shape::Array => "an array",
+            Shape::StringOrArray => "a string or an array",
+            Shape::StringOrObject => "a string or an object",
+        }
+    }
+}
+
+/// The parameters of `POST /v1/chat/completions` whose type the specification fixes, and what else is
+/// known by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    Messages,
+    Model,
+    Stream,
+    StreamOptions,
+    MaxTokens,
+    MaxCompletionTokens,
+    N,
+    BestOf,
+    Tools,
+    ChatTemplate,
+    ChatTemplateKwargs,
+    /// Only its shape counts.
+    Shaped(Shape),
+    /// Passes as it is.
+    Other,
+}
+
+impl Parameter {
+    pub fn named(name: &[u8]) -> Self {
+        use Parameter as P;
+        match name {
+            b"messages" => P::Messages,
+            b"model" => P::Model,
+            b"stream" => P::Stream,
+            b"stream_options" => P::StreamOptions,
+            b"max_tokens" => P::MaxTokens,
+            b"max_completion_tokens" => P::MaxCompletionTokens,
+            b"n" => P::N,
+            b"best_of" => P::BestOf,
+            b"tools" => P::Tools,
+            b"chat_template" => P::ChatTemplate,
+            b"chat_template_kwargs" => P::ChatTemplateKwargs,
+            b"seed" | b"top_logprobs" => P::Shaped(Shape::Integer),
+            b"temperature" | b"top_p" | b"frequency_penalty" | b"presence_penalty" => {
+                P::Shaped(Shape::Number)
+            }
+            b"logprobs" | b"parallel_tool_calls" => P::Shaped(Shape::Boolean),
+            b"logit_bias" | b"response_format" => P::Shaped(Shape::Object),
+            b"user" => P::Shaped(Shape::String),
+            b"stop" => P::Shaped(Shape::StringOrArray),
+            b"tool_choice" => P::Shaped(Shape::StringOrObject),
+            _ => P::Other,
+        }
+    }
+
+    /// The shape that the specification fixes for it, if it does.
+    pub(super) fn shape(self) -> Option<Shape> {
+        match self {
+            Parameter::Messages | Parameter::Tools => Some(Shape::Array),
+            Parameter::Model => Some(Shape::String),
+            Parameter::Stream => Some(Shape::Boolean),
+            Parameter::StreamOptions | Parameter::ChatTemplateKwargs => Some(Shape::Object),
+            Parameter::MaxTokens
+            | Parameter::MaxCompletionTokens
+            | Parameter::N
+            | Parameter::BestOf => Some(Shape::Integer),
+            Parameter::Shaped(shape) => Some(shape),
+            Parameter::ChatTemplate | Parameter::Other => None,
+        }
+    }
+}

@@ -68,10 +68,12 @@ impl WholeChoice {
                 return Ok(());
             }
             let value = reader.value()?;
-            if key.is("finish_reason") && value.kind == Kind::String && !value.is_empty(text) {
-                choice.finish_reason = Some(value.span);
-            } else if key.is("logprobs") && value.kind != Kind::Null {
-                choice.logprobs = Some(value.span);
+            match &*key.name() {
+                b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
+                    choice.finish_reason = Some(value.span);
+                }
+                b"logprobs" if value.kind != Kind::Null => choice.logprobs = Some(value.span),
+                _ => {}
             }
             Ok::<(), JsonError>(())
         })?;

@@ -64,8 +64,9 @@ def generate(port: int, seconds: float, headers: dict[str, str], **options: floa
     faults = {name: count for name, count in seen["faults"].items() if name != "reconnects"}
     if faults:
         raise Faults(f"{faults} {done.stderr.strip()[:300]}")
-    if seen["answers"] + seen["events"] == 0:
-        raise Faults("no answer at all")
+    # An answer that has not come to its end has not been checked to its end.
+    if seen["answers"] + seen["streams"] == 0:
+        raise Faults("no answer came to its end")
     return seen
 
 
@@ -82,7 +83,7 @@ CASES = [
     Case(
         "paced",
         "streamed event, 128 streams of 50 events/s",
-        {"rate": 50, "events": 250},
+        {"rate": 50, "events": 100},
         {"mode": "streams", "connections": 128},
         "events",
         most=1.0,

@@ -31,7 +31,8 @@ def penstock(workers: int = 1, lane: str = "on") -> Peer:
         return [str(Path(sys.executable).parent / "penstock"), "serve", "-c", str(config)]
 
     name = "penstock" if (workers, lane) == (1, "on") else f"penstock, {workers} workers, lane {lane}"
-    return Peer(name, f"{workers} worker(s), lane {lane}", command)
+    # Control would take workers that stood still for stuck ones.
+    return Peer(name, f"{workers} worker(s), lane {lane}", command, patient=False)
 
 
 def pipe(_: Path, __: Path, port: int, backend: int) -> list[str]:

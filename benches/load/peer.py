@@ -29,5 +29,7 @@ class Peer:
     """``missing(home)``: why it cannot run here ("nginx not found"); None if it can."""
     install: Callable[[Path], None] | None = None
     """``install(home)``: fetches it into ``home/<name>``; may be called again. None: the system has it."""
+    patient: bool = True
+    """Whether it may be stopped while others have their turn."""
     headers: Callable[[int], dict[str, str]] = lambda _: {}
     """``headers(backend)``: what each request to it must carry besides the usual."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cpu_us", "free_port", "pinned", "private_kib", "running", "tree"]
+__all__ = ["cpu_us", "free_port", "pinned", "private_kib", "running", "tell", "tree"]
 
 # How long a process may take to end before it is killed.
 PATIENCE_SECONDS = 10.0
@@ -24,6 +24,8 @@ def running(command: Sequence[str], core: int, log: Path) -> Iterator[subprocess
         try:
             yield process
         finally:
+            if process.poll() is None:
+                tell(process.pid, signal.SIGCONT)
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(PATIENCE_SECONDS)
@@ -57,6 +59,12 @@ def tree(pid: int) -> list[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         pids += [below for child in (task / "children").read_text().split() for below in tree(int(child))]
     return pids
+
+
+def tell(pid: int, what: signal.Signals) -> None:
+    """Send a process and all below it a signal."""
+    for process in tree(pid):
+        os.kill(process, what)
 
 
 def cpu_us(pid: int) -> float:

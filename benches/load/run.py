@@ -1,8 +1,9 @@
 """Penstock beside its peers: CPU of a request and of a streamed event, in alternation, on one core.
 
-The peer under test has core 0 for itself, the stub and the load have core 1. Every peer must answer rightly before it
-is timed, and each answer is checked while it is. CPU is that of the peer's whole process tree. A ratio is the median
-over the rounds of (the peer's CPU / nginx's CPU in the same round).
+The peer under test has core 0, the others stand still meanwhile (but for Penstock, which is idle), and the stub and the
+load have core 1. Every peer must answer rightly before it is timed, and each answer is checked while it is. CPU is that
+of the peer's whole process tree. A ratio is the median over the rounds of (the peer's CPU / nginx's CPU in the same
+round).
 """
 
 from __future__ import annotations
@@ -48,11 +49,14 @@ def measure(  # noqa: PLR0917
                 started.append(on.start(peer, home))
             except Faults as faults:
                 print(f"not run: {peer.name}, {case.name}: {faults}", file=sys.stderr)
+            else:
+                started[-1].wait()
         for _ in range(rounds):
             for one in started:
                 turn(f"{case.name}: {one.peer.name}")
                 try:
-                    results[one.peer.name].append(case.measure(one, seconds))
+                    with one.turn():
+                        results[one.peer.name].append(case.measure(one, seconds))
                 except Faults as faults:
                     print(f"{one.peer.name}, {case.name}: {faults}", file=sys.stderr)
     return {name: rounds for name, rounds in results.items() if rounds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cases import LOAD_CORE, PEER_CORE, Faults, generate
 from own import BINARIES
-from process import free_port, running
+from process import free_port, running, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,20 @@ class Started:
     pid: int
     port: int
     headers: dict[str, str]
+
+    def wait(self) -> None:
+        """Stand still while others have their turn, unless it would not bear it."""
+        if self.peer.patient:
+            tell(self.pid, signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Go on for so long."""
+        tell(self.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.wait()
 
 
 class Stage:

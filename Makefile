@@ -73,6 +73,7 @@ bench-load: build $(VENV)/.load ## CPU, latency, workers, 10,000 streams; Pensto
 	$(BIN)/python benches/load/latency.py --out benches/results
 	$(BIN)/python benches/load/workers.py --rounds $(ROUNDS) --out benches/results
 	$(BIN)/python benches/load/spread.py --out benches/results
+	$(BIN)/python benches/load/handover.py --out benches/results
 	$(BIN)/python benches/load/crowd.py --out benches/results
 
 RIVALS ?= .rivals

@@ -28,7 +28,12 @@ fn main() -> io::Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 256 << 10];
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            Ok(()) => {}
+            // It was stopped while others had their turn.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((client, _)) = listener.accept() {

@@ -2,20 +2,19 @@
 
 mod answer;
 mod ending;
+mod next;
+mod reading;
 mod timers;
 
-use std::ops::ControlFlow;
+pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
-use self::answer::framed;
-use super::attempt::{Attempt, Report};
-use super::failure::{Failure, Progress};
-use super::output::Output;
-use super::record::{AttemptResult, Record, Served};
+use super::attempt::Attempt;
+use super::record::{Record, Served};
 use crate::decimal::write_hex;
-use crate::dialect::{Identity, Rule, RuleCounts, StreamEvent, StreamNormaliser};
+use crate::dialect::{Identity, RuleCounts, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
-use crate::openai::{BackendFailure, Usage, Verdict};
+use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
 use crate::time::{Nanos, Now, SECOND};
 
@@ -29,49 +28,6 @@ pub struct Client {
     pub request_id: String,
     pub keep_alive: bool,
     pub http10: bool,
-}
-
-/// What becomes of the backend's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamEnd {
-    /// The message is complete: back to the pool.
-    Reuse,
-    /// The message is complete or broken: close.
-    Close,
-    /// The backend may still be at work: half-close, discard, wait for its end (contract §3).
-    Abort,
-}
-
-/// The request has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    pub upstream: UpstreamEnd,
-    /// How the attempt is counted.
-    pub result: AttemptResult,
-}
-
-/// How far an answer has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Pieces so far: about as many as tokens.
-    pub pieces: u64,
-    /// When the last one came.
-    pub last: Nanos,
-}
-
-/// What the caller does after feeding the exchange; output may be there besides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    Continue,
-    /// The attempt failed and the client has nothing yet: retry, or [`Exchange::give_up`].
-    Failed {
-        failure: Failure,
-        upstream: UpstreamEnd,
-    },
-    /// The client has its whole answer, but the backend's message goes on: feed what comes.
-    Answered,
-    /// The client has its whole answer, and the backend's message is over or to be ended.
-    Ended(Ended),
 }
 
 #[derive(Debug)]
@@ -198,162 +154,6 @@ impl Exchange {
         self.plan.tail()
     }
 
-    /// Bytes of the backend.
-    pub fn upstream_bytes(
-        &mut self,
-        table: &Table,
-        piece: &[u8],
-        now: Now,
-        out: &mut Output,
-    ) -> Next {
-        self.read(table, now, out, |attempt, visit| attempt.feed(piece, visit))
-    }
-
-    /// The backend has closed its side.
-    pub fn upstream_eof(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
-        self.read(table, now, out, |attempt, visit| attempt.eof(visit))
-    }
-
-    /// The connection to the backend broke.
-    pub fn upstream_lost(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
-        self.read(table, now, out, |attempt, _| Err(attempt.reset()))
-    }
-
-    fn read<'a>(
-        &mut self,
-        table: &Table,
-        now: Now,
-        out: &mut Output,
-        step: impl FnOnce(
-            &mut Attempt,
-            &mut dyn FnMut(crate::sse::Event<'_>) -> ControlFlow<()>,
-        ) -> Result<Report<'a>, Failure>,
-    ) -> Next {
-        let mut attempt = match std::mem::replace(&mut self.state, State::Over) {
-            State::Attempting(attempt) => attempt,
-            State::Lingering(mut attempt) => {
-                return match step(&mut attempt, &mut |_| ControlFlow::Continue(())) {
-                    Ok(Report::More) => {
-                        self.state = State::Lingering(attempt);
-                        Next::Continue
-                    }
-                    Ok(Report::Drained { reuse }) => served(reuse),
-                    Ok(_) | Err(_) => served(false),
-                };
-            }
-            state => {
-                self.state = state;
-                return Next::Continue;
-            }
-        };
-        // What the events have come to; the scan stops at `Break`.
-        let mut done = false;
-        let mut failure = None;
-        let report =
-            step(&mut attempt, &mut |event| match self.event(event.data, table, now, out) {
-                Ok(false) => ControlFlow::Continue(()),
-                Ok(true) => {
-                    done = true;
-                    ControlFlow::Break(())
-                }
-                Err(found) => {
-                    failure = Some(found);
-                    ControlFlow::Break(())
-                }
-            });
-        if done {
-            return self.answer_stream(attempt, report.ok().as_ref(), now, out);
-        }
-        if let Some(failure) = failure {
-            // The backend may well go on after its own error or garbage.
-            let over = matches!(report, Ok(Report::Drained { .. } | Report::StreamEnd { .. }));
-            let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
-            let failure = match (failure, report) {
-                // The event that the end of the stream left unfinished: cut, not garbled (P13).
-                (Failure::Garbage { .. }, Ok(Report::StreamEnd { .. })) => {
-                    Failure::Truncated { progress: Progress::Something }
-                }
-                (failure, _) => failure,
-            };
-            return self.fail(failure, upstream, now, out);
-        }
-        let report = match report {
-            Ok(report) => report,
-            Err(failure) => {
-                let over = matches!(failure, Failure::Reset { .. } | Failure::Truncated { .. });
-                let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
-                return self.fail(failure, upstream, now, out);
-            }
-        };
-        match report {
-            Report::More => {
-                self.state = State::Attempting(attempt);
-                Next::Continue
-            }
-            Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
-            Report::StreamEnd { .. } | Report::Drained { .. } => {
-                // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
-                match self.finish_stream(out) {
-                    Ok(()) => {
-                        self.rules.hit(Rule::P12);
-                        self.answer_stream(attempt, Some(&report), now, out)
-                    }
-                    Err(failure) => self.fail(failure, UpstreamEnd::Close, now, out),
-                }
-            }
-        }
-    }
-
-    /// One event of the stream. True: the answer is complete.
-    fn event(
-        &mut self,
-        data: &[u8],
-        table: &Table,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<bool, Failure> {
-        let Some(normaliser) = &mut self.normaliser else { return Ok(false) };
-        let text = if self.begun {
-            // Every call has a piece of its own, and a cleared output knows nothing of its framing.
-            out.piece(framed(&self.client));
-            &mut out.body
-        } else {
-            &mut self.held
-        };
-        let event = normaliser
-            .event(data, text)
-            .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
-        match event {
-            StreamEvent::Swallowed => {}
-            StreamEvent::Chunk { meaningful } => {
-                if meaningful {
-                    if self.begun {
-                        self.gaps.observe(now.mono - self.last_piece);
-                    } else {
-                        self.begin_stream(table, now, out);
-                    }
-                    self.last_piece = now.mono;
-                    self.pieces += 1;
-                }
-                if self.held.len() > table.event_limit {
-                    return Err(Failure::Garbage { detail: "too much before the first answer" });
-                }
-            }
-            StreamEvent::Done => {
-                self.finish_stream(out)?;
-                return Ok(true);
-            }
-            StreamEvent::Failure(failure) => {
-                if !self.begun {
-                    self.rules.hit(Rule::P14);
-                }
-                return Err(failure_of(&failure, None));
-            }
-        }
-        self.last_event = now.mono;
-        Ok(false)
-    }
-
     pub fn backend(&self) -> Option<BackendIndex> {
         self.served.backend
     }
@@ -419,20 +219,4 @@ fn upstream_id(request_id: &str, nonce: u32) -> String {
     id.push(b'-');
     write_hex(u64::from(nonce), 8, &mut id);
     String::from_utf8(id).unwrap_or_default()
-}
-
-/// The whole answer has been given, and the backend's message is over.
-fn served(reuse: bool) -> Next {
-    let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
-    Next::Ended(Ended { upstream, result: AttemptResult::Ok })
-}
-
-/// What a failure that the backend reports means for the attempt.
-fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
-    match reported.verdict() {
-        Verdict::Client(error) => Failure::Refused { error },
-        Verdict::Full => Failure::Full { retry_after },
-        Verdict::Loading => Failure::Loading,
-        Verdict::Fault { error, status } => Failure::Fault { error, status },
-    }
 }

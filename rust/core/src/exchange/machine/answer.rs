@@ -1,6 +1,8 @@
 //! What the client gets: the begin, the end, and the whole of an answer.
 
-use super::{Client, Exchange, Next, State, UpstreamEnd, failure_of, served};
+use super::next::served;
+use super::reading::failure_of;
+use super::{Client, Exchange, Next, State, UpstreamEnd};
 use crate::decimal::write_ms;
 use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};

@@ -1,6 +1,7 @@
 //! The timers of an exchange: none of its own, it is asked.
 
-use super::{Exchange, LINGER, Next, State, UpstreamEnd, served};
+use super::next::served;
+use super::{Exchange, LINGER, Next, State, UpstreamEnd};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;

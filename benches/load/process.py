@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["cpu_us", "free_port", "pinned", "private_kib", "running", "tell", "tree"]
@@ -56,15 +56,18 @@ def free_port() -> int:
 def tree(pid: int) -> list[int]:
     """Return a process and all below it."""
     pids = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        pids += [below for child in (task / "children").read_text().split() for below in tree(int(child))]
+    # Any of them may end meanwhile.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            pids += [below for child in (task / "children").read_text().split() for below in tree(int(child))]
     return pids
 
 
 def tell(pid: int, what: signal.Signals) -> None:
     """Send a process and all below it a signal."""
     for process in tree(pid):
-        os.kill(process, what)
+        with suppress(ProcessLookupError):
+            os.kill(process, what)
 
 
 def cpu_us(pid: int) -> float:

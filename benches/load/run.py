@@ -94,7 +94,8 @@ def version(command: list[str]) -> str:
     "--peer", "named", multiple=True, help="These peers beside Penstock and nginx; `all`: every one there is."
 )
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=4.0, show_default=True, help="Length of one round.")
+# A paced stream takes two seconds, and one at least is to come to its end.
+@click.option("--seconds", type=click.FloatRange(min=2.5), default=4.0, show_default=True, help="Length of one round.")
 @click.option("--home", type=click.Path(path_type=Path), default=Path(".rivals"), help="Where rivals are installed.")
 @click.option("--out", type=click.Path(path_type=Path), help="A folder for the data and the table.")
 @click.option("--name", default="load", show_default=True, help="Of the files in that folder.")

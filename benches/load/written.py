@@ -20,7 +20,7 @@ def circumstances() -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "penstock": __version__,
         "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
     }

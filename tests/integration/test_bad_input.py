@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.backend import Backend, backend_of, config_of
-from tests.conftest import Connect, Gateway, ask, gateway_of, post
+from tests.conftest import Connect, Gateway, Raw, ask, gateway_of, post
 
 CHAT = "/v1/chat/completions"
 
@@ -179,6 +179,24 @@ async def test_a_body_that_is_mostly_framing(gateway: Gateway, connect: Connect)
     response = await raw.response()
     assert (response.status, response.error["code"]) == (413, "request_too_large")
     assert "chunks" in response.error["message"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_large_body_behind_small_ones_is_no_framing(backend: Backend, *, chunked: bool) -> None:
+    def request(content: str) -> bytes:
+        body = json.dumps(ask(content)).encode()
+        framing = f"content-length: {len(body)}"
+        if chunked:
+            framing, body = "transfer-encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        return f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n".encode() + body
+
+    # A model list first: what is behind it aiohttp reads too.
+    sent = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n" + request("hi") * 8 + request("river " * 1_000_000)
+    async with gateway_of(config_of(backend)) as gateway:
+        raw = Raw(*await asyncio.open_connection("127.0.0.1", gateway.port))
+        raw.writer.write(sent)
+        assert [(await raw.response()).status for _ in range(10)] == [200] * 10
+        raw.abort()
 
 
 async def test_a_chunked_body_is_read(gateway: Gateway, connect: Connect) -> None:

@@ -177,6 +177,24 @@ def test_a_paused_client_pauses_the_backend() -> None:
     assert attempt.transport.calls == ["pause_reading", "resume_reading"]
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_connection_that_is_paused_at_its_end_is_not_kept(*, paused: bool) -> None:
+    """It would be read again only after it was in the pool, where somebody else might have paused it by then."""
+    wire = Wire()
+    client = wire.submit(stream=True)
+    attempt = wire.attempts[0].connect()
+    attempt.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    assert client.call is not None
+    if paused:
+        client.call.pause()
+    # What was read before the pause is all there is.
+    attempt.feed(chunk({}, "stop") + DONE + LAST_CHUNK)
+    assert client.done == [True]
+    assert attempt.transport.closing is paused
+    wire.submit()
+    assert len(wire.attempts) == 1 + paused
+
+
 def test_a_client_that_leaves_mid_stream_half_closes_the_backend() -> None:
     wire = Wire()
     client = wire.submit(stream=True)

@@ -32,7 +32,7 @@ FRAMING_BYTES = 1 << 20
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 32 << 20
 # Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
-# top (`upstream.connector.RECEIVE_BUFFER`) it stays under the 256 KiB of contract §2.
+# top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB of contract §2.
 WRITE_HIGH_WATER = 64 << 10
 # SO_SNDBUF, and how much of it may be bytes that have not left yet (tcp(7); Python 3.11 has no name for the option).
 KERNEL_BUFFER = 256 << 10
@@ -56,6 +56,7 @@ class ClientConnection(RequestHandler):
     __slots__ = (
         "_answer",
         "_begun",
+        "_body_came",
         "_call",
         "_closing",
         "_head_bytes",
@@ -64,7 +65,6 @@ class ClientConnection(RequestHandler):
         "_lingering",
         "_payload",
         "_registry",
-        "body_raw",
         "head_came",
         "over_limit",
         "way_back",
@@ -76,9 +76,9 @@ class ClientConnection(RequestHandler):
         self._registry = registry
         self._call: Call | None = None
         self._answer: WrittenAnswer | None = None
-        # The body of the request whose head came last, and what of it has come so far, its chunks' framing included.
+        # The body of the request whose head came last, and how many bytes of it have come, framing included.
         self._payload: StreamReader | None = None
-        self.body_raw = 0
+        self._body_came = 0
         self._head_bytes = 0
         self._head_since: float | None = None
         # When the first request began, if somebody else had read the beginning of it.
@@ -133,11 +133,11 @@ class ClientConnection(RequestHandler):
         super().data_received(data)
         if self._request_count > count and self._messages:
             self._payload = self._messages[-1][1]
-            self.body_raw = len(data)
+            self._body_came = len(data)
             self.head_came = time.monotonic()
             self._head_bytes, self._head_since = 0, None
         elif in_body:
-            self.body_raw += len(data)
+            self._body_came += len(data)
         elif data:
             self._head_bytes += len(data)
             if self._head_since is None:
@@ -153,6 +153,11 @@ class ClientConnection(RequestHandler):
             self.head_came = since
         else:
             self._head_since = since
+
+    def is_mostly_framing(self, payload: StreamReader, size: int) -> bool:
+        """Whether a chunked body, `size` bytes of which were read, has more around its chunks than is borne."""
+        # Of the last request alone: the whole of any other has come, and lies in memory.
+        return payload is self._payload and self._body_came - size > FRAMING_BYTES
 
     @property
     def body_due(self) -> float:

@@ -49,7 +49,7 @@ class Lane:
             handler.way_back = self.take_back
 
     def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
-        """Close a connection whose client has sent more than will be answered."""
+        """Close a connection whose client may still be sending: it is to read its last answer (contract §1)."""
         handler = self._handler(connection, transport)
         if connection.is_held_back:
             handler.pause_writing()
@@ -70,7 +70,7 @@ class Lane:
     def take_back(self, handler: ClientConnection, data: bytes) -> bool:
         """Take an idle connection back from aiohttp if what has come is for the lane.
 
-        One that stayed would pay three times as much for each later request, one that was closed a whole reconnect
+        One that stayed would pay more than twice as much for each later request, one that was closed a whole reconnect
         (benches/README.md, "Hand-over").
         """
         if not self._terms.serves(data):
@@ -79,7 +79,12 @@ class Lane:
         self._registry.swap(handler, connection)
         transport = handler.leave()
         transport.set_protocol(cast(asyncio.BaseProtocol, connection))
-        connection.connection_made(transport)
+        try:
+            connection.connection_made(transport)
+        except BaseException:
+            # Its end is told to the new protocol, which has no transport to end.
+            transport.abort()
+            raise
         connection.data_received(data)
         return True
 

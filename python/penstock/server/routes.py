@@ -12,7 +12,7 @@ import orjson
 from aiohttp import HttpVersion10, web
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
-from penstock.server.connection import BODY_SECONDS, FRAMING_BYTES
+from penstock.server.connection import BODY_SECONDS
 from penstock.server.headers import last
 from penstock.server.malformed import fault_of
 from penstock.server.standing import UnknownPriorityError
@@ -148,6 +148,7 @@ class Routes:
         expects = request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
         if expects and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        is_chunked = request.content_length is None
         pieces: list[bytes] = []
         size = 0
         try:
@@ -157,7 +158,7 @@ class Routes:
                     size += len(piece)
                     if size > limit:
                         raise self._refused(request, "request_too_large", too_large)
-                    if connection.body_raw - size > FRAMING_BYTES:
+                    if is_chunked and connection.is_mostly_framing(request.content, size):
                         raise self._refused(request, "request_too_large", "the request body is in too small chunks")
                     pieces.append(piece)
         except TimeoutError:

@@ -25,7 +25,7 @@ use terms::LaneTerms;
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
 /// which says whether it may stay on the lane, `handed_over(connection, transport, data, since)`,
-/// `closing(connection, transport)`, whose client has sent what will not be answered, and
+/// `closing(connection, transport)`, whose client may still be sending what will not be answered, and
 /// `lost(connection)`.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]

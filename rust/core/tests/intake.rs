@@ -164,6 +164,52 @@ fn a_request_that_is_put_back_leaves_with_all_its_bytes() {
 }
 
 #[test]
+fn what_waits_behind_a_request_stays_in_its_order() {
+    let (terms, mut intake) = (terms(), Intake::default());
+    let requests: Vec<String> = (0..60).map(|at| request("", &"x".repeat(at))).collect();
+    let mut rest = requests.concat().into_bytes();
+    let all = rest.len();
+    let mut given = 0;
+    for (at, wanted) in requests.iter().enumerate() {
+        // More comes while most of what came before still waits, so the used part is dropped by and by.
+        let piece: Vec<u8> = rest.drain(..rest.len().min(97)).collect();
+        given += piece.len();
+        intake.keep(&piece);
+        if at % 7 == 0
+            && let Taken::Request(request) = intake.take(&terms, b"")
+        {
+            intake.put_back(request);
+        }
+        let taken = match intake.take(&terms, b"") {
+            Taken::Nothing => {
+                given += rest.len();
+                intake.take(&terms, &std::mem::take(&mut rest)).into_request()
+            }
+            taken => taken.into_request(),
+        };
+        assert_eq!(taken, wanted.split_once("\r\n\r\n").map(|(_, body)| body.as_bytes().to_vec()));
+        intake.finished();
+        let used: usize = requests[..=at].iter().map(String::len).sum();
+        assert_eq!(intake.held(), given - used);
+    }
+    assert_eq!((given, intake.held()), (all, 0));
+}
+
+/// The body of what was taken.
+trait IntoRequest {
+    fn into_request(self) -> Option<Vec<u8>>;
+}
+
+impl IntoRequest for Taken<'_> {
+    fn into_request(self) -> Option<Vec<u8>> {
+        match self {
+            Taken::Request(request) => Some(request.body().to_vec()),
+            Taken::Nothing | Taken::Foreign => None,
+        }
+    }
+}
+
+#[test]
 fn after_the_end_nothing_is_a_request() {
     let (terms, mut intake) = (terms(), Intake::default());
     assert_eq!(intake.leave(), b"");

@@ -239,6 +239,10 @@ fn escapes_are_read_wherever_they_lie() {
             "\\u12",
             "\\x",
             "\\",
+            // What ends the string, rightly or not, behind an escape in the same block.
+            "\\n\"",
+            "\\\\\"",
+            "\\n\u{1}",
         ] {
             for after in [0, 1, 15, 63, 64, 130] {
                 let inside = format!("{}{special}{}", "x".repeat(before), "y".repeat(after));

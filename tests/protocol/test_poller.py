@@ -82,6 +82,16 @@ class Setting:
         backend.read_all()
         backend.received = b""
 
+    def serve(self, client: OverSocket, backend: OverSocket) -> None:
+        """Serve the one request that has come."""
+        self.poll()
+        backend.read()
+        assert backend.received.count(b"POST ") == 1
+        backend.received = b""
+        backend.peer.send(whole())
+        self.poll()
+        self.answered(client)
+
     def answered(self, client: OverSocket) -> None:
         client.read()
         assert client.received.startswith(b"HTTP/1.1 200 OK")
@@ -102,13 +112,7 @@ def test_a_connection_in_use_is_read_past_its_transport(setting: Setting) -> Non
     assert client.calls == backend.calls == ["pause_reading"]
     for _ in range(3):
         client.peer.send(lane_request())
-        setting.poll()
-        backend.read()
-        assert backend.received.count(b"POST ") == 1
-        backend.received = b""
-        backend.peer.send(whole())
-        setting.poll()
-        setting.answered(client)
+        setting.serve(client, backend)
     assert setting.wire.settled()
     assert len(setting.wire.attempts) == 1
     assert client.calls == backend.calls == ["pause_reading"]
@@ -364,11 +368,5 @@ def test_a_descriptor_among_the_bytes_of_a_unix_socket_stops_nothing(setting: Se
     socket.send_fds(client.peer, [first], [client.peer.fileno()])
     client.peer.send((request if whole_first else b"") + request[len(first) :])
     for _ in range(1 + whole_first):
-        setting.poll()
-        backend.read()
-        assert backend.received.count(b"POST ") == 1
-        backend.received = b""
-        backend.peer.send(whole())
-        setting.poll()
-        setting.answered(client)
+        setting.serve(client, backend)
     assert setting.wire.settled()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogWriter", "make_logger"]
 
-# Waiting lines; above, lines are dropped and counted. The busiest worker writes some 20 MB in a second.
+# Waiting lines; above, lines are dropped and counted. 50,000 requests in a second would have 20 MB of them.
 RING_BYTES = 8 << 20
 # Stands where a line was cut.
 CUT = " […] "

@@ -26,7 +26,7 @@ __all__ = ["ClientConnection"]
 # Research/reliability-and-ux.md §1.5: a whole head must come within this time, and a whole body.
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
-# What chunks may add to a body: some 200,000 of one byte each, whose parsing takes up to a second (§1.2 there).
+# What chunks may add to a body: some 200,000 of one byte each, half as many as took up to 2.8 s there (§1.2).
 FRAMING_BYTES = 1 << 20
 # An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
 LINGER_SECONDS = 2.0

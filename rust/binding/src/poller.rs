@@ -33,7 +33,7 @@ const TURN: usize = 16;
 const TURNS: usize = 16;
 const TURNS_TIME: Duration = Duration::from_millis(2);
 /// What is watched for: whatever comes, and told once, since a read leaves nothing behind but where
-/// [`LEFT`] tells of it or the socket is no TCP socket.
+/// [`LEFT`] tells of it or the socket is a Unix socket.
 const COMING: EventFlags =
     EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::PRI).union(EventFlags::ET);
 /// A read may leave something: the peer has closed its side, the connection is broken, or there is

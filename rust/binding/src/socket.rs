@@ -18,7 +18,7 @@ const UNIX: i32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Socket {
     fd: RawFd,
-    is_tcp: bool,
+    is_unix: bool,
 }
 
 impl Socket {
@@ -31,13 +31,13 @@ impl Socket {
         }
         let fd: RawFd = socket.call_method0("fileno")?.extract()?;
         let family: i32 = socket.getattr("family")?.extract()?;
-        Ok((fd >= 0).then_some(Socket { fd, is_tcp: family != UNIX }))
+        Ok((fd >= 0).then_some(Socket { fd, is_unix: family == UNIX }))
     }
 
     /// Whether a read may stop though more has come: over a Unix socket it stops behind a descriptor that
     /// somebody has passed (unix(7), `SCM_RIGHTS`), and nothing tells of that.
     pub(crate) fn stops_early(self) -> bool {
-        !self.is_tcp
+        self.is_unix
     }
 
     /// Offers the kernel these bytes. Returns how many it took: on an error none, since the transport

@@ -44,7 +44,7 @@ pub fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a number below 1000 as three digits.
-fn write_three(value: u64, out: &mut Vec<u8>) {
+pub fn write_three(value: u64, out: &mut Vec<u8>) {
     let [tens, ones] = PAIRS[(value % 100) as usize];
     out.extend_from_slice(&[b'0' + (value / 100) as u8, tens, ones]);
 }

@@ -1,6 +1,6 @@
 //! What is known of a request when it has ended: the source of its log line and its metrics.
 
-use crate::decimal::{write_decimal, write_ms, write_padded};
+use crate::decimal::{write_decimal, write_ms, write_three};
 use crate::dialect::RuleCounts;
 use crate::json::write_string;
 use crate::metrics::Histogram;
@@ -215,7 +215,7 @@ impl Record {
         out.extend_from_slice(b"{\"ts\":");
         write_decimal(unix / SECOND, out);
         out.push(b'.');
-        write_padded(unix % SECOND / MILLISECOND, 3, out);
+        write_three(unix % SECOND / MILLISECOND, out);
         // Ids, our own words and numbers have nothing in them that would have to be escaped.
         let begin = b",\"level\":\"info\",\"event\":\"request\",\"request_id\":\"";
         write_word(begin, &self.request_id, out);

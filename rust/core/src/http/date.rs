@@ -7,25 +7,17 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The form of one second, which many answers share.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DateText {
-    unix_seconds: u64,
+    /// Which second; none yet.
+    unix_seconds: Option<u64>,
     text: Vec<u8>,
-}
-
-impl Default for DateText {
-    fn default() -> Self {
-        let mut text = Vec::with_capacity(29);
-        write_date(0, &mut text);
-        DateText { unix_seconds: 0, text }
-    }
 }
 
 impl DateText {
     /// Lets it be another second, given since 1970.
     pub fn set(&mut self, unix_seconds: u64) {
-        if unix_seconds != self.unix_seconds {
-            self.unix_seconds = unix_seconds;
+        if self.unix_seconds.replace(unix_seconds) != Some(unix_seconds) {
             self.text.clear();
             write_date(unix_seconds, &mut self.text);
         }

@@ -195,7 +195,7 @@ impl Intake {
     }
 }
 
-/// Bytes that wait. Those that a request has used stay in front until they are as many as the others, so
+/// Bytes that wait. Those that a request has used stay in front until they are more than the others, so
 /// that a request costs the same whatever waits behind it.
 #[derive(Debug, Default)]
 struct Held {

@@ -36,15 +36,11 @@ pub fn write_answer_head(
     write_more: impl FnOnce(&mut Vec<u8>),
     out: &mut Vec<u8>,
 ) {
-    if head.status == 200 {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ndate: ");
-    } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        write_decimal(u64::from(head.status), out);
-        out.push(b' ');
-        out.extend_from_slice(reason(head.status).as_bytes());
-        out.extend_from_slice(b"\r\ndate: ");
-    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(u64::from(head.status), out);
+    out.push(b' ');
+    out.extend_from_slice(reason(head.status).as_bytes());
+    out.extend_from_slice(b"\r\ndate: ");
     out.extend_from_slice(date.text());
     out.extend_from_slice(b"\r\ncontent-type: ");
     out.extend_from_slice(head.content_type.as_bytes());

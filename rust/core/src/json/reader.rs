@@ -66,7 +66,6 @@ impl<'a> Reader<'a> {
         let kind = self.kind()?;
         let start = self.pos;
         match kind {
-            Kind::String => drop(self.string()?),
             Kind::Object | Kind::Array => self.skip_container()?,
             _ => self.scalar(kind)?,
         }

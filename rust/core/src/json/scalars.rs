@@ -146,7 +146,7 @@ impl Reader<'_> {
                     }
                     rest
                 }
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+                [b'\\', byte, rest @ ..] if is_simple(*byte) => rest,
                 [b'\\'] | [b'\\', b'u', ..] => {
                     rest = &[];
                     break Some(JsonFault::Ended);

@@ -2,7 +2,9 @@
 
 use penstock_core::admission::{Refusal, Refused, Usage};
 use penstock_core::dialect::RuleCounts;
-use penstock_core::exchange::{Client, Outcome, Record, Served, Term, Where, Who, write_error};
+use penstock_core::exchange::{
+    Client, Outcome, Output, Record, Served, Term, Where, Who, write_error,
+};
 use penstock_core::metrics::{Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::Addressee;
@@ -32,9 +34,10 @@ impl Engine {
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
         let client = Client { keep_alive, ..client.clone() };
-        write_error(error, &client, |_| (), now, &mut self.output);
-        self.acts.extend(self.output.assemble(|pieces| side.outlet.send(py, pieces)));
-        self.output.clear();
+        let mut out = Output::new(&mut self.memory);
+        write_error(error, &client, |_| (), now, &mut out);
+        self.acts.extend(out.assemble(|pieces| side.outlet.send(py, pieces)));
+        out.give_back(&mut self.memory);
         self.acts.push(Act::Done(side.done, keep_alive));
         self.rejected(error, client.request_id, addressee, 0);
     }
@@ -116,14 +119,15 @@ impl Engine {
         now: Now,
     ) {
         let Some(call) = self.calls.get(key) else { return };
-        call.exchange.refuse(&self.table, error, term, now, &mut self.output);
-        self.finish_client(py, key);
+        let mut out = Output::new(&mut self.memory);
+        call.exchange.refuse(&self.table, error, term, now, &mut out);
+        self.finish_client(py, key, out);
         self.forget_if_over(key);
     }
 
-    /// The client has its whole answer: written, told, counted.
-    pub(super) fn finish_client(&mut self, py: Python<'_>, key: CallKey) {
-        self.flush(py, key);
+    /// The client has its whole answer, of which `out` is the last piece: written, told, counted.
+    pub(super) fn finish_client(&mut self, py: Python<'_>, key: CallKey, out: Output) {
+        self.flush(py, key, out);
         let Some(call) = self.calls.get(key) else { return };
         if let Some(side) = call.client.take() {
             self.acts.push(Act::Done(side.done, call.exchange.keeps_client()));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use penstock_core::admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
-use penstock_core::exchange::{Client, Exchange, Output, Quarantine, RetryBudget};
+use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, Quarantine, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
@@ -67,7 +67,7 @@ pub(crate) struct Engine {
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
     pub(super) gaps: Vec<Histogram>,
-    pub(super) output: Output,
+    pub(super) memory: OutputMemory,
     pub(super) scratch: Vec<u8>,
     /// The call that is being handled where no other argument names it: a panic is its alone.
     pub(crate) current: Option<CallKey>,
@@ -105,7 +105,7 @@ impl Engine {
             quarantine: Quarantine::default(),
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
-            output: Output::default(),
+            memory: OutputMemory::default(),
             scratch: Vec::new(),
             current: None,
             due: Vec::new(),
@@ -246,15 +246,14 @@ impl Engine {
         }
     }
 
-    /// Sends the output to a client in one piece.
-    pub(super) fn flush(&mut self, py: Python<'_>, key: CallKey) {
-        if self.output.is_empty() {
-            return;
+    /// Sends a call's output to its client in one piece.
+    pub(super) fn flush(&mut self, py: Python<'_>, key: CallKey, out: Output) {
+        if !out.is_empty()
+            && let Some(side) = self.calls.get(key).and_then(|call| call.client.as_ref())
+        {
+            self.acts.extend(out.assemble(|pieces| side.outlet.send(py, pieces)));
         }
-        if let Some(side) = self.calls.get(key).and_then(|call| call.client.as_ref()) {
-            self.acts.extend(self.output.assemble(|pieces| side.outlet.send(py, pieces)));
-        }
-        self.output.clear();
+        out.give_back(&mut self.memory);
     }
 
     /// Sets the wheel for a call's next deadline, if none is set for as early.

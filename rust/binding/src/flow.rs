@@ -1,6 +1,9 @@
 //! What follows from the events of a call: bytes, ends, a client that leaves.
 
-use penstock_core::exchange::{AttemptResult, Ended, Failure, Next, Pace, UpstreamEnd};
+use penstock_core::exchange::{
+    AttemptResult, Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd,
+};
+use penstock_core::routing::Table;
 use penstock_core::time::Now;
 use pyo3::prelude::*;
 
@@ -57,11 +60,9 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => self.feed(gateway, key, now, |engine, now| {
+            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
                 faults::check("upstream");
-                let Engine { calls, table, output, .. } = engine;
-                let call = calls.get(key)?;
-                Some(call.exchange.upstream_bytes(table, data, now, output))
+                exchange.upstream_bytes(table, data, now, out)
             }),
             // Nobody asked: whatever it is, it must not become the next request's answer.
             Duty::Idle => self.close(connection),
@@ -76,10 +77,8 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => self.feed(gateway, key, now, |engine, now| {
-                let Engine { calls, table, output, .. } = engine;
-                let call = calls.get(key)?;
-                Some(call.exchange.upstream_eof(table, now, output))
+            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
+                exchange.upstream_eof(table, now, out)
             }),
             Duty::Idle => self.close(connection),
             Duty::Aborting(_) => self.aborted(gateway, connection, now),
@@ -98,14 +97,12 @@ impl Engine {
         let duty = connection.borrow().duty();
         match duty {
             Duty::Serving(key) => {
-                self.feed(gateway, key, now, |engine, now| {
-                    let Engine { calls, table, output, .. } = engine;
-                    let exchange = &mut calls.get(key)?.exchange;
-                    Some(if broken {
-                        exchange.upstream_lost(table, now, output)
+                self.feed(gateway, key, now, |exchange, table, out| {
+                    if broken {
+                        exchange.upstream_lost(table, now, out)
                     } else {
-                        exchange.upstream_eof(table, now, output)
-                    })
+                        exchange.upstream_eof(table, now, out)
+                    }
                 });
             }
             Duty::Idle => self.pool.remove(connection.borrow().backend, connection.as_unbound()),
@@ -121,22 +118,20 @@ impl Engine {
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
         now: Now,
-        step: impl FnOnce(&mut Engine, Now) -> Option<Next>,
+        step: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
     ) {
         let Some(call) = self.calls.get(key) else { return };
         let (had_begun, pace) = (call.exchange.has_begun(), call.exchange.pace());
-        let Some(next) = step(self, now) else { return };
-        if let Some(call) = self.calls.get(key)
-            && !had_begun
-            && (call.exchange.has_begun() || !self.output.is_empty())
-        {
+        let mut out = Output::new(&mut self.memory);
+        let next = step(&mut call.exchange, &self.table, &mut out);
+        if !had_begun && (call.exchange.has_begun() || !out.is_empty()) {
             self.answered = Some((call.exchange.plan.tier, call.overhead));
             if let Some(ticket) = call.ticket {
                 self.admission.first_token(ticket, now.mono);
             }
         }
         self.note_pieces(key, pace);
-        self.follow(gateway, key, next, now);
+        self.follow(gateway, key, next, out, now);
         // A first token may have let others in.
         self.collect(gateway, now);
     }
@@ -170,26 +165,28 @@ impl Engine {
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
         next: Next,
+        out: Output,
         now: Now,
     ) {
         match next {
             Next::Continue => {
-                self.flush(gateway.py(), key);
+                self.flush(gateway.py(), key, out);
                 self.arm(key);
             }
             Next::Answered => {
-                self.finish_client(gateway.py(), key);
+                self.finish_client(gateway.py(), key, out);
                 if let Some(ticket) = self.calls.get(key).and_then(|call| call.ticket) {
                     self.admission.closing(ticket);
                 }
                 self.arm(key);
             }
             Next::Ended(Ended { upstream, result }) => {
-                self.finish_client(gateway.py(), key);
+                self.finish_client(gateway.py(), key, out);
                 self.attempt_over(gateway, key, upstream, result, now);
                 self.forget_if_over(key);
             }
             Next::Failed { failure, upstream } => {
+                out.give_back(&mut self.memory);
                 self.failed(gateway, key, &failure, upstream, now);
             }
         }

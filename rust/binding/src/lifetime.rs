@@ -1,7 +1,7 @@
 //! What happens by itself: timers, and the ends of the process and of a call that panicked.
 
 use penstock_core::admission::Outcome as PermitOutcome;
-use penstock_core::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
+use penstock_core::exchange::{AttemptResult, Output, Term, UpstreamEnd, Where, Who};
 use penstock_core::metrics::{Gauge, Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::time::{Nanos, Now, SECOND};
@@ -30,8 +30,9 @@ impl Engine {
             self.current = Some(key);
             faults::check("timer");
             let Some(call) = self.calls.get(key) else { continue };
-            let next = call.exchange.time(&self.table, now, &mut self.output);
-            self.follow(gateway, key, next, now);
+            let mut out = Output::new(&mut self.memory);
+            let next = call.exchange.time(&self.table, now, &mut out);
+            self.follow(gateway, key, next, out, now);
         }
         self.current = None;
         let overdue = |aborting: &Aborting| aborting.until <= now.mono;
@@ -117,7 +118,6 @@ impl Engine {
 
     /// A panic has struck while this call was handled: it is lost, everything else goes on.
     pub(crate) fn panicked(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
-        self.output.clear();
         let error = ApiError::new(Code::InternalError, "internal error");
         self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::FirstEvent), now);
         self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Cancelled, now);

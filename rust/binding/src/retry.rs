@@ -1,7 +1,9 @@
 //! What follows when an attempt has failed: again, elsewhere, or the client is told.
 
 use penstock_core::admission::Health;
-use penstock_core::exchange::{AttemptResult, Failure, Retry, Term, UpstreamEnd, Where, Who};
+use penstock_core::exchange::{
+    AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
+};
 use penstock_core::routing::Profile;
 use penstock_core::time::{Nanos, Now};
 use pyo3::prelude::*;
@@ -64,8 +66,9 @@ impl Engine {
         let Some(call) = self.calls.get(key) else { return };
         let longest = Failure::Full { retry_after: Some(call.retry_after) };
         let failure = if matches!(failure, Failure::Full { .. }) { &longest } else { failure };
-        call.exchange.give_up(&self.table, failure, now, &mut self.output);
-        self.finish_client(gateway.py(), key);
+        let mut out = Output::new(&mut self.memory);
+        call.exchange.give_up(&self.table, failure, now, &mut out);
+        self.finish_client(gateway.py(), key, out);
         self.attempt_over(gateway, key, upstream, result, now);
         self.forget_if_over(key);
     }

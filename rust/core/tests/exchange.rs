@@ -1025,7 +1025,7 @@ fn a_client_that_leaves_behind_its_answer_changes_no_record() {
     run.feed(&stream(&[text("a"), finish("stop"), done()]), at(1.0));
     assert!(run.ran.finished);
     // Nor does a drain write behind the end.
-    run.out.clear();
+    run.out = Output::default();
     let draining = ApiError::new(Code::Draining, "going");
     let term = Term(Who::Gateway, Where::Stream);
     run.exchange.refuse(&table, &draining, term, at(1.1), &mut run.out);
@@ -1086,7 +1086,7 @@ fn a_drain_cuts_a_stream_with_an_event_and_a_waiting_request_with_a_status() {
 
     let mut run = Run::of(&table, &body(true, &json!({})));
     run.feed(&stream(&[text("a")]), at(1.0));
-    run.out.clear();
+    run.out = Output::default();
     run.exchange.refuse(
         &table,
         &draining,
@@ -1344,7 +1344,6 @@ fn the_record_of_a_good_request() {
     let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);
     exchange.granted(1, 0xabc, at(0.25));
     exchange.send(&table, "served", false, at(0.5), &mut Vec::new());
-    let mut out = Output::default();
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 2}});
     for (piece, time) in [
         (stream(&[text("a")]), 1.0),
@@ -1352,8 +1351,7 @@ fn the_record_of_a_good_request() {
         (delta(&json!({"content": "c"})), 1.75),
         ([finish("stop"), event(&usage), done(), b"0\r\n\r\n".to_vec()].concat(), 2.0),
     ] {
-        out.clear();
-        let _ = exchange.upstream_bytes(&table, &piece, at(time), &mut out);
+        let _ = exchange.upstream_bytes(&table, &piece, at(time), &mut Output::default());
     }
     let record = exchange.take_record().expect("a record");
     assert_eq!(record.request_id, "req-1");

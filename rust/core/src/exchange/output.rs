@@ -10,12 +10,19 @@ use crate::time::Now;
 
 use super::machine::Client;
 
-/// A reusable buffer for one write. Empty after [`Self::clear`].
+/// Memory that outputs are made of, one after the other. It holds no bytes and no framing between two
+/// of them, so nothing of one request can reach the answer of another.
 #[derive(Debug, Default)]
-pub struct Output {
+pub struct OutputMemory {
     date: DateText,
     head: Vec<u8>,
-    pub body: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// One write for one client: made for it, filled by its exchange, then given back.
+#[derive(Debug, Default)]
+pub struct Output {
+    memory: OutputMemory,
     /// The body is a piece of a chunked stream.
     chunked: bool,
     /// The stream ends behind this piece.
@@ -23,15 +30,30 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn clear(&mut self) {
-        self.head.clear();
-        self.body.clear();
+    /// An empty output; `memory` is empty-handed until [`Self::give_back`].
+    pub fn new(memory: &mut OutputMemory) -> Self {
+        Output { memory: std::mem::take(memory), chunked: false, last: false }
+    }
+
+    /// Ends it and leaves its memory, emptied, to the next one.
+    pub fn give_back(mut self, memory: &mut OutputMemory) {
+        self.clear();
+        *memory = self.memory;
+    }
+
+    pub(super) fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.memory.body
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.memory.head.clear();
+        self.memory.body.clear();
         self.chunked = false;
         self.last = false;
     }
 
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.body.is_empty() && !self.last
+        self.memory.head.is_empty() && self.memory.body.is_empty() && !self.last
     }
 
     /// The body of this output is a piece of a stream.
@@ -50,27 +72,29 @@ impl Output {
         now: Now,
         write_more: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.date.set(now.unix_seconds());
-        write_answer_head(head, &self.date, write_more, &mut self.head);
+        let OutputMemory { date, head: text, .. } = &mut self.memory;
+        date.set(now.unix_seconds());
+        write_answer_head(head, date, write_more, text);
     }
 
     /// Shows the exact bytes for the client's connection, in order and in pieces that nobody had to
     /// join.
     pub fn assemble<R>(&self, show: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let OutputMemory { head, body, .. } = &self.memory;
         let last = if self.last { LAST_CHUNK } else { b"" };
         if !self.chunked {
-            return show(&[&self.head, &self.body]);
+            return show(&[head, body]);
         }
-        if self.body.is_empty() {
-            return show(&[&self.head, last]);
+        if body.is_empty() {
+            return show(&[head, last]);
         }
         let mut line = [0; CHUNK_SIZE_LINE];
-        let size = chunk_size(self.body.len(), &mut line);
-        if self.head.is_empty() && !self.last {
+        let size = chunk_size(body.len(), &mut line);
+        if head.is_empty() && !self.last {
             // One of the many pieces in the middle.
-            return show(&[size, &self.body, b"\r\n"]);
+            return show(&[size, body, b"\r\n"]);
         }
-        show(&[&self.head, size, &self.body, b"\r\n", last])
+        show(&[head, size, body, b"\r\n", last])
     }
 }
 
@@ -83,11 +107,11 @@ pub fn write_error(
     out: &mut Output,
 ) {
     out.clear();
-    error.write(&mut out.body);
+    error.write(out.body());
     let head = AnswerHead {
         status: error.status(),
         content_type: "application/json",
-        framed: Framed::Length(out.body.len()),
+        framed: Framed::Length(out.memory.body.len()),
         keep_alive: client.keep_alive,
         http10: client.http10,
     };

@@ -79,7 +79,7 @@ impl<'t> Run<'t> {
             }
             Next::Failed { failure, upstream } => {
                 assert!(self.out.is_empty(), "nothing may be written before a retry");
-                self.out.clear();
+                self.out = Output::default();
                 self.exchange.give_up(self.table, &failure, now, &mut self.out);
                 self.out.assemble(|pieces| self.ran.wire.extend(pieces.concat()));
                 self.ran.failure = Some(failure);
@@ -101,7 +101,7 @@ impl<'t> Run<'t> {
     /// Each call writes what it has to say, as a transport would.
     pub fn feed(&mut self, piece: &[u8], now: Now) -> &mut Self {
         if !self.over() {
-            self.out.clear();
+            self.out = Output::default();
             let next = self.exchange.upstream_bytes(self.table, piece, now, &mut self.out);
             self.take(next, now);
         }
@@ -110,7 +110,7 @@ impl<'t> Run<'t> {
 
     pub fn time(&mut self, now: Now) -> &mut Self {
         if !self.over() {
-            self.out.clear();
+            self.out = Output::default();
             let next = self.exchange.time(self.table, now, &mut self.out);
             self.take(next, now);
         }
@@ -119,7 +119,7 @@ impl<'t> Run<'t> {
 
     pub fn end(&mut self, ending: Ending, now: Now) -> &mut Self {
         if !self.over() && ending != Ending::Open {
-            self.out.clear();
+            self.out = Output::default();
             let next = match ending {
                 Ending::Lost => self.exchange.upstream_lost(self.table, now, &mut self.out),
                 _ => self.exchange.upstream_eof(self.table, now, &mut self.out),

@@ -22,7 +22,7 @@ impl Exchange {
         self.plan.free_body();
         let framed = self.framed();
         out.piece(framed);
-        out.body.append(&mut self.held);
+        out.body().append(&mut self.held);
         let head = AnswerHead {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
@@ -53,7 +53,7 @@ impl Exchange {
                 Failure::Truncated { progress: Progress::Something }
             });
         }
-        normaliser.finish(&mut out.body);
+        normaliser.finish(out.body());
         self.usage = normaliser.usage();
         out.end_stream();
         Ok(())
@@ -100,7 +100,7 @@ impl Exchange {
         if self.plan.stream {
             return self.whole_as_stream(table, body, upstream, now, out);
         }
-        match normalise_body(body, &self.identity, self.plan.n, &mut out.body) {
+        match normalise_body(body, &self.identity, self.plan.n, out.body()) {
             Err(fault) => self.fail(failure_of_body(fault, self.plan.n), upstream, now, out),
             Ok(usage) => {
                 self.usage = usage;
@@ -108,7 +108,7 @@ impl Exchange {
                 let head = AnswerHead {
                     status: 200,
                     content_type: "application/json",
-                    framed: Framed::Length(out.body.len()),
+                    framed: Framed::Length(out.body().len()),
                     keep_alive: self.client.keep_alive,
                     http10: self.client.http10,
                 };
@@ -149,9 +149,10 @@ impl Exchange {
 
     /// Ends a stream that has begun: one error event, the end, and no `[DONE]` (design §4.4).
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
-        out.body.extend_from_slice(b"data: ");
-        error.write(&mut out.body);
-        out.body.extend_from_slice(b"\n\n");
+        let body = out.body();
+        body.extend_from_slice(b"data: ");
+        error.write(body);
+        body.extend_from_slice(b"\n\n");
         out.piece(self.framed());
         out.end_stream();
     }

@@ -130,9 +130,9 @@ impl Exchange {
     ) -> Result<bool, Failure> {
         let Some(normaliser) = &mut self.normaliser else { return Ok(false) };
         let text = if self.begun {
-            // Every call has a piece of its own, and a cleared output knows nothing of its framing.
+            // Every write is a piece of its own.
             out.piece(framed(&self.client));
-            &mut out.body
+            out.body()
         } else {
             &mut self.held
         };

@@ -262,7 +262,7 @@ fn rows() -> Vec<Row> {
         row(
             "an error event that overflows",
             stream(&[event(
-                &json!({"error": {"message": "maximum context length is 8", "code": 400}}),
+                &json!({"error": {"message": "This model's maximum context length is 8 tokens", "code": 400}}),
             )]),
             Open,
             400,
@@ -303,7 +303,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "400 overflow",
-            response(400, JSON, &error("exceeds the available context size")),
+            response(400, JSON, &error("the request exceeds the available context size")),
             Open,
             400,
             "context_length_exceeded",
@@ -383,13 +383,44 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "503 full",
-            response(503, JSON, &error("the queue is full")),
+            response(503, JSON, &error("The request queue is full.")),
             Open,
             429,
             "upstream_overloaded",
             Retry::Bounce,
             Reuse,
             "bounced",
+        ),
+        row(
+            "503 with the client's words",
+            response(503, JSON, &error("cannot read 'the queue is full, overloaded, loading'")),
+            Open,
+            502,
+            "upstream_error",
+            Retry::Budgeted,
+            Reuse,
+            "http_5xx",
+        ),
+        row(
+            "503 that says when",
+            b"HTTP/1.1 503 X\r\nretry-after: 1\r\ncontent-length: 29\r\n\r\nthe engine is currently busy\n"
+                .to_vec(),
+            Open,
+            429,
+            "upstream_overloaded",
+            Retry::Bounce,
+            Reuse,
+            "bounced",
+        ),
+        row(
+            "400 with the client's words",
+            response(400, JSON, &error("{'input': 'overloaded'}")),
+            Open,
+            400,
+            "invalid_value",
+            Retry::Never,
+            Reuse,
+            "http_4xx",
         ),
         row(
             "504",
@@ -1108,14 +1139,60 @@ fn a_drain_cuts_a_stream_with_an_event_and_a_waiting_request_with_a_status() {
 #[test]
 fn retry_after_of_the_backend_is_passed_on() {
     let table = table();
-    let wire = b"HTTP/1.1 429 X\r\nretry-after: 17\r\ncontent-length: 0\r\n\r\n";
-    let mut run = Run::of(&table, &body(true, &json!({})));
-    run.feed(wire, START);
-    let answer = Answer::read(&run.finish().wire);
-    assert_eq!(
-        (answer.get("retry-after"), answer.get("retry-after-ms")),
-        (Some("17"), Some("17000"))
+    let moment = httpdate::fmt_http_date(
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(START.unix_seconds() + 17),
     );
+    for (when, seconds) in [
+        ("17", "17"),
+        (moment.as_str(), "17"),
+        // Passed, and no date at all: as soon as any.
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "1"),
+        ("soon", "1"),
+    ] {
+        let wire = format!("HTTP/1.1 429 X\r\nretry-after: {when}\r\ncontent-length: 0\r\n\r\n");
+        let mut run = Run::of(&table, &body(true, &json!({})));
+        run.feed(wire.as_bytes(), START);
+        let answer = Answer::read(&run.finish().wire);
+        assert_eq!(answer.get("retry-after"), Some(seconds), "{when}");
+        assert_eq!(answer.get("retry-after-ms"), Some(format!("{seconds}000").as_str()), "{when}");
+    }
+}
+
+#[test]
+fn a_neighbour_of_200_with_an_answer_is_one() {
+    let table = table();
+    for status in 200..=203 {
+        let whole = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]});
+        let mut run = Run::of(&table, &body(false, &json!({})));
+        run.feed(&response(status, "application/json", &whole.to_string()), START);
+        let answer = Answer::read(&run.finish().wire);
+        assert_eq!((answer.status, answer.error()), (200, None), "{status}");
+        let events = stream(&[text("x"), finish("stop"), done(), b"0\r\n\r\n".to_vec()]);
+        let events =
+            String::from_utf8(events).expect("text").replacen("200", &status.to_string(), 1);
+        let mut run = Run::of(&table, &body(true, &json!({})));
+        run.feed(events.as_bytes(), START);
+        let answer = Answer::read(&run.finish().wire);
+        assert_eq!((answer.status, answer.error(), answer.done), (200, None, true), "{status}");
+    }
+}
+
+#[test]
+fn a_408_that_closes_an_idle_connection_is_a_stale_connection() {
+    let table = table();
+    for (reused, headers, retry) in [
+        (true, "connection: close\r\n", Retry::SameBackend),
+        (false, "connection: close\r\n", Retry::Never),
+        (true, "", Retry::Never),
+    ] {
+        let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);
+        exchange.granted(0, 1, START);
+        exchange.send(&table, "served", reused, START, &mut Vec::new());
+        let wire = format!("HTTP/1.1 408 X\r\n{headers}content-length: 0\r\n\r\n");
+        let next = exchange.upstream_bytes(&table, wire.as_bytes(), START, &mut Output::default());
+        let Next::Failed { failure, .. } = next else { panic!("{next:?}") };
+        assert_eq!(failure.retry(), retry, "{reused} {headers}");
+    }
 }
 
 // The held 200 (P14).

@@ -5,8 +5,8 @@ mod support;
 use penstock_core::http::limits::{CHUNK_EXTENSION, RESPONSE_HEAD, RESPONSE_HEADERS, TRAILERS};
 use penstock_core::http::{
     AnswerHead, BodyDecoder, BodyEnd, CHUNK_SIZE_LINE, ChunkedDecoder, ContentType, DateText,
-    Framed, Framing, FramingError, HeadError, HeadReader, LAST_CHUNK, ResponseHead, chunk_size,
-    write_answer_head, write_request_head,
+    Framed, Framing, FramingError, HeadError, HeadReader, LAST_CHUNK, ResponseHead, RetryAfter,
+    chunk_size, write_answer_head, write_request_head,
 };
 use proptest::prelude::*;
 use support::{naive, property, show};
@@ -104,14 +104,20 @@ fn good() -> Vec<(String, ResponseHead)> {
                 framing: Framing::Length(1),
                 content_type: ContentType::Json,
                 keep_alive: true,
-                retry_after: Some(17),
+                retry_after: Some(RetryAfter::Seconds(17)),
             },
         ),
         (
             text(
                 "HTTP/1.1 503 No\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\nContent-Length: 1\nContent-Encoding: identity\n\n",
             ),
-            ResponseHead { status: 503, framing: Framing::Length(1), keep_alive: true, ..PLAIN },
+            ResponseHead {
+                status: 503,
+                framing: Framing::Length(1),
+                keep_alive: true,
+                retry_after: Some(RetryAfter::At(946_684_799)),
+                ..PLAIN
+            },
         ),
         // Informational responses before the head are skipped.
         (

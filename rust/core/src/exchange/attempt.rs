@@ -55,6 +55,11 @@ impl Attempt {
         Attempt { phase, stream, reused, event_limit, response_limit }
     }
 
+    /// Whether the connection had carried a request before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
     /// From now on everything is dropped up to the end of the message.
     pub(super) fn drain(&mut self) {
         if let Phase::Body { sink, .. } = &mut self.phase {
@@ -161,9 +166,9 @@ impl Attempt {
         }
     }
 
-    /// Only a stream on status 200 is read by events; P14 deals with a whole body in its place.
+    /// Only a good stream is read by events; P14 deals with a whole body in its place.
     fn body_of(&self, head: ResponseHead) -> Phase {
-        let events = self.stream && head.status == 200 && head.content_type != ContentType::Json;
+        let events = self.stream && head.is_success() && head.content_type != ContentType::Json;
         let sink = if events {
             Sink::Events(SseScanner::new(self.event_limit))
         } else {

@@ -26,8 +26,44 @@ pub struct ResponseHead {
     pub content_type: ContentType,
     /// Whether the connection may carry another request.
     pub keep_alive: bool,
-    /// `Retry-After` in seconds, if it was given as a number.
-    pub retry_after: Option<u32>,
+    pub retry_after: Option<RetryAfter>,
+}
+
+impl ResponseHead {
+    /// Whether the body is an answer: 200, or a neighbour that some servers and proxies send with one.
+    pub fn is_success(&self) -> bool {
+        matches!(self.status, 200..=203)
+    }
+}
+
+/// `Retry-After` (RFC 9110 §10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    Seconds(u32),
+    /// Seconds since 1970.
+    At(u64),
+}
+
+impl RetryAfter {
+    fn read(value: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?;
+        if let Ok(seconds) = text.parse() {
+            return Some(RetryAfter::Seconds(seconds));
+        }
+        let date = httpdate::parse_http_date(text).ok()?;
+        let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(RetryAfter::At(since.as_secs()))
+    }
+
+    /// Seconds from `unix_seconds` on; a date that has passed is now.
+    pub fn seconds(self, unix_seconds: u64) -> u32 {
+        match self {
+            RetryAfter::Seconds(seconds) => seconds,
+            RetryAfter::At(moment) => {
+                u32::try_from(moment.saturating_sub(unix_seconds)).unwrap_or(u32::MAX)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -141,7 +177,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
                 return Err(HeadError::Encoded);
             }
         } else if name.eq_ignore_ascii_case("retry-after") {
-            retry_after = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            retry_after = RetryAfter::read(value);
         }
     }
     // RFC 9112 §6.3: both together are an attempt at smuggling or a broken server.

@@ -20,27 +20,56 @@ pub enum Verdict {
 }
 
 /// A failure as read from a body or an error event.
+///
+/// What it means is decided by its status, its code and its type. Its message decides only by the
+/// sentences below: engines repeat what a client has sent, so a word in a message may be the client's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BackendFailure {
     pub status: u16,
     pub message: String,
     pub param: Option<String>,
-    /// `code` and `type`, where they are words.
-    pub words: String,
+    /// `code`, where it is a word.
+    pub code: String,
+    /// `type` or `error_type`.
+    pub kind: String,
+    /// It came in an event of a stream, so its status is the event's own.
+    pub in_event: bool,
 }
 
-/// How the engines say that a prompt does not fit (research/compat.md §4, compat-tgi.md).
-const OVERFLOW: [&str; 9] = [
-    "context_length_exceeded",
-    "exceed_context_size",
-    "context length",
-    "context size",
-    "context window",
-    "max_seq_len",
-    "`max_new_tokens` must be <=",
-    "`inputs` must have less than",
-    "longer than the maximum",
+/// Codes and types that say that a prompt does not fit (OpenAI, llama.cpp).
+const OVERFLOW_WORDS: [&str; 2] = ["context_length_exceeded", "exceed_context_size_error"];
+
+/// How the other engines say so: how their messages begin; `#` stands for a number.
+const OVERFLOW_SENTENCES: [&str; 14] = [
+    // vLLM, LMDeploy
+    "This model's maximum context length is #",
+    "'max_tokens' or 'max_completion_tokens' is too large: #. This model's maximum context length is",
+    "The decoder prompt (length #) is longer than the maximum model length",
+    "The prompt (total length #) is longer than the maximum model length",
+    // SGLang
+    "The input (# tokens) is longer than the model's context length",
+    "Input length (# tokens) exceeds the maximum allowed length",
+    "Requested token count exceeds the model's maximum context length",
+    // TGI
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= #",
+    "Input validation error: `inputs` must have less than # tokens",
+    // llama.cpp, llama-cpp-python
+    "the request exceeds the available context size",
+    "request (# tokens) exceeds the available context size",
+    "Requested tokens (#) exceed context window of #",
+    // LM Studio
+    "Trying to keep the first # tokens when context the overflows",
+    "The number of tokens to keep from the initial prompt is greater than the context length",
 ];
+
+/// Codes and types that say that a server has no room.
+const FULL_WORDS: [&str; 3] = ["overloaded", "overloaded_error", "queue_full"];
+/// How TGI and SGLang say so where there is no such word: these are their whole messages.
+const FULL_MESSAGES: [&str; 2] = ["Model is overloaded", "The request queue is full."];
+
+/// llama.cpp's type, and its whole message, while it loads its model.
+const LOADING_WORDS: [&str; 1] = ["unavailable_error"];
+const LOADING_MESSAGES: [&str; 1] = ["Loading model"];
 
 impl BackendFailure {
     /// Reads the body of a response with an error status.
@@ -55,7 +84,7 @@ impl BackendFailure {
     /// Reads the value of `error` in an event or a body on status 200. Its own status, if it names
     /// one, counts; else it is a fault of the server.
     pub fn of_error_value(text: &[u8], value: Value) -> Self {
-        let mut failure = BackendFailure::default();
+        let mut failure = BackendFailure { in_event: true, ..BackendFailure::default() };
         // The value was validated when the event was read.
         let _ = failure.read_error(text, value);
         if !(400..600).contains(&failure.status) {
@@ -99,10 +128,11 @@ impl BackendFailure {
             self.set_message(text, value);
         } else if key.is("param") {
             self.param = value.raw_str(text).map(|raw| clip(&unescape(raw)));
-        } else if key.is("code") || key.is("type") || key.is("error_type") {
+        } else if key.is("type") || key.is("error_type") {
+            self.kind = value.raw_str(text).map_or_else(String::new, |raw| clip(&unescape(raw)));
+        } else if key.is("code") {
             if let Some(raw) = value.raw_str(text) {
-                self.words.push_str(&clip(&unescape(raw)));
-                self.words.push(' ');
+                self.code = clip(&unescape(raw));
             } else if self.status == 0 {
                 self.status = value.as_u64(text).map_or(0, |n| n.min(999) as u16);
             }
@@ -118,23 +148,40 @@ impl BackendFailure {
         };
     }
 
-    fn says(&self, phrase: &str) -> bool {
-        let phrase = phrase.to_ascii_lowercase();
-        self.message.to_ascii_lowercase().contains(&phrase)
-            || self.words.to_ascii_lowercase().contains(&phrase)
+    fn has_word(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| {
+            self.code.eq_ignore_ascii_case(word) || self.kind.eq_ignore_ascii_case(word)
+        })
     }
 
-    /// What the failure means. A backend's 401, 403, 404 and the like are ours, not the client's:
-    /// Penstock chose the credentials, the path and the model name.
-    pub fn verdict(&self) -> Verdict {
-        let client_fault = matches!(self.status, 400 | 413 | 422);
-        if (client_fault || self.status >= 500) && OVERFLOW.iter().any(|text| self.says(text)) {
+    /// Whether the message is one of these. On a client error it may be the client's own words.
+    fn is_message(&self, messages: &[&str]) -> bool {
+        let is_servers = self.in_event || self.status >= 500;
+        is_servers && messages.contains(&self.message.as_str())
+    }
+
+    /// What the failure means. `says_when`: the server has said when to come back. A backend's 401,
+    /// 403, 404 and the like are ours, not the client's: Penstock chose the credentials, the path and
+    /// the model name.
+    pub fn verdict(&self, says_when: bool) -> Verdict {
+        let may_be_overflow = matches!(self.status, 400 | 413 | 422) || self.status >= 500;
+        let is_overflow = self.has_word(&OVERFLOW_WORDS)
+            || OVERFLOW_SENTENCES.iter().any(|sentence| begins(&self.message, sentence));
+        if may_be_overflow && is_overflow {
             return Verdict::Client(ApiError::new(Code::ContextLengthExceeded, &self.message));
         }
-        let full = self.says("overloaded") || self.says("queue") && self.says("full");
+        if self.status == 503
+            && (self.has_word(&LOADING_WORDS) || self.is_message(&LOADING_MESSAGES))
+        {
+            return Verdict::Loading;
+        }
+        if self.has_word(&FULL_WORDS) || self.is_message(&FULL_MESSAGES) {
+            return Verdict::Full;
+        }
         match self.status {
             429 => Verdict::Full,
-            400 | 422 | 503 if full => Verdict::Full,
+            // RFC 9110 §15.6.4: a temporary overload, if the server says how long it will take.
+            503 if says_when => Verdict::Full,
             400 | 422 => Verdict::Client(ApiError {
                 param: self.param.clone(),
                 ..ApiError::new(
@@ -146,7 +193,6 @@ impl BackendFailure {
                 Code::RequestTooLarge,
                 self.text_or("the request is too large for the model server"),
             )),
-            503 if self.says("loading") => Verdict::Loading,
             status => Verdict::Fault {
                 error: ApiError::new(
                     Code::UpstreamError,
@@ -174,4 +220,113 @@ fn clip(text: &str) -> String {
         .collect::<String>()
         .trim()
         .to_owned()
+}
+
+/// Whether a message begins with a sentence in which each `#` stands for a number.
+fn begins(message: &str, sentence: &str) -> bool {
+    let mut rest = message;
+    for (at, part) in sentence.split('#').enumerate() {
+        if at > 0 {
+            let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            if number.len() == rest.len() {
+                return false;
+            }
+            rest = number;
+        }
+        match rest.strip_prefix(part) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BackendFailure, Code, FULL_WORDS, Verdict, begins};
+
+    fn verdict(status: u16, body: &str) -> Verdict {
+        BackendFailure::of_response(status, body.as_bytes()).verdict(false)
+    }
+
+    fn code(verdict: &Verdict) -> Option<Code> {
+        match verdict {
+            Verdict::Client(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_number_is_digits_at_its_place() {
+        assert!(begins("request (12 tokens) exceeds", "request (# tokens) exceeds"));
+        assert!(begins("limit 7", "limit #"));
+        assert!(!begins("request ( tokens) exceeds", "request (# tokens) exceeds"));
+        assert!(!begins("say: limit 7", "limit #"));
+        assert!(!begins("limi", "limit #"));
+    }
+
+    #[test]
+    fn the_clients_own_words_decide_nothing() {
+        let words = [
+            "overloaded",
+            "the queue is full",
+            "Model is overloaded",
+            "The request queue is full.",
+            "loading",
+            "Loading model",
+            "context length",
+            "max_seq_len",
+            "This model's maximum context length is 1 tokens",
+            "unavailable_error",
+            "context_length_exceeded",
+        ];
+        for word in words {
+            // vLLM's form, FastAPI's, and an engine that says nothing but what it was sent.
+            let bodies = [
+                format!(
+                    r#"{{"error":{{"message":"1 validation error: {{'input': '{word}'}}","type":"Bad Request","code":400}}}}"#
+                ),
+                format!(r#"{{"detail":[{{"type":"float_parsing","input":"{word}"}}]}}"#),
+                format!(r#"{{"error":"cannot read {word}"}}"#),
+                format!("cannot read {word}"),
+            ];
+            for (status, body) in
+                [400, 422].into_iter().flat_map(|s| bodies.iter().map(move |b| (s, b)))
+            {
+                assert_eq!(
+                    code(&verdict(status, body)),
+                    Some(Code::InvalidValue),
+                    "{status} {body}"
+                );
+            }
+            for body in &bodies {
+                assert!(matches!(verdict(503, body), Verdict::Fault { status: 503, .. }), "{body}");
+                assert!(matches!(verdict(500, body), Verdict::Fault { status: 500, .. }), "{body}");
+            }
+        }
+        for message in ["Model is overloaded", "The request queue is full."] {
+            assert_eq!(code(&verdict(400, message)), Some(Code::InvalidValue), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_engines_say_is_understood() {
+        for word in FULL_WORDS {
+            let body = format!(r#"{{"error":"x","error_type":"{word}"}}"#);
+            assert_eq!(verdict(503, &body), Verdict::Full);
+        }
+        assert_eq!(
+            verdict(503, r#"{"object":"error","message":"The request queue is full."}"#),
+            Verdict::Full
+        );
+        let loading =
+            r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#;
+        assert_eq!(verdict(503, loading), Verdict::Loading);
+        assert_eq!(verdict(429, ""), Verdict::Full);
+        let busy = BackendFailure::of_response(503, br#"{"error":"the engine is currently busy"}"#);
+        assert_eq!(busy.verdict(true), Verdict::Full);
+        assert!(matches!(busy.verdict(false), Verdict::Fault { status: 503, .. }));
+        let long = r#"{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (8192 tokens).","type":"BadRequestError","code":400}"#;
+        assert_eq!(code(&verdict(400, long)), Some(Code::ContextLengthExceeded));
+    }
 }

@@ -93,9 +93,10 @@ impl Exchange {
         out: &mut Output,
     ) -> Next {
         let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
-        if head.status != 200 {
+        if !head.is_success() {
             let failure = BackendFailure::of_response(head.status, body);
-            return self.fail(failure_of(&failure, head.retry_after), upstream, now, out);
+            let retry_after = head.retry_after.map(|when| when.seconds(now.unix_seconds()));
+            return self.fail(failure_of(&failure, retry_after), upstream, now, out);
         }
         if self.plan.stream {
             return self.whole_as_stream(table, body, upstream, now, out);

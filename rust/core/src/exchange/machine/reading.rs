@@ -106,6 +106,13 @@ impl Exchange {
                 self.state = State::Attempting(attempt);
                 Next::Continue
             }
+            Report::Whole { head, .. }
+                if head.status == 408 && !head.keep_alive && attempt.is_reused() =>
+            {
+                // RFC 9110 §15.5.9: the server has closed an idle connection, and not read the request.
+                let failure = Failure::Reset { progress: Progress::Nothing, reused: true };
+                self.fail(failure, UpstreamEnd::Close, now, out)
+            }
             Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
             Report::StreamEnd { .. } | Report::Drained { .. } => {
                 // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
@@ -173,7 +180,7 @@ impl Exchange {
 
 /// What a failure that the backend reports means for the attempt.
 pub(super) fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
-    match reported.verdict() {
+    match reported.verdict(retry_after.is_some()) {
         Verdict::Client(error) => Failure::Refused { error },
         Verdict::Full => Failure::Full { retry_after },
         Verdict::Loading => Failure::Loading,

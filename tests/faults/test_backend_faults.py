@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ async def status_400(peer: Peer) -> None:
 
 
 async def overflow(peer: Peer) -> None:
-    text = b'{"error": {"code": 400, "message": "request exceeds the available context size", "type": "x"}}'
+    message = "request (9000 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    text = json.dumps({"error": {"code": 400, "message": message, "type": "x"}}).encode()
     peer.send(answer(text, "400 Bad Request"))
 
 

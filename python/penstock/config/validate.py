@@ -17,6 +17,9 @@ from penstock.config.problem import Path, Report
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What `n` and the like may be at most, by OpenAI's specification, and what the core can count.
+COUNTS = {"n": 128, "best_of": 128, "max_tokens": 2**53, "max_completion_tokens": 2**53}
+
 
 def validate(root: Mapping, report: Report) -> None:
     """Note in ``report`` every breach of a rule between keys, and what looks like an oversight as a warning."""
@@ -99,6 +102,19 @@ def _check_tiers(root: Mapping, report: Report) -> None:
             if name not in backends:
                 report.error(scalar.mark, at, f'there is no backend "{name}"', nearest(name, backends))
         _unique(entry.node, ("parameters", "allow"), path, report)
+        for group in ("default", "force"):
+            _check_counts(entry.node, (*path, "parameters", group), group, report)
+
+
+def _check_counts(tier: Node, path: Path, group: str, report: Report) -> None:
+    """Note counts that no request may have: each request of the tier would be refused for them."""
+    for name, most in COUNTS.items():
+        node = _get(tier, "parameters", group, name)
+        value = node.value if isinstance(node, Scalar) else node
+        if node is None or value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            report.error(node.mark, (*path, name), f"must be a whole number from 1 to {most}")
 
 
 def _unique(tier: Node, keys: tuple[str, ...], path: Path, report: Report) -> list[tuple[Path, Scalar, str]]:

@@ -26,7 +26,7 @@ impl Engine {
             band,
             slots: plan.slots,
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
-            max_tokens: plan.max_tokens.map(|most| most.min(u64::from(u32::MAX)) as u32),
+            max_tokens: plan.most_output().map(|most| most.min(u64::from(u32::MAX)) as u32),
             tools: plan.tools,
             streams: plan.stream,
             bytes: plan.tail().len() as u64,

@@ -469,6 +469,50 @@ fn a_strict_tier_refuses_what_it_would_change() {
     }
 }
 
+/// Slots, choices, tools, prompt bytes and most output of a request under a tier's parameters.
+fn needs(parameters: &Value, members: &str) -> (u32, u32, bool, usize, Option<u64>) {
+    let mut config = config();
+    for (name, value) in parameters.as_object().expect("an object") {
+        config["tiers"][0]["parameters"][name] = value.clone();
+    }
+    let plan = Plan::make(&build(config), with(members).as_bytes()).expect("a good request");
+    (plan.slots, plan.n, plan.tools, plan.prompt.bytes, plan.most_output())
+}
+
+#[test]
+fn what_a_request_takes_is_read_from_what_is_sent() {
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let (_, _, _, bare, _) = needs(&json!({}), "");
+    for (parameters, members, slots, n) in [
+        (json!({}), "\"n\":3", 3, 3),
+        (json!({"default": {"n": 8}}), "", 8, 8),
+        (json!({"default": {"n": 8}}), "\"n\":null", 8, 8),
+        (json!({"default": {"n": 8}}), "\"n\":2", 2, 2),
+        (json!({"force": {"n": 8}}), "\"n\":2", 8, 8),
+        (json!({"force": {"n": 1}}), "\"n\":100", 1, 1),
+        (json!({"force": {"n": null}}), "\"n\":100", 1, 1),
+        (json!({"default": {"n": 8}, "force": {"n": null}}), "", 1, 1),
+        (json!({"default": {"best_of": 5}}), "\"n\":2", 5, 2),
+        (json!({"force": {"best_of": 5}}), "\"best_of\":9", 5, 1),
+        (json!({"default": {"n": 2, "best_of": 3, "temperature": 1}}), "", 3, 2),
+    ] {
+        let (got_slots, got_n, ..) = needs(&parameters, members);
+        assert_eq!((got_slots, got_n), (slots, n), "{parameters} {members}");
+    }
+    for parameters in [json!({"default": {"tools": tools}}), json!({"force": {"tools": tools}})] {
+        let (_, _, has_tools, bytes, _) = needs(&parameters, "");
+        assert_eq!((has_tools, bytes), (true, bare + tools.to_string().len()), "{parameters}");
+    }
+    let given = format!("\"tools\":{tools}");
+    let (_, _, has_tools, bytes, _) = needs(&json!({"force": {"tools": null}}), &given);
+    assert_eq!((has_tools, bytes), (false, bare), "a forced null takes them away");
+    // The cap on the length is one sequence's.
+    let most = |parameters: &Value, members: &str| needs(parameters, members).4;
+    assert_eq!(most(&json!({"default": {"n": 4}}), "\"max_tokens\":10"), Some(40));
+    assert_eq!(most(&json!({"force": {"n": 4, "max_tokens": 5}}), "\"max_tokens\":10"), Some(20));
+    assert_eq!(most(&json!({"max_tokens": 7}), "\"n\":2,\"max_tokens\":10"), Some(14));
+}
+
 #[test]
 fn long_names_are_shown_short() {
     let table = table();

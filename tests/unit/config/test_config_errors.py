@@ -42,6 +42,11 @@ ONE_PROBLEM = [
     (top("zzz: 1"), f"1:1: zzz: unknown key; the keys here are {KEYS_AT_TOP}"),
     (top("open: true"), f"1:1: open: unknown key; the keys here are {KEYS_AT_TOP}"),
     (top('"li\\nsten": 1'), '1:1: li\\nsten: unknown key; did you mean "listen"?'),
+    # counts that every request of the tier would be refused for
+    (tier("parameters: {default: {n: 0}}"), "5:29: tiers.instant.parameters.default.n: must be a whole number from 1 to 128"),
+    (tier("parameters: {force: {best_of: 129}}"), "5:33: tiers.instant.parameters.force.best_of: must be a whole number from 1 to 128"),
+    (tier("parameters: {force: {n: true}}"), "5:27: tiers.instant.parameters.force.n: must be a whole number from 1 to 128"),
+    (tier("parameters: {default: {max_tokens: '9'}}"), "5:38: tiers.instant.parameters.default.max_tokens: must be a whole number from 1 to 9007199254740992"),
     # duplicate keys
     (top("lane: off\nlane: off"), "2:1: lane: duplicate key; it is also at line 1, column 1"),
     (tier("queue: {wait: 1s, wait: 2s}"), "5:21: tiers.instant.queue.wait: duplicate key; it is also at line 5, column 11"),

@@ -62,6 +62,8 @@ pub struct ParameterPolicy {
     max_tokens: Option<u64>,
     unsupported: Unsupported,
     allow: Vec<String>,
+    /// A default or a forced value may change what a request takes of a backend.
+    changes_needs: bool,
 }
 
 impl ParameterPolicy {
@@ -72,7 +74,12 @@ impl ParameterPolicy {
         // Always Penstock's own (Q17); a default beside it would be the same key twice.
         default.remove("stream_options");
         let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
+        let is_need = |name: &String| {
+            let parameter = Parameter::named(name.as_bytes());
+            matches!(parameter, Parameter::N | Parameter::BestOf | Parameter::Tools)
+        };
         ParameterPolicy {
+            changes_needs: default.keys().chain(config.force.keys()).any(is_need),
             default,
             default_max_tokens,
             force: config.force,
@@ -80,6 +87,12 @@ impl ParameterPolicy {
             unsupported: config.unsupported,
             allow: config.allow,
         }
+    }
+
+    /// Whether what a request takes of a backend (slots, tokens) must be read from what
+    /// [`Self::rewrite`] has written: the client's own words may not say it.
+    pub(super) fn changes_needs(&self) -> bool {
+        self.changes_needs
     }
 
     /// Writes what the backend gets of a request, all but the model: the members behind it, up to and

@@ -21,7 +21,7 @@ pub struct Plan {
     pub prompt: PromptSize,
     /// The beginning of the prompt, as what a backend may have read before.
     pub blocks: Blocks,
-    /// The cap on the output, if there is one.
+    /// The cap on the output of each sequence, if there is one.
     pub max_tokens: Option<u64>,
     pub tools: bool,
     pub warnings: Vec<Warning>,
@@ -35,26 +35,39 @@ impl Plan {
         let request = ChatRequest::read(body)?;
         let Addressee { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
-        // Where there is no choice, nothing is remembered.
-        let has_choice = config.affinity.prefix && config.backends.len() > 1;
-        let blocks = if has_choice { blocks_of(&request) } else { Blocks::default() };
         let mut warnings = Vec::new();
         let Rewritten { tail, max_tokens } = config.parameters.rewrite(&request, &mut warnings)?;
+        // Where there is no choice, nothing is remembered.
+        let remembers = config.affinity.prefix && config.backends.len() > 1;
+        let needs = if config.parameters.changes_needs() {
+            let mut sent = Vec::with_capacity(tail.len() + 16);
+            Self::write_model("", &mut sent);
+            sent.extend_from_slice(&tail);
+            Needs::of(&ChatRequest::read(&sent)?, remembers)
+        } else {
+            Needs::of(&request, remembers)
+        };
+        let Needs { n, slots, tools, prompt, blocks } = needs;
         Ok(Plan {
             tier,
             model_index,
             blocks,
             max_tokens,
-            tools: request.get(Parameter::Tools).is_some(),
+            tools,
             model: request.model.into_owned(),
             stream: request.stream,
             include_usage: request.include_usage,
-            n: request.n,
-            slots: request.slots,
-            prompt: PromptSize { bytes: request.prompt_bytes },
+            n,
+            slots,
+            prompt,
             warnings,
             tail,
         })
+    }
+
+    /// The cap on the output of all its sequences together, if there is one.
+    pub fn most_output(&self) -> Option<u64> {
+        self.max_tokens.map(|most| most.saturating_mul(u64::from(self.slots)))
     }
 
     /// Whom a refused body is for, as far as that can be read: for the log and
@@ -88,6 +101,27 @@ impl Plan {
     /// The first event has come, so no attempt follows and the body can go (contract §2).
     pub fn free_body(&mut self) {
         self.tail = Vec::new();
+    }
+}
+
+/// What a request takes of a backend, read from what the backend will be sent.
+struct Needs {
+    n: u32,
+    slots: u32,
+    tools: bool,
+    prompt: PromptSize,
+    blocks: Blocks,
+}
+
+impl Needs {
+    fn of(request: &ChatRequest<'_>, remembers: bool) -> Self {
+        Needs {
+            n: request.n,
+            slots: request.slots,
+            tools: request.get(Parameter::Tools).is_some(),
+            prompt: PromptSize { bytes: request.prompt_bytes },
+            blocks: if remembers { blocks_of(request) } else { Blocks::default() },
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
 use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Kind, Reader, unescape, write_string};
-use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter};
+use crate::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
+use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
 
 /// What happens to a parameter that cannot be honoured as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -62,6 +62,8 @@ pub struct ParameterPolicy {
     max_tokens: Option<u64>,
     unsupported: Unsupported,
     allow: Vec<String>,
+    /// The names in `default` and `force` that are the operator's own.
+    own_names: Vec<String>,
 }
 
 impl ParameterPolicy {
@@ -72,6 +74,9 @@ impl ParameterPolicy {
         // Always Penstock's own (Q17); a default beside it would be the same key twice.
         default.remove("stream_options");
         let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
+        let names = default.keys().chain(config.force.keys());
+        let is_own = |name: &&String| Parameter::named(name.as_bytes()) == Parameter::Other;
+        let own_names = names.filter(is_own).cloned().collect();
         ParameterPolicy {
             default,
             default_max_tokens,
@@ -79,6 +84,7 @@ impl ParameterPolicy {
             max_tokens: config.max_tokens,
             unsupported: config.unsupported,
             allow: config.allow,
+            own_names,
         }
     }
 
@@ -94,6 +100,7 @@ impl ParameterPolicy {
         let mut edits = Edits::default();
         let mut cutter = Cutter::new(request.object.start);
         for member in &request.members {
+            self.refuse_misspelt(member)?;
             match self.fate(request, member, warnings)? {
                 Fate::Keep => cutter.keep(member.start, member.value.span.end, &mut edits),
                 Fate::Drop => cutter.cut(member.value.span.end, &mut edits),
@@ -131,6 +138,20 @@ impl ParameterPolicy {
         // The object's own opening brace is written by whoever puts the model in front.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
         Ok(Rewritten { tail: out, max_tokens })
+    }
+
+    /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper
+    /// from lower case would get both. Names known to everyone have been looked at.
+    fn refuse_misspelt(&self, member: &Member<'_>) -> Result<(), ApiError> {
+        if member.parameter != Parameter::Other {
+            return Ok(());
+        }
+        let name = member.name.as_ref();
+        let is_meant = |own: &&String| **own != name && folded(own).eq(folded(name));
+        match self.own_names.iter().find(is_meant) {
+            Some(own) => Err(misspelt("", name, own)),
+            None => Ok(()),
+        }
     }
 
     /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores

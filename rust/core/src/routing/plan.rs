@@ -51,7 +51,10 @@ impl Plan {
             include_usage: request.include_usage,
             n: request.n,
             slots: request.slots,
-            prompt: PromptSize { bytes: request.prompt_bytes },
+            prompt: PromptSize {
+                bytes: request.prompt_bytes,
+                media: u64::from(request.media) * config.media_tokens,
+            },
             warnings,
             tail,
         })

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,32 @@ tiers: {{instant: {{models: [fast], backends: [a]}}}}
         assert (response.status, response.error["code"]) == (400, "context_length_exceeded")
         # One that fits only without room for its answer runs alone.
         assert (await raw.chat(ask("river " * 600))).status == 200
+        await gateway.settled()
+
+
+async def test_images_count_by_their_number_and_not_by_their_bytes(backend: Backend, connect: Connect) -> None:
+    config = f"""
+limits: {{body: 32MiB}}
+backends: {{a: {{url: "http://127.0.0.1:{backend.port}", serves: served, concurrency: 4, kv_tokens: 100000}}}}
+tiers:
+  instant: {{models: [fast], backends: [a]}}
+  dear: {{models: [dear], backends: [a], media_tokens: 60000}}
+"""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 55_000}}
+
+    def of(*parts: dict[str, Any], model: str = "fast") -> dict[str, Any]:
+        return {"model": model, "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, *parts]}]}
+
+    async with gateway_of(config) as gateway:
+        raw = await connect(gateway)
+        assert (await raw.chat(of(image))).status == 200
+        assert (await raw.chat(of(*[image] * 20))).status == 200
+        assert (await raw.chat(of(image, model="dear"))).status == 200
+        refer = {"type": "image_url", "image_url": {"url": "http://h/x.png"}}
+        text = {"type": "text", "text": "x" * 600_000}
+        for request in [of(*[refer] * 100), of(text), of(image, text), of(image, image, model="dear")]:
+            response = await raw.chat(request)
+            assert (response.status, response.error["code"]) == (400, "context_length_exceeded")
         await gateway.settled()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.config import texts
 from tests.backend import Backend, backend_of, config_of
 from tests.conftest import Connect, Gateway, Raw, ask, gateway_of, post
 
@@ -77,6 +78,9 @@ BODIES: list[tuple[str, bytes | dict[str, Any], int, str, str | None]] = [
         "unsupported_parameter",
         "chat_template_kwargs.tools_in_user_message",
     ),
+    ("MODEL beside model", {**ask(), "MODEL": "org/slow"}, 400, "invalid_value", "MODEL"),
+    ("usage option", ask(stream_options={"Include_Usage": True}), 400, "invalid_value", "stream_options.Include_Usage"),
+    ("Role", {"model": "fast", "messages": [{**USER[0], "Role": "system"}]}, 400, "invalid_value", "messages[0].Role"),
     ("unknown model", ask(model="nope"), 404, "model_not_found", "model"),
 ]
 
@@ -102,6 +106,17 @@ async def test_bodies(
     assert backend.posts == before + 1
     await gateway.settled()
     assert gateway.requests() == {("client_error", "CR"): 2, ("ok", "-D"): 1}
+
+
+async def test_no_known_name_passes_in_another_case(gateway: Gateway, backend: Backend, connect: Connect) -> None:
+    raw = await connect(gateway)
+    before = backend.posts
+    for name in sorted(texts.PARAMETERS):
+        for spelled in {name.upper(), name.title(), name.replace("s", "\N{LATIN SMALL LETTER LONG S}")} - {name}:
+            response = await raw.chat({**ask(), spelled: None})
+            error = response.error
+            assert (response.status, error["code"], error["param"]) == (400, "invalid_value", spelled)
+    assert backend.posts == before
 
 
 async def test_an_unknown_model_is_told_the_names(gateway: Gateway, connect: Connect) -> None:

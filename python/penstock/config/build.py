@@ -91,6 +91,7 @@ def _tier(name: str, raw: schema.Tier) -> Tier:
         share=SHARES[profile] if isinstance(raw.share, UnsetType) else raw.share,
         slo=Slo(_aim(raw.slo.first_token, slo.first_token), _aim(raw.slo.inter_token, slo.inter_token)),
         adaptive=raw.adaptive,
+        media_tokens=raw.media_tokens,
         queue=Queue(
             requests=raw.queue.requests,
             tokens=raw.queue.tokens,

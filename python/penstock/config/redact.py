@@ -85,6 +85,7 @@ def _tier(tier: Tier) -> dict[str, Any]:
         "share": tier.share,
         "slo": {"first_token": _aim(tier.slo.first_token), "inter_token": _aim(tier.slo.inter_token)},
         "adaptive": tier.adaptive,
+        "media_tokens": tier.media_tokens,
         "queue": {
             "requests": queue.requests,
             "tokens": queue.tokens,

@@ -24,6 +24,7 @@ from penstock.config.values import (
     ModelName,
     Name,
     Network,
+    ParameterName,
     Part,
     Share,
     Size,
@@ -210,7 +211,7 @@ class Parameters(_Section):
     """What happens to the parameters of a request."""
 
     default: Annotated[
-        dict[str, Any],
+        dict[ParameterName, Any],
         Meta(
             description="Fills absent or null keys of the request",
             extra={"refused": texts.REFUSED_DEFAULTS},
@@ -218,7 +219,7 @@ class Parameters(_Section):
         ),
     ] = {}
     force: Annotated[
-        dict[str, Any],
+        dict[ParameterName, Any],
         Meta(
             description="Merge patch (RFC 7396) applied to the request last",
             extra={"refused": texts.REFUSED_FORCED},
@@ -252,6 +253,9 @@ class Tier(_Section):
     adaptive: Annotated[
         settings.Adaptive, Meta(description="A learned limit of requests at once: off, only shown, or enforced")
     ] = settings.Tier.adaptive
+    media_tokens: Annotated[
+        Count, Meta(description="Prompt tokens that an image, a sound, a video or a file counts as, whatever its size")
+    ] = settings.Tier.media_tokens
     queue: Queue = msgspec.field(default_factory=Queue)
     bands: Bands = msgspec.field(default_factory=Bands)
     affinity: Affinity = msgspec.field(default_factory=Affinity)

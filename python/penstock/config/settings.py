@@ -237,8 +237,9 @@ class Tier:
     """A set of models with one service level. ``models`` are names that clients send, ``backends`` are names of ours.
 
     ``share`` is its part beside other tiers that wait for the same backend or node (``SHARES`` has the defaults).
-    ``adaptive`` is whether a limit of running requests is learned, and then only shown or also kept. ``retry_budget``
-    is the fraction of requests that may be retries.
+    ``adaptive`` is whether a limit of running requests is learned, and then only shown or also kept. ``media_tokens``
+    are the prompt tokens that an image, a sound, a video or a file counts as, whatever its size. ``retry_budget`` is
+    the fraction of requests that may be retries.
     """
 
     name: str
@@ -249,6 +250,7 @@ class Tier:
     share: int = SHARES["instant"]
     slo: Slo = Slo()
     adaptive: Adaptive = "observe"
+    media_tokens: int = 1024
     queue: Queue = Queue()
     bands: Bands = Bands()
     affinity: Affinity = Affinity()

@@ -19,6 +19,36 @@ _MAX_MODEL_BYTES = 256
 REFUSED_DEFAULTS = ("model", "messages", "stream")
 REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 
+# The parameters of a chat request that the gateway knows by name (rust/core/src/openai/parameter.rs).
+PARAMETERS = frozenset(
+    {
+        "best_of",
+        "chat_template",
+        "chat_template_kwargs",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "response_format",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+    }
+)
+
 # What the lane reads for itself, and nobody else there is shown (rust/core/src/http/hot.rs).
 _MESSAGE_HEADERS = frozenset(
     {
@@ -87,6 +117,14 @@ def read_model(text: str) -> str:
         raise ValueError("a model name holds only printable characters")
     if len(text.encode()) > _MAX_MODEL_BYTES:
         raise ValueError(f"a model name is at most {_MAX_MODEL_BYTES} bytes long")
+    return text
+
+
+def read_parameter(text: str) -> str:
+    """The name of a parameter. Some backends know it in any case, so another would stand beside a client's own."""
+    known = text.casefold()
+    if known in PARAMETERS and text != known:
+        raise ValueError(f'"{text}" differs from "{known}" only in case')
     return text
 
 

@@ -68,6 +68,7 @@ def _tier(tier: Tier) -> dict[str, object]:
         "bands": [tier.bands.high, tier.bands.normal, tier.bands.low],
         "affinity": {"prefix": tier.affinity.prefix, "header": tier.affinity.header},
         "adaptive": tier.adaptive,
+        "media_tokens": tier.media_tokens,
         "parameters": {
             "default": parameters.default,
             "force": parameters.force,

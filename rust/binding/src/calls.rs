@@ -64,8 +64,6 @@ pub(crate) struct Call {
     pub(crate) failed: Vec<u16>,
     /// The longest wait that a full backend has asked for, in seconds.
     pub(crate) retry_after: u32,
-    /// The earliest timer set for it.
-    pub(crate) armed: Nanos,
     /// Penstock's own time so far.
     pub(crate) overhead: Nanos,
 }

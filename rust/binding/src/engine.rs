@@ -151,7 +151,6 @@ impl Engine {
                 failed: Vec::new(),
                 reserved: 0,
                 retry_after: 0,
-                armed: Nanos::MAX,
                 overhead: 0,
             })
         });
@@ -256,14 +255,12 @@ impl Engine {
         out.give_back(&mut self.memory);
     }
 
-    /// Sets the wheel for a call's next deadline, if none is set for as early.
+    /// Sets the timer of a call's slot for its next deadline, if none is set for as early. What was set
+    /// for a call before it in that slot counts: when that fires, it is seen who is there.
     pub(super) fn arm(&mut self, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };
-        if let Some(deadline) = call.exchange.deadline(&self.table)
-            && deadline < call.armed
-        {
-            call.armed = deadline;
-            self.wheel.insert(deadline, key.slot);
+        if let Some(deadline) = call.exchange.deadline(&self.table) {
+            self.wheel.set(deadline, key.slot);
         }
     }
 

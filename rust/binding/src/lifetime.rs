@@ -26,7 +26,6 @@ impl Engine {
         while let Some(slot) = self.due.pop() {
             let Some(call) = self.calls.in_slot(slot) else { continue };
             let key = call.key;
-            call.armed = Nanos::MAX;
             self.current = Some(key);
             faults::check("timer");
             let Some(call) = self.calls.get(key) else { continue };

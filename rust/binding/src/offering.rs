@@ -5,7 +5,7 @@ use penstock_core::admission::{
     Ticket,
 };
 use penstock_core::routing::{BackendIndex, Plan};
-use penstock_core::time::{Nanos, Now};
+use penstock_core::time::Now;
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
 
@@ -147,9 +147,8 @@ impl Engine {
     /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new
     /// one; the total time of the request bounds both.
     pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
-        let mut call = self.calls.take(key)?;
+        let call = self.calls.take(key)?;
         let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
-        call.armed = Nanos::MAX;
         self.calls.put_back(key, call);
         let is_usable = |candidate: Candidate| self.admission.is_usable(candidate.backend);
         offer.candidates.iter().any(is_usable).then_some(offer)

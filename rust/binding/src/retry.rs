@@ -5,7 +5,7 @@ use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
 use penstock_core::routing::Profile;
-use penstock_core::time::{Nanos, Now};
+use penstock_core::time::Now;
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;
@@ -79,7 +79,6 @@ impl Engine {
         let Some(call) = self.calls.get(key) else { return };
         let Some(backend) = call.exchange.backend() else { return };
         call.exchange.granted(backend, nonce, now);
-        call.armed = Nanos::MAX;
         self.connect(gateway, key, backend);
     }
 
@@ -100,7 +99,6 @@ impl Engine {
         self.shard.attempt(backend, AttemptResult::Bounced);
         if let Some(call) = self.calls.get(key) {
             call.exchange.bounced();
-            call.armed = Nanos::MAX;
             if let Some(connection) = call.upstream.take() {
                 self.put_away(gateway.py(), connection.bind(gateway.py()), upstream, now);
             }
@@ -136,7 +134,6 @@ impl Engine {
         self.attempt_over(gateway, key, upstream, result, now);
         if let Some(call) = self.calls.get(key) {
             call.exchange.requeued();
-            call.armed = Nanos::MAX;
         }
         self.offered(gateway, key, &offer, now);
         true

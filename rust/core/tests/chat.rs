@@ -389,6 +389,7 @@ fn a_request_is_read_whole() {
     assert!(request.stream && request.include_usage);
     assert_eq!((request.n, request.max_tokens), (3, Some(9)));
     assert_eq!(request.prompt_bytes, HI.len() + r#"[{"type":"function"}]"#.len());
+    assert_eq!(request.media, 0);
     assert_eq!(request.members.len(), 9);
     assert!(
         request.get(Parameter::named(b"seed")).is_none()
@@ -414,6 +415,135 @@ fn a_request_is_read_whole() {
             "{members}"
         );
     }
+}
+
+/// Some decoders, Go's among them, do not tell upper from lower case in names.
+#[test]
+fn names_that_differ_only_in_case_are_refused() {
+    let known = "messages model stream stream_options max_tokens max_completion_tokens n best_of tools \
+                 chat_template chat_template_kwargs seed top_logprobs temperature top_p frequency_penalty \
+                 presence_penalty logprobs parallel_tool_calls logit_bias response_format user stop \
+                 tool_choice";
+    let table = table();
+    let is_refused = |body: String, param: &str, meant: &str| {
+        let error = refused(&table, body.as_bytes());
+        assert_eq!((error.status(), error.code.name()), (400, "invalid_value"), "{param}");
+        assert_eq!(error.param.as_deref(), Some(param));
+        let name = param.rsplit('.').next().unwrap_or(param);
+        assert_eq!(error.message, format!("'{name}' differs from '{meant}' only in case"));
+    };
+    for name in known.split(' ').filter(|name| !name.is_empty()) {
+        let mut variants = vec![name.to_uppercase(), name[..1].to_uppercase() + &name[1..]];
+        let last = name.len() - 1;
+        variants.push(name[..last].to_owned() + &name[last..].to_uppercase());
+        variants.extend(name.contains('s').then(|| name.replacen('s', "\u{17f}", 1)));
+        variants.extend(name.contains('k').then(|| name.replacen('k', "\u{212a}", 1)));
+        for variant in variants {
+            assert_eq!(Parameter::named(variant.as_bytes()), Parameter::Other, "{variant}");
+            // Whatever its value, and whether or not the known name is there too.
+            for value in ["1", "null", "[]", "\"x\""] {
+                is_refused(with(&format!("\"{variant}\":{value}")), &variant, name);
+                is_refused(with(&format!("\"seed\":1,\"{variant}\":{value}")), &variant, name);
+            }
+        }
+    }
+    is_refused(with(r#""\u004dodel":"x""#), "Model", "model");
+    let options = |name: &str| with(&format!(r#""stream_options":{{"{name}":true}}"#));
+    is_refused(options("Include_Usage"), "stream_options.Include_Usage", "include_usage");
+    is_refused(
+        options("include_u\u{17f}age"),
+        "stream_options.include_u\u{17f}age",
+        "include_usage",
+    );
+    let message = |name: &str| {
+        with_messages(&format!(r#"[{{"role":"user","content":"x","{name}":"system"}}]"#))
+    };
+    is_refused(message("Role"), "messages[0].Role", "role");
+    is_refused(message("CONTENT"), "messages[0].CONTENT", "content");
+
+    // What only looks alike passes: other letters, longer names, and names that nobody here knows.
+    for name in ["mode", "models", "m\u{f6}del", "Top_K", "MIN_P", "Model2", "\u{17f}", "X"] {
+        Plan::make(&table, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
+    }
+    let long = "M".repeat(1 << 20);
+    Plan::make(&table, with(&format!("\"{long}\":1")).as_bytes()).expect("a long name");
+}
+
+#[test]
+fn names_that_differ_only_in_case_from_the_operators_own_are_refused() {
+    let mut config = config();
+    config["tiers"][0]["parameters"]["force"] = json!({"top_k": 5, "Odd_Key": 1, "temperature": 0});
+    config["tiers"][0]["parameters"]["default"] = json!({"min_p": 0.1});
+    let table = build(config);
+    for (name, own) in
+        [("Top_K", "top_k"), ("top_\u{212a}", "top_k"), ("odd_key", "Odd_Key"), ("MIN_P", "min_p")]
+    {
+        let error = refused(&table, with(&format!("\"{name}\":1")).as_bytes());
+        assert_eq!((error.status(), error.code.name()), (400, "invalid_value"));
+        assert_eq!(error.param.as_deref(), Some(name));
+        assert_eq!(error.message, format!("'{name}' differs from '{own}' only in case"));
+    }
+    for name in ["top_k", "Odd_Key", "min_p", "temperature", "top_kk"] {
+        Plan::make(&table, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
+    }
+}
+
+/// A user's message of such parts.
+fn with_parts(parts: &[Value]) -> String {
+    json!({"model": INSTANT, "messages": [{"role": "user", "content": parts}]}).to_string()
+}
+
+#[test]
+fn media_count_by_their_number_and_text_by_its_length() {
+    let table = table();
+    let size = |body: &str| {
+        let prompt = Plan::make(&table, body.as_bytes()).expect("a good request").prompt;
+        (prompt.bytes, prompt.media)
+    };
+    let data = "iVBORw0KGgo".repeat(55_000);
+    let text = json!({"type": "text", "text": "what is this?"});
+    let (plain, none) = size(&with_parts(std::slice::from_ref(&text)));
+    assert_eq!(none, 0);
+    let url = format!("data:image/png;base64,{data}");
+    let media = [
+        json!({"type": "image_url", "image_url": {"url": url}}),
+        json!({"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}),
+        json!({"image_url": url}),
+        json!({"type": "input_image", "image_url": url}),
+        json!({"type": "image", "image": data}),
+        json!({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}),
+        json!({"type": "audio_url", "audio_url": {"url": url}}),
+        json!({"type": "video_url", "video_url": {"url": url}}),
+        json!({"type": "file", "file": {"file_data": data}}),
+    ];
+    for part in &media {
+        let (bytes, tokens) = size(&with_parts(&[text.clone(), part.clone()]));
+        assert_eq!(tokens, 1024, "{}", show(part.to_string().as_bytes()));
+        assert!((plain..plain + 64).contains(&bytes), "{bytes} bytes, {plain} without it");
+    }
+    let (bytes, tokens) = size(&with_parts(&media));
+    assert_eq!(tokens, 1024 * media.len() as u64, "many add up");
+    assert!(bytes < 600, "{bytes}");
+
+    // Text stays text wherever it stands, and whatever its part calls itself.
+    let long = "x".repeat(600_000);
+    for part in [
+        json!({"type": "text", "text": long}),
+        json!({"type": "image_url", "text": long}),
+        json!({"type": "image_url", "image_url": null, "text": long}),
+        json!({"type": "refusal", "refusal": long}),
+        json!(long),
+        json!([{"image_url": long}]),
+    ] {
+        let (bytes, tokens) = size(&with_parts(&[part]));
+        assert!(bytes > 600_000 && tokens == 0, "{bytes} bytes, {tokens} tokens");
+    }
+    let elsewhere = json!({
+        "model": INSTANT,
+        "messages": [{"role": "user", "content": "hi", "image_url": long},
+                     {"role": "user", "content": {"image_url": long}}],
+    });
+    assert!(size(&elsewhere.to_string()).0 > 1_200_000);
 }
 
 #[test]

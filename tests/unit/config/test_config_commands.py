@@ -114,11 +114,12 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
         "wait": "500ms",
         "per_tenant": {"requests": 64},
     }
-    picked = ("share", "slo", "adaptive", "bands", "affinity")
+    picked = ("share", "slo", "adaptive", "media_tokens", "bands", "affinity")
     assert {key: shown["tiers"]["instant"][key] for key in picked} == {
         "share": 6,
         "slo": {"first_token": "1s", "inter_token": "60ms"},
         "adaptive": "enforce",
+        "media_tokens": 512,
         "bands": {"high": 5, "normal": 4, "low": 2},
         "affinity": {"prefix": False, "header": "x-conversation"},
     }

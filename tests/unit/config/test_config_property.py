@@ -91,6 +91,7 @@ ADMISSION = st.fixed_dictionaries(
                         "share": NUMBERS,
                         "slo": st.fixed_dictionaries({}, optional={"first_token": AIMS, "inter_token": AIMS}),
                         "adaptive": st.sampled_from(["off", False, "observe", "enforce"]),
+                        "media_tokens": st.integers(1, 2**31 - 1),
                         "queue": st.fixed_dictionaries({"per_tenant": st.fixed_dictionaries({"requests": NUMBERS})}),
                         "bands": st.fixed_dictionaries(
                             {}, optional={"high": NUMBERS, "normal": NUMBERS, "low": NUMBERS}

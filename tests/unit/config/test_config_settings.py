@@ -134,6 +134,7 @@ def test_every_key_arrives(example: str) -> None:
                 share=6,
                 slo=Slo(1.0, 0.06),
                 adaptive="enforce",
+                media_tokens=512,
                 queue=Queue(512, 1_000_000, 128 * MIB, 0.5, 64),
                 bands=Bands(5, 4, 2),
                 affinity=Affinity(False, "x-conversation"),

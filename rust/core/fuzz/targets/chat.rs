@@ -15,11 +15,14 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let config = serde_json::json!({
         "nodes": [],
         "backends": [{"name": "a", "prefix": "", "headers": [], "serves": "served", "node": null,
-                      "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25}],
+                      "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25, "prefill_tokens": null,
+                      "kv_tokens": null, "weight": 1000}],
         "tiers": [{"name": "t", "profile": "instant", "models": ["m"], "backends": ["a"], "concurrency": null,
-                   "queue": {"requests": 1, "tokens": 1, "bytes": 1, "wait": 1.0},
+                   "queue": {"requests": 1, "tokens": 1, "bytes": 1, "wait": 1.0, "tenant_requests": 1},
                    "timeouts": {"connect": 1.0, "first_event": 1.0, "between_events": 1.0, "total": 1.0},
-                   "retry_budget": 0.1,
+                   "retry_budget": 0.1, "share": 1, "slo": {"first_token": null, "inter_token": null},
+                   "bands": [8, 3, 1], "affinity": {"prefix": true, "header": null}, "adaptive": "off",
+                   "media_tokens": 1024,
                    "parameters": {"default": {"max_tokens": 7, "top_k": 1}, "force": {"seed": 1, "stop": null, "tools": {"a": {"b": null}}},
                                   "max_tokens": 9, "unsupported": "warn", "allow": ["thinking"]}}],
         "response_limit": 1000, "event_limit": 1000, "connections": 1

@@ -6,6 +6,7 @@
 
 mod edits;
 mod fault;
+mod folding;
 mod reader;
 mod scalars;
 mod text;
@@ -13,6 +14,7 @@ mod value;
 
 pub use edits::{Cutter, Edits};
 pub use fault::{JsonError, JsonFault};
+pub use folding::{folded, is_folded};
 pub use reader::{MAX_DEPTH, Reader};
 pub use scalars::is_inside_of_string;
 pub use text::{unescape, write_string};

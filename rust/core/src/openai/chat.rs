@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::error::{ApiError, Code};
-use super::parameter::{Parameter, Shape};
+use super::messages::Messages;
+use super::parameter::{Parameter, Shape, meant_by, misspelt, refuse_misspelt};
 use crate::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
 
 /// One top-level member: its name, where it starts, and its value.
@@ -33,8 +34,10 @@ pub struct ChatRequest<'a> {
     pub slots: u32,
     /// The length cap that counts: `max_completion_tokens` if both are there (contract §7).
     pub max_tokens: Option<u64>,
-    /// Bytes of the messages and tools, from which the prompt's tokens are estimated.
+    /// Bytes of the messages and tools without media, from which the prompt's tokens are estimated.
     pub prompt_bytes: usize,
+    /// Images, sounds, videos and files in the messages.
+    pub media: u32,
 }
 
 /// As many members as nearly every request has.
@@ -66,7 +69,7 @@ impl<'a> ChatRequest<'a> {
             return Err(ApiError::new(Code::InvalidJson, message));
         }
         let mut members: Vec<Member<'a>> = Vec::with_capacity(FEW);
-        let mut messages_fault = None;
+        let mut messages = Messages::default();
         let object = reader.object(|reader, key| {
             let name = if key.escaped {
                 unescape(key.raw)
@@ -75,9 +78,8 @@ impl<'a> ChatRequest<'a> {
             };
             let parameter = Parameter::named(name.as_bytes());
             let value = if parameter == Parameter::Messages && reader.kind()? == Kind::Array {
-                let (span, fault) = read_messages(reader)?;
-                messages_fault = fault;
-                Value { kind: Kind::Array, span }
+                messages = Messages::read(reader)?;
+                Value { kind: Kind::Array, span: messages.span }
             } else {
                 reader.value()?
             };
@@ -86,6 +88,11 @@ impl<'a> ChatRequest<'a> {
         })?;
         reader.end()?;
         refuse_duplicates(&members)?;
+        for Member { parameter, name, .. } in &members {
+            if *parameter == Parameter::Other {
+                refuse_misspelt(name)?;
+            }
+        }
 
         let mut request = ChatRequest {
             text,
@@ -98,9 +105,10 @@ impl<'a> ChatRequest<'a> {
             slots: 1,
             max_tokens: None,
             prompt_bytes: 0,
+            media: 0,
         };
         request.check_shapes()?;
-        request.read_members(messages_fault)?;
+        request.read_members(messages)?;
         Ok(request)
     }
 
@@ -137,13 +145,14 @@ impl<'a> ChatRequest<'a> {
         Ok(())
     }
 
-    fn read_members(&mut self, messages_fault: Option<ApiError>) -> Result<(), ApiError> {
+    fn read_members(&mut self, messages: Messages) -> Result<(), ApiError> {
         let text = self.text;
         let model = self.required(Parameter::Model, "model")?.value;
         self.model = unescape(model.raw_str(text).unwrap_or_default());
-        let messages = self.required(Parameter::Messages, "messages")?.value;
-        messages_fault.map_or(Ok(()), Err)?;
-        self.prompt_bytes = messages.span.len();
+        self.required(Parameter::Messages, "messages")?;
+        messages.fault.map_or(Ok(()), Err)?;
+        self.prompt_bytes = messages.span.len() - messages.media_bytes;
+        self.media = messages.media;
         if let Some(tools) = self.get(Parameter::Tools) {
             self.prompt_bytes += tools.value.span.len();
         }
@@ -176,6 +185,8 @@ impl<'a> ChatRequest<'a> {
                         .param("stream_options.include_usage"));
                 }
                 asked = value.kind == Kind::True;
+            } else if let Some(meant) = meant_by(&key.name(), &["include_usage"]) {
+                return Err(misspelt("stream_options.", &unescape(key.raw), meant));
             }
             Ok(())
         })?;
@@ -230,53 +241,4 @@ fn twice<'a>(members: &'a [Member<'_>]) -> Option<&'a str> {
     let mut names: Vec<&str> = members.iter().map(|member| member.name.as_ref()).collect();
     names.sort_unstable();
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
-}
-
-/// Reads the array of messages. Each is an object with a role, and there is at least one; what is
-/// wrong beyond the JSON is returned beside the range, because other faults are told before it.
-fn read_messages(reader: &mut Reader<'_>) -> Result<(Span, Option<ApiError>), JsonError> {
-    let mut fault = None;
-    let mut count = 0;
-    let span = reader.array(|reader, index| {
-        count += 1;
-        let kind = reader.kind()?;
-        if kind != Kind::Object {
-            fault.get_or_insert_with(|| {
-                let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
-                ApiError::new(Code::InvalidValue, message).param(format!("messages[{index}]"))
-            });
-            return reader.value().map(|_| ());
-        }
-        let mut role = None;
-        reader.object(|reader, key| {
-            let value = reader.value()?;
-            if key.is("role") {
-                role = Some(value.kind);
-            }
-            Ok::<(), JsonError>(())
-        })?;
-        if role != Some(Kind::String) {
-            fault.get_or_insert_with(|| role_fault(index, role));
-        }
-        Ok(())
-    })?;
-    if count == 0 {
-        let message = "'messages' must hold at least one message";
-        fault = Some(ApiError::new(Code::InvalidValue, message).param("messages"));
-    }
-    Ok((span, fault))
-}
-
-fn role_fault(index: usize, found: Option<Kind>) -> ApiError {
-    let param = format!("messages[{index}].role");
-    match found {
-        None => {
-            let message = format!("missing required parameter: '{param}'");
-            ApiError::new(Code::MissingRequiredParameter, message).param(param)
-        }
-        Some(kind) => {
-            let message = format!("'{param}' must be a string, not {}", kind.name());
-            ApiError::new(Code::InvalidValue, message).param(param)
-        }
-    }
 }

@@ -36,7 +36,7 @@ pub struct BackendFailure {
     pub in_event: bool,
 }
 
-/// Codes and types that say that a prompt does not fit (OpenAI, llama.cpp).
+/// Codes and types that say that a prompt does not fit (`OpenAI`, llama.cpp).
 const OVERFLOW_WORDS: [&str; 2] = ["context_length_exceeded", "exceed_context_size_error"];
 
 /// How the other engines say so: how their messages begin; `#` stands for a number.
@@ -64,7 +64,7 @@ const OVERFLOW_SENTENCES: [&str; 14] = [
 
 /// Codes and types that say that a server has no room.
 const FULL_WORDS: [&str; 3] = ["overloaded", "overloaded_error", "queue_full"];
-/// How TGI and SGLang say so where there is no such word: these are their whole messages.
+/// How TGI and `SGLang` say so where there is no such word: these are their whole messages.
 const FULL_MESSAGES: [&str; 2] = ["Model is overloaded", "The request queue is full."];
 
 /// llama.cpp's type, and its whole message, while it loads its model.

@@ -7,6 +7,7 @@ mod completion;
 mod envelope;
 mod error;
 mod failure;
+mod messages;
 mod parameter;
 mod usage;
 
@@ -17,5 +18,5 @@ pub use completion::{Completion, WholeChoice};
 pub use envelope::{Field, Part, find};
 pub use error::{ApiError, Code, ErrorType};
 pub use failure::{BackendFailure, Verdict};
-pub use parameter::Parameter;
+pub use parameter::{Parameter, misspelt};
 pub use usage::Usage;

@@ -1,7 +1,8 @@
 //! The parameters of a chat request, and what each may hold: checked here, once, so that a wrong type is
 //! a 400 that names the parameter and never a backend's 500.
 
-use crate::json::Kind;
+use super::error::{ApiError, Code};
+use crate::json::{Kind, folded, is_folded};
 
 /// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
 /// optional field is nullable in the `OpenAI` specification (research/compat.md §1.1).
@@ -109,4 +110,35 @@ impl Parameter {
             Parameter::ChatTemplate | Parameter::Other => None,
         }
     }
+}
+
+/// Characters of the longest name.
+const LONGEST: usize = "max_completion_tokens".len();
+
+/// Refuses a name that differs only in case from a known one. A backend that does not tell upper from lower
+/// case would read a parameter out of it that nobody has checked.
+pub(super) fn refuse_misspelt(name: &str) -> Result<(), ApiError> {
+    if is_folded(name.as_bytes()) {
+        return Ok(());
+    }
+    let meant: String = folded(name).take(LONGEST + 1).collect();
+    match Parameter::named(meant.as_bytes()) {
+        Parameter::Other => Ok(()),
+        _ => Err(misspelt("", name, &meant)),
+    }
+}
+
+/// Which of the names that count in a nested object `name` is but for its case; none if it is that very name.
+pub(super) fn meant_by<'a>(name: &[u8], known: &[&'a str]) -> Option<&'a str> {
+    if is_folded(name) {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name);
+    known.iter().find(|known| folded(&name).eq(known.chars())).copied()
+}
+
+/// The error of a name that is `meant` but for its case; `path` leads to it.
+pub fn misspelt(path: &str, name: &str, meant: &str) -> ApiError {
+    let message = format!("'{name}' differs from '{meant}' only in case");
+    ApiError::new(Code::InvalidValue, message).param(format!("{path}{name}"))
 }

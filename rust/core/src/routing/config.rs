@@ -93,6 +93,7 @@ pub struct TierConfig {
     pub bands: [u32; 3],
     pub affinity: AffinityConfig,
     pub adaptive: AdaptiveMode,
+    pub media_tokens: u64,
     pub parameters: ParameterConfig,
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
 use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Kind, Reader, unescape, write_string};
-use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter};
+use crate::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
+use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
 
 /// What happens to a parameter that cannot be honoured as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -64,6 +64,8 @@ pub struct ParameterPolicy {
     allow: Vec<String>,
     /// A default or a forced value may change what a request takes of a backend.
     changes_needs: bool,
+    /// The names in `default` and `force` that are the operator's own.
+    own_names: Vec<String>,
 }
 
 impl ParameterPolicy {
@@ -78,6 +80,9 @@ impl ParameterPolicy {
             let parameter = Parameter::named(name.as_bytes());
             matches!(parameter, Parameter::N | Parameter::BestOf | Parameter::Tools)
         };
+        let names = default.keys().chain(config.force.keys());
+        let is_own = |name: &&String| Parameter::named(name.as_bytes()) == Parameter::Other;
+        let own_names = names.filter(is_own).cloned().collect();
         ParameterPolicy {
             changes_needs: default.keys().chain(config.force.keys()).any(is_need),
             default,
@@ -86,6 +91,7 @@ impl ParameterPolicy {
             max_tokens: config.max_tokens,
             unsupported: config.unsupported,
             allow: config.allow,
+            own_names,
         }
     }
 
@@ -107,6 +113,7 @@ impl ParameterPolicy {
         let mut edits = Edits::default();
         let mut cutter = Cutter::new(request.object.start);
         for member in &request.members {
+            self.refuse_misspelt(member)?;
             match self.fate(request, member, warnings)? {
                 Fate::Keep => cutter.keep(member.start, member.value.span.end, &mut edits),
                 Fate::Drop => cutter.cut(member.value.span.end, &mut edits),
@@ -144,6 +151,20 @@ impl ParameterPolicy {
         // The object's own opening brace is written by whoever puts the model in front.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
         Ok(Rewritten { tail: out, max_tokens })
+    }
+
+    /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper
+    /// from lower case would get both. Names known to everyone have been looked at.
+    fn refuse_misspelt(&self, member: &Member<'_>) -> Result<(), ApiError> {
+        if member.parameter != Parameter::Other {
+            return Ok(());
+        }
+        let name = member.name.as_ref();
+        let is_meant = |own: &&String| **own != name && folded(own).eq(folded(name));
+        match self.own_names.iter().find(is_meant) {
+            Some(own) => Err(misspelt("", name, own)),
+            None => Ok(()),
+        }
     }
 
     /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores

@@ -1,7 +1,7 @@
 //! What one accepted request comes to: its tier, its shape, and the body for whichever backend.
 
 use super::parameters::{Rewritten, Warning};
-use super::table::{Addressee, ModelIndex, Table, TierIndex};
+use super::table::{Addressee, ModelIndex, Table, Tier, TierIndex};
 use crate::admission::Blocks;
 use crate::json::{JsonError, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Parameter};
@@ -43,9 +43,9 @@ impl Plan {
             let mut sent = Vec::with_capacity(tail.len() + 16);
             Self::write_model("", &mut sent);
             sent.extend_from_slice(&tail);
-            Needs::of(&ChatRequest::read(&sent)?, remembers)
+            Needs::of(&ChatRequest::read(&sent)?, config, remembers)
         } else {
-            Needs::of(&request, remembers)
+            Needs::of(&request, config, remembers)
         };
         let Needs { n, slots, tools, prompt, blocks } = needs;
         Ok(Plan {
@@ -114,12 +114,15 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(request: &ChatRequest<'_>, remembers: bool) -> Self {
+    fn of(request: &ChatRequest<'_>, tier: &Tier, remembers: bool) -> Self {
         Needs {
             n: request.n,
             slots: request.slots,
             tools: request.get(Parameter::Tools).is_some(),
-            prompt: PromptSize { bytes: request.prompt_bytes },
+            prompt: PromptSize {
+                bytes: request.prompt_bytes,
+                media: u64::from(request.media) * tier.media_tokens,
+            },
             blocks: if remembers { blocks_of(request) } else { Blocks::default() },
         }
     }

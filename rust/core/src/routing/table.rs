@@ -75,6 +75,8 @@ pub struct Tier {
     pub bands: [u32; 3],
     pub affinity: AffinityConfig,
     pub adaptive: AdaptiveMode,
+    /// What an image, a sound, a video or a file counts as, in tokens of the prompt.
+    pub media_tokens: u64,
     pub parameters: ParameterPolicy,
 }
 
@@ -221,5 +223,6 @@ fn build_tier(tier: TierConfig, backends: &HashMap<String, usize>) -> Result<Tie
         bands: tier.bands,
         affinity: tier.affinity,
         adaptive: tier.adaptive,
+        media_tokens: tier.media_tokens,
     })
 }

@@ -3,14 +3,16 @@
 /// What is known of a prompt when it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptSize {
-    /// Bytes of the messages and tools as JSON.
+    /// Bytes of the messages and tools as JSON, media left out.
     pub bytes: usize,
+    /// Tokens that its images, sounds, videos and files are reckoned at.
+    pub media: u64,
 }
 
 impl PromptSize {
-    /// No byte-level tokenizer makes more tokens than there are bytes
+    /// No byte-level tokenizer makes more tokens of a text than it has bytes
     /// (research/techniques-and-style.md §1.8).
-    pub fn bound(self) -> u64 {
+    pub fn text_bound(self) -> u64 {
         self.bytes as u64
     }
 }

@@ -40,12 +40,13 @@ impl LearnedRatio {
 
 impl TokenCounter for LearnedRatio {
     fn count(&self, prompt: PromptSize) -> u64 {
-        let estimate = (prompt.bytes as f64 / self.bytes_per_token).ceil() as u64;
-        estimate.clamp(1, prompt.bound().max(1))
+        let text = (prompt.bytes as f64 / self.bytes_per_token).ceil() as u64;
+        text.clamp(1, prompt.text_bound().max(1)).saturating_add(prompt.media)
     }
 
     fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64) {
-        if prompt_tokens < SHORTEST_LESSON {
+        // What an image has really come to is not told apart from the text beside it.
+        if prompt_tokens < SHORTEST_LESSON || prompt.media > 0 {
             return;
         }
         let seen = prompt.bytes as f64 / prompt_tokens as f64;
@@ -63,21 +64,25 @@ impl TokenCounter for LearnedRatio {
 mod tests {
     use super::{LearnedRatio, PromptSize, TokenCounter};
 
+    fn text(bytes: usize) -> PromptSize {
+        PromptSize { bytes, media: 0 }
+    }
+
     #[test]
     fn starts_at_four_bytes_a_token_and_never_leaves_the_bound() {
         let ratio = LearnedRatio::default();
-        assert_eq!(ratio.count(PromptSize { bytes: 400 }), 100);
-        assert_eq!(ratio.count(PromptSize { bytes: 0 }), 1);
-        assert_eq!(ratio.count(PromptSize { bytes: 1 }), 1);
+        assert_eq!(ratio.count(text(400)), 100);
+        assert_eq!(ratio.count(text(0)), 1);
+        assert_eq!(ratio.count(text(1)), 1);
     }
 
     #[test]
     fn follows_reports_and_forgets_old_ones() {
         let mut ratio = LearnedRatio::default();
-        ratio.learn(PromptSize { bytes: 300 }, 200);
+        ratio.learn(text(300), 200);
         assert!((ratio.bytes_per_token() - 1.5).abs() < 1e-9, "the first report is believed whole");
         for _ in 0..400 {
-            ratio.learn(PromptSize { bytes: 600 }, 200);
+            ratio.learn(text(600), 200);
         }
         assert!((ratio.bytes_per_token() - 3.0).abs() < 0.01);
     }
@@ -85,9 +90,17 @@ mod tests {
     #[test]
     fn ignores_reports_that_cannot_be_a_ratio() {
         let mut ratio = LearnedRatio::default();
-        ratio.learn(PromptSize { bytes: 100_000 }, 1_026); // a silently cut prompt
-        ratio.learn(PromptSize { bytes: 40 }, 12); // mostly template
-        ratio.learn(PromptSize { bytes: 0 }, 50);
+        ratio.learn(text(100_000), 1_026); // a silently cut prompt
+        ratio.learn(text(40), 12); // mostly template
+        ratio.learn(text(0), 50);
+        assert!((ratio.bytes_per_token() - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn media_are_reckoned_at_their_price_and_teach_nothing() {
+        let mut ratio = LearnedRatio::default();
+        assert_eq!(ratio.count(PromptSize { bytes: 400, media: 2048 }), 100 + 2048);
+        ratio.learn(PromptSize { bytes: 400, media: 1024 }, 700);
         assert!((ratio.bytes_per_token() - 4.0).abs() < 1e-9);
     }
 }

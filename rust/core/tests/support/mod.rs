@@ -40,6 +40,7 @@ pub fn config() -> Value {
             "timeouts": {"connect": 1.0, "first_event": 10.0, "between_events": 15.0, "total": 120.0},
             "retry_budget": 0.1, "share": 1, "slo": {"first_token": null, "inter_token": null},
             "bands": [8, 3, 1], "affinity": {"prefix": true, "header": null}, "adaptive": "off",
+            "media_tokens": 1024,
             "parameters": {"default": {}, "force": {}, "max_tokens": null, "unsupported": "warn",
                            "allow": ["enable_thinking", "thinking", "reasoning_effort"]},
         })

@@ -1,0 +1,121 @@
+//! The messages of a chat request: what each must hold, and what in them is text.
+
+use super::error::{ApiError, Code};
+use super::parameter::{meant_by, misspelt};
+use crate::json::{JsonError, Kind, Reader, Span, unescape};
+
+/// What was read of the array of messages.
+#[derive(Debug)]
+pub(super) struct Messages {
+    pub(super) span: Span,
+    /// Bytes in them of images, sounds, videos and files.
+    pub(super) media_bytes: usize,
+    /// How many of these there are.
+    pub(super) media: u32,
+    /// What is wrong beyond the JSON: other faults of the request are told before it.
+    pub(super) fault: Option<ApiError>,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Messages { span: Span { start: 0, end: 0 }, media_bytes: 0, media: 0, fault: None }
+    }
+}
+
+impl Messages {
+    /// Reads the array. Each message is an object with a role, and there is at least one.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
+        let mut messages = Messages::default();
+        let mut count = 0;
+        messages.span = reader.array(|reader, index| {
+            count += 1;
+            messages.read_message(reader, index)
+        })?;
+        if count == 0 {
+            let message = "'messages' must hold at least one message";
+            messages.fault = Some(ApiError::new(Code::InvalidValue, message).param("messages"));
+        }
+        Ok(messages)
+    }
+
+    fn read_message(&mut self, reader: &mut Reader<'_>, index: usize) -> Result<(), JsonError> {
+        let kind = reader.kind()?;
+        if kind != Kind::Object {
+            self.fault.get_or_insert_with(|| {
+                let message = format!("'messages[{index}]' must be an object, not {}", kind.name());
+                ApiError::new(Code::InvalidValue, message).param(format!("messages[{index}]"))
+            });
+            return reader.value().map(|_| ());
+        }
+        let mut role = None;
+        reader.object(|reader, key| {
+            match &*key.name() {
+                b"role" => role = Some(reader.value()?.kind),
+                b"content" if reader.kind()? == Kind::Array => self.read_parts(reader)?,
+                name => {
+                    reader.value()?;
+                    if let Some(meant) = meant_by(name, &["role", "content"]) {
+                        let path = format!("messages[{index}].");
+                        self.fault.get_or_insert(misspelt(&path, &unescape(key.raw), meant));
+                    }
+                }
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        if role != Some(Kind::String) {
+            self.fault.get_or_insert_with(|| role_fault(index, role));
+        }
+        Ok(())
+    }
+
+    /// Reads the parts of one message's content. A part is taken for what its members are and not for what
+    /// its `type` says: whatever a backend reads as text has been counted as text.
+    fn read_parts(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        reader.array(|reader, _| {
+            if reader.kind()? != Kind::Object {
+                return reader.value().map(|_| ());
+            }
+            reader.object(|reader, key| {
+                let value = reader.value()?;
+                if value.kind != Kind::Null && is_media(&key.name()) {
+                    self.media += 1;
+                    self.media_bytes += value.span.len();
+                }
+                Ok::<(), JsonError>(())
+            })?;
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+/// The members of a content part that hold, or name, something that is no text.
+fn is_media(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"image_url"
+            | b"image"
+            | b"input_image"
+            | b"image_embeds"
+            | b"input_audio"
+            | b"audio_url"
+            | b"audio"
+            | b"video_url"
+            | b"video"
+            | b"file"
+    )
+}
+
+fn role_fault(index: usize, found: Option<Kind>) -> ApiError {
+    let param = format!("messages[{index}].role");
+    match found {
+        None => {
+            let message = format!("missing required parameter: '{param}'");
+            ApiError::new(Code::MissingRequiredParameter, message).param(param)
+        }
+        Some(kind) => {
+            let message = format!("'{param}' must be a string, not {}", kind.name());
+            ApiError::new(Code::InvalidValue, message).param(param)
+        }
+    }
+}

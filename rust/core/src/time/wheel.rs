@@ -1,0 +1,103 @@
+//! The timers of one worker, ticked by one timer of its loop.
+
+use super::Nanos;
+
+const SLOTS: usize = 256;
+/// No timer: the end of a list.
+const NONE: u32 = u32::MAX;
+
+/// The timer of one key, linked into the list of a slot while it is set.
+#[derive(Debug, Clone, Copy)]
+struct Timer {
+    due: Nanos,
+    /// [`NONE`]: it is not set.
+    slot: u32,
+    previous: u32,
+    next: u32,
+}
+
+const UNSET: Timer = Timer { due: 0, slot: NONE, previous: NONE, next: NONE };
+
+/// A coarse timer wheel (Varghese & Lauck, "Hashed and hierarchical timing wheels", 1987) with one
+/// timer for each key. Keys are small numbers that are used again: the places of a slab.
+///
+/// A timer that is set moves only to an earlier time. One that fires is handed to its owner, who looks
+/// at the deadline that it has by then and sets it anew; so a stream that puts its deadline off with
+/// every event pays nothing for it, and neither does a request whose key had a timer set by the one
+/// before. Memory: 24 bytes for the highest key seen and each below it, however many requests have used
+/// them and however far away their deadlines are.
+#[derive(Debug)]
+pub struct TimerWheel {
+    /// The first timer of each slot.
+    slots: [u32; SLOTS],
+    /// By key.
+    timers: Vec<Timer>,
+    /// Width of a slot; the worst lateness of a timer.
+    tick: Nanos,
+    /// The next tick to be looked at.
+    next: u64,
+}
+
+impl TimerWheel {
+    pub fn new(tick: Nanos, now: Nanos) -> Self {
+        TimerWheel { slots: [NONE; SLOTS], timers: Vec::new(), tick, next: now / tick }
+    }
+
+    /// Asks for `key` to come out once `due` has passed, or earlier if it is to come out earlier anyway.
+    pub fn set(&mut self, due: Nanos, key: u32) {
+        let at = key as usize;
+        if at >= self.timers.len() {
+            self.timers.resize(at + 1, UNSET);
+        }
+        let Timer { due: earlier, slot, .. } = self.timers[at];
+        if slot != NONE {
+            if earlier <= due {
+                return;
+            }
+            self.unlink(key);
+        }
+        // Rounded up: a timer may be late by a tick, never early.
+        let tick = due.div_ceil(self.tick).max(self.next);
+        self.link(due, (tick % SLOTS as u64) as u32, key);
+    }
+
+    /// Moves every key that is due at `now` to `out`.
+    pub fn expire(&mut self, now: Nanos, out: &mut Vec<u32>) {
+        let last = now / self.tick;
+        // After a long sleep one turn of the wheel sees every slot.
+        let steps = (last + 1).saturating_sub(self.next).min(SLOTS as u64);
+        for step in 0..steps {
+            let mut key = self.slots[((self.next + step) % SLOTS as u64) as usize];
+            while key != NONE {
+                let Timer { due, next, .. } = self.timers[key as usize];
+                if due <= now {
+                    self.unlink(key);
+                    out.push(key);
+                }
+                key = next;
+            }
+        }
+        self.next = self.next.max(last + 1);
+    }
+
+    fn link(&mut self, due: Nanos, slot: u32, key: u32) {
+        let first = std::mem::replace(&mut self.slots[slot as usize], key);
+        if first != NONE {
+            self.timers[first as usize].previous = key;
+        }
+        self.timers[key as usize] = Timer { due, slot, previous: NONE, next: first };
+    }
+
+    fn unlink(&mut self, key: u32) {
+        let Timer { slot, previous, next, .. } =
+            std::mem::replace(&mut self.timers[key as usize], UNSET);
+        if previous == NONE {
+            self.slots[slot as usize] = next;
+        } else {
+            self.timers[previous as usize].next = next;
+        }
+        if next != NONE {
+            self.timers[next as usize].previous = previous;
+        }
+    }
+}

@@ -316,6 +316,13 @@ class Gateway:
     def is_waiting(self) -> bool:
         """Whether requests are in hand and nothing has happened for 5 ms: only a timer can go on."""
 
+    def take_outages(self) -> list[tuple[str, str | None, float]]:
+        """Return the outages that have begun or ended since the last call.
+
+        Each: the backend's name, why requests do not get through to it (None: they do again), and for how many seconds
+        none did.
+        """
+
     def take_log(self) -> bytes:
         """Return the access log lines since the last call, each ended by LF."""
 

@@ -95,6 +95,11 @@ class Worker:
                 self.gateway.gauges(len(self.registry), self._ticker.take_lag())
 
     def _write_log(self) -> None:
+        for backend, reason, seconds in self.gateway.take_outages():
+            if reason is not None:
+                self.log.warning("backend_unreachable", backend=backend, reason=reason)
+            else:
+                self.log.info("backend_reachable", backend=backend, seconds=round(seconds, 3))
         lines = self.gateway.take_log()
         if lines and self._logs_requests:
             self._log_writer.write(lines)

@@ -64,6 +64,10 @@ pub(crate) struct Call {
     pub(crate) failed: Vec<u16>,
     /// The longest wait that a full backend has asked for, in seconds.
     pub(crate) retry_after: u32,
+    /// A reused connection was found dead, so the next one is to be new.
+    pub(crate) wants_fresh: bool,
+    /// It tries whether its backend can be reached again.
+    pub(crate) is_trial: bool,
     /// Penstock's own time so far.
     pub(crate) overhead: Nanos,
 }

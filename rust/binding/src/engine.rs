@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use penstock_core::admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
-use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, Quarantine, RetryBudget};
+use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
+use crate::outage::Outage;
 use crate::pool::Pool;
 use crate::segment::Segment;
 use crate::serves::Serves;
@@ -62,7 +63,8 @@ pub(crate) struct Engine {
     pub(super) aborting: Vec<Aborting>,
     pub(super) wheel: TimerWheel,
     pub(super) budgets: Vec<RetryBudget>,
-    pub(super) quarantine: Quarantine,
+    /// Outages that have begun or ended since they were last taken.
+    pub(crate) outages: Vec<Outage>,
     /// KV tokens that running answers have grown by since the last tick.
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
@@ -102,7 +104,7 @@ impl Engine {
             aborting: Vec::new(),
             wheel: TimerWheel::new(TICK, now),
             budgets: table.tiers.iter().map(budget).collect(),
-            quarantine: Quarantine::default(),
+            outages: Vec::new(),
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
             memory: OutputMemory::default(),
@@ -151,6 +153,8 @@ impl Engine {
                 failed: Vec::new(),
                 reserved: 0,
                 retry_after: 0,
+                wants_fresh: false,
+                is_trial: false,
                 overhead: 0,
             })
         });
@@ -166,8 +170,8 @@ impl Engine {
                 .retry_after_ms(RETRY_AFTER_MS));
         }
         let plan = Plan::make(&self.table, body)?;
-        if self.quarantine.holds(plan.tail(), now.mono) {
-            let message = "model servers broke the connection off under this very request";
+        if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
+            let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));
         }
         Ok(plan)
@@ -178,13 +182,15 @@ impl Engine {
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
-        Grant { backend, covered, .. }: Grant,
+        Grant { backend, covered, is_trial, .. }: Grant,
         now: Now,
     ) {
         let nonce = self.ids.next() as u32;
         let Some(call) = self.calls.get(key) else { return };
         call.exchange.granted(backend, nonce, now);
         call.reserved = u64::from(covered);
+        call.is_trial = is_trial;
+        let may_reuse = !call.wants_fresh;
         let life = self.admission.load(backend).life;
         self.shared.prefixes.insert(&call.exchange.plan.blocks, backend, life);
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
@@ -192,7 +198,7 @@ impl Engine {
             self.shared.prefixes.insert(&call.standing.session(tier), backend, life);
         }
         let keep_alive = self.table.backends[usize::from(backend)].keep_alive;
-        while let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {
+        while may_reuse && let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {
             if connection.borrow(gateway.py()).is_usable(gateway.py()) {
                 connection.borrow(gateway.py()).set_duty(crate::upstream::Duty::Serving(key));
                 self.attach(key, connection);
@@ -236,8 +242,8 @@ impl Engine {
         let Some(outlet) = connection.outlet() else { return };
         let serves = self.serves.get(&self.shared.serves, backend);
         self.scratch.clear();
-        let reused = connection.is_reused();
-        let tail = call.exchange.send(&self.table, serves, reused, now, &mut self.scratch);
+        let last_use = connection.last_use();
+        let tail = call.exchange.send(&self.table, serves, last_use, now, &mut self.scratch);
         self.acts.extend(outlet.send(py, &[&self.scratch, tail]));
         // The client may have stopped reading before there was a connection to pause.
         if call.exchange.is_paused() {

@@ -11,7 +11,7 @@ use crate::upstream::{Duty, UpstreamConnection};
 impl Gateway {
     pub(crate) fn connected(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
         let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.connected(connection, now));
+        Self::run(slf, key, |engine, now| engine.connected(slf, connection, now));
     }
 
     pub(crate) fn connect_failed(

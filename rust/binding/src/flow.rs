@@ -1,5 +1,6 @@
 //! What follows from the events of a call: bytes, ends, a client that leaves.
 
+use penstock_core::admission::Proof;
 use penstock_core::exchange::{
     AttemptResult, Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd,
 };
@@ -20,15 +21,21 @@ const GROWTH: u64 = 64;
 
 impl Engine {
     /// A connection is open: its request is written, or it joins the pool.
-    pub(crate) fn connected(&mut self, connection: &Bound<'_, UpstreamConnection>, now: Now) {
+    pub(crate) fn connected(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        connection: &Bound<'_, UpstreamConnection>,
+        now: Now,
+    ) {
         let this = connection.borrow();
+        self.note_reached(gateway, this.backend, Proof::Connected, now);
         match this.duty() {
             Duty::Serving(key) if self.calls.get(key).is_some() => {
                 self.send(connection.py(), key, now);
                 self.arm(key);
             }
             Duty::Serving(_) | Duty::Idle => {
-                this.set_duty(Duty::Idle);
+                this.set_idle(now.mono);
                 self.pool.put(this.backend, connection.clone().unbind(), now.mono);
             }
             // There is none of either before it is connected.
@@ -45,9 +52,10 @@ impl Engine {
     ) {
         let Duty::Serving(key) = connection.duty() else { return };
         connection.set_duty(Duty::Closed);
-        self.admission.connect_failed(connection.backend, now.mono);
         if self.calls.get(key).is_some() {
             self.failed(gateway, key, failure, UpstreamEnd::Close, now);
+        } else {
+            self.note_fault(connection.backend, failure, now);
         }
         self.collect(gateway, now);
     }
@@ -60,10 +68,13 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
-                faults::check("upstream");
-                exchange.upstream_bytes(table, data, now, out)
-            }),
+            Duty::Serving(key) => {
+                self.note_reached(gateway, connection.borrow().backend, Proof::Answered, now);
+                self.feed(gateway, key, now, |exchange, table, out| {
+                    faults::check("upstream");
+                    exchange.upstream_bytes(table, data, now, out)
+                });
+            }
             // Nobody asked: whatever it is, it must not become the next request's answer.
             Duty::Idle => self.close(connection),
             Duty::Aborting(_) | Duty::Closed => {}

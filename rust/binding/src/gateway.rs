@@ -9,7 +9,7 @@ use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::shm::monotonic;
-use penstock_core::time::{Nanos, Now};
+use penstock_core::time::{Nanos, Now, in_seconds};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -18,6 +18,7 @@ use crate::bytes::bytes_of;
 use crate::calls::{CallKey, ClientSide, Done};
 use crate::client::Call;
 use crate::engine::{Engine, TICK};
+use crate::outage::Outage;
 use crate::outlet::Outlet;
 use crate::poller::{Poller, Watch};
 use crate::segment::Segment;
@@ -298,6 +299,19 @@ impl Gateway {
     #[getter]
     fn is_waiting(&self) -> bool {
         self.active() > 0 && monotonic().saturating_sub(self.latest.get()) >= TICK / 2
+    }
+
+    /// The outages that have begun or ended since the last call: the backend's name, why requests do
+    /// not get through to it (`None`: they do again), and how many seconds none did.
+    fn take_outages(&self) -> Vec<(String, Option<String>, f64)> {
+        let mut engine = self.engine.borrow_mut();
+        let outages = std::mem::take(&mut engine.outages);
+        let name = |backend: u16| engine.table.backends[usize::from(backend)].name.clone();
+        let told = outages.into_iter().map(|outage| match outage {
+            Outage::Began { backend, reason } => (name(backend), Some(reason), 0.0),
+            Outage::Ended { backend, lasted } => (name(backend), None, in_seconds(lasted)),
+        });
+        told.collect()
     }
 
     /// The log lines since the last call, each ended by LF.

@@ -17,6 +17,7 @@ mod inlet;
 mod lane;
 mod lifetime;
 mod offering;
+mod outage;
 mod outlet;
 mod poller;
 mod pool;

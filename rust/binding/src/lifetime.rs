@@ -118,6 +118,9 @@ impl Engine {
     /// A panic has struck while this call was handled: it is lost, everything else goes on.
     pub(crate) fn panicked(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
         let error = ApiError::new(Code::InternalError, "internal error");
+        if self.calls.get(key).is_some_and(|call| call.exchange.is_queued()) {
+            self.leave_queue(key, now);
+        }
         self.end_with(gateway.py(), key, &error, Term(Who::Gateway, Where::FirstEvent), now);
         self.attempt_over(gateway, key, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
         self.forget_if_over(key);

@@ -150,7 +150,10 @@ impl Engine {
         let call = self.calls.take(key)?;
         let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
         self.calls.put_back(key, call);
-        let is_usable = |candidate: Candidate| self.admission.is_usable(candidate.backend);
+        let is_usable = |candidate: Candidate| {
+            let backend = candidate.backend;
+            self.admission.is_usable(backend) && !self.admission.load(backend).is_out
+        };
         offer.candidates.iter().any(is_usable).then_some(offer)
     }
 }

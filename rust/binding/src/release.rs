@@ -101,7 +101,7 @@ impl Engine {
         // again only by an act would be in the pool before that, and might be paused anew by then.
         let is_read = this.flow(py, false).is_none();
         if upstream == UpstreamEnd::Reuse && !self.draining && is_sent && is_read {
-            this.set_duty(Duty::Idle);
+            this.set_idle(now.mono);
             self.pool.put(this.backend, connection.clone().unbind(), now.mono);
         } else {
             self.close(connection);

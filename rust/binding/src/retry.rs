@@ -1,6 +1,6 @@
 //! What follows when an attempt has failed: again, elsewhere, or the client is told.
 
-use penstock_core::admission::Health;
+use penstock_core::admission::{Fault, Health};
 use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -34,34 +34,31 @@ impl Engine {
             return self.collect(gateway, now);
         }
         let Some(backend) = call.exchange.backend() else { return };
-        if failure.may_be_poison() {
-            self.quarantine.killed(call.exchange.plan.tail(), now.mono);
+        if failure.breaks_off() {
+            let body = call.exchange.plan.fingerprint();
+            self.admission.broken_off(backend, body, now.mono);
         }
+        // Others have been broken off there before, so this request is hardly the cause.
+        let has_died_trying = call.is_trial && failure.fault() == Some(Fault::Died);
+        let is_first_stale = !call.wants_fresh;
+        call.wants_fresh |= failure.retry() == Retry::Stale;
+        self.note_fault(backend, failure, now);
         let result = failure.attempt_result();
-        match failure.retry() {
-            Retry::SameBackend => {
-                // The permit stays: nothing has begun on the backend.
-                self.shard.attempt(backend, result);
-                self.drop_upstream(gateway.py(), key);
-                return self.connect_again(gateway, key, now);
-            }
-            Retry::Bounce => {
-                if let Failure::Full { retry_after: Some(seconds) } = failure {
-                    call.retry_after = call.retry_after.max(*seconds);
-                }
-                if self.bounce(gateway, key, upstream, now) {
-                    return;
-                }
-            }
-            Retry::Never => {}
-            kind @ (Retry::OtherBackend | Retry::Budgeted | Retry::BudgetedIfInstant) => {
+        let goes_on = match failure.retry() {
+            Retry::NotStarted => {
                 if matches!(failure, Failure::Loading) {
                     self.admission.set_health(backend, Health::Down, now.mono);
                 }
-                if self.retry_elsewhere(gateway, key, kind, upstream, result, now) {
-                    return;
-                }
+                self.put_back(gateway, key, upstream, result, now)
             }
+            Retry::Stale if is_first_stale => self.put_back(gateway, key, upstream, result, now),
+            Retry::Bounce => self.bounce(gateway, key, failure, upstream, now),
+            Retry::Never => false,
+            _ if has_died_trying => self.put_back(gateway, key, upstream, result, now),
+            kind => self.retry_elsewhere(gateway, key, kind, upstream, result, now),
+        };
+        if goes_on {
+            return;
         }
         let Some(call) = self.calls.get(key) else { return };
         let longest = Failure::Full { retry_after: Some(call.retry_after) };
@@ -73,23 +70,57 @@ impl Engine {
         self.forget_if_over(key);
     }
 
-    /// One free retry on a fresh connection, with the permit that is there.
-    fn connect_again(&mut self, gateway: &Bound<'_, Gateway>, key: CallKey, now: Now) {
-        let nonce = self.ids.next() as u32;
-        let Some(call) = self.calls.get(key) else { return };
-        let Some(backend) = call.exchange.backend() else { return };
-        call.exchange.granted(backend, nonce, now);
-        self.connect(gateway, key, backend);
+    /// The request has not begun: it goes to another backend, or back to its queue.
+    fn put_back(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        upstream: UpstreamEnd,
+        result: AttemptResult,
+        now: Now,
+    ) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
+            return false;
+        };
+        if !self.admission.put_back(ticket, now.mono) {
+            return false;
+        }
+        self.shard.attempt(backend, result);
+        self.wait_again(gateway, key, upstream, now);
+        true
+    }
+
+    /// The attempt is none, and its request is in the queue.
+    fn wait_again(
+        &mut self,
+        gateway: &Bound<'_, Gateway>,
+        key: CallKey,
+        upstream: UpstreamEnd,
+        now: Now,
+    ) {
+        if let Some(call) = self.calls.get(key) {
+            call.exchange.not_started();
+            if let Some(connection) = call.upstream.take() {
+                self.put_away(gateway.py(), connection.bind(gateway.py()), upstream, now);
+            }
+        }
+        self.arm(key);
+        self.collect(gateway, now);
     }
 
     fn bounce(
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
+        failure: &Failure,
         upstream: UpstreamEnd,
         now: Now,
     ) -> bool {
         let Some(call) = self.calls.get(key) else { return false };
+        if let Failure::Full { retry_after: Some(seconds) } = failure {
+            call.retry_after = call.retry_after.max(*seconds);
+        }
         let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
             return false;
         };
@@ -97,14 +128,7 @@ impl Engine {
             return false;
         }
         self.shard.attempt(backend, AttemptResult::Bounced);
-        if let Some(call) = self.calls.get(key) {
-            call.exchange.bounced();
-            if let Some(connection) = call.upstream.take() {
-                self.put_away(gateway.py(), connection.bind(gateway.py()), upstream, now);
-            }
-        }
-        self.arm(key);
-        self.collect(gateway, now);
+        self.wait_again(gateway, key, upstream, now);
         true
     }
 

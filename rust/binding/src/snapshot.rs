@@ -135,6 +135,7 @@ pub(crate) fn state(segment: &Segment, backend: BackendIndex) -> &'static str {
     match numbers.health {
         _ if numbers.cap.limit() == Some(0) => "draining",
         Health::Down => "down",
+        _ if numbers.is_out => "ejected",
         _ if numbers.starts_slowly => "slow_start",
         Health::Healthy => "healthy",
         Health::Unknown => "unknown",

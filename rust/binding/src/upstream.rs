@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use penstock_core::admission::Ticket;
 use penstock_core::routing::BackendIndex;
+use penstock_core::time::Nanos;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -34,8 +35,8 @@ pub(crate) struct UpstreamConnection {
     gateway: Py<Gateway>,
     pub(crate) backend: BackendIndex,
     duty: Cell<Duty>,
-    /// Has carried a request to its end before.
-    reused: Cell<bool>,
+    /// When it was last put into the pool.
+    last_use: Cell<Option<Nanos>>,
     /// The backend is not read, because the client does not read.
     paused: Cell<bool>,
     pub(crate) transport: RefCell<Option<Transport>>,
@@ -49,7 +50,7 @@ impl UpstreamConnection {
             gateway,
             backend,
             duty: Cell::new(Duty::Serving(call)),
-            reused: Cell::new(false),
+            last_use: Cell::new(None),
             paused: Cell::new(false),
             transport: RefCell::new(None),
             connecting: RefCell::new(None),
@@ -61,14 +62,18 @@ impl UpstreamConnection {
     }
 
     pub(crate) fn set_duty(&self, duty: Duty) {
-        if duty == Duty::Idle {
-            self.reused.set(true);
-        }
         self.duty.set(duty);
     }
 
-    pub(crate) fn is_reused(&self) -> bool {
-        self.reused.get()
+    /// It joins the pool.
+    pub(crate) fn set_idle(&self, now: Nanos) {
+        self.duty.set(Duty::Idle);
+        self.last_use.set(Some(now));
+    }
+
+    /// When it was last put into the pool; `None`: never, it is new.
+    pub(crate) fn last_use(&self) -> Option<Nanos> {
+        self.last_use.get()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -208,7 +213,7 @@ impl UpstreamConnection {
             Duty::Aborting(_) => "aborting",
             Duty::Closed => "closed",
         };
-        let reused = if self.reused.get() { ", reused" } else { "" };
+        let reused = if self.last_use.get().is_some() { ", reused" } else { "" };
         format!("<UpstreamConnection backend {} {duty}{reused}>", self.backend)
     }
 }

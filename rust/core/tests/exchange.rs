@@ -2,6 +2,7 @@
 
 mod support;
 
+use penstock_core::admission::Fault;
 use penstock_core::exchange::{
     Client, Exchange, Failure, Next, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -377,7 +378,7 @@ fn rows() -> Vec<Row> {
             Open,
             503,
             "no_backend",
-            Retry::OtherBackend,
+            Retry::NotStarted,
             Reuse,
             "http_5xx",
         ),
@@ -593,7 +594,7 @@ fn failures_of_the_connection() {
             Failure::Connect { detail: detail() },
             502,
             "upstream_connect",
-            Retry::OtherBackend,
+            Retry::NotStarted,
             "BC",
             "connect_failed",
         ),
@@ -601,7 +602,7 @@ fn failures_of_the_connection() {
             Failure::ConnectTimeout,
             502,
             "upstream_connect",
-            Retry::OtherBackend,
+            Retry::NotStarted,
             "GC",
             "connect_failed",
         ),
@@ -639,31 +640,34 @@ fn failures_of_the_connection() {
 #[test]
 fn a_reused_connection_that_dies_before_a_byte_is_retried_free() {
     let table = table();
-    for (reused, wire, retry, poison) in [
-        (true, &b""[..], Retry::SameBackend, false),
-        (false, b"", Retry::Budgeted, true),
-        (true, b"HTTP/1.1", Retry::Budgeted, false),
-        (false, b"HTTP/1.1", Retry::Budgeted, true),
+    for (reused, wire, seconds, retry, fault) in [
+        (true, &b""[..], 0.0, Retry::Stale, None),
+        (true, b"", 2.9, Retry::Stale, None),
+        // Longer than an idle connection is kept: the backend has had the request.
+        (true, b"", 3.0, Retry::Budgeted, Some(Fault::Died)),
+        (false, b"", 0.0, Retry::Budgeted, Some(Fault::Died)),
+        (true, b"HTTP/1.1", 0.0, Retry::Budgeted, None),
+        (false, b"HTTP/1.1", 0.0, Retry::Budgeted, None),
     ] {
         let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);
         exchange.granted(0, 1, START);
         let mut request = Vec::new();
-        let tail = exchange.send(&table, "served", reused, START, &mut request);
+        let tail =
+            exchange.send(&table, "served", reused.then_some(START.mono), START, &mut request);
         request.extend_from_slice(tail);
         let mut out = Output::default();
         assert_eq!(exchange.upstream_bytes(&table, wire, START, &mut out), Next::Continue);
-        let Next::Failed { failure, upstream } = exchange.upstream_lost(&table, START, &mut out)
-        else {
-            panic!("no failure");
-        };
-        assert_eq!((failure.retry(), failure.may_be_poison()), (retry, poison));
+        let next = exchange.upstream_lost(&table, at(seconds), &mut out);
+        let Next::Failed { failure, upstream } = next else { panic!("no failure") };
+        assert_eq!((failure.retry(), failure.fault()), (retry, fault), "{reused} {seconds}");
+        assert!(failure.breaks_off());
         assert_eq!(upstream, UpstreamEnd::Close);
         assert!(out.is_empty());
 
         // The next attempt has the same body and another id, and its answer is the answer.
-        exchange.granted(1, 2, at(1.0));
+        exchange.granted(1, 2, at(4.0));
         let mut again = Vec::new();
-        let tail = exchange.send(&table, "other", false, at(1.0), &mut again);
+        let tail = exchange.send(&table, "other", None, at(4.0), &mut again);
         again.extend_from_slice(tail);
         let (first, second) =
             (naive::head(&request).map(|_| ()), naive::find(&again, b"req-1-00000002"));
@@ -674,7 +678,7 @@ fn a_reused_connection_that_dies_before_a_byte_is_retried_free() {
         assert!(again.starts_with(b"POST /under/v1/chat/completions HTTP/1.1\r\nhost: b\r\n"));
         assert!(naive::find(&again, br#"{"model":"other","#).is_some());
         let good = stream(&[text("x"), finish("stop"), done(), b"0\r\n\r\n".to_vec()]);
-        let next = exchange.upstream_bytes(&table, &good, at(1.0), &mut out);
+        let next = exchange.upstream_bytes(&table, &good, at(4.0), &mut out);
         assert!(
             matches!(next, Next::Ended(ended) if ended.upstream == UpstreamEnd::Reuse),
             "{next:?}"
@@ -699,7 +703,7 @@ fn what_a_failed_attempt_had_said_is_forgotten() {
     let next = run.exchange.upstream_lost(&table, START, &mut out);
     assert!(matches!(next, Next::Failed { .. }));
     run.exchange.granted(1, 2, START);
-    run.exchange.send(&table, "served", false, START, &mut Vec::new());
+    run.exchange.send(&table, "served", None, START, &mut Vec::new());
     run.feed(&stream(&[text("hello"), finish("stop"), done()]), START);
     let answer = Answer::read(&run.finish().wire);
     assert_eq!(shape::stream(&answer, INSTANT, 1, false), Ok(()));
@@ -1181,13 +1185,13 @@ fn a_neighbour_of_200_with_an_answer_is_one() {
 fn a_408_that_closes_an_idle_connection_is_a_stale_connection() {
     let table = table();
     for (reused, headers, retry) in [
-        (true, "connection: close\r\n", Retry::SameBackend),
+        (true, "connection: close\r\n", Retry::Stale),
         (false, "connection: close\r\n", Retry::Never),
         (true, "", Retry::Never),
     ] {
         let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);
         exchange.granted(0, 1, START);
-        exchange.send(&table, "served", reused, START, &mut Vec::new());
+        exchange.send(&table, "served", reused.then_some(START.mono), START, &mut Vec::new());
         let wire = format!("HTTP/1.1 408 X\r\n{headers}content-length: 0\r\n\r\n");
         let next = exchange.upstream_bytes(&table, wire.as_bytes(), START, &mut Output::default());
         let Next::Failed { failure, .. } = next else { panic!("{next:?}") };
@@ -1420,7 +1424,7 @@ fn the_record_of_a_good_request() {
     let table = table();
     let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);
     exchange.granted(1, 0xabc, at(0.25));
-    exchange.send(&table, "served", false, at(0.5), &mut Vec::new());
+    exchange.send(&table, "served", None, at(0.5), &mut Vec::new());
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 2}});
     for (piece, time) in [
         (stream(&[text("a")]), 1.0),

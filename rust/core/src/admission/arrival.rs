@@ -1,5 +1,6 @@
 //! A request arrives: granted at once, queued, or turned away while it costs nothing yet.
 
+use super::choice::Patience;
 use super::ledger::Ledger;
 use super::lengths;
 use super::offer::{Decision, Offer, Refusal, Refused};
@@ -24,7 +25,7 @@ impl Ledger<'_> {
             return self.refuse(offer, Refusal::QueueFull);
         };
         self.fill(at, offer, now);
-        if let Some(why) = self.why_not(&self.rows[at as usize]) {
+        if let Some(why) = self.why_not(&self.rows[at as usize], Patience::None) {
             return self.refuse(offer, why);
         }
         let tier = usize::from(offer.tier);
@@ -82,6 +83,7 @@ impl Ledger<'_> {
         row.deadline = now.saturating_add(patience);
         row.ages = now.saturating_add(patience / 2);
         row.blocked = 0;
+        row.trial = 0;
         row.until = 0;
         row.granted = 0;
         row.predicted = 0;

@@ -5,6 +5,7 @@ use super::caps::Cap;
 use super::first_tokens::FirstTokens;
 use super::heap::NONE;
 use super::offer::Health;
+use super::outage::Outage;
 use super::reading::{CHUNK, ReadingRate};
 use super::row::Resources;
 use crate::routing::AdaptiveMode;
@@ -16,8 +17,6 @@ use crate::time::{MILLISECOND, Nanos, SECOND};
 const SLOW_START: Nanos = 30 * SECOND;
 /// After a bounce the backend has a slot less; each such time without another gives one back.
 const UNSQUEEZE: Nanos = 200 * MILLISECOND;
-/// Failures to connect in a row after which a backend counts as down.
-const FAILURES_TO_DOWN: u32 = 3;
 /// The part of the KV memory that reservations may fill; estimates are not exact.
 const KV_PART: f64 = 0.92;
 /// `prefill_tokens: auto` is what the backend reads in so many seconds, and at least a chunk. A
@@ -62,12 +61,12 @@ pub(super) struct BackendState {
     /// Counts the lives of this index, for the prefix index.
     pub(super) generation: u16,
     pub(super) weight: u32,
-    /// Failures to connect in a row.
-    failures: u32,
     /// Slots taken off after bounces.
     squeeze: u32,
     /// The row that it is kept free for.
     pub(super) held_for: u32,
+    _more_padding: u32,
+    pub(super) outage: Outage,
     prefill: StoredLimit,
     kv: StoredLimit,
     /// After a bounce: no grant until then.
@@ -116,9 +115,10 @@ impl BackendState {
             was_healthy: 0,
             generation: 0,
             weight: limits.weight.max(1),
-            failures: 0,
             squeeze: 0,
             held_for: NONE,
+            _more_padding: 0,
+            outage: Outage::NONE,
             prefill: StoredLimit::new(limits.prefill),
             kv: StoredLimit::new(limits.kv),
             closed_until: 0,
@@ -170,7 +170,6 @@ impl BackendState {
 
     pub(super) fn set_health(&mut self, health: Health, now: Nanos) {
         if health == Health::Healthy {
-            self.failures = 0;
             if self.health == Health::Down && self.was_healthy != 0 {
                 self.recovered = now.max(1);
             }
@@ -180,16 +179,6 @@ impl BackendState {
             self.recovered = 0;
         }
         self.health = health;
-    }
-
-    /// A connection could not be made. Returns whether it is down now.
-    pub(super) fn failed_to_connect(&mut self) -> bool {
-        self.failures += 1;
-        self.failures >= FAILURES_TO_DOWN
-    }
-
-    pub(super) fn connected(&mut self) {
-        self.failures = 0;
     }
 
     /// It had no room after all: fewer slots for a while, none at all for a moment.

@@ -2,7 +2,7 @@
 
 use super::heap::NONE;
 use super::ledger::Ledger;
-use super::offer::{Health, Refusal};
+use super::offer::{Fault, Health, Refusal};
 use super::row::State;
 use super::tier::{BANDS, TierState};
 use crate::routing::BackendIndex;
@@ -24,17 +24,13 @@ impl Ledger<'_> {
     pub(super) fn set_health(&mut self, backend: BackendIndex, health: Health, now: Nanos) {
         let now = self.at(now);
         self.backends[usize::from(backend)].set_health(health, now);
+        match health {
+            Health::Healthy => self.end_outage(usize::from(backend)),
+            Health::Down => self.confirm_death(backend, Fault::Refused, now),
+            Health::Unknown => {}
+        }
         self.publish(usize::from(backend));
         self.after_change();
-    }
-
-    /// A connection could not be made. Returns whether the backend counts as down now.
-    pub(super) fn connect_failed(&mut self, backend: BackendIndex, now: Nanos) -> bool {
-        let is_down = self.backends[usize::from(backend)].failed_to_connect();
-        if is_down {
-            self.set_health(backend, Health::Down, now);
-        }
-        is_down
     }
 
     pub(super) fn learn_kv(&mut self, backend: BackendIndex, tokens: u64, now: Nanos) {
@@ -43,7 +39,8 @@ impl Ledger<'_> {
         self.after_change();
     }
 
-    /// A backend went or shrank: whoever can no longer be served at all hears it now.
+    /// A backend was drained or shrank: whoever can no longer be served at all hears it now. Who waits
+    /// for one that is down waits for as long as it may, as it may come back.
     pub(super) fn after_change(&mut self) {
         for tier in 0..self.tiers.len() {
             if self.tiers[tier].requests > 0 && !self.has_backend(tier) {
@@ -81,6 +78,7 @@ impl Ledger<'_> {
             let backlog = self.has_backlog(backend);
             self.backends[backend].turn(backlog, now);
             self.end_readings(backend);
+            self.end_survived_outage(backend, now);
             self.publish(backend);
         }
         for tier in 0..self.tiers.len() {
@@ -118,7 +116,8 @@ impl Ledger<'_> {
                         earliest = earliest.min(deadline);
                         break;
                     }
-                    self.expel(head, Refusal::Expired);
+                    let why = self.why_late(head);
+                    self.expel(head, why);
                 }
             }
         }

@@ -16,6 +16,13 @@ const LOW_BAND_PERCENT: u64 = 85;
 /// One grant in so many goes to any backend with room, so that a wrong picture of one is noticed.
 const EXPLORE: u64 = 100;
 
+/// Whether a request waits for a backend that is down. One that has just come is told at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    None,
+    Waits,
+}
+
 /// A backend with room for the request, and how good it is for it.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -107,6 +114,7 @@ impl Ledger<'_> {
             || used.slots.saturating_add(slots) <= self.slots_for(backend, row.band);
         let open = self.could_take(usize::from(candidate.backend), row)
             && backend.closed_until <= now
+            && backend.outage.admits(now)
             && (backend.held_for == NONE || backend.held_for == at)
             && backend.node().is_none_or(|node| {
                 let is_there = |other: &BackendState, _: &Row| other.node() == Some(node);
@@ -174,6 +182,7 @@ impl Ledger<'_> {
                 let backend = &self.backends[index];
                 backend.is_usable()
                     && backend.closed_until <= now
+                    && backend.outage.admits(now)
                     && backend.cap.used.slots < self.slots_for(backend, band)
                     && backend.node().is_none_or(|node| self.nodes[node].has_room(1))
             })
@@ -189,25 +198,32 @@ impl Ledger<'_> {
         })
     }
 
-    /// Whether a tier has a backend that could ever take a request in its present state.
+    /// Whether a tier has a backend that is worth waiting for: one that is down may come back.
     pub(super) fn has_backend(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];
-        state.cap.bound() != 0 && state.backends.iter().any(|index| self.is_open(index))
+        state.cap.bound() != 0 && state.backends.iter().any(|index| self.is_undrained(index))
     }
 
     /// Whether a backend may get requests: it is not down and not drained, nor is its node.
     pub(super) fn is_open(&self, index: usize) -> bool {
+        self.backends[index].is_usable() && self.is_undrained(index)
+    }
+
+    /// Whether a backend is drained neither by itself nor with its node.
+    fn is_undrained(&self, index: usize) -> bool {
         let backend = &self.backends[index];
-        let node_open = backend.node().is_none_or(|node| self.nodes[node].bound() != 0);
-        backend.is_usable() && node_open
+        backend.cap.bound() != 0 && backend.node().is_none_or(|node| self.nodes[node].bound() != 0)
     }
 
     /// Whether a backend could take a row if nothing else ran: one that could not is no place for it,
     /// however empty, and not to be kept free for it either.
     pub(super) fn could_take(&self, index: usize, row: &Row) -> bool {
+        self.backends[index].is_usable() && self.is_large_enough(index, row)
+    }
+
+    fn is_large_enough(&self, index: usize, row: &Row) -> bool {
         let backend = &self.backends[index];
-        backend.is_usable()
-            && row.resources.slots <= backend.cap.bound().min(self.node_bound(backend))
+        row.resources.slots <= backend.cap.bound().min(self.node_bound(backend))
             && u64::from(row.prompt) <= backend.kv_limit().unwrap_or(u64::MAX)
     }
 
@@ -215,14 +231,27 @@ impl Ledger<'_> {
         backend.node().map_or(u32::MAX, |node| self.nodes[node].bound())
     }
 
+    /// Whether none of a row's candidates is open and its tier has another that is.
+    fn is_better_off_elsewhere(&self, row: &Row) -> bool {
+        let is_open = |one: Candidate| self.is_open(usize::from(one.backend));
+        !row.candidates.iter().any(is_open) && {
+            let mut backends = self.tiers[usize::from(row.tier)].backends.iter();
+            backends.any(|index| self.is_open(index))
+        }
+    }
+
     /// Why a row cannot run anywhere as things are, if that is so. It is told that it is too large only
     /// if that will stay true when every backend is well.
-    pub(super) fn why_not(&self, row: &Row) -> Option<Refusal> {
+    pub(super) fn why_not(&self, row: &Row, patience: Patience) -> Option<Refusal> {
         let cap_of_tier = self.tiers[usize::from(row.tier)].cap.bound();
         let above = cap_of_tier.min(self.tenants[row.tenant as usize].limit);
         let wide = row.resources.slots;
-        let could = |candidate: Candidate| self.could_take(usize::from(candidate.backend), row);
-        if wide <= above && row.candidates.iter().any(could) {
+        let could = |candidate: Candidate| {
+            let index = usize::from(candidate.backend);
+            (patience == Patience::Waits || self.backends[index].is_usable())
+                && self.is_large_enough(index, row)
+        };
+        if wide <= above && row.candidates.iter().any(could) && !self.is_better_off_elsewhere(row) {
             return None;
         }
         let slots = |backend: &BackendState| {

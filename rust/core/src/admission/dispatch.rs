@@ -1,5 +1,6 @@
 //! Granting: whoever makes room gives it away before letting go of the lock.
 
+use super::choice::Patience;
 use super::heap::NONE;
 use super::ledger::Ledger;
 use super::offer::Refusal;
@@ -159,9 +160,11 @@ impl Ledger<'_> {
     /// Puts a row out of the queue that can no longer be served.
     pub(super) fn turn_away(&mut self, at: u32) -> bool {
         let row = &self.rows[at as usize];
-        let is_late = row.deadline <= self.board.now || self.is_absent(at);
-        let expired = is_late.then_some(Refusal::Expired);
-        let Some(why) = expired.or_else(|| self.why_not(row)) else { return false };
+        let is_late = row.deadline <= self.board.now;
+        let expired = is_late.then(|| self.why_late(at));
+        let absent = || self.is_absent(at).then_some(Refusal::Expired);
+        let why = expired.or_else(absent).or_else(|| self.why_not(row, Patience::Waits));
+        let Some(why) = why else { return false };
         self.expel(at, why);
         true
     }
@@ -195,6 +198,7 @@ impl Ledger<'_> {
         row.resources.prefill = prefill;
         row.granted = now;
         row.predicted = predicted;
+        row.trial = u32::from(self.backends[usize::from(backend)].outage.is_on());
         (row.charged, row.settled) = (0, 0);
         let cost = prefill + 2 * u64::from(row.expected);
         let tier = usize::from(row.tier);

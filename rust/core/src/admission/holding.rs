@@ -58,8 +58,16 @@ impl Ledger<'_> {
     pub(super) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
-        self.backends[usize::from(self.rows[at as usize].backend)].heard = now;
+        let backend = usize::from(self.rows[at as usize].backend);
+        self.backends[backend].heard = now;
+        let was_out = self.backends[backend].outage.is_on();
+        if was_out {
+            self.end_outage(backend);
+        }
         if self.rows[at as usize].resources.prefill == 0 {
+            if was_out {
+                self.dispatch();
+            }
             return;
         }
         let prefill = self.give_prefill(at);
@@ -123,8 +131,8 @@ impl Ledger<'_> {
             return true;
         }
         let backend = usize::from(self.rows[at as usize].backend);
-        if outcome == Outcome::Success {
-            self.backends[backend].connected();
+        if outcome == Outcome::Success && self.backends[backend].outage.is_on() {
+            self.end_outage(backend);
         }
         if outcome != Outcome::Dropped {
             let row = &self.rows[at as usize];
@@ -164,19 +172,25 @@ impl Ledger<'_> {
         if self.rows[at as usize].bounces >= MOST_BOUNCES {
             return Err(Refusal::Overloaded);
         }
+        self.rows[at as usize].bounces += 1;
+        let tenant = self.return_to_queue(at);
+        self.has_ended(tenant);
+        // Its backend may have been the last of its tier, and drained meanwhile.
+        self.after_change();
+        Ok(())
+    }
+
+    /// Takes a running row's permit and lets it wait again, at its old place. Returns its tenant.
+    pub(super) fn return_to_queue(&mut self, at: u32) -> u32 {
         self.settle_charge(at, 0);
         self.give_room(at);
         let row = &mut self.rows[at as usize];
-        row.bounces += 1;
         row.resources.prefill = u64::from(row.prompt);
         row.resources.kv = u64::from(row.prompt) + u64::from(row.expected);
         row.set_state(State::Queued);
         let tenant = row.tenant;
         self.enqueue(at);
-        self.has_ended(tenant);
-        // Its backend may have been the last of its tier, and gone meanwhile.
-        self.after_change();
-        Ok(())
+        tenant
     }
 
     /// A row that holds a permit is over.
@@ -194,7 +208,7 @@ impl Ledger<'_> {
     }
 
     /// A tenant uses less: what waited for its own limit may go on.
-    fn has_ended(&mut self, tenant: u32) {
+    pub(super) fn has_ended(&mut self, tenant: u32) {
         self.unpark(tenant);
     }
 

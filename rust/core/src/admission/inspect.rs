@@ -234,8 +234,24 @@ impl Census {
         let tenants = ledger.tenants.iter().zip(&self.tenants);
         let tenants = tenants.into_iter().all(|(state, sum)| (state.used, state.requests) == *sum);
         let pairs = *ledger.pairs_mut() == self.pairs;
+        let trials = ledger.backends.iter().enumerate().all(|(at, state)| {
+            let tries = |row: &Row| row.trial != 0 && row.holds_permit();
+            let trial = state.outage.trial;
+            let is_there = trial == NONE || {
+                let row = &ledger.rows[trial as usize];
+                tries(row) && usize::from(row.backend) == at
+            };
+            is_there && (state.outage.is_on() || trial == NONE)
+        });
         let held = held == self.holders && held == ledger.board.held as usize;
-        backends && nodes && held && tiers && tenants && pairs && self.queues_agree_with(ledger)
+        backends
+            && nodes
+            && held
+            && tiers
+            && tenants
+            && pairs
+            && trials
+            && self.queues_agree_with(ledger)
     }
 
     fn queues_agree_with(&self, ledger: &Ledger<'_>) -> bool {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::accounts::{Directory, Flow, TenantState, UNKNOWN_KEY};
 use super::backend::BackendState;
 use super::caps::Cap;
+use super::deaths::Deaths;
+use super::heap::NONE;
 use super::lengths::Lengths;
 use super::load::Load;
 use super::mail::WorkerState;
@@ -42,6 +44,7 @@ pub(super) struct Board {
     pub(super) orphans: u32,
     /// Backends that are kept free.
     pub(super) held: u32,
+    pub(super) deaths: Deaths,
 }
 
 plain!(Board);
@@ -62,6 +65,8 @@ pub(super) struct Ledger<'a> {
     pub(super) lengths: &'a mut [Lengths],
     pub(super) mail: &'a [AtomicU32],
     loads: &'a [AtomicU64],
+    /// Until when bodies are to be looked at, for those who do not take the lock.
+    pub(super) suspicious_until: &'a AtomicU64,
     /// Whether a backend is no longer kept free, since this was looked at.
     pub(super) has_let_go: bool,
 }
@@ -98,6 +103,7 @@ impl<'a> Ledger<'a> {
             lengths,
             mail: region.open(parts.mail),
             loads: region.open(parts.loads),
+            suspicious_until: &region.open(parts.suspicious_until)[0],
             has_let_go: false,
         }
     }
@@ -234,9 +240,13 @@ impl<'a> Ledger<'a> {
         let row = &self.rows[at as usize];
         let (resources, band, tenant) = (row.resources, usize::from(row.band), row.tenant);
         let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
+        let is_trial = row.trial != 0;
         self.each_cap(at, |cap| cap.take(resources));
         self.backends[backend].by_band[band] += resources.slots;
         self.tiers[tier].bands[band].used += resources.slots;
+        if is_trial {
+            self.backends[backend].outage.trial = at;
+        }
         self.tenants[tenant as usize].used += resources.slots;
         *self.pair(tier, backend) += resources.slots;
         self.publish(backend);
@@ -252,7 +262,11 @@ impl<'a> Ledger<'a> {
         self.tiers[tier].bands[band].used -= resources.slots;
         self.tenants[tenant as usize].used -= resources.slots;
         *self.pair(tier, backend) -= resources.slots;
+        self.rows[at as usize].trial = 0;
         let state = &mut self.backends[backend];
+        if state.outage.trial == at {
+            state.outage.trial = NONE;
+        }
         state.reading_rate.note(state.cap.used.prefill, self.board.now);
         self.publish(backend);
     }

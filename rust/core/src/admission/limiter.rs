@@ -8,7 +8,9 @@ use super::inspect::{Census, Invariants, ROWS_AT_ONCE};
 use super::ledger::Ledger;
 use super::load::Load;
 use super::numbers::{BackendNumbers, TierNumbers};
-use super::offer::{Decision, Health, Notice, Offer, Outcome, Owner, Refusal, Ticket, Usage};
+use super::offer::{
+    Decision, Fault, Health, Notice, Offer, Outcome, Owner, Proof, Refusal, Ticket, Usage,
+};
 use super::parts::{Parts, Sizes};
 use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, TierIndex};
@@ -162,10 +164,37 @@ impl Admission {
         self.with(|ledger| ledger.set_health(backend, health, now));
     }
 
-    /// A connection could not be made; the third time in a row the backend is down. Returns whether
-    /// it is.
-    pub fn connect_failed(&self, backend: BackendIndex, now: Nanos) -> bool {
-        self.with(|ledger| ledger.connect_failed(backend, now))
+    /// A request did not get through to a backend, which is closed for a moment (50 ms, doubling up to
+    /// 2 s) and then tried by one request at a time. Returns whether it is the first in a row.
+    pub fn fail(&self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
+        self.with(|ledger| ledger.fail(backend, fault, now))
+    }
+
+    /// A request got through to a backend after some had not. Returns for how long none did, if that
+    /// is over now.
+    pub fn reached(&self, backend: BackendIndex, proof: Proof, now: Nanos) -> Option<Nanos> {
+        self.with(|ledger| ledger.reached(backend, proof, now))
+    }
+
+    /// Gives a permit back because the request has not begun; it goes to another backend, or waits with
+    /// its deadline and its place. False: there is no such permit.
+    pub fn put_back(&self, ticket: Ticket, now: Nanos) -> bool {
+        self.with(|ledger| ledger.put_back(ticket, now))
+    }
+
+    /// A backend broke the connection off under a request with this body, a hash of it.
+    pub fn broken_off(&self, backend: BackendIndex, body: u64, now: Nanos) {
+        self.with(|ledger| ledger.broken_off(backend, body, now));
+    }
+
+    /// Whether a body is set aside because servers have died under it. `hash` is only called, and the
+    /// lock only taken, while two have died within a minute.
+    pub fn is_set_aside(&self, hash: impl FnOnce() -> u64, now: Nanos) -> bool {
+        let until = self.region.open(self.parts.suspicious_until)[0].load(Ordering::Relaxed);
+        now < until && {
+            let body = hash();
+            self.with(|ledger| ledger.is_set_aside(body, now))
+        }
     }
 
     /// The engine has said how many tokens its KV memory holds.

@@ -10,6 +10,8 @@ pub struct Load {
     pub fullness: Option<u32>,
     /// Which life of the backend this is: what it had in its caches in another is gone.
     pub life: u8,
+    /// Requests do not get through to it at present.
+    pub is_out: bool,
 }
 
 const UNUSABLE: u32 = u32::MAX;
@@ -22,15 +24,22 @@ impl Load {
             fullness: backend.is_usable().then_some(fullness.min(UNUSABLE - 1)),
             // Never 0, which is what an empty place of the prefix index says.
             life: (backend.generation % 255) as u8 + 1,
+            is_out: backend.outage.is_on(),
         }
     }
 
     pub(super) fn word(self) -> u64 {
-        u64::from(self.life) << 32 | u64::from(self.fullness.unwrap_or(UNUSABLE))
+        u64::from(self.is_out) << 40
+            | u64::from(self.life) << 32
+            | u64::from(self.fullness.unwrap_or(UNUSABLE))
     }
 
     pub(super) fn of_word(word: u64) -> Self {
         let fullness = word as u32;
-        Load { fullness: (fullness != UNUSABLE).then_some(fullness), life: (word >> 32) as u8 }
+        Load {
+            fullness: (fullness != UNUSABLE).then_some(fullness),
+            life: (word >> 32) as u8,
+            is_out: word >> 40 & 1 != 0,
+        }
     }
 }

@@ -15,7 +15,7 @@
 //! | what is asked and answered | `offer`, `limiter` |
 //! | what is remembered | `row`; over it `tier`, `backend`, `caps`, `accounts` (tenants and flows), `mail` (of the workers), all in the `ledger`; where it lies: `parts` |
 //! | how one request goes | `arrival`, `queue` (with `heap`), `dispatch` (with `hold`), `choice`, `holding` |
-//! | what comes from outside | `change` (limits, health, time), `reclaim` (a worker has died), `absent` (one does not take its mail), `rebuild` (the lock's holder has) |
+//! | what comes from outside | `change` (limits, health, time), `outage` (requests do not get through to a backend), `deaths` (nor do others after them), `reclaim` (a worker has died), `absent` (one does not take its mail), `rebuild` (the lock's holder has) |
 //! | what is learned | `rate`, `reading`, `first_tokens`, `lengths` (over `quantile`), `adaptive` |
 //! | what is seen without the lock | `prefix`, `load`; with it: `numbers`, and whether all agrees: `inspect` |
 
@@ -27,6 +27,7 @@ mod backend;
 mod caps;
 mod change;
 mod choice;
+mod deaths;
 mod dispatch;
 mod first_tokens;
 mod heap;
@@ -40,6 +41,7 @@ mod load;
 mod mail;
 mod numbers;
 mod offer;
+mod outage;
 mod parts;
 mod prefix;
 mod quantile;
@@ -58,8 +60,8 @@ pub use limiter::{Admission, AdmissionParts};
 pub use load::Load;
 pub use numbers::{BackendNumbers, TierNumbers};
 pub use offer::{
-    Band, Candidate, Candidates, Decision, Grant, Health, MAX_CANDIDATES, Notice, Offer, Outcome,
-    Owner, Refusal, Refused, Tenant, Ticket, Usage,
+    Band, Candidate, Candidates, Decision, Fault, Grant, Health, MAX_CANDIDATES, Notice, Offer,
+    Outcome, Owner, Proof, Refusal, Refused, Tenant, Ticket, Usage,
 };
 pub use parts::Sizes;
 pub use prefix::{Blocks, Hit, PrefixIndex, PrefixParts};

@@ -15,6 +15,8 @@ pub struct BackendNumbers {
     pub suggested: Option<u32>,
     pub health: Health,
     pub starts_slowly: bool,
+    /// Requests do not get through to it at present.
+    pub is_out: bool,
     pub prefill_limit: Option<u64>,
     pub kv_limit: Option<u64>,
     /// Prompt tokens read in a second, as far as known.
@@ -45,6 +47,7 @@ impl Ledger<'_> {
             suggested: state.adaptive.suggestion(state.cap.bound()),
             health: state.health(),
             starts_slowly: state.starts_slowly(),
+            is_out: state.outage.is_on(),
             prefill_limit: state.prefill_limit(),
             kv_limit: state.kv_limit(),
             prefill_rate: state.reading_rate.get(),

@@ -123,6 +123,8 @@ pub struct Grant {
     ///
     /// [`Admission::grow`]: super::Admission::grow
     pub covered: u32,
+    /// Requests did not get through to the backend of late, and this one tries.
+    pub is_trial: bool,
 }
 
 /// Why a request does not get in.
@@ -185,6 +187,25 @@ pub struct Usage {
     /// Of the prompt, how many came from the backend's prefix cache.
     pub cached: u32,
     pub output: u32,
+}
+
+/// Why a request did not get through to its backend.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection was made: the request has not begun.
+    Refused = 0,
+    /// The connection was broken off without a byte of an answer.
+    Died,
+}
+
+/// That a request got through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A connection was made: there is somebody who does not refuse any more.
+    Connected,
+    /// Something of an answer has come.
+    Answered,
 }
 
 /// Whether a backend may get requests.

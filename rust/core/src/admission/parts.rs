@@ -47,6 +47,7 @@ pub(super) struct Parts {
     pub(super) mail: Open<AtomicU32>,
     /// What the owners of requests may know of each backend without the lock.
     pub(super) loads: Open<AtomicU64>,
+    pub(super) suspicious_until: Open<AtomicU64>,
 }
 
 impl Parts {
@@ -68,6 +69,7 @@ impl Parts {
             lengths: layout.locked(tiers * CLASSES),
             mail: layout.open(sizes.workers),
             loads: layout.open(backends),
+            suspicious_until: layout.open(1),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Ledger<'_> {
             backend.by_band = [0; BANDS];
             backend.held_for = NONE;
             backend.reading = NONE;
+            backend.outage.trial = NONE;
         }
         for node in &mut *self.nodes {
             (node.used, node.promised) = (Resources::default(), 0);

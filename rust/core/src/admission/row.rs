@@ -130,7 +130,8 @@ pub(super) struct Row {
     pub(super) node: Node,
     /// Next row of a mailbox or of the free list.
     pub(super) next: u32,
-    _padding: u32,
+    /// 1: it tries whether its backend can be reached again.
+    pub(super) trial: u32,
 }
 
 plain!(Row);
@@ -160,7 +161,12 @@ impl Row {
     }
 
     pub(super) fn grant(&self, at: u32) -> Grant {
-        Grant { ticket: self.ticket(at), backend: self.backend, covered: self.expected }
+        Grant {
+            ticket: self.ticket(at),
+            backend: self.backend,
+            covered: self.expected,
+            is_trial: self.trial != 0,
+        }
     }
 
     pub(super) fn holds_permit(&self) -> bool {

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::failure::{Failure, Progress};
 use crate::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
 use crate::sse::{Event, SseScanner};
+use crate::time::Nanos;
 
 /// What a piece of the response has brought to its end.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ enum Phase {
 pub(super) struct Attempt {
     phase: Phase,
     stream: bool,
-    /// The connection had carried a request before.
-    reused: bool,
+    /// Until when the connection may be found to have been closed before this request.
+    stale_until: Option<Nanos>,
     event_limit: usize,
     response_limit: usize,
 }
@@ -47,17 +48,17 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(
         stream: bool,
-        reused: bool,
+        stale_until: Option<Nanos>,
         event_limit: usize,
         response_limit: usize,
     ) -> Self {
         let phase = Phase::Head(HeadReader::default());
-        Attempt { phase, stream, reused, event_limit, response_limit }
+        Attempt { phase, stream, stale_until, event_limit, response_limit }
     }
 
-    /// Whether the connection had carried a request before.
-    pub(super) fn is_reused(&self) -> bool {
-        self.reused
+    /// Whether the connection had carried a request before, and its backend may have closed it since.
+    pub(super) fn may_be_stale(&self, now: Nanos) -> bool {
+        self.stale_until.is_some_and(|until| now < until)
     }
 
     /// From now on everything is dropped up to the end of the message.
@@ -128,10 +129,11 @@ impl Attempt {
     /// The backend has closed its side in an orderly way.
     pub(super) fn eof(
         &mut self,
+        now: Nanos,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Report<'static>, Failure> {
         match &self.phase {
-            Phase::Head(_) => Err(self.reset()),
+            Phase::Head(_) => Err(self.reset(now)),
             Phase::Body { decoder, .. } => match decoder.at_eof() {
                 BodyEnd::Complete => self.complete(false, visit),
                 BodyEnd::Truncated => Err(Failure::Truncated { progress: Progress::Something }),
@@ -140,12 +142,12 @@ impl Attempt {
     }
 
     /// The connection broke.
-    pub(super) fn reset(&self) -> Failure {
+    pub(super) fn reset(&self, now: Nanos) -> Failure {
         let progress = match &self.phase {
             Phase::Head(reader) if reader.is_empty() => Progress::Nothing,
             _ => Progress::Something,
         };
-        Failure::Reset { progress, reused: self.reused }
+        Failure::Reset { progress, stale: self.may_be_stale(now) }
     }
 
     fn complete(

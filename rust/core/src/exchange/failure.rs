@@ -1,6 +1,7 @@
 //! How one attempt at a backend can fail, and what follows from it.
 
 use super::record::{AttemptResult, Term, Where, Who};
+use crate::admission::Fault;
 use crate::openai::{ApiError, Code};
 
 /// What may be done after a failure before the first event
@@ -8,8 +9,10 @@ use crate::openai::{ApiError, Code};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     Never,
-    /// At once, on a fresh connection to the same backend, free: a kept-alive connection had died.
-    SameBackend,
+    /// Anywhere and free, on a fresh connection: a kept-alive connection had died while it was idle.
+    Stale,
+    /// Anywhere and free: the request has not begun.
+    NotStarted,
     /// On another backend; no byte of the request was written.
     OtherBackend,
     /// On another backend, if the tier's budget allows.
@@ -41,10 +44,11 @@ pub enum Failure {
     Tls {
         detail: String,
     },
-    /// The connection broke. `reused`: it had carried a request before.
+    /// The connection broke. `stale`: it had carried a request before, and its backend may have closed
+    /// it before it got this one.
     Reset {
         progress: Progress,
-        reused: bool,
+        stale: bool,
     },
     /// The stream or body ended before the answer did.
     Truncated {
@@ -90,11 +94,11 @@ pub enum Failure {
 impl Failure {
     pub fn retry(&self) -> Retry {
         match self {
-            Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Tls { .. } => {
-                Retry::OtherBackend
+            Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Loading => {
+                Retry::NotStarted
             }
-            Failure::Loading => Retry::OtherBackend,
-            Failure::Reset { progress: Progress::Nothing, reused: true } => Retry::SameBackend,
+            Failure::Tls { .. } => Retry::OtherBackend,
+            Failure::Reset { progress: Progress::Nothing, stale: true } => Retry::Stale,
             Failure::Reset { progress: Progress::Nothing | Progress::Something, .. }
             | Failure::Truncated { progress: Progress::Nothing | Progress::Something }
             | Failure::Fault { status: 502..=504, .. } => Retry::Budgeted,
@@ -104,12 +108,20 @@ impl Failure {
         }
     }
 
-    /// Whether the connection died under a request that may itself be the cause.
-    pub fn may_be_poison(&self) -> bool {
-        matches!(
-            self,
-            Failure::Reset { progress: Progress::Nothing | Progress::Something, reused: false }
-        )
+    /// Why the request did not get through to its backend, if that is what happened.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Tls { .. } => {
+                Some(Fault::Refused)
+            }
+            Failure::Reset { progress: Progress::Nothing, stale: false } => Some(Fault::Died),
+            _ => None,
+        }
+    }
+
+    /// Whether the backend broke the connection off under the request, which may be the cause.
+    pub fn breaks_off(&self) -> bool {
+        matches!(self, Failure::Reset { progress: Progress::Nothing | Progress::Something, .. })
     }
 
     pub fn error(&self) -> ApiError {

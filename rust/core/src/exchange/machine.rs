@@ -121,12 +121,12 @@ impl Exchange {
 
     /// The request is about to be written: appends its head and the beginning of its body, and
     /// returns the rest, so that a long body is copied only once more. `serves`: the backend's model
-    /// name; `reused`: the connection has carried a request before.
+    /// name; `last_use`: when the connection last carried a request, if it has.
     pub fn send(
         &mut self,
         table: &Table,
         serves: &str,
-        reused: bool,
+        last_use: Option<Nanos>,
         now: Now,
         out: &mut Vec<u8>,
     ) -> &[u8] {
@@ -137,7 +137,7 @@ impl Exchange {
         let mut model = Vec::with_capacity(64);
         Plan::write_model(serves, &mut model);
         let length = model.len() + self.plan.tail().len();
-        let Backend { chat_path, headers, .. } = backend;
+        let Backend { chat_path, headers, keep_alive, .. } = backend;
         write_request_head(chat_path, headers, id, self.plan.stream, length, out);
         out.extend_from_slice(&model);
         self.last_event = now.mono;
@@ -147,7 +147,7 @@ impl Exchange {
         });
         self.state = State::Attempting(Attempt::new(
             self.plan.stream,
-            reused,
+            last_use.map(|last| last + keep_alive),
             table.event_limit,
             table.response_limit,
         ));
@@ -185,8 +185,9 @@ impl Exchange {
         self.requeued || self.queued.is_none()
     }
 
-    /// The backend had no room: that was no attempt (contract §3), and the request waits again.
-    pub fn bounced(&mut self) {
+    /// The backend had no room, or the request did not get through to it: that was no attempt, and the
+    /// request waits again.
+    pub fn not_started(&mut self) {
         self.attempts -= 1;
         self.requeued();
     }

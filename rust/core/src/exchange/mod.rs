@@ -5,13 +5,11 @@ mod attempt;
 mod failure;
 mod machine;
 mod output;
-mod quarantine;
 mod record;
 mod retry;
 
 pub use failure::{Failure, Retry};
 pub use machine::{Client, Ended, Exchange, Next, Pace, UpstreamEnd};
 pub use output::{Output, OutputMemory, write_error};
-pub use quarantine::Quarantine;
 pub use record::{AttemptResult, Outcome, Record, Served, Term, Where, Who};
 pub use retry::RetryBudget;

@@ -1,5 +1,7 @@
 //! What one accepted request comes to: its tier, its shape, and the body for whichever backend.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::parameters::{Rewritten, Warning};
 use super::table::{Addressee, ModelIndex, Table, Tier, TierIndex};
 use crate::admission::Blocks;
@@ -96,6 +98,13 @@ impl Plan {
     /// The body behind the model, the same for every backend.
     pub fn tail(&self) -> &[u8] {
         &self.tail
+    }
+
+    /// The same number for the same body, in every process.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.tail.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The first event has come, so no attempt follows and the body can go (contract §2).

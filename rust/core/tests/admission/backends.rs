@@ -47,23 +47,6 @@ fn slow_start_lets_in_as_many_as_it_says() {
 }
 
 #[test]
-fn the_third_failure_to_connect_in_a_row_takes_it_down() {
-    let admission = one_tier(&[4]);
-    let ticket = granted(admission.offer(&offer(), START)).ticket;
-    assert!(!admission.connect_failed(0, START));
-    assert!(!admission.connect_failed(0, START));
-    admission.release(ticket, Outcome::Success, START);
-    assert!(!admission.connect_failed(0, START), "one that worked lies between");
-    assert!(!admission.connect_failed(0, START));
-    assert!(admission.is_usable(0));
-    assert!(admission.connect_failed(0, START));
-    assert_eq!(admission.backend(0).health, Health::Down);
-    assert_eq!(refused(admission.offer(&offer(), START)).why, Refusal::NoBackend);
-    admission.set_health(0, Health::Healthy, START);
-    assert!(!admission.connect_failed(0, START), "it begins anew");
-}
-
-#[test]
 fn a_bounced_request_goes_back_to_the_head_and_the_backend_shrinks() {
     let admission = one_tier(&[4]);
     let running: Vec<Ticket> =
@@ -126,7 +109,7 @@ fn after_two_bounces_the_client_hears_of_it() {
 fn who_bounces_off_the_last_backend_hears_it_at_once() {
     let admission = one_tier(&[4]);
     let ticket = granted(admission.offer(&offer(), START)).ticket;
-    admission.set_health(0, Health::Down, START);
+    admission.set_limits(0, 0, START);
     assert_eq!(admission.bounce(ticket, START), Ok(()));
     assert_eq!(expelled(&admission), [(ticket, Refusal::NoBackend)]);
 }

@@ -94,7 +94,15 @@ impl Play {
             let backend = &model.backends[index];
             prop_assert!(model.is_open(index), "down, drained or without a node: {:?}", request);
             prop_assert!(backend.closed.low <= model.now, "closed by a bounce: {:?}", request);
-            prop_assert!(model.now < request.deadline, "after its deadline: {:?}", request);
+            let has_time = model.now < request.deadline || self.went_back_again(request);
+            prop_assert!(has_time, "after its deadline: {:?}", request);
+            let of_trial = |other: &&Request| other.backend == index && other.is_trial;
+            prop_assert!(
+                model.holding(|_| true).filter(of_trial).count() <= 1,
+                "one tries at a time: {:?}",
+                request
+            );
+            prop_assert_eq!(backend.is_out(), request.is_trial, "{:?}", request);
             let within = |limit: Option<u32>, used| limit.is_none_or(|limit| used <= limit);
             let of_tier = model.used(|other| other.tier == tier);
             prop_assert!(within(model.sizes.tiers[tier].concurrency, of_tier), "{:?}", request);
@@ -143,7 +151,11 @@ impl Play {
                         || model.now < request.arrived + 250 * penstock_core::time::MILLISECOND
                             && !kept_for(request))
             };
-            if !is_plain(late) || !late.holds_permit() || model.queue(late.tier).count() > LOOKS {
+            if self.went_back_again(late)
+                || !is_plain(late)
+                || !late.holds_permit()
+                || model.queue(late.tier).count() > LOOKS
+            {
                 continue;
             }
             for early in model.queue(late.tier).filter(|early| asks_no_more(early, late)) {
@@ -157,6 +169,11 @@ impl Play {
             }
         }
         Ok(())
+    }
+
+    /// Whether a request is the one that went back in this step.
+    fn went_back_again(&self, request: &Request) -> bool {
+        self.went_back.is_some_and(|at| self.model.requests[at].ticket == request.ticket)
     }
 
     /// Whether the top band may use four fifths of a tier's slots or more.

@@ -45,6 +45,7 @@ impl Play {
             ticked: false,
             single: true,
             uniform: setup.uniform,
+            went_back: None,
         }
     }
 
@@ -59,6 +60,7 @@ impl Play {
 
     fn step(&mut self, op: &Op) -> Checked {
         self.fresh.clear();
+        self.went_back = None;
         (self.dispatched, self.ticked, self.single) = (false, false, !matches!(op, Op::Leave(_)));
         match *op {
             Op::Offer(ref wish) => self.offer(wish)?,
@@ -84,7 +86,13 @@ impl Play {
             }
             Op::Limit(at, slots) => self.set_limit(at, slots),
             Op::Health(at, health) => self.set_health(at, health),
-            Op::ConnectFailed(at) => self.connect_failed(at)?,
+            Op::Fail(at, fault) => self.fail(at, fault)?,
+            Op::Reached(at, proof) => self.note_reached(at, proof)?,
+            Op::PutBack(at) => {
+                if let Some(at) = self.pick(at) {
+                    self.put_back(at)?;
+                }
+            }
             Op::LearnKv(at, tokens) => self.learn_kv(at, tokens),
             Op::Pass(milliseconds) => self.pass(milliseconds),
             Op::Die(worker) => self.die(worker),

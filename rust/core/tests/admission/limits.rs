@@ -76,14 +76,14 @@ fn a_backend_that_goes_gives_its_queue_to_another() {
 }
 
 #[test]
-fn when_the_last_backend_goes_the_whole_queue_hears_it_at_once() {
+fn when_the_last_backend_is_drained_the_whole_queue_hears_it_at_once() {
     let admission = one_tier(&[1, 1]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let running: Vec<_> = (0..2).map(|_| granted(admission.offer(&both, START))).collect();
     let waiting: Vec<Ticket> = (0..200).map(|_| queued(admission.offer(&both, START))).collect();
-    admission.set_health(0, Health::Down, START);
+    admission.set_limits(0, 0, START);
     assert_eq!(expelled(&admission), []);
-    admission.set_health(1, Health::Down, START);
+    admission.set_limits(1, 0, START);
     let told: Vec<_> = waiting.iter().map(|&ticket| (ticket, Refusal::NoBackend)).collect();
     assert_eq!(expelled(&admission), told);
     assert_eq!(admission.tier(0).queued, 0);

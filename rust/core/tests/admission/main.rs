@@ -16,6 +16,7 @@ mod limits;
 mod model;
 mod ops;
 mod order;
+mod outages;
 mod play;
 mod rejection;
 mod room;

@@ -6,7 +6,7 @@
 //! does not foresee decisions; it says what a decision must not be.
 
 use penstock_core::admission::{
-    Candidate, Health, Outcome, Refusal, Sizes, Tenant, Ticket, TokenLimit,
+    Candidate, Fault, Health, Outcome, Proof, Refusal, Sizes, Tenant, Ticket, TokenLimit,
 };
 use penstock_core::time::{MILLISECOND, Nanos, SECOND};
 
@@ -75,6 +75,9 @@ pub struct Request {
     pub bounces: u32,
     /// Grants of its tier to others while it waited.
     pub passed_by: u32,
+    /// It tries whether its backend is back.
+    pub is_trial: bool,
+    pub granted: Nanos,
 }
 
 impl Request {
@@ -90,6 +93,7 @@ impl Request {
     /// backend's failure, and who left before the first token pays for the prompt alone.
     pub fn end(&mut self, outcome: Outcome) {
         self.state = State::Over;
+        self.is_trial = false;
         if self.settled {
             return;
         }
@@ -138,7 +142,11 @@ pub struct Backend {
     pub learns_kv: bool,
     pub health: Health,
     was_healthy: bool,
+    /// Requests that did not get through in a row, and what the last of them met.
     failures: u32,
+    fault: Fault,
+    /// Nobody tries before.
+    pub out_until: Nanos,
     squeeze: u32,
     squeezed: Nanos,
     recovered: Option<Nanos>,
@@ -174,7 +182,7 @@ impl Backend {
     pub fn set_health(&mut self, health: Health, now: Nanos) {
         match health {
             Health::Healthy => {
-                self.failures = 0;
+                self.reached(Proof::Answered);
                 if self.health == Health::Down && self.was_healthy {
                     self.recovered = Some(now);
                 }
@@ -186,17 +194,32 @@ impl Backend {
         self.health = health;
     }
 
-    /// Returns whether it is down.
-    pub fn connect_failed(&mut self, now: Nanos) -> bool {
-        self.failures += 1;
-        if self.failures >= 3 {
-            self.set_health(Health::Down, now);
-        }
-        self.failures >= 3
+    pub fn is_out(&self) -> bool {
+        self.failures > 0
     }
 
-    pub fn connected(&mut self) {
-        self.failures = 0;
+    /// Returns whether it is the first failure in a row.
+    pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
+        let is_first = self.failures == 0;
+        if is_first || now >= self.out_until {
+            let pause = (50 * MILLISECOND << self.failures.min(16)).min(2 * SECOND);
+            (self.out_until, self.fault) = (now + pause, fault);
+            self.failures += 1;
+        }
+        is_first
+    }
+
+    pub fn was_broken_off(&self) -> bool {
+        self.is_out() && self.fault == Fault::Died
+    }
+
+    /// Returns whether that ends a row of failures.
+    pub fn reached(&mut self, proof: Proof) -> bool {
+        let ends = self.is_out() && (proof == Proof::Answered || self.fault == Fault::Refused);
+        if ends {
+            self.failures = 0;
+        }
+        ends
     }
 
     pub fn bounced(&mut self, now: Nanos) {
@@ -242,6 +265,8 @@ impl Model {
             health: Health::Unknown,
             was_healthy: false,
             failures: 0,
+            fault: Fault::Refused,
+            out_until: 0,
             squeeze: 0,
             squeezed: 0,
             recovered: None,
@@ -274,15 +299,24 @@ impl Model {
         self.backends[backend].is_usable() && node != Some(0)
     }
 
+    /// Whether a tier has a backend that is worth waiting for: one that is down may come back.
     pub fn has_backend(&self, tier: usize) -> bool {
         let limits = &self.sizes.tiers[tier];
-        let mut backends = limits.backends.iter();
-        limits.concurrency != Some(0) && backends.any(|&backend| self.is_open(usize::from(backend)))
+        let mut backends = limits.backends.iter().map(|&backend| usize::from(backend));
+        let node = |at: usize| self.backends[at].node.and_then(|node| self.sizes.nodes[node]);
+        limits.concurrency != Some(0)
+            && backends.any(|at| self.backends[at].limit > 0 && node(at) != Some(0))
+    }
+
+    /// Whether a backend runs a request that tries whether it is back.
+    pub fn is_tried(&self, backend: usize) -> bool {
+        self.holding(|request| request.backend == backend).any(|request| request.is_trial)
     }
 
     /// Why a request cannot run anywhere as things are. It is too large only if it would be so with
     /// every backend well; how large a drained one will be nobody knows.
-    pub fn why_not(&self, request: &Request) -> Option<Refusal> {
+    /// `waits`: it waits already, and backends that are down may come back.
+    pub fn why_not(&self, request: &Request, waits: bool) -> Option<Refusal> {
         let tier = self.sizes.tiers[request.tier].concurrency.unwrap_or(u32::MAX);
         let above = tier.min(self.tenants[request.tenant].slots.unwrap_or(u32::MAX));
         let slots = |backend: &Backend, limit: u32| {
@@ -296,7 +330,13 @@ impl Model {
         let tokens = |backend: &Backend| backend.kv.unwrap_or(u64::MAX);
         let all = || request.candidates.iter().map(|c| &self.backends[usize::from(c.backend)]);
         let large = || all().filter(|backend| backend.holds(request));
-        if large().any(|b| b.is_usable() && slots(b, b.limit) >= request.slots) {
+        let may_take = |b: &Backend| waits || b.is_usable();
+        let is_open = |at: &u16| self.is_open(usize::from(*at));
+        let has_open = request.candidates.iter().any(|one| is_open(&one.backend));
+        if waits && !has_open && self.sizes.tiers[request.tier].backends.iter().any(is_open) {
+            return Some(Refusal::NoBackend);
+        }
+        if large().any(|b| may_take(b) && slots(b, b.limit) >= request.slots) {
             return None;
         }
         let any = all().map(ever).max().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! What a random history is made of.
 
-use penstock_core::admission::{Band, Candidate, Health, Outcome, TokenLimit, Usage};
+use penstock_core::admission::{Band, Candidate, Fault, Health, Outcome, Proof, TokenLimit, Usage};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -33,7 +33,9 @@ pub enum Op {
     Report(usize, Report),
     Limit(usize, u32),
     Health(usize, Health),
-    ConnectFailed(usize),
+    Fail(usize, Fault),
+    Reached(usize, Proof),
+    PutBack(usize),
     LearnKv(usize, u64),
     Pass(i64),
     Die(u16),
@@ -178,7 +180,11 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
         6 => (which(), report).prop_map(|(at, report)| Op::Report(at, report)),
         2 => (0..3usize, 0u32..10).prop_map(|(at, slots)| Op::Limit(at, slots)),
         2 => (0..3usize, health).prop_map(|(at, health)| Op::Health(at, health)),
-        1 => (0..3usize).prop_map(Op::ConnectFailed),
+        2 => (0..3usize, select(vec![Fault::Refused, Fault::Died]))
+            .prop_map(|(at, fault)| Op::Fail(at, fault)),
+        1 => (0..3usize, select(vec![Proof::Connected, Proof::Answered]))
+            .prop_map(|(at, proof)| Op::Reached(at, proof)),
+        2 => which().prop_map(Op::PutBack),
         1 => (0..3usize, 1u64..1500).prop_map(|(at, tokens)| Op::LearnKv(at, tokens)),
         10 => time.prop_map(Op::Pass),
         1 => (0u8..8, far).prop_map(|(dice, far)| Op::Pass(if dice == 0 { far } else { 50 })),

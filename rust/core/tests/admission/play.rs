@@ -1,8 +1,8 @@
 //! Operations, done to admission and to the model at once.
 
 use penstock_core::admission::{
-    Admission, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer, Outcome, Owner,
-    Refusal, Refused, Ticket, Usage,
+    Admission, Band, Candidate, Candidates, Decision, Fault, Grant, Health, Notice, Offer, Outcome,
+    Owner, Proof, Refusal, Refused, Ticket, Usage,
 };
 use penstock_core::time::{MILLISECOND, SECOND};
 use proptest::prelude::*;
@@ -43,6 +43,8 @@ pub struct Play {
     pub single: bool,
     /// Nothing is ever kept free: all requests are alike.
     pub uniform: bool,
+    /// Who went back in this step: it had its turn, and may go again out of order and time.
+    pub went_back: Option<usize>,
 }
 
 impl Play {
@@ -88,6 +90,8 @@ impl Play {
             settled: false,
             bounces: 0,
             passed_by: 0,
+            is_trial: false,
+            granted: 0,
         };
         let is_first = self.model.queue(wish.tier).next().is_none();
         let kept = !self.uniform;
@@ -135,7 +139,7 @@ impl Play {
         if live.count() >= self.model.sizes.rows {
             return Some(Refusal::QueueFull);
         }
-        self.model.why_not(request)
+        self.model.why_not(request, false)
     }
 
     fn queue_is_full(&self, request: &Request) -> bool {
@@ -160,10 +164,12 @@ impl Play {
         prop_assert!(request.hit(backend).is_some(), "not a candidate: {:?}", grant);
         prop_assert!(u64::from(grant.covered) <= request.max_tokens.max(1), "{:?}", grant);
         (request.state, request.backend, request.settled) = (State::Running, backend, false);
+        request.is_trial = grant.is_trial;
         let reads = request.uncached();
         request.prefill = Span { low: if request.streams { reads.low } else { 0 }, ..reads };
         request.kv = request.prompt + u64::from(grant.covered);
         request.charged = reads.plus(Span::exactly(2 * u64::from(grant.covered)));
+        request.granted = model.now;
         let (tier, ticket) = (request.tier, request.ticket);
         prop_assert_eq!(grant.ticket, ticket);
         for other in model.requests.iter_mut().filter(|other| other.tier == tier) {
@@ -195,10 +201,10 @@ impl Play {
         let held = self.admission.release(ticket, outcome, self.model.now);
         prop_assert_eq!(held, self.model.requests[at].holds_permit());
         if held {
-            if outcome == Outcome::Success {
-                self.model.backends[backend].connected();
-            }
             self.model.requests[at].end(outcome);
+            if outcome == Outcome::Success {
+                self.reached(backend, Proof::Answered);
+            }
             self.dispatched = true;
             prop_assert!(!self.admission.release(ticket, outcome, self.model.now), "twice");
         }
@@ -218,6 +224,8 @@ impl Play {
         self.admission.first_token(request.ticket, self.model.now);
         if request.holds_permit() {
             request.prefill = Span::default();
+            let backend = request.backend;
+            self.dispatched |= self.reached(backend, Proof::Answered);
         }
     }
 
@@ -257,6 +265,7 @@ impl Play {
         prop_assert_eq!(result, Ok(()));
         let request = &mut self.model.requests[at];
         (request.state, request.charged) = (State::Queued, Span::default());
+        request.is_trial = false;
         request.bounces += 1;
         self.dispatched = true;
         Ok(())
@@ -270,15 +279,51 @@ impl Play {
 
     pub fn set_health(&mut self, backend: usize, health: Health) {
         self.model.backends[backend].set_health(health, self.model.now);
+        if health == Health::Healthy {
+            let here = self.model.requests.iter_mut().filter(|other| other.backend == backend);
+            here.for_each(|other| other.is_trial = false);
+        }
         self.admission.set_health(backend as u16, health, self.model.now);
         self.dispatched = true;
     }
 
-    pub fn connect_failed(&mut self, backend: usize) -> Checked {
-        let is_down = self.model.backends[backend].connect_failed(self.model.now);
-        let says = self.admission.connect_failed(backend as u16, self.model.now);
-        prop_assert_eq!(says, is_down);
-        self.dispatched |= is_down;
+    /// A request did not get through to a backend.
+    pub fn fail(&mut self, backend: usize, fault: Fault) -> Checked {
+        let is_first = self.model.backends[backend].fail(fault, self.model.now);
+        prop_assert_eq!(self.admission.fail(backend as u16, fault, self.model.now), is_first);
+        Ok(())
+    }
+
+    /// A request got through.
+    pub fn note_reached(&mut self, backend: usize, proof: Proof) -> Checked {
+        let lasted = self.admission.reached(backend as u16, proof, self.model.now);
+        let ends = self.reached(backend, proof);
+        prop_assert_eq!(lasted.is_some(), ends);
+        self.dispatched |= ends;
+        Ok(())
+    }
+
+    fn reached(&mut self, backend: usize, proof: Proof) -> bool {
+        let ends = self.model.backends[backend].reached(proof);
+        if ends {
+            let here = self.model.requests.iter_mut().filter(|other| other.backend == backend);
+            here.for_each(|other| other.is_trial = false);
+        }
+        ends
+    }
+
+    /// A running request has not begun, and goes back.
+    pub fn put_back(&mut self, at: usize) -> Checked {
+        let Request { ticket, state, .. } = self.model.requests[at];
+        let is_back = self.admission.put_back(ticket, self.model.now);
+        prop_assert_eq!(is_back, state == State::Running);
+        if is_back {
+            let request = &mut self.model.requests[at];
+            (request.state, request.charged) = (State::Queued, Span::default());
+            request.is_trial = false;
+            self.went_back = Some(at);
+            self.dispatched = true;
+        }
         Ok(())
     }
 
@@ -303,9 +348,18 @@ impl Play {
         self.model.ticked = now;
         (self.dispatched, self.ticked) = (true, true);
         self.model.backends.iter_mut().for_each(|backend| backend.turn(now));
+        for backend in 0..self.model.backends.len() {
+            // Who lives for a second behind a port that broke connections off is through.
+            let survives = |request: &Request| request.is_trial && now >= request.granted + SECOND;
+            let here = |request: &Request| request.backend == backend && survives(request);
+            if self.model.backends[backend].was_broken_off() && self.model.holding(here).count() > 0
+            {
+                self.reached(backend, Proof::Answered);
+            }
+        }
         for request in &mut self.model.requests {
             if matches!(request.state, State::Orphan(until) if until <= now) {
-                request.state = State::Over;
+                (request.state, request.is_trial) = (State::Over, false);
             }
         }
     }
@@ -351,11 +405,17 @@ impl Play {
     fn expel(&mut self, at: usize, refused: Refused) -> Checked {
         let request = &self.model.requests[at];
         let tier_has_none = !self.model.has_backend(request.tier);
-        let why_not = self.model.why_not(request);
+        let why_not = self.model.why_not(request, true);
+        let is_late = request.deadline <= self.model.now;
+        let is_there =
+            |backend: usize| self.model.is_open(backend) && !self.model.backends[backend].is_out();
+        let mut candidates = request.candidates.iter().map(|one| usize::from(one.backend));
+        let can_go = candidates.any(is_there);
         prop_assert!((800 * MILLISECOND..=4500 * SECOND).contains(&refused.retry_after));
         match refused.why {
-            Refusal::Expired => prop_assert!(request.deadline <= self.model.now, "too early"),
+            Refusal::Expired => prop_assert!(is_late, "too early"),
             Refusal::NoBackend if tier_has_none => {}
+            Refusal::NoBackend if is_late => prop_assert!(!can_go, "for want of a slot"),
             why => prop_assert_eq!(Some(why), why_not),
         }
         self.model.requests[at].state = State::Over;

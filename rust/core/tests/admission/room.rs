@@ -59,6 +59,7 @@ impl Model {
                 node_has_room
                     && backend.is_usable()
                     && until <= self.now
+                    && !(backend.is_out() && (self.is_tried(index) || backend.out_until > self.now))
                     && self.has_slots(index, request, need.slots, sure)
                     && self.has_tokens(index, request, need, sure)
             })

@@ -1,6 +1,8 @@
 //! The operations, each in a crowd where others wait or run.
 
-use penstock_core::admission::{Admission, Health, Notice, Offer, Outcome, Tenant, Ticket, Usage};
+use penstock_core::admission::{
+    Admission, Fault, Health, Notice, Offer, Outcome, Proof, Tenant, Ticket, Usage,
+};
 use penstock_core::time::{MILLISECOND, SECOND};
 
 use crate::stage::{Crowd, GRACE, NOW, SLOTS, START, Stage, WAIT, crowd, offer, owner};
@@ -123,6 +125,26 @@ fn bounce() {
     let (stage, crowd) = crowded();
     die_in_operation("bounce", &stage, of(1), NOW, |admission, now| {
         let _ = admission.bounce(crowd.other, now);
+    });
+}
+
+#[test]
+fn put_back() {
+    let (stage, crowd) = crowded();
+    die_in_operation("put back", &stage, of(1), NOW, |admission, now| {
+        admission.put_back(crowd.other, now);
+    });
+}
+
+#[test]
+fn reached_that_lets_others_in() {
+    let (stage, crowd) = crowded();
+    stage.admission.fail(0, Fault::Refused, NOW);
+    stage.admission.fail(1, Fault::Refused, NOW);
+    stage.admission.release(crowd.first, Outcome::Ignored, NOW);
+    stage.admission.release(crowd.long, Outcome::Ignored, NOW);
+    die_in_operation("reached", &stage, CONTROL, NOW, |admission, now| {
+        admission.reached(0, Proof::Connected, now);
     });
 }
 

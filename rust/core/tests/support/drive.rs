@@ -24,7 +24,7 @@ pub fn sent(table: &Table, plan: Plan, client: Client) -> Exchange {
     let mut exchange = Exchange::new(plan, client, "chatcmpl-own", START);
     exchange.granted(0, 7, START);
     let mut request = Vec::new();
-    let tail = exchange.send(table, "served", false, START, &mut request);
+    let tail = exchange.send(table, "served", None, START, &mut request);
     request.extend_from_slice(tail);
     assert!(!request.is_empty());
     exchange

@@ -27,12 +27,12 @@ impl Exchange {
 
     /// The backend has closed its side.
     pub fn upstream_eof(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
-        self.read(table, now, out, |attempt, visit| attempt.eof(visit))
+        self.read(table, now, out, |attempt, visit| attempt.eof(now.mono, visit))
     }
 
     /// The connection to the backend broke.
     pub fn upstream_lost(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
-        self.read(table, now, out, |attempt, _| Err(attempt.reset()))
+        self.read(table, now, out, |attempt, _| Err(attempt.reset(now.mono)))
     }
 
     fn read<'a>(
@@ -107,10 +107,10 @@ impl Exchange {
                 Next::Continue
             }
             Report::Whole { head, .. }
-                if head.status == 408 && !head.keep_alive && attempt.is_reused() =>
+                if head.status == 408 && !head.keep_alive && attempt.may_be_stale(now.mono) =>
             {
                 // RFC 9110 §15.5.9: the server has closed an idle connection, and not read the request.
-                let failure = Failure::Reset { progress: Progress::Nothing, reused: true };
+                let failure = Failure::Reset { progress: Progress::Nothing, stale: true };
                 self.fail(failure, UpstreamEnd::Close, now, out)
             }
             Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),

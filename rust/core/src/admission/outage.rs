@@ -1,0 +1,151 @@
+//! A backend that requests do not get through to: closed for a moment, then tried by one request at a
+//! time until one gets through.
+//!
+//! A connection that is refused has not begun its request, so the request goes back to its queue with its
+//! deadline and its place. All at once they would be refused all at once, as an engine that starts again
+//! takes seconds to open its port; and a health probe needs several failures to call a backend down.
+
+use super::heap::NONE;
+use super::ledger::Ledger;
+use super::offer::{Fault, Proof, Refusal, Ticket};
+use super::row::State;
+use crate::routing::BackendIndex;
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+/// How long a backend is closed after the first failure; each one in a row doubles it.
+const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
+const LONGEST_PAUSE: Nanos = 2 * SECOND;
+/// A trial that lives for so long behind a port that has broken connections off is through: such ports
+/// break them off at once, and a first token may take its time.
+const SURVIVAL: Nanos = SECOND;
+
+/// Failures in a row, and who tries whether they are over.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outage {
+    /// When the first of them was; of no meaning without any.
+    since: Nanos,
+    /// Nobody tries before; and what fails before is of the same event.
+    until: Nanos,
+    /// 0: all is well.
+    failures: u32,
+    /// The row that tries.
+    pub(super) trial: u32,
+    fault: Fault,
+    _padding: [u8; 7],
+}
+
+impl Outage {
+    pub(super) const NONE: Outage = Outage {
+        since: 0,
+        until: 0,
+        failures: 0,
+        trial: NONE,
+        fault: Fault::Refused,
+        _padding: [0; 7],
+    };
+
+    pub(super) fn is_on(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether another request may go there, as far as this is concerned.
+    pub(super) fn admits(&self, now: Nanos) -> bool {
+        !self.is_on() || self.trial == NONE && self.until <= now
+    }
+
+    /// Counts a failure.
+    fn fail(&mut self, fault: Fault, now: Nanos) {
+        if self.is_on() && now < self.until {
+            return;
+        }
+        if !self.is_on() {
+            self.since = now;
+        }
+        let pause = (SHORTEST_PAUSE << self.failures.min(16)).min(LONGEST_PAUSE);
+        (self.until, self.fault) = (now + pause, fault);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn is_refuted_by(&self, proof: Proof) -> bool {
+        self.is_on() && (proof == Proof::Answered || self.fault == Fault::Refused)
+    }
+}
+
+impl Ledger<'_> {
+    /// A request did not get through to a backend. Returns whether it is the first one.
+    pub(super) fn fail(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
+        let now = self.at(now);
+        let state = &mut self.backends[usize::from(backend)];
+        let is_first = !state.outage.is_on();
+        state.outage.fail(fault, now);
+        self.confirm_death(backend, fault, now);
+        self.publish(usize::from(backend));
+        is_first
+    }
+
+    /// A request got through to a backend. Returns how long none did, if that is over now.
+    pub(super) fn reached(
+        &mut self,
+        backend: BackendIndex,
+        proof: Proof,
+        now: Nanos,
+    ) -> Option<Nanos> {
+        let now = self.at(now);
+        let outage = &self.backends[usize::from(backend)].outage;
+        if !outage.is_refuted_by(proof) {
+            return None;
+        }
+        let lasted = now.saturating_sub(outage.since);
+        self.end_outage(usize::from(backend));
+        self.dispatch();
+        Some(lasted)
+    }
+
+    pub(super) fn end_outage(&mut self, backend: usize) {
+        let trial = self.backends[backend].outage.trial;
+        if trial != NONE {
+            self.rows[trial as usize].trial = 0;
+        }
+        self.backends[backend].outage = Outage::NONE;
+        self.publish(backend);
+    }
+
+    /// Time has passed: who has survived for long enough behind such a port is through.
+    pub(super) fn end_survived_outage(&mut self, backend: usize, now: Nanos) {
+        let outage = &self.backends[backend].outage;
+        let has_survived = outage.fault == Fault::Died
+            && outage.trial != NONE
+            && now >= self.rows[outage.trial as usize].granted + SURVIVAL;
+        if has_survived {
+            self.end_outage(backend);
+        }
+    }
+
+    /// A request that has not begun goes to another backend that has room, or back to its queue, with
+    /// its deadline and its place.
+    pub(super) fn put_back(&mut self, ticket: Ticket, now: Nanos) -> bool {
+        self.at(now);
+        let Some(at) = self.holder(ticket) else { return false };
+        if self.rows[at as usize].state() != State::Running {
+            return false;
+        }
+        let tenant = self.return_to_queue(at);
+        // It had its turn, so neither those before it nor its deadline keep it from another backend.
+        self.let_in(at);
+        self.has_ended(tenant);
+        self.after_change();
+        true
+    }
+
+    /// Why a request was not dispatched in time: for want of a slot, or of a backend.
+    pub(super) fn why_late(&self, at: u32) -> Refusal {
+        let is_there = |index: usize| self.is_open(index) && !self.backends[index].outage.is_on();
+        let mut candidates = self.rows[at as usize].candidates.iter();
+        if candidates.any(|candidate| is_there(usize::from(candidate.backend))) {
+            Refusal::Expired
+        } else {
+            Refusal::NoBackend
+        }
+    }
+}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
 import weakref
 
 import pytest
 
-from tests.protocol.wire import DONE, LAST_CHUNK, SSE_HEAD, Transport, Wire, chunk, whole
+from tests.protocol.wire import CONFIG, DONE, LAST_CHUNK, SSE_HEAD, Transport, Wire, chunk, whole
 
 GOOD_STREAM = SSE_HEAD + chunk({"role": "assistant", "content": "a"}) + chunk({}, "stop") + DONE + LAST_CHUNK
 
@@ -146,23 +147,124 @@ def test_a_refused_connection_goes_to_the_other_backend() -> None:
 def test_two_attempts_at_most() -> None:
     wire = Wire(TWO)
     client = wire.submit()
-    wire.attempts[0].protocol.connect_failed("connect", "Connection refused")
-    wire.attempts[1].protocol.connect_failed("connect", "Connection refused")
-    assert (client.status, client.error["code"]) == (502, "upstream_connect")
+    wire.attempts[0].connect().lost(ConnectionResetError())
+    wire.attempts[1].connect().lost(ConnectionResetError())
+    assert (client.status, client.error["code"]) == (502, "upstream_reset")
     assert len(wire.attempts) == 2
     assert wire.settled()
 
 
-def test_a_prompt_that_kills_two_backends_is_refused() -> None:
+def tick_until_there_are(wire: Wire, attempts: int) -> None:
+    end = time.monotonic() + 5
+    while len(wire.attempts) < attempts:
+        assert time.monotonic() < end
+        wire.gateway.tick()
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kind", ["connect", "timeout"])
+def test_a_connection_that_is_not_made_is_no_attempt(kind: str) -> None:
     wire = Wire(TWO)
     client = wire.submit()
-    wire.attempts[0].connect().lost(ConnectionResetError())
-    wire.attempts[1].connect().lost(ConnectionResetError())
+    wire.attempts[0].protocol.connect_failed(kind, "Connection refused")
+    assert wire.attempts[1].backend == 1 - wire.attempts[0].backend, "the other one is asked at once"
+    wire.attempts[1].protocol.connect_failed(kind, "Connection refused")
+    assert len(wire.attempts) == 2, "both are closed for a moment"
+    for failed in range(3, 6):
+        tick_until_there_are(wire, failed)
+        wire.attempts[-1].protocol.connect_failed(kind, "Connection refused")
+        assert client.written == []
+    tick_until_there_are(wire, 6)
+    wire.attempts[-1].connect().feed(whole())
+    assert client.status == 200
+    line = json.loads(wire.gateway.take_log())
+    assert (line["attempts"], line["status"]) == (1, 200)
+    wire.attempts[-1].lost()
+    assert wire.settled()
+
+
+def test_only_one_tries_whether_a_backend_is_back() -> None:
+    wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 8"))
+    clients = [wire.submit() for _ in range(4)]
+    for attempt in wire.attempts[:4]:
+        attempt.protocol.connect_failed("connect", "Connection refused")
+    assert len(wire.attempts) == 4
+    ((backend, reason, _),) = wire.gateway.take_outages()
+    assert (backend, reason) == ("a", "the model server cannot be reached: Connection refused")
+    tick_until_there_are(wire, 5)
+    for _ in range(5):
+        wire.gateway.tick()
+        time.sleep(0.02)
+    assert len(wire.attempts) == 5
+    assert wire.backend(0)["state"] == "ejected"
+    wire.attempts[4].connect()
+    assert len(wire.attempts) == 8, "and once it is, all that fit go"
+    ((backend, reason, seconds),) = wire.gateway.take_outages()
+    assert (backend, reason) == ("a", None) and 0.05 <= seconds < 5
+    for attempt in wire.attempts[5:]:
+        attempt.connect()
+    for attempt in wire.attempts[4:]:
+        attempt.feed(whole())
+    assert [client.status for client in clients] == [200] * 4
+
+
+def test_a_reused_connection_that_dies_late_is_a_death_of_its_backend() -> None:
+    wire = Wire(TWO.replace("concurrency: 2", "concurrency: 2, keep_alive: 50ms"))
+    wire.submit()
+    first = wire.attempts[0].connect()
+    first.feed(whole())
+    client = wire.submit()
+    # The one that is empty takes turns: both have an idle connection by now, or one is new.
+    attempt = wire.attempts[-1]
+    if attempt is not first:
+        attempt.connect().feed(whole())
+        client = wire.submit()
+    time.sleep(0.06)
+    serving = next(one for one in wire.attempts if one.request.count(b"POST") == 2)
+    before = len(wire.attempts)
+    serving.lost(ConnectionResetError())
+    assert len(wire.attempts) == before + 1, "the next attempt goes elsewhere"
+    assert wire.attempts[-1].backend != serving.backend
+    wire.attempts[-1].connect().feed(whole())
+    assert client.status == 200
+    lines = [json.loads(line) for line in wire.gateway.take_log().splitlines()]
+    assert lines[-1]["attempts"] == 2
+
+
+def kill(wire: Wire, **body: object) -> None:
+    """Let a request kill both backends: connections break off, and then none is accepted."""
+    start = len(wire.attempts)
+    client = wire.submit(**body)
+    tick_until_there_are(wire, start + 1)
+    wire.attempts[start].connect().lost(ConnectionResetError())
+    wire.attempts[start + 1].connect().lost(ConnectionResetError())
     assert client.status == 502
+
+
+def test_a_prompt_under_which_two_backends_have_died_is_refused() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    other = wire.submit(temperature=1)
+    # Both refuse connections now, so they have really died.
+    for failed in (3, 4):
+        tick_until_there_are(wire, failed)
+        wire.attempts[-1].protocol.connect_failed("connect", "Connection refused")
+    assert {attempt.backend for attempt in wire.attempts[2:]} == {0, 1}
     again = wire.submit()
     assert (again.status, again.error["code"]) == (502, "upstream_reset")
-    assert len(wire.attempts) == 2, "no third backend was risked"
-    assert wire.submit(temperature=1).written == [], "another request goes its way"
+    assert other.written == [], "another request goes its way"
+    tick_until_there_are(wire, 5)
+    wire.attempts[-1].connect().feed(whole())
+    assert other.status == 200
+
+
+def test_a_prompt_that_was_there_when_two_backends_stumbled_is_served() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    again = wire.submit()
+    tick_until_there_are(wire, 3)
+    wire.attempts[-1].connect().feed(whole())
+    assert again.status == 200
 
 
 def test_a_paused_client_pauses_the_backend() -> None:

@@ -20,6 +20,9 @@ impl Engine {
     /// Every timer, once a tick.
     pub(crate) fn tick(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
         self.clock = Clock::new();
+        // Before the calls' own timers, so that a queue's verdict comes before a total time as long.
+        self.admission.tick(now.mono);
+        self.collect(gateway, now);
         // What a panic leaves here is seen to at the next tick.
         let Engine { wheel, due, .. } = self;
         wheel.expire(now.mono, due);
@@ -57,7 +60,6 @@ impl Engine {
             }
         }
         self.shard.set(Gauge::IdleUpstreams, self.pool.len() as u64);
-        self.admission.tick(now.mono);
         self.collect(gateway, now);
     }
 

@@ -18,6 +18,7 @@ mod ops;
 mod order;
 mod play;
 mod rejection;
+mod retry;
 mod room;
 mod scale;
 mod stage;

@@ -12,7 +12,7 @@ use penstock_core::time::{Nanos, SECOND};
 use serde_json::{Value, json};
 use support::client::Answer;
 use support::drive::{Ending, Ran, Run, client, sent};
-use support::{INSTANT, START, at, build, config, naive, shape, table};
+use support::{INSTANT, START, at, build, config, naive, shape, show, table};
 
 fn body(stream: bool, more: &Value) -> Vec<u8> {
     let mut body = json!({"model": INSTANT, "stream": stream, "messages": [{"role": "user", "content": "hi"}]});
@@ -875,6 +875,8 @@ fn the_timers_of_an_attempt() {
     assert_eq!(deadline(&run), Some(24.999), "between events");
     run.feed(&text("b"), at(20.0));
     assert_eq!(deadline(&run), Some(35.0));
+    run.feed(&chunk(": ping\n\ndata:\n\n"), at(21.0));
+    assert_eq!(deadline(&run), Some(35.0), "the backend lives, but no event has come");
     run.time(at(34.999));
     assert!(!run.ran.finished);
     run.time(at(35.0));
@@ -1210,6 +1212,7 @@ fn the_head_waits_for_the_first_meaningful_event() {
     for quiet in [
         stream(&[]),
         chunk(": ping\n\n"),
+        chunk("event: ping\ndata:\n\n"),
         text(""),
         usage,
         delta(&json!({"content": ""})),
@@ -1250,6 +1253,120 @@ fn each_meaningful_event_begins_the_answer() {
     let mut run = Run::of(&table, &body(true, &json!({})));
     run.feed(&stream(&[finish("length")]), START);
     assert!(run.exchange.has_begun(), "a finish reason");
+}
+
+#[test]
+fn an_event_without_data_is_a_keep_alive() {
+    let table = table();
+    for ping in [
+        "data:\n\n",
+        "data: \n\n",
+        "data\n\n",
+        "data:\r\n\r\n",
+        "data: \t  \n\n",
+        "data:\ndata:\n\n",
+        "data:\ndata: \ndata\n\n",
+        "event: ping\ndata:\n\n",
+        "id: 7\ndata: \n\n",
+        "event: ping\n\n",
+        "id: 7\n\n",
+        "retry: 100\n\n",
+        ": comment\n\n",
+        ":\n\n",
+        "\n\n",
+        ": comment\nevent: ping\nid: 7\nretry: 100\ndata: \n\n",
+    ] {
+        let ping = chunk(ping);
+        let shown = show(&ping);
+        let mut run = Run::of(&table, &body(true, &json!({})));
+        run.feed(&stream(std::slice::from_ref(&ping)), START);
+        assert!(run.ran.wire.is_empty() && !run.exchange.has_begun(), "{shown}");
+        assert_eq!(deadline(&run), Some(10.0), "{shown}");
+        let parts = [
+            text("a"),
+            ping.clone(),
+            text("b"),
+            ping.clone(),
+            finish("stop"),
+            ping.clone(),
+            done(),
+        ];
+        for part in &parts {
+            run.feed(part, at(1.0));
+        }
+        let ran = run.finish();
+        let answer = Answer::read(&ran.wire);
+        assert_eq!(shape::stream(&answer, INSTANT, 1, false), Ok(()), "{shown}");
+        assert_eq!((answer.content(0).as_str(), answer.events.len()), ("ab", 3), "{shown}");
+        assert_eq!(ran.record.expect("a record").output_tokens, None);
+    }
+    // Alone they are no answer.
+    let mut run = Run::of(&table, &body(true, &json!({})));
+    run.feed(&stream(&[chunk("data:\n\n"), done()]), START);
+    let error = Answer::read(&run.finish().wire).error().expect("an error");
+    assert_eq!((error.status, error.code.as_str()), (502, "upstream_truncated"));
+}
+
+#[test]
+fn every_chunk_says_which_server_it_is_from() {
+    let table = table();
+    let of = |mut value: Value, server: bool| {
+        if server {
+            value["system_fingerprint"] = json!("fp_1");
+            value["service_tier"] = json!("default");
+        }
+        event(&value)
+    };
+    let said = |content: &str, finish: Value| json!({"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]});
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
+    let request = body(true, &json!({"stream_options": {"include_usage": true}}));
+    let run = |parts: &[Vec<u8>]| {
+        let mut run = Run::of(&table, &request);
+        run.feed(&stream(parts), START);
+        let answer = Answer::read(&run.finish().wire);
+        assert_eq!(shape::stream(&answer, INSTANT, 1, true), Ok(()));
+        let tells = |event: &Value| {
+            event["system_fingerprint"] == "fp_1" && event["service_tier"] == "default"
+        };
+        answer.events.iter().map(tells).collect::<Vec<bool>>()
+    };
+    let (a, b) = (said("a", Value::Null), said("b", json!("stop")));
+    // Text and finish reason in one chunk become two, and the token counts a chunk of our own.
+    assert_eq!(
+        run(&[of(a.clone(), true), of(b.clone(), true), of(usage.clone(), true), done()]),
+        [true; 4]
+    );
+    assert_eq!(
+        run(&[of(a.clone(), false), of(b.clone(), true), of(usage.clone(), false), done()]),
+        [false, true, true, true]
+    );
+    assert_eq!(
+        run(&[of(a.clone(), false), of(b.clone(), false), of(usage.clone(), true), done()]),
+        [false, false, false, true]
+    );
+    assert_eq!(run(&[of(a, false), of(b, false), of(usage, false), done()]), [false; 4]);
+    // Null, or of another type, is as good as absent.
+    let mut odd = said("a", json!("stop"));
+    odd["system_fingerprint"] = Value::Null;
+    odd["service_tier"] = json!([1]);
+    let mut whole = Run::of(&table, &body(true, &json!({})));
+    whole.feed(&stream(&[event(&odd), done()]), START);
+    let answer = Answer::read(&whole.finish().wire);
+    let last = answer.events.last().expect("a finish chunk");
+    assert!(last.get("system_fingerprint").is_none() && last.get("service_tier").is_none());
+    // A whole answer as a stream.
+    let value = json!({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "service_tier": "default",
+                       "usage": {"prompt_tokens": 3, "completion_tokens": 4}, "system_fingerprint": "fp_1"});
+    let mut whole = Run::of(&table, &request);
+    whole.feed(&response(200, "application/json", &value.to_string()), START);
+    let answer = Answer::read(&whole.finish().wire);
+    assert_eq!(shape::stream(&answer, INSTANT, 1, true), Ok(()));
+    for event in &answer.events {
+        assert_eq!(
+            (&event["system_fingerprint"], &event["service_tier"]),
+            (&json!("fp_1"), &json!("default"))
+        );
+    }
 }
 
 #[test]

@@ -376,6 +376,30 @@ fn what_was_put_right_once_stays_as_it_is() {
     });
 }
 
+/// What every chunk of a backend says about its server, every chunk of the client's says too; and where
+/// only some say it, our own chunk with the token counts does.
+#[test]
+fn the_servers_fingerprint_is_kept() {
+    const KEY: &[u8] = b"\"system_fingerprint\":\"";
+    each(|table, recording| {
+        if recording.fate() != Fate::Good || !recording.plan.stream {
+            return;
+        }
+        let count =
+            |text: &[u8], what: &[u8]| text.windows(what.len()).filter(|w| *w == what).count();
+        let (keys, chunks) = (count(&recording.raw, KEY), count(&recording.raw, b"\"object\":"));
+        let answer = Answer::read(&recording.whole(table).wire);
+        let tells = |event: &serde_json::Value| event["system_fingerprint"].is_string();
+        if keys > 0 && keys == chunks {
+            assert!(answer.events.iter().all(tells), "{}", recording.name);
+        }
+        if recording.plan.include_usage {
+            let last = answer.events.last().expect("a chunk with the token counts");
+            assert_eq!(tells(last), keys > 0, "{}", recording.name);
+        }
+    });
+}
+
 const REASON: &[u8] = b"\"finish_reason\":\"";
 
 /// No server recorded here ends a stream by closing, but some do. Then the framing cannot tell a cut:

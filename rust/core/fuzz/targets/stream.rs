@@ -38,7 +38,7 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         match normaliser.event(&data, &mut out) {
             Ok(StreamEvent::Chunk { meaningful }) => assert!(!meaningful || out.len() > before),
             Ok(StreamEvent::Done) => break,
-            Ok(StreamEvent::Swallowed | StreamEvent::Failure(_)) | Err(_) => {
+            Ok(StreamEvent::Swallowed | StreamEvent::KeepAlive | StreamEvent::Failure(_)) | Err(_) => {
                 assert_eq!(out.len(), before);
             }
         }

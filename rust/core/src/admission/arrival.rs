@@ -209,7 +209,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// When it is worth to ask again: once what waits now has been served, give or take.
+    /// When it is worth to ask again: once what waits now has been served, give or take. It waits no longer
+    /// than it may.
     pub(super) fn retry_after(&mut self, tier: usize, why: Refusal) -> Nanos {
         let wait = match why {
             Refusal::NoBackend | Refusal::TooWide { .. } | Refusal::TooLong { .. } => LEAST_RETRY,
@@ -218,7 +219,7 @@ impl Ledger<'_> {
                 let waiting: u32 = state.bands.iter().map(|band| band.slots).sum();
                 let drained =
                     state.speed.guess().map_or(0.0, |speed| f64::from(waiting + 1) / speed);
-                seconds(drained).max(LEAST_RETRY)
+                seconds(drained).min(state.wait).max(LEAST_RETRY)
             }
         };
         let spread = 100 - JITTER_PERCENT + self.random() % (2 * JITTER_PERCENT + 1);

@@ -9,25 +9,45 @@ const WINDOW: Nanos = SECOND;
 const ENOUGH: u32 = 32;
 /// A window is over after this time whatever it has seen: a thinking tier ends few requests.
 const LONGEST: Nanos = 60 * SECOND;
-/// A window counts as saturated if demand was missing for no more than this part of it.
-const IDLE_PART: Nanos = 10;
-/// Weight of a window in which demand was never missing.
+/// Weight of a window under demand.
 const FOLLOW: f64 = 0.3;
 
-/// Units per second. A window that is faster than the estimate raises it; a slower one lowers it
-/// only if there was demand all the time (research/scheduling.md §2.3, point 2).
+/// What was served in a stretch of time that need not be one piece.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    sum: f64,
+    time: Nanos,
+    events: u32,
+    _padding: u32,
+}
+
+impl Window {
+    const EMPTY: Window = Window { sum: 0.0, time: 0, events: 0, _padding: 0 };
+
+    fn is_over(&self) -> bool {
+        self.time >= LONGEST || self.time >= WINDOW && self.events >= ENOUGH
+    }
+
+    fn per_second(&self) -> f64 {
+        self.sum * SECOND as f64 / self.time as f64
+    }
+}
+
+/// Units per second. Only the time in which something waits says how fast that is: without demand less is
+/// served, however fast it would go. What is served then can still show that it goes faster than believed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
+    /// 0: not known.
     per_second: f64,
-    sum: f64,
-    events: u32,
-    /// Whether a saturated window has been seen: before, the estimate is only a lower bound.
-    known: u32,
-    began: Nanos,
-    idle: Nanos,
-    /// Since when there is no demand; 0: there is.
-    idle_since: Nanos,
+    demanded: Window,
+    idle: Window,
+    /// Up to when time is counted.
+    seen: Nanos,
+    /// Whether something waits.
+    demand: u32,
+    _padding: u32,
 }
 
 plain!(Rate);
@@ -36,60 +56,61 @@ impl Rate {
     pub(super) fn new(now: Nanos) -> Self {
         Rate {
             per_second: 0.0,
-            sum: 0.0,
-            events: 0,
-            known: 0,
-            began: now,
-            idle: 0,
-            idle_since: now.max(1),
+            demanded: Window::EMPTY,
+            idle: Window::EMPTY,
+            seen: now,
+            demand: 0,
+            _padding: 0,
         }
     }
 
-    /// Units per second, once they have been seen under full demand.
+    /// Units per second, once enough of them have been seen under demand.
     pub(super) fn get(&self) -> Option<f64> {
-        (self.known != 0 && self.per_second > 0.0).then_some(self.per_second)
-    }
-
-    /// The best guess, for comparisons: a lower bound if that is all there is.
-    pub(super) fn guess(&self) -> Option<f64> {
         (self.per_second > 0.0).then_some(self.per_second)
     }
 
+    /// The best guess: what little has been seen under demand, if that is all there is.
+    pub(super) fn guess(&self) -> Option<f64> {
+        let seen = || self.demanded.per_second();
+        self.get().or_else(|| (self.demanded.sum > 0.0 && self.demanded.time > 0).then(seen))
+    }
+
     pub(super) fn count(&mut self, units: f64) {
-        self.sum += units;
-        self.events += 1;
+        let window = self.window();
+        window.sum += units;
+        window.events += 1;
     }
 
     /// Demand has come or gone.
     pub(super) fn set_demand(&mut self, there_is: bool, now: Nanos) {
-        if there_is && self.idle_since != 0 {
-            self.idle += now.saturating_sub(self.idle_since.max(self.began));
-            self.idle_since = 0;
-        } else if !there_is && self.idle_since == 0 {
-            self.idle_since = now.max(1);
+        self.pass(now);
+        self.demand = u32::from(there_is);
+    }
+
+    /// Ends a window if it is time.
+    pub(super) fn turn(&mut self, now: Nanos) {
+        self.pass(now);
+        if self.demanded.is_over() {
+            let seen = std::mem::replace(&mut self.demanded, Window::EMPTY).per_second();
+            let follow = if self.per_second == 0.0 { 1.0 } else { FOLLOW };
+            self.per_second += follow * (seen - self.per_second);
+        }
+        if self.idle.is_over() {
+            let seen = std::mem::replace(&mut self.idle, Window::EMPTY).per_second();
+            if self.per_second > 0.0 {
+                self.per_second = self.per_second.max(seen);
+            }
         }
     }
 
-    /// Ends the window if it is time.
-    pub(super) fn turn(&mut self, now: Nanos) {
-        let length = now.saturating_sub(self.began);
-        if length < WINDOW || self.events < ENOUGH && length < LONGEST {
-            return;
-        }
-        let still = match self.idle_since {
-            0 => 0,
-            since => now.saturating_sub(since.max(self.began)),
-        };
-        let saturated = (self.idle + still) * IDLE_PART <= length;
-        let seen = self.sum * SECOND as f64 / length as f64;
-        if saturated && self.known == 0 {
-            (self.known, self.per_second) = (1, seen);
-        } else if saturated {
-            self.per_second += FOLLOW * (seen - self.per_second);
-        } else if seen > self.per_second {
-            self.per_second = seen;
-        }
-        (self.sum, self.events, self.began, self.idle) = (0.0, 0, now, 0);
+    fn window(&mut self) -> &mut Window {
+        if self.demand != 0 { &mut self.demanded } else { &mut self.idle }
+    }
+
+    fn pass(&mut self, now: Nanos) {
+        let time = now.saturating_sub(self.seen);
+        self.seen = self.seen.max(now);
+        self.window().time += time;
     }
 }
 
@@ -138,5 +159,31 @@ mod tests {
         assert!(rate.get().unwrap() > 39.0);
         rate.turn(now + 61 * SECOND);
         assert!(rate.get().unwrap() < 29.0);
+    }
+
+    /// Twice as many as it can serve at once, every ten seconds: one half waits for a second.
+    #[test]
+    fn bursts_with_pauses_between_them_show_it_as_well() {
+        let mut rate = Rate::new(0);
+        for burst in 0..8 {
+            let from = burst * 10 * SECOND;
+            rate.set_demand(true, from);
+            for step in 1..=8u64 {
+                if step == 5 {
+                    rate.set_demand(false, from + SECOND);
+                }
+                rate.count(1.0);
+                rate.turn(from + step.div_ceil(4) * SECOND);
+            }
+            assert!((rate.guess().unwrap() - 4.0).abs() < 0.01, "{:?}", rate.guess());
+            assert_eq!(rate.get().is_some(), burst == 7, "32 are enough");
+        }
+    }
+
+    #[test]
+    fn without_demand_there_is_not_even_a_guess() {
+        let mut rate = Rate::new(0);
+        minute(&mut rate, 0, 1, false);
+        assert_eq!((rate.get(), rate.guess()), (None, None));
     }
 }

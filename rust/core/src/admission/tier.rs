@@ -108,7 +108,7 @@ pub(super) struct TierState {
     pub(super) tenant_requests: u32,
     pub(super) queue_tokens: u64,
     pub(super) queue_bytes: u64,
-    wait: Nanos,
+    pub(super) wait: Nanos,
     first_token: Nanos,
     pub(super) share: u32,
     /// What waits.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::identity::{Identity, UsageRule};
 use crate::json::{Edits, JsonError, Kind, Reader, Span};
-use crate::openai::{BackendFailure, Completion, Field, Usage, WholeChoice, find};
+use crate::openai::{BackendFailure, Completion, Field, Usage, WholeChoice, find, write_server};
 
 /// Why a whole answer on status 200 cannot be passed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,13 @@ pub fn normalise_body(
 /// `emit`, in order; they still go through the stream's own rules.
 pub fn stream_of(text: &[u8], n: u32, mut emit: impl FnMut(&[u8])) -> Result<(), BodyFault> {
     let (completion, choices) = read(text, n)?;
-    let mut chunk = Vec::new();
+    let mut chunk = vec![b'{'];
+    write_server(&completion.parts, text, &mut chunk);
+    let start = chunk.len();
     for (index, choice) in choices.iter().enumerate() {
-        chunk.clear();
+        chunk.truncate(start);
         // Writing to a Vec cannot fail.
-        let _ = write!(chunk, "{{\"choices\":[{{\"index\":{index},\"delta\":");
+        let _ = write!(chunk, "\"choices\":[{{\"index\":{index},\"delta\":");
         if let Some(message) = choice.message {
             write_delta(text, message, choice.tool_calls, &mut chunk);
         }
@@ -84,8 +86,8 @@ pub fn stream_of(text: &[u8], n: u32, mut emit: impl FnMut(&[u8])) -> Result<(),
         emit(&chunk);
     }
     if let Some(usage) = find(&completion.parts, Field::Usage) {
-        chunk.clear();
-        chunk.extend_from_slice(b"{\"choices\":[],\"usage\":");
+        chunk.truncate(start);
+        chunk.extend_from_slice(b"\"choices\":[],\"usage\":");
         chunk.extend_from_slice(usage.span.of(text));
         chunk.push(b'}');
         emit(&chunk);

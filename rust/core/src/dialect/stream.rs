@@ -8,6 +8,7 @@ use super::template::Template;
 use crate::json::{Cutter, Edits, Kind, Span};
 use crate::openai::{
     BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
+    write_server,
 };
 
 /// What one event was.
@@ -15,6 +16,8 @@ use crate::openai::{
 pub enum StreamEvent {
     /// Nothing for the client.
     Swallowed,
+    /// No data: it only says that the connection is alive.
+    KeepAlive,
     /// Output was appended. `meaningful`: it is (part of) the answer (contract §2).
     Chunk { meaningful: bool },
     /// `[DONE]`.
@@ -45,6 +48,8 @@ pub struct StreamNormaliser {
     finished: ChoiceSet,
     /// The last `usage` object seen, as it came.
     usage: Vec<u8>,
+    /// What the chunks say about the server, as [`write_server`] has it.
+    server: Vec<u8>,
     chunk: Chunk,
     edits: Edits,
     /// The last chunk that merely added text to a choice that goes on.
@@ -63,6 +68,7 @@ impl StreamNormaliser {
             introduced: 0,
             finished: 0,
             usage: Vec::new(),
+            server: Vec::new(),
             chunk: Chunk::default(),
             edits: Edits::default(),
             template: Template::default(),
@@ -74,6 +80,9 @@ impl StreamNormaliser {
     /// Takes the data of one event and appends what the client gets of it, as strict SSE.
     pub fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<StreamEvent, StreamFault> {
         let data = data.trim_ascii();
+        if data.is_empty() {
+            return Ok(StreamEvent::KeepAlive);
+        }
         if data == b"[DONE]" {
             return Ok(StreamEvent::Done);
         }
@@ -93,6 +102,9 @@ impl StreamNormaliser {
             }
             self.usage.clear();
             self.usage.extend_from_slice(usage.span.of(data));
+        }
+        if self.server.is_empty() {
+            write_server(&self.chunk.parts, data, &mut self.server);
         }
         match find(&self.chunk.parts, Field::Choices) {
             Some(value) if value.kind != Kind::Array => Err(StreamFault),
@@ -229,7 +241,7 @@ impl StreamNormaliser {
     /// P6: a chunk of its own for the finish reasons that came together with text.
     fn write_finish_chunk(&self, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        self.identity.write_chunk_start(out);
+        self.identity.write_chunk_start(&self.server, out);
         for (at, (index, reason)) in self.split.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
             // Writing to a Vec cannot fail.
@@ -264,7 +276,7 @@ impl StreamNormaliser {
         if self.include_usage && !self.usage.is_empty() {
             out.extend_from_slice(b"data: ");
             let start = out.len();
-            self.identity.write_chunk_start(out);
+            self.identity.write_chunk_start(&self.server, out);
             out.extend_from_slice(b"],\"usage\":");
             out.extend_from_slice(&self.usage);
             blank_line_breaks(&mut out[start..]);

@@ -11,6 +11,8 @@ pub enum Field {
     Choices,
     Usage,
     Error,
+    SystemFingerprint,
+    ServiceTier,
     /// Anything else; copied as it stands.
     Other,
 }
@@ -25,6 +27,8 @@ impl Field {
             b"choices" => Field::Choices,
             b"usage" => Field::Usage,
             b"error" => Field::Error,
+            b"system_fingerprint" => Field::SystemFingerprint,
+            b"service_tier" => Field::ServiceTier,
             _ => Field::Other,
         }
     }
@@ -37,6 +41,22 @@ pub struct Part {
     /// Where the key's opening quote stands.
     pub start: usize,
     pub value: Value,
+}
+
+/// Appends what every chunk of one answer says about the server, where a backend says it: members ready to
+/// stand in an object, each with a comma behind it.
+pub fn write_server(parts: &[Part], text: &[u8], out: &mut Vec<u8>) {
+    let members = [
+        ("\"service_tier\":", Field::ServiceTier),
+        ("\"system_fingerprint\":", Field::SystemFingerprint),
+    ];
+    for (name, field) in members {
+        if let Some(value) = find(parts, field).filter(|value| value.kind == Kind::String) {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value.span.of(text));
+            out.push(b',');
+        }
+    }
 }
 
 /// The last member of a field that is there and not null.

@@ -15,7 +15,7 @@ pub use chat::{ChatRequest, MAX_CHOICES, Member};
 pub use choice::{Choice, Delta, Finish, Role};
 pub use chunk::Chunk;
 pub use completion::{Completion, WholeChoice};
-pub use envelope::{Field, Part, find};
+pub use envelope::{Field, Part, find, write_server};
 pub use error::{ApiError, Code, ErrorType};
 pub use failure::{BackendFailure, Verdict};
 pub use parameter::{Parameter, misspelt};

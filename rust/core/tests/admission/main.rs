@@ -19,6 +19,7 @@ mod order;
 mod outages;
 mod play;
 mod rejection;
+mod retry;
 mod room;
 mod scale;
 mod stage;

@@ -148,6 +148,8 @@ impl Exchange {
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
         match event {
             StreamEvent::Swallowed => {}
+            // No timer is about the connection, so comments and empty events move none.
+            StreamEvent::KeepAlive => return Ok(false),
             StreamEvent::Chunk { meaningful } => {
                 if meaningful {
                     if self.begun {

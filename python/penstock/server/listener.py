@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
     from penstock.config.settings import Address
 
-__all__ = ["ListenError", "bind", "bind_each", "claim", "place_of"]
+__all__ = ["BACKLOG", "ListenError", "backlog_of", "bind", "bind_each", "claim", "place_of"]
 
-# Connections that the kernel may complete before they are accepted; somaxconn bounds it too.
+# Connections that the kernel may complete before they are accepted; net.core.somaxconn bounds it too. Whoever makes a
+# server of a listening socket must say it again: asyncio and aiohttp call listen() anew, with 100 and 128.
 BACKLOG = 4096
+SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
+# In `struct tcp_info` (linux/tcp.h) tcpi_sacked is, of a listening socket, the largest backlog.
+TCP_INFO_SACKED = 28
 
 
 class ListenError(PenstockError):
@@ -67,6 +72,19 @@ def bind_each(address: Address, count: int) -> list[socket.socket]:
             _listen(listener)
         stack.pop_all()
     return bound
+
+
+def backlog_of(listener: socket.socket) -> int:
+    """Return how many connections the kernel completes before they are accepted, of those that were asked for.
+
+    A TCP socket tells; of a Unix socket it is reckoned from net.core.somaxconn.
+    """
+    if listener.family == socket.AF_UNIX:
+        with contextlib.suppress(OSError, ValueError):
+            return min(BACKLOG, int(SOMAXCONN.read_text()))
+        return BACKLOG
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SACKED + 4)
+    return int.from_bytes(info[TCP_INFO_SACKED:], sys.byteorder)
 
 
 @contextlib.contextmanager

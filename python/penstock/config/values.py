@@ -43,6 +43,8 @@ Listen = Annotated[str, Meta(min_length=1, extra={"read": Address.parse})]
 BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?#@\s]+$", extra={"read": Url.parse})]
 Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
+# A string, because YAML 1.2 reads 0660 as six hundred and sixty.
+Mode = Annotated[str, Meta(pattern=texts.MODE_PATTERN, extra={"read": texts.read_mode, "expected": texts.MODE_EXAMPLE})]
 Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
 HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
 BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]

@@ -81,8 +81,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         # Where SIGCHLD is ignored, and that is inherited, the kernel buries children itself and says nothing. SIGHUP is
         # ignored under nohup.
-        for number in (signal.SIGCHLD, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for role in (self._control, *self._workers):
             self._start(role)
         while self._stage is Stage.SERVING or self._children:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from penstock.engines import embedded
 from penstock.engines.embedded import EmbeddedEngine, EngineError, why_unavailable
+from tests.conftest import ask
+from tests.serving import SECONDS, free_port, running
 
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three rivers."}]
 
@@ -70,6 +73,20 @@ async def test_stop_leaves_nothing() -> None:
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(f"{url}/health")
     await engine.stop()
+
+
+async def test_it_needs_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a read-only system there is none."""
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    engine = EmbeddedEngine("little", slots=1, context=512, threads=1)
+    try:
+        await engine.start()
+    finally:
+        await engine.stop()
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
@@ -129,6 +146,50 @@ async def test_a_child_whose_parent_died_before_it_looked_ends() -> None:
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await asyncio.wait_for(child.communicate(), 10)
     assert (child.returncode, said) == (1, b"")
+
+
+async def test_an_engine_starts_again_where_it_was() -> None:
+    engine = EmbeddedEngine("little", slots=1, context=512, threads=1)
+    try:
+        url = await engine.start()
+        pid = engine.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert await engine.ended() == "signal 9"
+        await engine.stop()
+        assert await engine.start() == url
+        assert engine.pid not in (None, pid)
+        async with client_of(url) as client:
+            assert [model.id for model in (await client.models.list()).data] == ["little"]
+    finally:
+        await engine.stop()
+
+
+async def test_the_demo_restarts_an_engine_that_died(tmp_path: Path) -> None:
+    port, admin = free_port(), free_port()
+    options = ("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--slots", "1")
+    async with running("demo", *options, port=port, admin=admin, folder=tmp_path) as instance:
+        first, second = sorted(instance.children())
+        for pid, name in ((first, "instant-engine"), (second, "thinking-engine")):
+            os.kill(pid, signal.SIGKILL)
+            ended = (await instance.logged("engine_ended", 1 if pid == first else 2))[-1]
+            assert (ended["engine"], ended["cause"], ended["level"]) == (name, "signal 9", "warning")
+        restarted = await instance.logged("engine_restarted", 2)
+        assert {line["engine"] for line in restarted} == {"instant-engine", "thinking-engine"}
+        assert not {first, second} & instance.children()
+        async with asyncio.timeout(SECONDS):
+            for model in ("instant-model", "thinking-model"):
+                while True:
+                    raw = await instance.client()
+                    if (await raw.chat(ask(model=model, max_tokens=4))).status == 200:
+                        break
+                    # A probe has yet to see that it is back.
+                    await asyncio.sleep(0.1)
+        children = instance.children()
+        instance.process.send_signal(signal.SIGTERM)
+        assert await instance.ends() == 0
+        for pid in children:
+            await _ends(pid)
 
 
 async def _ends(pid: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import pytest
+from aiohttp import web
 
 from penstock.sim.server import SimServer
 from tests.conftest import Gateway, gateway_of
@@ -19,6 +21,43 @@ async def metrics(gateway: Gateway) -> str:
     port = gateway.service.control.settings.admin.listen.port
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as page:
         return await page.text()
+
+
+# Each is believed on no page, and six of them are more than any JSON writer takes.
+ABSURD = "".join(
+    f'{name}{{engine="{rank}"}} 4e18\n'
+    for name in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:num_preemptions_total")
+    for rank in range(6)
+)
+SANE = 'vllm:generation_tokens_total{engine="0"} 12\n'
+
+
+@pytest.mark.parametrize("value", ["4e18", "9e15", "1e300", "+Inf", "NaN", "-4e18"])
+async def test_absurd_gauges_do_not_reach_the_status_page(value: str) -> None:
+    async def metrics_page(_: web.Request) -> web.Response:
+        return web.Response(text=ABSURD.replace("4e18", value) + SANE)
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "sim"}]})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics_page)
+    app.router.add_get("/v1/models", models)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with gateway_of(CONFIG.format(port=runner.addresses[0][1])) as gateway:
+            control = gateway.service.control
+            while not control.engines.status(0):
+                await asyncio.sleep(0.05)
+            url = f"http://127.0.0.1:{control.settings.admin.listen.port}/admin/status"
+            authorization = {"authorization": f"Bearer {control.settings.admin.token}"}
+            async with aiohttp.ClientSession() as session, session.get(url, headers=authorization) as answer:
+                assert answer.status == 200
+                assert (await answer.json())["backends"][0]["engine"] == {"engine": "vllm"}
+    finally:
+        await runner.cleanup()
 
 
 async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:

@@ -132,6 +132,40 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             assert b"Traceback" not in instance.errors
 
 
+async def test_a_hangup_ends_nothing_and_is_a_line_in_the_log(tmp_path: Path) -> None:
+    async with backend_of(good) as backend, serving(config_of(backend), tmp_path) as instance:
+        workers = await instance.all_workers(2)
+        control = await instance.control(2)
+        raw = await instance.client()
+        instance.process.send_signal(signal.SIGHUP)
+        (line,) = await instance.logged("reload_ignored")
+        assert line["level"] == "warning"
+        assert "SIGHUP" in line["reason"]
+        # Whoever else gets one, as when a terminal closes.
+        for pid in (control, *workers.values()):
+            os.kill(pid, signal.SIGHUP)
+        assert (await raw.chat(ask())).status == 200
+        instance.process.send_signal(signal.SIGHUP)
+        await instance.logged("reload_ignored", 2)
+        assert (await instance.all_workers(2), await instance.control(2)) == (workers, control)
+        instance.process.send_signal(signal.SIGTERM)
+        assert await instance.ends() == 0
+        await instance.all_ended()
+        assert len([line for line in instance.lines if line["event"] == "reload_ignored"]) == 2
+
+
+async def test_a_hangup_of_the_demo(tmp_path: Path) -> None:
+    port, admin = free_port(), free_port()
+    options = ("--sim", "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}")
+    async with running("demo", *options, port=port, admin=admin, folder=tmp_path) as instance:
+        instance.process.send_signal(signal.SIGHUP)
+        await instance.logged("reload_ignored")
+        raw = await instance.client()
+        assert (await raw.chat(ask(model="instant-model", max_tokens=5))).status == 200
+        instance.process.send_signal(signal.SIGTERM)
+        assert await instance.ends() == 0
+
+
 async def test_an_address_in_use(tmp_path: Path) -> None:
     async with backend_of() as backend, serving(config_of(backend), tmp_path) as instance:
         text = f"listen: 127.0.0.1:{instance.port}\nadmin: {{listen: 127.0.0.1:0}}\n{config_of(backend)}"

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from penstock.server.answer import ReadyAnswer, json_message
+from penstock.server.listener import BACKLOG
 from penstock.server.malformed import malformed
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class AdminListener:
         server = _Server(self._app.server, self._log)
         self._runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener).start()
+        await web.SockSite(self._runner, self._listener, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Close everything; who is slow to send or to read is cut."""

@@ -2,51 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.errors import PenstockError
+from penstock.server.listener import key_of
 
 if TYPE_CHECKING:
+    from penstock.config.address import Address
     from penstock.config.settings import Admin
 
-__all__ = ["admin_token", "own_run_directory"]
+__all__ = ["CURE", "given_token", "own_run_directory", "remove_token", "write_token"]
+
+CURE = "set XDG_RUNTIME_DIR to a folder of your own, or admin.token or PENSTOCK_ADMIN_TOKEN"
 
 
-def own_run_directory() -> Path:
-    """Return the folder of this user's running instances, made if need be.
+def given_token(settings: Admin) -> str | None:
+    """Return PENSTOCK_ADMIN_TOKEN, else the configured token, if either is set (contract §7)."""
+    return os.environ.get("PENSTOCK_ADMIN_TOKEN") or settings.token
 
-    It is below XDG_RUNTIME_DIR, or below the temporary folder.
+
+def own_run_directory() -> Path | None:
+    """Return the folder of this user's running instances, which may not be there yet.
+
+    It is below XDG_RUNTIME_DIR, or below the temporary folder; None where neither exists, as on a read-only system.
+    """
+    if base := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(base) / "penstock"
+    try:
+        return Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
+    except FileNotFoundError:
+        return None
+
+
+def write_token(folder: Path, listen: Address, token: str) -> None:
+    """Leave the token of the admin listener at `listen` in the run directory, readable by this user alone.
 
     Raises:
-        PenstockError: somebody else made it, and could read what is put there.
+        PenstockError: the folder is somebody else's, who could read what is put there, or it cannot be used.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "penstock" if base else Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise PenstockError(f"{folder} belongs to another user; set XDG_RUNTIME_DIR to a folder of your own")
-    return folder
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise PenstockError(f"the run directory {folder} belongs to another user; {CURE}")
+        file = _file(folder, listen)
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(token)
+    except OSError as error:
+        raise PenstockError(f"the run directory {folder} cannot be used: {error.strerror}; {CURE}") from error
 
 
-def admin_token(settings: Admin, port: int) -> str:
-    """Return the token (contract §7): PENSTOCK_ADMIN_TOKEN, else the configured one, else a new one.
+def remove_token(settings: Admin) -> None:
+    """Remove the file, if it still holds this token: another instance may have left its own there since."""
+    folder = own_run_directory()
+    if folder is None or settings.token is None:
+        return
+    file = _file(folder, settings.listen)
+    with contextlib.suppress(OSError):
+        if file.read_bytes() == settings.token.encode():
+            file.unlink()
 
-    A new one is written to `<run directory>/<admin port>.token`, readable by this user alone.
 
-    Raises:
-        PenstockError: the run directory is not ours.
-    """
-    given = os.environ.get("PENSTOCK_ADMIN_TOKEN") or settings.token
-    if given:
-        return given
-    token = secrets.token_urlsafe(32)
-    file = own_run_directory() / f"{port}.token"
-    file.unlink(missing_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(token)
-    return token
+def _file(folder: Path, listen: Address) -> Path:
+    return folder / f"{key_of(listen).replace(' ', ':')}.token"

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,9 +35,9 @@ async def greet(control: Control) -> None:
             break
         await asyncio.sleep(0.05)
     # The access log may share the terminal: nothing of the banner may be cut by it.
-    console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True)
+    console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True, emoji=False)
     settings = control.settings
-    listen, admin = base_url(settings.listen), base_url(settings.admin.listen)
+    listen, admin = escape(base_url(settings.listen)), escape(base_url(settings.admin.listen))
     console.print(f"\n[bold]Penstock {__version__}[/bold]  {listen}  (admin {admin}/metrics)")
     console.print(tiers_table(settings))
     console.print(backends_table(control.prober))
@@ -63,14 +64,18 @@ def color_system() -> Literal["auto"] | None:
 
 
 def curl_line(listen: Address, model: str, question: str, *, stream: bool = False) -> str:
-    """Return a line that works when pasted."""
-    where = f"--unix-socket {listen.path} http://localhost" if listen.path is not None else base_url(listen)
+    """Return a line that works when it is pasted into a shell."""
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
     if stream:
         body["stream"] = True
-    flag = "-N " if stream else ""
-    header = "-H 'content-type: application/json'"
-    return f"  curl {flag}{where}/v1/chat/completions {header} -d '{json.dumps(body)}'"
+    words = ["curl"]
+    if stream:
+        words.append("-N")
+    if listen.path is not None:
+        words += ["--unix-socket", listen.path]
+    base = "http://localhost" if listen.path is not None else base_url(listen)
+    words += [f"{base}/v1/chat/completions", "-H", "content-type: application/json", "-d", json.dumps(body)]
+    return f"  {shlex.join(words)}"
 
 
 def tiers_table(settings: Settings) -> Table:

@@ -15,6 +15,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from structlog.typing import FilteringBoundLogger
+
     from penstock.config.settings import Settings
     from penstock.process.control import Control
     from penstock.sim.server import SimServer
@@ -96,7 +98,7 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
     """Serve the tiers `instant` and `thinking` on two model servers that run here, with nothing to configure.
 
     The servers are llama.cpp with a small chat model, from the extra penstock[demo]; without it, or with --sim, they
-    are simulated. They end when Penstock does, at SIGTERM or Ctrl-C.
+    are simulated. They end when Penstock does, at SIGTERM or Ctrl-C; one that ends before is started again.
 
     \b
     Examples:
@@ -105,6 +107,8 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
       penstock demo --print-config > penstock.yaml
     """
     from penstock.config import load_text  # noqa: PLC0415 - the event loop is imported only to serve
+    from penstock.config.settings import Log  # noqa: PLC0415
+    from penstock.metrics.log import LogWriter, make_logger  # noqa: PLC0415
     from penstock.server.run import run_within  # noqa: PLC0415
 
     def config(instant: str, thinking: str) -> str:
@@ -124,7 +128,9 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
     @contextlib.asynccontextmanager
     async def around() -> AsyncIterator[Settings]:
         async with contextlib.AsyncExitStack() as stack:
-            engines = _engines(sim, slots, console)
+            writer = LogWriter.standard_output(Log())
+            stack.callback(writer.close)
+            engines = _engines(sim, slots, console, make_logger(writer, Log()))
             for engine in engines:
                 stack.push_async_callback(engine.stop)
             with console.status("Starting both engines …"):
@@ -140,9 +146,10 @@ def _scalar(text: str) -> str:
     return text if plain else json.dumps(text)
 
 
-def _engines(sim: bool, slots: int, console: Console) -> list[Engine]:
+def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger) -> list[Engine]:
     """Return the instant and the thinking engine, and say which they are and why."""
     from penstock.engines.embedded import EmbeddedEngine, why_unavailable  # noqa: PLC0415
+    from penstock.engines.supervised import SupervisedEngine  # noqa: PLC0415
 
     reason = "as --sim asks" if sim else why_unavailable()
     if reason is None:
@@ -150,7 +157,10 @@ def _engines(sim: bool, slots: int, console: Console) -> list[Engine]:
         # Both engines and Penstock share this machine.
         threads = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
         context = slots * SLOT_CONTEXT
-        return [EmbeddedEngine("smollm2-135m", slots=slots, context=context, threads=threads) for _ in range(2)]
+        return [
+            SupervisedEngine(name, EmbeddedEngine("smollm2-135m", slots=slots, context=context, threads=threads), log)
+            for name in ("instant-engine", "thinking-engine")
+        ]
 
     from penstock.sim.server import SimServer  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -185,8 +186,8 @@ async def _serve(server: SimServer, port: int) -> int:
         return EXIT_FAILED
     body = {"model": server.model, "messages": [{"role": "user", "content": "Say 50 words."}], "stream": True}
     url = f"http://{HOST}:{port}"
-    quoted = json.dumps(body).replace("'", "'\\''")
-    click.echo(f"listening on {url}; try: curl -N {url}/v1/chat/completions -d '{quoted}'", err=True)
+    line = shlex.join(["curl", "-N", f"{url}/v1/chat/completions", "-d", json.dumps(body)])
+    click.echo(f"listening on {url}; try: {line}", err=True)
     code = await stopped
     await server.stop()
     return code

@@ -9,6 +9,7 @@ from penstock.config.address import Address, Url
 from penstock.config.network import parse_network
 from penstock.config.problem import Problem
 from penstock.config.settings import (
+    DEFAULT_MODE,
     SHARES,
     Access,
     Admin,
@@ -38,7 +39,8 @@ def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Sett
     return Settings(
         source=source,
         listen=Address.parse(file.listen),
-        admin=Admin(Address.parse(file.admin.listen), file.admin.token),
+        listen_mode=_mode(file.listen_mode),
+        admin=Admin(Address.parse(file.admin.listen), file.admin.token, _mode(file.admin.listen_mode)),
         workers=auto_workers() if file.workers == "auto" else file.workers,
         lane=file.lane != "off",
         limits=Limits(
@@ -128,6 +130,10 @@ def _seconds(text: str | UnsetType, default: float) -> float:
 
 def _aim(text: str | UnsetType | None, default: float | None) -> float | None:
     return None if text is None else default if isinstance(text, UnsetType) else parse_duration(text)
+
+
+def _mode(text: str | None) -> int:
+    return DEFAULT_MODE if text is None else texts.read_mode(text)
 
 
 def _header(name: str | None) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from penstock.config.loader import core_value
-from penstock.config.settings import Backend, Settings, Tier
+from penstock.config.settings import Address, Backend, Settings, Tier
+from penstock.config.texts import format_mode
 from penstock.config.units import format_duration, format_share, format_size
 
 REDACTED = "<redacted>"
@@ -22,8 +23,10 @@ def redact(settings: Settings) -> dict[str, Any]:
     limits, access, drain = settings.limits, settings.access, settings.drain
     return {
         "listen": str(settings.listen),
+        "listen_mode": _mode(settings.listen, settings.listen_mode),
         "admin": {
             "listen": str(settings.admin.listen),
+            "listen_mode": _mode(settings.admin.listen, settings.admin.listen_mode),
             "token": None if settings.admin.token is None else REDACTED,
         },
         "workers": settings.workers,
@@ -110,6 +113,10 @@ def _tier(tier: Tier) -> dict[str, Any]:
             "allow": list(parameters.allow),
         },
     }
+
+
+def _mode(listen: Address, mode: int) -> str | None:
+    return None if listen.path is None else format_mode(mode)
 
 
 def _aim(seconds: float | None) -> str | None:

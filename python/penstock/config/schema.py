@@ -21,6 +21,7 @@ from penstock.config.values import (
     HeaderName,
     HeaderValue,
     Listen,
+    Mode,
     ModelName,
     Name,
     Network,
@@ -42,6 +43,7 @@ class Admin(_Section):
     """The admin listener: metrics, health and control."""
 
     listen: Annotated[Listen, Meta(description="Address of the admin listener")] = str(settings.DEFAULT_ADMIN_LISTEN)
+    listen_mode: Annotated[Mode | None, Meta(description="Permissions of its unix: socket; 0600")] = None
     token: Annotated[Token | None, Meta(description="Secret of the admin API; absent: serve makes one")] = None
 
 
@@ -268,6 +270,7 @@ class File(_Section, kw_only=True):
     """The whole file."""
 
     listen: Annotated[Listen, Meta(description="Address of the data listener")] = str(settings.DEFAULT_LISTEN)
+    listen_mode: Annotated[Mode | None, Meta(description="Permissions of its unix: socket; 0600")] = None
     admin: Admin = msgspec.field(default_factory=Admin)
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | Literal["auto"],

@@ -52,16 +52,22 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 DEFAULT_ADMIN_LISTEN = Address("127.0.0.1", 9180)
+# Who may connect to a Unix socket: its owner alone.
+DEFAULT_MODE = 0o600
 # Parts of a GPU by profile (contract §3).
 SHARES: dict[Profile, int] = {"instant": 4, "thinking": 1}
 
 
 @dataclass(frozen=True)
 class Admin:
-    """The admin listener. Without a ``token``, serve makes a random one (contract §7)."""
+    """The admin listener. Without a ``token``, serve makes a random one (contract §7).
+
+    ``listen_mode`` is the permissions of the socket's file if it is a Unix socket.
+    """
 
     listen: Address = DEFAULT_ADMIN_LISTEN
     token: str | None = field(default=None, repr=False)
+    listen_mode: int = DEFAULT_MODE
 
 
 @dataclass(frozen=True)
@@ -263,13 +269,15 @@ class Tier:
 class Settings:
     """One whole configuration. The dicts are keyed by name, in the order of the file.
 
-    ``source`` is the file it came from; ``workers`` the number of data-plane processes, with ``auto`` resolved;
-    ``lane`` whether the fast path is on; ``warnings`` what is allowed in the file and probably not meant.
+    ``source`` is the file it came from; ``listen_mode`` the permissions of the file if ``listen`` is a Unix socket;
+    ``workers`` the number of data-plane processes, with ``auto`` resolved; ``lane`` whether the fast path is on;
+    ``warnings`` what is allowed in the file and probably not meant.
     """
 
     source: str
     workers: int
     listen: Address = DEFAULT_LISTEN
+    listen_mode: int = DEFAULT_MODE
     admin: Admin = Admin()
     lane: bool = True
     limits: Limits = Limits()

@@ -13,6 +13,10 @@ HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 HEADER_VALUE_PATTERN = r"^([!-~]([\t -~]*[!-~])?)?$"
 TOKEN_PATTERN = r"^[!-~]+$"
 
+# Of the owner, the group and all others, as chmod takes them.
+MODE_PATTERN = r"^0?[0-7]{3}$"
+MODE_EXAMPLE = 'octal permissions in quotes, such as "0660"'
+
 _MAX_MODEL_BYTES = 256
 
 # What the gateway itself decides; and a forced stream_options would break the accounting of usage.
@@ -165,6 +169,18 @@ def read_token(text: str) -> str:
     if re.fullmatch(TOKEN_PATTERN, text) is None:
         raise ValueError("a key holds only visible ASCII characters: no spaces, no line breaks")
     return text
+
+
+def read_mode(text: str) -> int:
+    """The permissions of a file, from its octal digits."""
+    if re.fullmatch(MODE_PATTERN, text) is None:
+        raise ValueError(f'expected {MODE_EXAMPLE}, got "{text}"')
+    return int(text, 8)
+
+
+def format_mode(mode: int) -> str:
+    """The octal digits of permissions."""
+    return f"{mode:04o}"
 
 
 def read_path(text: str) -> str:

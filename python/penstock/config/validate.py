@@ -41,6 +41,10 @@ def _check_listeners(root: Mapping, report: Report) -> None:
             "set access.allow_anonymous: true if everyone there may use the models"
         )
         report.error(node.mark if node else None, ("listen",), message)
+    for address, path in ((listen, ("listen_mode",)), (admin, ("admin", "listen_mode"))):
+        mode = _get(root, *path)
+        if address is not None and address.path is None and mode is not None and _text(mode) is not None:
+            report.error(mode.mark, path, "only a unix: socket takes permissions")
     if listen is not None and listen == admin and (listen.path is not None or listen.port != 0):
         at, path = (admin_node, ("admin", "listen")) if admin_node else (node, ("listen",))
         report.error(at.mark if at else None, path, f"listen and admin.listen are both {listen}")

@@ -44,6 +44,8 @@ BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?
 Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
 ParameterName = Annotated[str, Meta(extra={"read": texts.read_parameter})]
+# A string, because YAML 1.2 reads 0660 as six hundred and sixty.
+Mode = Annotated[str, Meta(pattern=texts.MODE_PATTERN, extra={"read": texts.read_mode, "expected": texts.MODE_EXAMPLE})]
 Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
 HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
 BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]

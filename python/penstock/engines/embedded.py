@@ -15,7 +15,6 @@ import importlib.util
 import os
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO
@@ -59,7 +58,7 @@ def _model_file() -> Path | None:
 
 
 class EmbeddedEngine:
-    """One llama.cpp server on a free port of 127.0.0.1.
+    """One llama.cpp server on a port of 127.0.0.1 that is free at its first start; later starts have the same.
 
     alias: the model name that it knows. slots: requests that run at once; more wait in its own queue. context: tokens
     of prompt and answer together, divided among the slots. threads: for computing; None: one per usable core, up to 4.
@@ -70,8 +69,10 @@ class EmbeddedEngine:
         self.slots = slots
         self.context = context
         self.threads = threads
+        self._port = 0
         self._process: asyncio.subprocess.Process | None = None
-        # Files, not pipes: nobody need read them while the child writes, and a stuck child cannot hold them open.
+        # Files, not pipes: nobody need read them while the child writes, and a stuck child cannot hold them open. They
+        # are in memory, as there may be no folder for them.
         self._said: IO[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -96,6 +97,7 @@ class EmbeddedEngine:
             async with asyncio.timeout(START_SECONDS):
                 url = await self._announced_url()
                 await self._healthy(url)
+            self._port = int(url.rpartition(":")[2])
         except TimeoutError:
             said = self._last_lines()
             await self.stop()
@@ -104,6 +106,12 @@ class EmbeddedEngine:
             await self.stop()
             raise
         return url
+
+    async def ended(self) -> str:
+        """Wait until the engine, which was started, has ended; return how: `signal 9`, `exit 1`."""
+        assert self._process is not None
+        status = await self._process.wait()
+        return f"signal {-status}" if status < 0 else f"exit {status}"
 
     async def stop(self) -> None:
         """End the engine, if it runs, and wait until it is gone."""
@@ -121,11 +129,12 @@ class EmbeddedEngine:
         arguments = ["--alias", self.alias, "--slots", str(self.slots), "--context", str(self.context)]
         if self.threads is not None:
             arguments += ["--threads", str(self.threads)]
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - both are closed by stop()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        # The child chooses the port and says which: nobody else can take it in between.
+        self._said = os.fdopen(os.memfd_create("penstock-engine-said"), "r+b")  # both are closed by stop()
+        self._log = os.fdopen(os.memfd_create("penstock-engine-log"), "r+b")
+        # For port 0 the child chooses one and says which: nobody else can take it in between.
+        arguments += ["--port", str(self._port), "--parent", str(os.getpid())]
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "penstock.engines.embedded", "--port", "0", "--parent", str(os.getpid())),
+            *(sys.executable, "-m", "penstock.engines.embedded"),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=self._said,

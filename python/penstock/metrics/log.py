@@ -116,7 +116,13 @@ class LogWriter:
 
 def _write_all(fd: int, data: bytes) -> None:
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            # Whoever shares the open file has made it non-blocking for all: Node does, with a pipe or a terminal.
+            ready = select.poll()
+            ready.register(fd, select.POLLOUT)
+            ready.poll()
 
 
 def shortened(line: bytes, size: int) -> bytes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.server.listener import ListenError, place_of
+from penstock.server.listener import ListenError, key_of
 
 if TYPE_CHECKING:
     from penstock.config.settings import Address
@@ -44,7 +43,7 @@ class AddressLock:
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            key = _key(address)
+            key = key_of(address)
             # Looking comes after taking: the other does the same, so one of the two sees the other.
             is_ours = self._take(key) and not any(_overlap(key, other) for other in _keys() if other != key)
         except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
@@ -66,15 +65,6 @@ class AddressLock:
     def close(self) -> None:
         """Let go of it; it is free when every process that inherited it has done so or has ended."""
         self._socket.close()
-
-
-def _key(address: Address) -> str:
-    """Return the same for every way to write an address: `<numeric host> <port>`, or one word for a path."""
-    if address.path is None:
-        _, (host, port, *_) = place_of(address)
-        return f"{host} {port}"
-    # Paths may be longer than such names.
-    return hashlib.sha256(str(Path(address.path).resolve()).encode()).hexdigest()[:32]
 
 
 def _keys() -> list[str]:

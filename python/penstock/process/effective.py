@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import TYPE_CHECKING
 
-from penstock.admin.token import admin_token
+from penstock.admin.token import CURE, given_token, own_run_directory, write_token
+from penstock.config.problem import Problem
 
 if TYPE_CHECKING:
     import socket
@@ -14,19 +16,30 @@ if TYPE_CHECKING:
 
 __all__ = ["effective"]
 
+NO_FOLDER = f"none is set, and there is no folder to leave one in: /admin/* stays locked; {CURE}"
+
 
 def effective(settings: Settings, data: socket.socket, admin: socket.socket) -> Settings:
-    """Return the settings with the ports of these sockets and with an admin token.
+    """Return the settings with the ports of these sockets and with an admin token. A new one is left in a file.
 
     Raises:
-        PenstockError: the run directory is not ours.
+        PenstockError: the run directory cannot be used.
     """
     listen = _actual(settings.admin.listen, admin)
-    token = admin_token(settings.admin, listen.port)
+    warnings = settings.warnings
+    token = given_token(settings.admin)
+    if token is None:
+        token = secrets.token_urlsafe(32)
+        folder = own_run_directory()
+        if folder is None:
+            warnings += (Problem(settings.source, None, None, "admin.token", NO_FOLDER),)
+        else:
+            write_token(folder, listen, token)
     return dataclasses.replace(
         settings,
         listen=_actual(settings.listen, data),
         admin=dataclasses.replace(settings.admin, listen=listen, token=token),
+        warnings=warnings,
     )
 
 

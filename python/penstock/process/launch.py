@@ -24,16 +24,19 @@ def launch(settings: Settings, greet: Greet) -> int:
 
     Raises:
         ListenError: an address cannot be had.
-        PenstockError: a file of a backend cannot be read, the run directory is not ours, or memory is short.
+        PenstockError: a file of a backend cannot be read, the run directory cannot be used, or memory is short.
     """
     raise_file_limit()
     check_files(settings)
     shared = Shared(fit_connections(settings))
-    control = ControlRole(shared, greet)
-    workers = [WorkerRole(shared, index) for index in range(settings.workers)]
-    # A collection in a child would write to every object, and so copy the memory that it shares with the others.
-    settle()
-    return Supervisor(control, workers, news=shared.news, stop_accepting=shared.stop_accepting).run()
+    try:
+        control = ControlRole(shared, greet)
+        workers = [WorkerRole(shared, index) for index in range(settings.workers)]
+        # A collection in a child would write to every object, and so copy the memory that it shares with the others.
+        settle()
+        return Supervisor(control, workers, news=shared.news, stop_accepting=shared.stop_accepting).run()
+    finally:
+        shared.close()
 
 
 def check_files(settings: Settings) -> None:

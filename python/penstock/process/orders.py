@@ -7,7 +7,10 @@ import enum
 import signal
 from typing import Protocol
 
-__all__ = ["Drainable", "Orders", "Way"]
+__all__ = ["HANGUP_REASON", "Drainable", "Orders", "Way"]
+
+# What the log says of a SIGHUP.
+HANGUP_REASON = "SIGHUP is ignored: this version does not reload its configuration"
 
 
 class Way(enum.Enum):
@@ -33,8 +36,12 @@ class Orders:
 
     @classmethod
     def of_signals(cls) -> Orders:
-        """Listen as a process that runs alone: the first signal drains, the second ends everything."""
+        """Listen as a process that runs alone: the first signal drains, the second ends everything.
+
+        SIGHUP, by which a daemon is told to read its configuration again, ends nothing (`HANGUP_REASON`).
+        """
         orders = cls()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         loop = asyncio.get_running_loop()
 
         def on_signal(way: Way) -> None:
@@ -52,11 +59,13 @@ class Orders:
         """Listen as a child: SIGTERM and SIGINT drain, SIGQUIT ends, and so does, with a drain, the supervisor's end.
 
         A terminal and systemd send a signal to every process of theirs, beside the one that the supervisor passes on.
-        So the same order may come twice, and which of them is the second one is the supervisor's to say.
+        So the same order may come twice, and which of them is the second one is the supervisor's to say. SIGHUP is for
+        the supervisor alone.
 
         It forks with its signals blocked; from here on they come through, those included that came meanwhile.
         """
         orders = cls()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         loop = asyncio.get_running_loop()
 
         def on_drain(way: Way) -> None:

@@ -102,6 +102,8 @@ class ControlRole:
         watchdog.stop()
         await control.stop()
         log_writer.close()
+        if not shared.has_supervisor():
+            shared.close()
         return 0
 
     async def _greet_all(self, control: Control, roster: Roster) -> None:

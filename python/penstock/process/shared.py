@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 from typing import TYPE_CHECKING
 
 from penstock._core import Segment
+from penstock.admin.token import remove_token
 from penstock.errors import PenstockError
 from penstock.process.config_memfd import ConfigMemfd
 from penstock.process.effective import effective
@@ -27,19 +30,32 @@ class Shared:
 
         Raises:
             ListenError: an address cannot be had.
-            PenstockError: the run directory is not ours, or there is no memory for the segment.
+            PenstockError: the run directory cannot be used, or there is no memory for the segment.
         """
-        self.sockets = Sockets(settings)
-        settings = effective(settings, self.sockets.data[0], self.sockets.admin)
-        self.config = ConfigMemfd(settings)
-        try:
-            self.segment = Segment(routing_json(settings), settings.workers)
-        except OSError as error:
-            raise PenstockError(str(error)) from error
-        self.news = News()
-        # Readable once this process has ended. It is opened here so that a child cannot come too late for it.
-        self.supervisor = os.pidfd_open(os.getpid())
+        with contextlib.ExitStack() as stack:
+            self.sockets = stack.enter_context(contextlib.closing(Sockets(settings)))
+            settings = effective(settings, self.sockets.data[0], self.sockets.admin)
+            stack.callback(remove_token, settings.admin)
+            self.config = ConfigMemfd(settings)
+            try:
+                self.segment = Segment(routing_json(settings), settings.workers)
+            except OSError as error:
+                raise PenstockError(str(error)) from error
+            self.news = News()
+            # Readable once this process has ended. It is opened here so that a child cannot come too late for it.
+            self.supervisor = os.pidfd_open(os.getpid())
+            self._visible = stack.pop_all()
 
     def stop_accepting(self) -> None:
         """Close what the supervisor keeps for later workers: there will be none."""
         self.sockets.close_data()
+
+    def has_supervisor(self) -> bool:
+        """Return whether the process that has made this still lives."""
+        poll = select.poll()
+        poll.register(self.supervisor, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the sockets and remove the files that others can see. For the last process."""
+        self._visible.close()

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from penstock.process.address_lock import AddressLock
-from penstock.server.listener import bind, bind_each, claim
+from penstock.server.listener import bind, bind_each, claim, remove_socket
 
 if TYPE_CHECKING:
     import socket
@@ -27,12 +27,14 @@ class Sockets:
         """
         with contextlib.ExitStack() as stack:
             self.listen = claim(settings.listen)
-            self._lock = stack.enter_context(contextlib.closing(AddressLock(self.listen)))
-            self.data = bind_each(self.listen, settings.workers)
+            stack.enter_context(contextlib.closing(AddressLock(self.listen)))
+            for address in (self.listen, settings.admin.listen):
+                stack.callback(remove_socket, address)
+            self.data = bind_each(self.listen, settings.workers, settings.listen_mode)
             for listener in self.data:
                 stack.enter_context(listener)
-            self.admin = stack.enter_context(bind(settings.admin.listen))
-            stack.pop_all()
+            self.admin = stack.enter_context(bind(settings.admin.listen, settings.admin.listen_mode))
+            self._all = stack.pop_all()
 
     def keep_data(self, worker: int) -> socket.socket:
         """Close, in a worker's process, all but its own socket; return that.
@@ -56,7 +58,5 @@ class Sockets:
             listener.close()
 
     def close(self) -> None:
-        """Close all, and let go of the address."""
-        self.close_data()
-        self.admin.close()
-        self._lock.close()
+        """Close all, remove the files of Unix sockets on which now nobody listens, and let go of the address."""
+        self._all.close()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from penstock.process.backoff import Backoff
 from penstock.process.child import Child, Role
+from penstock.process.orders import HANGUP_REASON
 
 if TYPE_CHECKING:
     from resource import struct_rusage
@@ -29,7 +30,7 @@ EXIT_INTERRUPTED = 130
 # After the order to quit, children tell their clients and write their log; then they are killed.
 QUIT_SECONDS = 3.0
 # Blocked, and taken one by one where it suits: so none comes between a decision and what follows from it.
-WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stage(enum.Enum):
@@ -74,17 +75,22 @@ class Supervisor:
 
         Return the exit code (contract §5): 0, 1 if a worker has died while it drained, 130 if cut short.
 
-        SIGTERM and SIGINT go to the children, which drain; a second one of either kind ends them at once.
+        SIGTERM and SIGINT go to the children, which drain; a second one of either kind ends them at once. SIGHUP is
+        told of and changes nothing.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-        # Where it is ignored, and that is inherited, the kernel buries children itself and says nothing.
+        # Where SIGCHLD is ignored, and that is inherited, the kernel buries children itself and says nothing. SIGHUP is
+        # ignored under nohup.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for role in (self._control, *self._workers):
             self._start(role)
         while self._stage is Stage.SERVING or self._children:
             number = self._next_signal()
             if number == signal.SIGCHLD:
                 self._reap()
+            elif number == signal.SIGHUP:
+                self._news.tell("reload_ignored", reason=HANGUP_REASON)
             elif number is not None:
                 self._end(number)
             self._on_time(time.monotonic())

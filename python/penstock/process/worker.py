@@ -14,6 +14,7 @@ from penstock.process.orders import Way
 from penstock.process.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.server.health import Health
 from penstock.server.lane import Lane
+from penstock.server.listener import BACKLOG, backlog_of
 from penstock.server.models import Models
 from penstock.server.registry import ClientServer, Registry
 from penstock.server.routes import Routes
@@ -71,8 +72,14 @@ class Worker:
         routes = Routes(self.registry, Models(self.settings), self.health, standing)
         server = ClientServer(self.registry, routes)
         factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
-        open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server
-        self._server = await open_server(factory, sock=self._listener)
+        if self._listener.family == socket.AF_UNIX:
+            # The file belongs to all workers: whoever closes first would take it away, from Python 3.13 on.
+            unix: dict[str, Any] = {"cleanup_socket": False}
+            self._server = await loop.create_unix_server(factory, sock=self._listener, backlog=BACKLOG, **unix)
+        else:
+            self._server = await loop.create_server(factory, sock=self._listener, backlog=BACKLOG)
+        if (backlog := backlog_of(self._listener)) < BACKLOG:
+            self.log.warning("backlog_short", asked=BACKLOG, granted=backlog, reason="net.core.somaxconn is smaller")
         loop.add_reader(self._poller.fileno(), self._poller.poll)
         if self._wake_fd is not None:
             loop.add_reader(self._wake_fd, self.gateway.wake)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.config.settings import DEFAULT_MODE
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -17,24 +20,28 @@ if TYPE_CHECKING:
 
     from penstock.config.settings import Address
 
-__all__ = ["ListenError", "bind", "bind_each", "claim", "place_of"]
+__all__ = ["BACKLOG", "ListenError", "backlog_of", "bind", "bind_each", "claim", "key_of", "remove_socket"]
 
-# Connections that the kernel may complete before they are accepted; somaxconn bounds it too.
+# Connections that the kernel may complete before they are accepted; net.core.somaxconn bounds it too. Whoever makes a
+# server of a listening socket must say it again: asyncio and aiohttp call listen() anew, with 100 and 128.
 BACKLOG = 4096
+SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
+# In `struct tcp_info` (linux/tcp.h) tcpi_sacked is, of a listening socket, the largest backlog.
+TCP_INFO_SACKED = 28
 
 
 class ListenError(PenstockError):
     """An address cannot be listened on."""
 
 
-def bind(address: Address) -> socket.socket:
-    """Return a listening socket that shares its address with no other.
+def bind(address: Address, mode: int = DEFAULT_MODE) -> socket.socket:
+    """Return a listening socket that shares its address with no other. `mode`: permissions of a Unix socket's file.
 
     Raises:
         ListenError: naming the address and the reason.
     """
     with _naming(address):
-        return _listen(_bind_unix(address.path) if address.path is not None else _bind_tcp(address))
+        return _listen(_bind_unix(address.path, mode) if address.path is not None else _bind_tcp(address))
 
 
 def claim(address: Address) -> Address:
@@ -51,22 +58,55 @@ def claim(address: Address) -> Address:
         return dataclasses.replace(address, port=alone.getsockname()[1])
 
 
-def bind_each(address: Address, count: int) -> list[socket.socket]:
+def bind_each(address: Address, count: int, mode: int = DEFAULT_MODE) -> list[socket.socket]:
     """Return a listening socket for each of `count` workers, at an address that is ours (`claim`).
 
-    The kernel spreads TCP connections over them. At a Unix path they are one and the same.
+    The kernel spreads TCP connections over them. At a Unix path they are one and the same, with a file of this `mode`.
 
     Raises:
         ListenError: naming the address and the reason.
     """
     if address.path is not None:
-        return [bind(address)] * count
+        return [bind(address, mode)] * count
     with _naming(address), contextlib.ExitStack() as stack:
         bound = [stack.enter_context(_bind_tcp(address, socket.SO_REUSEPORT)) for _ in range(count)]
         for listener in bound:
             _listen(listener)
         stack.pop_all()
     return bound
+
+
+def backlog_of(listener: socket.socket) -> int:
+    """Return how many connections the kernel completes before they are accepted, of those that were asked for.
+
+    A TCP socket tells; of a Unix socket it is reckoned from net.core.somaxconn.
+    """
+    if listener.family == socket.AF_UNIX:
+        with contextlib.suppress(OSError, ValueError):
+            return min(BACKLOG, int(SOMAXCONN.read_text()))
+        return BACKLOG
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SACKED + 4)
+    return int.from_bytes(info[TCP_INFO_SACKED:], sys.byteorder)
+
+
+def remove_socket(address: Address) -> None:
+    """Remove the file of a Unix socket that nobody listens on any more; a later server's stays."""
+    if address.path is not None:
+        with contextlib.suppress(OSError):
+            _remove_stale(address.path)
+
+
+def key_of(address: Address) -> str:
+    """Return the same for every way to write an address: `<numeric host> <port>`, or one word for a path.
+
+    Raises:
+        OSError: its name is not known.
+    """
+    if address.path is None:
+        _, (host, port, *_) = _place_of(address)
+        return f"{host} {port}"
+    # Paths may be longer than the names that are made of this.
+    return hashlib.sha256(str(Path(address.path).resolve()).encode()).hexdigest()[:32]
 
 
 @contextlib.contextmanager
@@ -79,12 +119,8 @@ def _naming(address: Address) -> Iterator[None]:
         raise ListenError(f"cannot listen on {address}: {reason}") from error
 
 
-def place_of(address: Address) -> tuple[int, tuple[Any, ...]]:
-    """Return the family and the numeric place of a TCP address.
-
-    Raises:
-        OSError: its name is not known.
-    """
+def _place_of(address: Address) -> tuple[int, tuple[Any, ...]]:
+    """Return the family and the numeric place of a TCP address."""
     host = address.host or None
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # All interfaces: the IPv6 wildcard takes IPv4 connections too.
@@ -94,7 +130,7 @@ def place_of(address: Address) -> tuple[int, tuple[Any, ...]]:
 
 
 def _bind_tcp(address: Address, *options: int) -> socket.socket:
-    family, place = place_of(address)
+    family, place = _place_of(address)
     listener = socket.socket(family, socket.SOCK_STREAM)
     for option in (socket.SO_REUSEADDR, *options):
         listener.setsockopt(socket.SOL_SOCKET, option, 1)
@@ -103,9 +139,12 @@ def _bind_tcp(address: Address, *options: int) -> socket.socket:
     return _bind(listener, place)
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, mode: int) -> socket.socket:
     _remove_stale(path)
-    return _bind(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+    listener = _bind(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
+    # Before it listens, so that the umask lets nobody in meanwhile.
+    Path(path).chmod(mode)
+    return listener
 
 
 def _bind(listener: socket.socket, place: Any) -> socket.socket:
@@ -128,14 +167,18 @@ def _listen(listener: socket.socket) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket file that nobody listens on any more; a crash leaves one behind."""
+    """Remove a socket file that nobody listens on any more."""
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Where many wait to be accepted it would be one of them.
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             Path(path).unlink()
+        except BlockingIOError:
+            return

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from penstock.process.file_limit import raise_file_limit
-from penstock.process.orders import Orders, Way
+from penstock.process.orders import HANGUP_REASON, Orders, Way
 from penstock.process.roles import Greet, settle
 from penstock.process.supervisor import EXIT_INTERRUPTED, EXIT_OK
 from penstock.server.service import Service
@@ -25,6 +27,7 @@ def run_within(around: AbstractAsyncContextManager[Settings], greet: Greet) -> i
     """Serve settings that exist only within `around`, such as those with backends that it starts and stops.
 
     SIGTERM drains after `drain.delay`, SIGINT at once; a second signal of either kind ends everything (contract §5).
+    SIGHUP is logged and changes nothing.
     `greet` is awaited once the ports are open. `around` is left on every way out. A signal before it is entered cancels
     the entry: SIGTERM returns 0, SIGINT 130.
 
@@ -49,6 +52,8 @@ async def _serve(around: AbstractAsyncContextManager[Settings], greet: Greet) ->
             return EXIT_OK if orders.drain.result() is Way.AFTER_DELAY else EXIT_INTERRUPTED
         service = Service(entry.result())
         await service.start()
+        log = service.control.log
+        loop.add_signal_handler(signal.SIGHUP, partial(log.warning, "reload_ignored", reason=HANGUP_REASON))
         settle()
         greeting = asyncio.ensure_future(greet(service.control))
         drained = await orders.obey(service)

@@ -5,15 +5,17 @@ The demo runs like this, as its engines live on the same loop, and most tests do
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from penstock._core import Segment
+from penstock.admin.token import remove_token
 from penstock.metrics.log import LogWriter
 from penstock.process.control import Control
 from penstock.process.effective import effective
 from penstock.process.file_limit import fit_connections
 from penstock.process.worker import Worker
-from penstock.server.listener import bind
+from penstock.server.listener import bind, remove_socket
 from penstock.server.routing import routing_json
 
 if TYPE_CHECKING:
@@ -31,20 +33,21 @@ class Service:
 
         Raises:
             ListenError: an address cannot be had.
-            PenstockError: the run directory is not ours.
+            PenstockError: the run directory cannot be used.
         """
         settings = fit_connections(settings)
-        data = bind(settings.listen)
-        try:
-            admin = bind(settings.admin.listen)
-        except BaseException:
-            data.close()
-            raise
-        settings = effective(settings, data, admin)
-        self.segment = Segment(routing_json(settings), shared=False)
-        self.log_writer = LogWriter.standard_output(settings.log)
-        self.worker = Worker(settings, self.segment, data, self.log_writer, index=0, generation=0)
-        self.control = Control(settings, self.segment, admin, self.log_writer)
+        with contextlib.ExitStack() as stack:
+            for address in (settings.listen, settings.admin.listen):
+                stack.callback(remove_socket, address)
+            data = stack.enter_context(bind(settings.listen, settings.listen_mode))
+            admin = stack.enter_context(bind(settings.admin.listen, settings.admin.listen_mode))
+            settings = effective(settings, data, admin)
+            stack.callback(remove_token, settings.admin)
+            self.segment = Segment(routing_json(settings), shared=False)
+            self.log_writer = LogWriter.standard_output(settings.log)
+            self.worker = Worker(settings, self.segment, data, self.log_writer, index=0, generation=0)
+            self.control = Control(settings, self.segment, admin, self.log_writer)
+            self._visible = stack.pop_all()
 
     async def start(self) -> None:
         """Accept connections, and begin to probe."""
@@ -57,7 +60,8 @@ class Service:
         await self.worker.drain(way)
 
     async def stop(self) -> None:
-        """Close everything. What still runs is cut off."""
+        """Close everything, and remove the files that others can see. What still runs is cut off."""
         await self.control.stop()
         await self.worker.stop()
+        self._visible.close()
         self.log_writer.close()

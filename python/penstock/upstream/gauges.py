@@ -11,7 +11,17 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import TypeVar
 
-__all__ = ["Counted", "Engine", "Facts", "Gauges", "Reader", "Reading"]
+__all__ = ["Counted", "Engine", "Facts", "Gauges", "Reader", "Reading", "number"]
+
+# Tokens or requests. No honest server shows more, doubles are exact up to here, and so is everyone's JSON.
+LARGEST = 1 << 53
+
+
+def number(value: object) -> int | float | None:
+    """Return what a page shows if it can be true: a number from 0 to `LARGEST`, and so neither NaN nor a boolean."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= LARGEST else None
 
 
 class Engine(Enum):
@@ -34,9 +44,17 @@ class Counted(Enum):
     """They are of the engine's last log line, which an idle engine writes every 30 s (SGLang's metrics)."""
 
 
+def _bound(record: Gauges | Facts) -> None:
+    """Forget what cannot be true: also a sum or a product of numbers each of which could."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, int | float) and number(value) is None:
+            object.__setattr__(record, field.name, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The load of one server, over all its data-parallel ranks."""
+    """The load of one server, over all its data-parallel ranks. A number that cannot be true is None."""
 
     running: int | None = None
     """Requests in the batch; one with ``n`` choices counts n times, as a slot does."""
@@ -54,13 +72,16 @@ class Gauges:
     """Rises whenever the engine steps."""
     counted: Counted | None = None
 
+    def __post_init__(self) -> None:
+        _bound(self)
+
     def __or__(self, other: Gauges) -> Gauges:
         return _filled(self, other)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change while a server runs."""
+    """What does not change while a server runs. A number that cannot be true is None."""
 
     engine: Engine | None = None
     version: str | None = None
@@ -70,6 +91,9 @@ class Facts:
     """Requests that it runs at once; TGI: that it accepts at once."""
     context: int | None = None
     """Tokens of prompt and answer together that one request may have."""
+
+    def __post_init__(self) -> None:
+        _bound(self)
 
     def __or__(self, other: Facts) -> Facts:
         return _filled(self, other)

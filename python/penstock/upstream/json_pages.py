@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading
+from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +124,8 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    known = number(value)
+    return known if isinstance(known, int) else None
 
 
 def _size(value: object) -> int | None:
@@ -133,7 +134,8 @@ def _size(value: object) -> int | None:
 
 
 def _part(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+    known = number(value)
+    return float(known) if known is not None and known <= 1 else None
 
 
 def _text(value: object) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading
+from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,6 @@ LONGEST_LINE = 8 << 10
 # A page with more samples of known names is not read at all, because it would hold up the loop: that is 20 names of 200
 # ranks, and 80 ms.
 MOST_SAMPLES = 4096
-# No honest number is larger; what is not a number fails the comparison too.
-LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ def _samples(page: bytes) -> dict[str, list[Sample]]:
 def _counts(sample: Sample) -> bool:
     labels = sample.labels
     wanted = all(labels.get(label, value) == value for label, value in VALUES_THAT_COUNT.items())
-    return wanted and 0 <= sample.value < LARGEST
+    return wanted and number(sample.value) is not None
 
 
 def _first(samples: dict[str, list[Sample]], names: Iterable[str]) -> list[Sample]:

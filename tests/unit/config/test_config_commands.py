@@ -89,7 +89,12 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
     assert "s3cret" not in result.stdout
     assert "adm1n" not in result.stdout
     shown = (json.loads if as_json else yaml.safe_load)(result.stdout)
-    assert shown["admin"] == {"listen": "127.0.0.1:9180", "token": "<redacted>"}
+    assert (shown["listen"], shown["listen_mode"]) == ("0.0.0.0:8080", None)
+    assert shown["admin"] == {
+        "listen": "unix:/run/penstock/admin.sock",
+        "listen_mode": "0660",
+        "token": "<redacted>",
+    }
     assert (shown["workers"], shown["lane"]) == (6, "off")
     assert shown["access"] == {"allow_anonymous": True, "tenant_header": "x-tenant", "priority_header": "x-priority"}
     assert shown["trusted_proxies"] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]

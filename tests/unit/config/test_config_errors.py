@@ -12,7 +12,9 @@ from penstock.config.availability import KEYS
 Refuse = Callable[[str], list[str]]
 
 BACKENDS = "backends: {a1: {url: 'http://h', concurrency: 1}, b2: {url: 'http://h', concurrency: 1}}\n"
-KEYS_AT_TOP = "listen, admin, workers, lane, limits, access, trusted_proxies, drain, log, nodes, backends, tiers"
+KEYS_AT_TOP = (
+    "listen, listen_mode, admin, workers, lane, limits, access, trusted_proxies, drain, log, nodes, backends, tiers"
+)
 
 
 def tier(rest: str) -> str:
@@ -67,6 +69,15 @@ ONE_PROBLEM = [
     (top("limits: {body: 2000GiB}"), '1:16: limits.body: "2000GiB" is more than 1024GiB'),
     (tier("retry: {budget: 0.1}"), "5:19: tiers.instant.retry.budget: expected a share such as 10%, got a number"),
     (tier("retry: {budget: 101%}"), '5:19: tiers.instant.retry.budget: "101%" is more than 100%'),
+    # permissions
+    (top("listen: unix:/s\nlisten_mode: 0660"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got a whole number'),
+    (top("listen: unix:/s\nlisten_mode: 0o660"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got a whole number'),
+    (top("listen: unix:/s\nlisten_mode: '0o660'"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got "0o660"'),
+    (top("listen: unix:/s\nlisten_mode: '0680'"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got "0680"'),
+    (top("listen: unix:/s\nlisten_mode: '1777'"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got "1777"'),
+    (top("listen: unix:/s\nlisten_mode: u+rw"), '2:14: listen_mode: expected octal permissions in quotes, such as "0660", got "u+rw"'),
+    (top("listen_mode: '0660'"), "1:14: listen_mode: only a unix: socket takes permissions"),
+    (top("admin: {listen: 127.0.0.1:1, listen_mode: '0660'}"), "1:43: admin.listen_mode: only a unix: socket takes permissions"),
     # types
     (top("limits: 3"), "1:9: limits: expected a mapping, got a whole number"),
     (top("limits:"), "1:8: limits: expected a mapping, got nothing"),

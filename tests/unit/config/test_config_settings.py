@@ -37,7 +37,8 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
     expected = Settings(
         source="p.yaml",
         listen=Address("127.0.0.1", 8080),
-        admin=Admin(Address("127.0.0.1", 9180), None),
+        listen_mode=0o600,
+        admin=Admin(Address("127.0.0.1", 9180), None, 0o600),
         workers=3,
         lane=True,
         limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
@@ -97,7 +98,7 @@ def test_every_key_arrives(example: str) -> None:
         workers=6,
         lane=False,
         listen=Address("0.0.0.0", 8080),
-        admin=Admin(Address("127.0.0.1", 9180), "adm1n"),
+        admin=Admin(Address(path="/run/penstock/admin.sock"), "adm1n", 0o660),
         limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),
         access=Access(True, "x-tenant", "x-priority"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"), ip_network("192.0.2.7/32")),
@@ -201,6 +202,17 @@ def test_lane_off(minimal: str, spelling: str) -> None:
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/p.sock", "127.9.9.9:0"])
 def test_loopback_needs_no_permission(minimal: str, listen: str) -> None:
     assert str(load_text(f'listen: "{listen}"\n{minimal}', "p").listen) == listen
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [("null", 0o600), ('"0600"', 0o600), ("'660'", 0o660), ('"0777"', 0o777), ('"0000"', 0), ("${T_MODE}", 0o660)],
+)
+def test_permissions_of_a_socket(minimal: str, text: str, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T_MODE", "0660")
+    listen = "listen: unix:/run/p.sock\nadmin: {listen: unix:/run/a.sock"
+    assert load_text(f"{listen}}}\nlisten_mode: {text}\n{minimal}", "p").listen_mode == mode
+    assert load_text(f"{listen}, listen_mode: {text}}}\n{minimal}", "p").admin.listen_mode == mode
 
 
 def test_secrets_are_not_in_the_repr(example: str) -> None:

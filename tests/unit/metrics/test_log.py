@@ -6,6 +6,7 @@ import json
 import os
 import random
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -57,6 +58,26 @@ def test_lines_of_several_processes_do_not_mix() -> None:
         assert set(line["text"].replace(CUT, "")) == {line["writer"]}
     for letter in letters:
         assert [line["number"] for line in lines if line["writer"] == letter] == list(range(LINES))
+
+
+@pytest.mark.parametrize("console", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_non_blocking_output_loses_nothing(kind: str, console: bool) -> None:
+    ours, theirs = os.pipe() if kind == "pipe" else [end.detach() for end in socket.socketpair()]
+    os.set_blocking(theirs, False)
+    writer = LogWriter(theirs, console=console)
+    count = 5000
+    for number in range(count):
+        writer.write(line_of(number=number, text="x" * 200))
+    with open(ours, "rb") as pipe:  # noqa: PTH123
+        # Only when it has been full for a while; nobody reads before.
+        time.sleep(0.2)
+        lines = [pipe.readline() for _ in range(count)]
+    writer.close()
+    os.close(theirs)
+    assert writer.take_dropped() == 0
+    for number, line in enumerate(lines):
+        assert (f" number={number} " if console else f'"number": {number},').encode() in line
 
 
 @pytest.mark.parametrize("console", [False, True])

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import resource
-from pathlib import Path
 
 import pytest
 
-from penstock.admin.token import admin_token
 from penstock.config.address import Address
 from penstock.config.settings import Settings
-from penstock.errors import PenstockError
 from penstock.process.config_memfd import ConfigMemfd
 from penstock.process.effective import effective
 from penstock.process.file_limit import fit_connections
@@ -30,12 +27,6 @@ def test_the_settings_as_they_run(settings: Settings) -> None:
         assert len(actual.admin.token) >= 32
         given = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, token="t"))
         assert effective(given, data, admin).admin.token == "t"
-
-
-def test_the_run_directory_of_another_user(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    with pytest.raises(PenstockError, match="belongs to another user"):
-        admin_token(settings.admin, 9)
 
 
 def test_the_sealed_configuration_is_what_was_accepted(settings: Settings) -> None:

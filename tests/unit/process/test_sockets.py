@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import stat
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,71 @@ def test_what_was_opened_is_closed_when_the_rest_fails(settings: Settings) -> No
         Sockets(wanted)
     admin.close()
     Sockets(wanted).close()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
+def test_a_socket_file_has_the_permissions_that_are_set(
+    settings: Settings, tmp_path: Path, umask: int, mode: int
+) -> None:
+    data, admin = tmp_path / "data", tmp_path / "admin"
+    wanted = at_paths(settings, data, admin, mode=mode)
+    before = os.umask(umask)
+    try:
+        with closing(Sockets(wanted)):
+            assert stat.S_IMODE(data.stat().st_mode) == mode
+            assert stat.S_IMODE(admin.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_socket_files_are_removed_in_the_end(settings: Settings, tmp_path: Path) -> None:
+    data, admin = tmp_path / "data", tmp_path / "admin"
+    sockets = Sockets(at_paths(settings, data, admin))
+    assert data.is_socket() and admin.is_socket()
+    sockets.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_socket_file_of_a_later_server_stays(settings: Settings, tmp_path: Path) -> None:
+    data, admin = tmp_path / "data", tmp_path / "admin"
+    sockets = Sockets(at_paths(settings, data, admin))
+    admin.unlink()
+    with bind(Address(path=str(admin))):
+        sockets.close()
+        assert list(tmp_path.iterdir()) == [admin]
+
+
+def test_what_is_no_socket_stays(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "admin").write_text("mine")
+    with pytest.raises(ListenError, match="another process listens there"):
+        Sockets(at_paths(settings, tmp_path / "data", tmp_path / "admin"))
+    assert [file.name for file in tmp_path.iterdir()] == ["admin"]
+
+
+def test_a_server_with_a_full_queue_is_a_server(tmp_path: Path) -> None:
+    """Whoever looks whether anybody listens there does not wait to be accepted."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server, ExitStack() as stack:
+        server.bind(path)
+        server.listen(1)
+        with suppress(BlockingIOError):
+            while True:
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(path)
+        with pytest.raises(ListenError, match="another process listens there"):
+            bind(Address(path=path))
+        assert Path(path).is_socket()
+
+
+def at_paths(settings: Settings, data: Path, admin: Path, mode: int = 0o600) -> Settings:
+    return dataclasses.replace(
+        settings,
+        listen=Address(path=str(data)),
+        listen_mode=mode,
+        admin=dataclasses.replace(settings.admin, listen=Address(path=str(admin))),
+    )
 
 
 def test_a_process_keeps_only_its_own_sockets(settings: Settings) -> None:

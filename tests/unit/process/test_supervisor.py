@@ -192,6 +192,19 @@ def test_a_signal_to_the_whole_group_is_one_order() -> None:
         assert "drained worker 0" in lines
 
 
+def test_a_hangup_ends_nobody_and_is_told_once() -> None:
+    """Whoever asks for a reload sends it to the supervisor, and a terminal that closes to all."""
+    with toys("toy", "late") as program:
+        program.born("control", "worker 0", "worker 1")
+        os.killpg(program.process.pid, signal.SIGHUP)
+        program.send(signal.SIGTERM)
+        code, lines = program.ends()
+        assert code == 0
+        assert lines.count("told of reload_ignored") == 1
+        assert {"drained control", "drained worker 0", "drained worker 1"} <= set(lines)
+        assert not [line for line in lines if line.startswith("begin")]
+
+
 def test_a_signal_before_a_child_listens_is_not_lost() -> None:
     with toys("late") as program:
         program.born("control", "worker 0")

@@ -68,7 +68,7 @@ class Control(Toy):
                 continue
             if message is None:
                 return
-            say("told of", message["process"], message["cause"])
+            say("told of", message.get("process", message["event"]), message.get("cause", ""))
 
 
 class Lasting(Toy):

@@ -1,13 +1,14 @@
 """JSON pages: recorded ones, ones made by the documented form, and junk."""
 
 import json
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reader, Reading
+from penstock.upstream.gauges import LARGEST, Counted, Engine, Facts, Gauges, Reader, Reading
 from penstock.upstream.json_pages import (
     read_info,
     read_loads,
@@ -129,6 +130,45 @@ def test_a_size_that_is_none_is_unknown(size: object) -> None:
     assert read_props(of({"build_info": "b1", "total_slots": size})) == Reading(facts=Facts(Engine.LLAMACPP, "b1"))
 
 
+@pytest.mark.parametrize("size", [0, -5, True, 2**53 + 1, 4 * 10**18, 2**64 - 1, 10**30, 1e308])
+def test_no_page_has_a_size_that_cannot_be(size: object) -> None:
+    sizes = ("n_ctx", "max_total_num_tokens", "max_running_requests", "context_length", "max_model_len")
+    sizes += ("max_concurrent_requests", "max_total_tokens", "max_batch_total_tokens", "token_capacity")
+    each = dict.fromkeys((*sizes, "effective_max_running_requests_per_dp"), size)
+    page = {
+        **each,
+        "build_info": "b1",
+        "default_generation_settings": each,
+        "internal_states": [{**each, "memory_usage": each}],
+        "loads": [each | {"num_running_reqs": 1, "num_waiting_reqs": 1}],
+        "data": [each],
+    }
+    for read in READERS:
+        reading = read(of(page))
+        if reading is not None:
+            assert (reading.facts.kv_tokens, reading.facts.slots, reading.facts.context) == (None, None, None), read
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 6])
+@pytest.mark.parametrize("value", [-1, True, "7", 7.5, None, 2**53 + 1, 4 * 10**18, 2**64 - 1, 10**30, 1e308])
+def test_no_page_has_a_load_that_cannot_be(value: object, ranks: int) -> None:
+    bad = RANK | {"num_running_reqs": value}
+    assert read_loads(of({"loads": [bad] * ranks})) is None
+    usage = read_loads(of({"loads": [RANK | {"token_usage": value}] * ranks}))
+    assert usage is not None
+    assert usage.gauges.kv_usage is None
+
+
+def test_sums_over_ranks_are_bounded_too() -> None:
+    reading = read_loads(of({"loads": [RANK | {"num_running_reqs": 2**53, "max_total_num_tokens": 2**53}] * 6}))
+    assert reading is not None
+    assert (reading.gauges.running, reading.gauges.waiting, reading.facts.kv_tokens) == (None, 12, None)
+    old = [{"num_reqs": 2**53, "num_waiting_reqs": 1}] * 6
+    reading = read_loads(of(old))
+    assert reading is not None
+    assert (reading.gauges.running, reading.gauges.waiting) == (None, 6)
+
+
 KEYS = st.sampled_from(
     [
         "loads",
@@ -167,6 +207,8 @@ def test_any_value_is_read_or_nothing(value: object) -> None:
             continue
         assert reading.gauges.running is None or reading.gauges.running >= 0
         assert reading.facts.kv_tokens is None or reading.facts.kv_tokens > 0
+        for record in (reading.gauges, reading.facts):
+            assert all(number <= LARGEST for number in astuple(record) if isinstance(number, int | float))
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges
+from penstock.upstream.gauges import LARGEST, Counted, Engine, Facts, Gauges
 from penstock.upstream.metrics_page import LONGEST_LINE, MOST_SAMPLES, NAMES, read_metrics
 
 from .recorded import changed, page
@@ -175,6 +175,49 @@ def test_what_is_no_number_is_passed_over(value: bytes) -> None:
     body = LLAMACPP.replace(b"requests_processing 0", b"requests_processing " + value)
     assert body != LLAMACPP
     assert gauges(body) == Gauges(waiting=0, counted=Counted.NOW)
+
+
+def ranks(name: str, *values: str, labels: str = "") -> bytes:
+    lines = [f'{name}{{engine="{rank}"{labels}}} {value}\n' for rank, value in enumerate(values)]
+    return "".join(lines).encode()
+
+
+# The largest that is believed, and sums and products of what is believed that are not.
+@pytest.mark.parametrize(
+    ("values", "total"),
+    [
+        ([str(LARGEST)], LARGEST),
+        ([str(LARGEST - 2), "1", "1"], LARGEST),
+        ([str(LARGEST), "1"], None),
+        ([str(LARGEST)] * 6, None),
+        (["4e18"] * 6, None),
+        (["1e15"] * 4000, None),
+        (["1e308"] * 6, None),
+    ],
+)
+@pytest.mark.parametrize("engine", NAMES)
+def test_absurd_numbers_are_no_gauges(engine: Engine, values: list[str], total: int | None) -> None:
+    names = NAMES[engine]
+    for name in ("running", "waiting", "preemptions", "prefix_queries", "prefix_hits", "steps"):
+        for spelled in getattr(names, name):
+            reading = read_metrics(ranks(spelled, *values))
+            assert (reading and getattr(reading.gauges, name)) == total
+    for spelled in names.kv_tokens:
+        body = ranks(names.running[0], "1") + ranks(spelled, *values)
+        assert facts(body).kv_tokens == total
+    for spelled in names.context:
+        body = ranks(names.running[0], "1") + ranks(spelled, "4e18")
+        assert facts(body).context is None
+
+
+def test_an_absurd_kv_memory_is_no_fact() -> None:
+    blocks = VLLM.replace(b'kv_cache_size_tokens="1048576"', b'kv_cache_size_tokens="None"')
+    blocks = blocks.replace(b'num_gpu_blocks="8192"', b'num_gpu_blocks="999999999999999"')
+    assert blocks.count(b"999999999999999") == 1
+    assert facts(blocks).kv_tokens is None
+    many = ranks("vllm:cache_config_info", *["1"] * 20, labels=',kv_cache_size_tokens="999999999999999"')
+    assert facts(VLLM).kv_tokens == 1048576
+    assert facts(many + ranks("vllm:num_requests_running", "1")).kv_tokens is None
 
 
 def test_a_percentage_is_no_part() -> None:

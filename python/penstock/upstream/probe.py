@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 
 from penstock.upstream.client import session_for, url_of, whole
+from penstock.upstream.dialer import ConnectError
 from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ class Prober:
         except TimeoutError:
             self._break_row(probe)
             return f"no answer within {TIMEOUT_SECONDS:g} s"
-        except aiohttp.ClientConnectorError as error:
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+        except ConnectError as error:
+            return f"cannot connect: {error}"
         except (aiohttp.ClientError, OSError) as error:
             return str(error) or type(error).__name__
         if answer.status == 503:

@@ -145,10 +145,10 @@ class Segment:
         """Count log lines that the control process has dropped."""
 
     def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
-        """Tell what a probe has found; `health` is unknown, healthy or down.
+        """Tell what a probe has found; `health` is unknown, healthy or down, `serves` the name of the model there.
 
         Raises:
-            ValueError: no such backend or health.
+            ValueError: no such backend or health, or a backend that is not down without a known name.
         """
 
     def set_limit(self, backend: int, slots: int) -> None:

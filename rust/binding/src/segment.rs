@@ -141,13 +141,19 @@ impl Segment {
     }
 
     /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
-    /// model there, if it is now known.
+    /// model there, if it is now known. A backend without a known name can only be down: a
+    /// `ValueError`.
     #[pyo3(signature = (backend, health, serves=None))]
     fn set_backend(&self, backend: u16, health: &str, serves: Option<&str>) -> PyResult<()> {
         let backend = self.backend(backend)?;
         let health = health_of(health)?;
         if let Some(name) = serves {
             self.shared.serves.set(usize::from(backend), name);
+        }
+        if health != Health::Down && self.shared.serves.get(usize::from(backend)).is_none() {
+            let name = &self.table.backends[usize::from(backend)].name;
+            let message = format!("backend {name}: the name of its model is not known");
+            return Err(PyValueError::new_err(message));
         }
         self.shared.admission.set_health(backend, health, monotonic());
         for tier in 0..self.table.tiers.len() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::admission::{
-    Admission, AdmissionParts, BackendLimits, PrefixIndex, PrefixParts, Sizes, TierLimits,
+    Admission, AdmissionParts, BackendLimits, Health, PrefixIndex, PrefixParts, Sizes, TierLimits,
 };
 use crate::metrics::{Registry, RegistryParts};
 use crate::names::{Names, NamesParts};
@@ -65,8 +65,10 @@ impl Segment {
             was_ready,
         };
         for (at, backend) in table.backends.iter().enumerate() {
-            if let Some(name) = &backend.serves {
-                segment.serves.set(at, name);
+            match &backend.serves {
+                Some(name) => segment.serves.set(at, name),
+                // No request can be written for it before a probe has learned the name.
+                None => segment.admission.set_health(at as BackendIndex, Health::Down, now),
             }
         }
         Ok(segment)

@@ -14,6 +14,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
+from penstock.net.keepalive import set_keepalive, set_user_timeout
+
 if TYPE_CHECKING:
     from penstock.config.settings import Backend
 
@@ -169,6 +171,8 @@ async def connected(address: Address) -> socket.socket:
         connection.setblocking(False)
         # Before it connects: the window that TCP may ever offer is agreed on then (RFC 7323 §2.2).
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        set_keepalive(connection)
+        set_user_timeout(connection)
         await _connect(connection, address.place)
     except BaseException:
         connection.close()

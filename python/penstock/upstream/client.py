@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from penstock.config.settings import Backend
 
-__all__ = ["page_of", "session_for", "url_of", "whole"]
+__all__ = ["NOT_NOW", "page_of", "session_for", "url_of", "whole"]
 
 LONGEST_PAGE = 1 << 20
 # Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word

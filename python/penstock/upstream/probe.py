@@ -9,6 +9,8 @@ a backend that has vanished may be down before its third probe.
 
 A backend whose model has no known name is down from the start of the process, because no request can be written for it.
 
+A server that answers may have an engine behind it that hangs (`penstock.upstream.hang`): that is a failure, too.
+
 A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
 long as no request has anything from it in between: a first token, or a later one.
 """
@@ -24,9 +26,13 @@ import orjson
 
 from penstock.upstream.client import session_for, url_of, whole
 from penstock.upstream.dialer import ConnectError
+from penstock.upstream.gauges import Gauges
+from penstock.upstream.liveness import Liveness
 from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from penstock._core import Segment
@@ -94,13 +100,22 @@ class Probe:
 
 
 class Prober:
-    """Asks every backend for its models, again and again. A plain GET: it never costs a token."""
+    """Asks every backend for its models, again and again. A plain GET: it costs no token, unless an engine hangs."""
 
-    def __init__(self, segment: Segment, backends: list[Backend], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        backends: list[Backend],
+        log: FilteringBoundLogger,
+        *,
+        gauges: Callable[[int], Gauges] = lambda _: Gauges(),
+    ) -> None:
+        """Make it. `gauges` returns what a backend's engine says now; nothing, where it does not."""
         known = segment.snapshot()["backends"]
         self.probes = [Probe(index, backend, known[index]) for index, backend in enumerate(backends)]
         self._segment = segment
         self._log = log
+        self._gauges = gauges
         self._watches = Watches(log.bind(watch="probe"))
 
     def start(self) -> None:
@@ -112,9 +127,14 @@ class Prober:
         await self._watches.stop()
 
     async def _watch(self, probe: Probe) -> None:
+        liveness = Liveness(probe.index, probe.backend, self._segment, self._gauges)
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
-                self._settle(probe, await self._ask(session, probe))
+                fault = await self._ask(session, probe)
+                if fault is None and probe.serves is not None:
+                    hang = await liveness.fault(session, probe.serves, is_down=probe.health == "down")
+                    fault = Fault(hang, is_answer=True) if hang is not None else None
+                self._settle(probe, fault)
                 await asyncio.sleep(HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> Fault | None:
@@ -134,7 +154,7 @@ class Prober:
 
     def _break_row(self, probe: Probe) -> None:
         """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
-        heard = self._segment.snapshot()["backends"][probe.index]["heard"]
+        _, _, heard, _ = self._segment.liveness(probe.index)
         if heard != probe.heard:
             probe.heard, probe.failures = heard, 0
 

@@ -35,6 +35,9 @@ impl Engine {
         if failure.may_be_poison() {
             self.quarantine.killed(call.exchange.plan.tail(), now.mono);
         }
+        if matches!(failure, Failure::FirstEventTimeout) {
+            self.shared.count_silence(backend);
+        }
         let result = failure.attempt_result();
         match failure.retry() {
             Retry::SameBackend => {

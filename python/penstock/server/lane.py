@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from penstock._core import LaneConnection
-from penstock.server.connection import WRITE_HIGH_WATER, bound_kernel_buffer
+from penstock.server.connection import WRITE_HIGH_WATER, set_socket_options
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
@@ -35,7 +35,7 @@ class Lane:
     def made(self, connection: LaneConnection, transport: asyncio.Transport) -> bool:
         """Register an open connection. False: it is one too many, which is aiohttp's to refuse."""
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        bound_kernel_buffer(transport)
+        set_socket_options(transport)
         connection.trusted = self._standing.trusts(transport)
         return self._registry.add(connection)
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from penstock.server.answer import ReadyAnswer
 from penstock.server.connection import ClientConnection
 from penstock.server.stall import Stalls
-from penstock.server.sweep import Sweep
+from penstock.server.sweep import THOROUGH_ROUND, Sweep
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -55,6 +55,7 @@ class Registry:
         self._surplus: set[Connection] = set()
         self._stalls = Stalls()
         self._sweep = Sweep([], self._stalls, log, time.monotonic())
+        self._rounds = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,7 +96,9 @@ class Registry:
             if not self._sweep.left and self._sweep.unsent > UNSENT_BYTES:
                 self._cut_slowest()
         elif self._sweep.is_past(now):
-            self._sweep = Sweep(self.connections(), self._stalls, self.log, now)
+            self._rounds += 1
+            is_thorough = self._rounds % THOROUGH_ROUND == 0
+            self._sweep = Sweep(self.connections(), self._stalls, self.log, now, thorough=is_thorough)
 
     def _cut_slowest(self) -> None:
         unsent = sum(connection.unsent for connection in self._open)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from penstock.upstream.connector import tls_context
+from penstock.upstream.dialer import ConnectError, Dialer
 
 if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
     from penstock.config.settings import Backend
 
-__all__ = ["page_of", "session_for", "url_of", "whole"]
+__all__ = ["NOT_NOW", "page_of", "session_for", "url_of", "whole"]
 
 LONGEST_PAGE = 1 << 20
 # Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
 # for a page that is switched off.
 NOT_NOW = {408, 425, 429, 500, 502, 503, 504}
+
+
+class _Connector(aiohttp.BaseConnector):
+    """Connects aiohttp's client the way that requests are connected. What aiohttp says of TLS does not count."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        super().__init__(force_close=True)
+        self._dialer = dialer
+
+    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:
+        return await self._dialer.dial(self._factory)
 
 
 def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
@@ -27,13 +40,8 @@ def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
     Raises:
         OSError, ssl.SSLError: a configured file cannot be read.
     """
-    connector: aiohttp.BaseConnector
-    if backend.url.path is not None:
-        connector = aiohttp.UnixConnector(backend.url.path, force_close=True)
-    else:
-        connector = aiohttp.TCPConnector(ssl=tls_context(backend) or True, force_close=True)
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=_Connector(Dialer(backend)),
         timeout=aiohttp.ClientTimeout(total=seconds),
         # To compress a page of 60 KB every second would cost the server more than to send it.
         headers={**dict(backend.headers), "accept-encoding": "identity"},
@@ -56,7 +64,7 @@ async def page_of(session: aiohttp.ClientSession, backend: Backend, path: str) -
             if answer.status != 200:
                 return None if answer.status in NOT_NOW else b""
             return await whole(answer)
-    except (aiohttp.ClientError, OSError, TimeoutError):
+    except (aiohttp.ClientError, ConnectError, OSError, TimeoutError):
         return None
 
 

@@ -6,6 +6,8 @@ is counted and logged, and the rest is for the status page. No request waits for
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ __all__ = ["Engines"]
 
 # Tokens; above is nonsense, and no number of the core.
 LARGEST = 1 << 62
+# What is older than some rounds of the scraper is of another moment: the page has gone, or its server.
+FRESH_SECONDS = 5.0
 
 
 class Engines:
@@ -33,6 +37,8 @@ class Engines:
         self._log = log
         self._facts = [Facts()] * len(backends)
         self._gauges = [Gauges()] * len(backends)
+        # When they were read, by `time.monotonic()`.
+        self._noted = [-math.inf] * len(backends)
         self._scraper = Scraper(
             backends,
             log,
@@ -66,6 +72,15 @@ class Engines:
         }
         return {name: value for name, value in said.items() if value is not None}
 
+    def gauges(self, backend: int) -> Gauges:
+        """Return what an engine says of itself now; nothing, if it has not said anything for some rounds."""
+        is_fresh = time.monotonic() - self._noted[backend] < FRESH_SECONDS
+        return self._gauges[backend] if is_fresh else Gauges()
+
+    def facts(self, backend: int) -> Facts:
+        """Return what is known of an engine."""
+        return self._facts[backend]
+
     def _report(self, backend: int, signal: str) -> None:
         self._segment.drift(backend, signal)
         gauges = {
@@ -76,8 +91,11 @@ class Engines:
 
     def _learn(self, backend: int, facts: Facts) -> None:
         self._facts[backend] = facts
+        context = facts.context
+        self._segment.set_context(backend, None if context is None else min(context, LARGEST))
         if facts.kv_tokens is not None:
             self._segment.set_kv_tokens(backend, min(facts.kv_tokens, LARGEST))
 
     def _note(self, backend: int, gauges: Gauges) -> None:
         self._gauges[backend] = gauges
+        self._noted[backend] = time.monotonic()

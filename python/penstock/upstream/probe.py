@@ -1,9 +1,15 @@
 """Whether a backend is there, and under which name it knows its model.
 
-What counts as a failure: no connection, no answer in time, a 503, and a backend whose model has no known name. Any
-other answer shows that somebody is there. After three failures in a row a backend is down: it gets no new requests,
-what runs there goes on, and the first good probe brings it back. Requests that cannot connect are counted by the core
-(research/reliability-and-ux.md §1.6), so a backend that has vanished may be down before its third probe.
+What counts as a failure: no connection, no answer in time, a 502, 503 or 504, a 401 or 403 (a request would carry the
+same headers), and a list without the name that a request would ask for, where the server refuses what it does not list.
+Any other answer shows that somebody is there; some servers have no list. After three failures in a row a backend is
+down: it gets no new requests, what runs there goes on, and the first good probe brings it back. One that has never been
+well is down as soon as it says itself that it cannot be used. Requests that cannot connect are counted by the core, so
+a backend that has vanished may be down before its third probe.
+
+A backend whose model has no known name is down from the start of the process, because no request can be written for it.
+
+A server that answers may have an engine behind it that hangs (`penstock.upstream.hang`): that is a failure, too.
 
 A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
 long as no request has anything from it in between: a first token, or a later one.
@@ -13,15 +19,20 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import aiohttp
 import orjson
 
 from penstock.upstream.client import session_for, url_of, whole
+from penstock.upstream.dialer import ConnectError
+from penstock.upstream.gauges import Gauges
+from penstock.upstream.liveness import Liveness
 from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from penstock._core import Segment
@@ -37,6 +48,29 @@ TIMEOUT_SECONDS = 2.0
 HEALTH: dict[str, Literal["healthy", "down"]] = {"healthy": "healthy", "slow_start": "healthy", "down": "down"}
 # Failures in a row after which a backend that was there counts as down.
 FAILURES_TO_DOWN = 3
+# Of a server that is loading its model, and of a proxy that finds no server behind it.
+NOT_READY = {502, 503, 504}
+# The `owned_by` in the lists of servers that answer 404 to a name which is not on their list: vLLM, LMDeploy, Ollama.
+# Others serve their one model under any name, or load what is asked for.
+STRICT_OWNERS = {"vllm", "lmdeploy", "library"}
+# Ollama takes a name without a tag for this one.
+DEFAULT_TAG = ":latest"
+
+
+class Fault(NamedTuple):
+    """Why a backend cannot be used."""
+
+    reason: str
+    is_answer: bool
+    """Whether the server says so itself. What we only take from its silence may be a moment's."""
+
+
+class Model(NamedTuple):
+    """A model on a server's list."""
+
+    name: str
+    owner: str
+    """`owned_by`."""
 
 
 class Probe:
@@ -47,12 +81,17 @@ class Probe:
         self.index = index
         self.backend = backend
         self.serves: str | None = backend.serves or known["serves"]
-        self.health: Literal["unknown", "healthy", "down"] = HEALTH.get(known["state"], "unknown")
+        # Without a name it is down from the start: nobody has found that out.
+        self.health: Literal["unknown", "healthy", "down"] = (
+            "unknown" if self.serves is None else HEALTH.get(known["state"], "unknown")
+        )
         self.reason = None if self.health == "healthy" else "not probed yet"
         """Why it is not healthy."""
         self.failures = 0
         self.heard = 0.0
         """When a request had last had something from the backend, when it last let a probe time out."""
+        self.is_listed = True
+        """Whether the configured name was on the last list that the server has shown."""
 
     @property
     def is_steady(self) -> bool:
@@ -61,13 +100,22 @@ class Probe:
 
 
 class Prober:
-    """Asks every backend for its models, again and again. A plain GET: it never costs a token."""
+    """Asks every backend for its models, again and again. A plain GET: it costs no token, unless an engine hangs."""
 
-    def __init__(self, segment: Segment, backends: list[Backend], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        backends: list[Backend],
+        log: FilteringBoundLogger,
+        *,
+        gauges: Callable[[int], Gauges] = lambda _: Gauges(),
+    ) -> None:
+        """Make it. `gauges` returns what a backend's engine says now; nothing, where it does not."""
         known = segment.snapshot()["backends"]
         self.probes = [Probe(index, backend, known[index]) for index, backend in enumerate(backends)]
         self._segment = segment
         self._log = log
+        self._gauges = gauges
         self._watches = Watches(log.bind(watch="probe"))
 
     def start(self) -> None:
@@ -79,43 +127,59 @@ class Prober:
         await self._watches.stop()
 
     async def _watch(self, probe: Probe) -> None:
+        liveness = Liveness(probe.index, probe.backend, self._segment, self._gauges)
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
-                self._settle(probe, await self._ask(session, probe))
+                fault = await self._ask(session, probe)
+                if fault is None and probe.serves is not None:
+                    hang = await liveness.fault(session, probe.serves, is_down=probe.health == "down")
+                    fault = Fault(hang, is_answer=True) if hang is not None else None
+                self._settle(probe, fault)
                 await asyncio.sleep(HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
 
-    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> str | None:
+    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> Fault | None:
         """Return why the backend cannot be used; None if it can."""
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await whole(answer)
         except TimeoutError:
             self._break_row(probe)
-            return f"no answer within {TIMEOUT_SECONDS:g} s"
-        except aiohttp.ClientConnectorError as error:
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            return Fault(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
+        except ConnectError as error:
+            return Fault(f"cannot connect: {error}", is_answer=False)
         except (aiohttp.ClientError, OSError) as error:
-            return str(error) or type(error).__name__
-        if answer.status == 503:
-            return "answers 503: not ready"
-        return self._learn_name(probe, answer.status, body) if probe.backend.serves is None else None
+            return Fault(str(error) or type(error).__name__, is_answer=False)
+        reason = self._refusal(probe, answer.status, body)
+        return None if reason is None else Fault(reason, is_answer=True)
 
     def _break_row(self, probe: Probe) -> None:
         """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
-        heard = self._segment.snapshot()["backends"][probe.index]["heard"]
+        _, _, heard, _ = self._segment.liveness(probe.index)
         if heard != probe.heard:
             probe.heard, probe.failures = heard, 0
 
-    def _learn_name(self, probe: Probe, status: int, body: bytes) -> str | None:
+    def _refusal(self, probe: Probe, status: int, body: bytes) -> str | None:
+        """Return why a server that answers like this cannot be used; None if it can."""
+        if status in NOT_READY:
+            return f"answers {status}: not ready"
+        if status in (401, 403):
+            what = "the configured key is refused" if probe.backend.headers else "it wants an `api_key`"
+            return f"answers {status}: {what}"
+        models = _models(body) if status == 200 else None
+        if probe.backend.serves is None:
+            return self._learn_name(probe, status, models)
+        return None if models is None else self._unlisted(probe, probe.backend.serves, models)
+
+    def _learn_name(self, probe: Probe, status: int, models: list[Model] | None) -> str | None:
         """Take the name from the list, at each probe: the server may have been restarted with another model.
 
         Returns:
             Why there is none. A name that was learned stays until the list is there and lacks it.
         """
-        names = _names(body) if status == 200 else None
-        if names is None and probe.serves is None:
+        if models is None and probe.serves is None:
             return f"GET /v1/models answers {status} without a list of models; give `serves`"
-        if names is None or probe.serves in names:
+        names = [model.name for model in models or ()]
+        if models is None or probe.serves in names:
             return None
         if len(names) != 1:
             return f"serves {len(names)} models ({', '.join(names[:5])}); give `serves`"
@@ -124,16 +188,29 @@ class Prober:
         probe.serves = names[0]
         return None
 
-    def _settle(self, probe: Probe, reason: str | None) -> None:
-        probe.failures = 0 if reason is None else probe.failures + 1
+    def _unlisted(self, probe: Probe, serves: str, models: list[Model]) -> str | None:
+        """Compare the configured name with the list. Return why the server will refuse it; None if it will not."""
+        names = [model.name for model in models]
+        was_listed, probe.is_listed = probe.is_listed, serves in names or serves + DEFAULT_TAG in names
+        if probe.is_listed:
+            return None
+        listed = ", ".join(names[:5]) or "no model"
+        if models and {model.owner for model in models} <= STRICT_OWNERS:
+            return f"serves {listed}, not {serves}"
+        if was_listed:
+            self._log.warning("backend_serves_unlisted", backend=probe.backend.name, serves=serves, listed=listed)
+        return None
+
+    def _settle(self, probe: Probe, fault: Fault | None) -> None:
+        probe.failures = 0 if fault is None else probe.failures + 1
         before = probe.health
-        if reason is None:
+        if fault is None:
             probe.health, probe.reason = "healthy", None
-        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN:
-            probe.health, probe.reason = "down", reason
-        elif probe.health != "healthy":
-            probe.reason = reason
-        if probe.health == "down" or reason is None:
+        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN or (fault.is_answer and before == "unknown"):
+            probe.health, probe.reason = "down", fault.reason
+        elif before != "healthy":
+            probe.reason = fault.reason
+        if probe.health == "down" or fault is None:
             self._segment.set_backend(probe.index, probe.health, probe.serves)
         if probe.health == before:
             return
@@ -143,9 +220,9 @@ class Prober:
             self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
 
 
-def _names(body: bytes) -> list[str] | None:
-    """Return the names on a page of models; None: it is no such page."""
+def _models(body: bytes) -> list[Model] | None:
+    """Return the models on a page; None: it is no list of models."""
     try:
-        return [str(model["id"]) for model in orjson.loads(body)["data"]]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return [Model(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None

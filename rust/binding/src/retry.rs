@@ -43,6 +43,9 @@ impl Engine {
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
+        if matches!(failure, Failure::FirstEventTimeout) {
+            self.shared.count_silence(backend);
+        }
         let result = failure.attempt_result();
         let goes_on = match failure.retry() {
             Retry::NotStarted => {

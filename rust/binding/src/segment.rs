@@ -141,13 +141,19 @@ impl Segment {
     }
 
     /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
-    /// model there, if it is now known.
+    /// model there, if it is now known. A backend without a known name can only be down: a
+    /// `ValueError`.
     #[pyo3(signature = (backend, health, serves=None))]
     fn set_backend(&self, backend: u16, health: &str, serves: Option<&str>) -> PyResult<()> {
         let backend = self.backend(backend)?;
         let health = health_of(health)?;
         if let Some(name) = serves {
             self.shared.serves.set(usize::from(backend), name);
+        }
+        if health != Health::Down && self.shared.serves.get(usize::from(backend)).is_none() {
+            let name = &self.table.backends[usize::from(backend)].name;
+            let message = format!("backend {name}: the name of its model is not known");
+            return Err(PyValueError::new_err(message));
         }
         self.shared.admission.set_health(backend, health, monotonic());
         for tier in 0..self.table.tiers.len() {
@@ -168,6 +174,34 @@ impl Segment {
     fn set_kv_tokens(&self, backend: u16, tokens: u64) -> PyResult<()> {
         self.shared.admission.learn_kv(self.backend(backend)?, tokens, monotonic());
         Ok(())
+    }
+
+    /// The engine has said how many tokens of prompt and answer one request may have; `None`: it says
+    /// nothing.
+    #[pyo3(signature = (backend, tokens))]
+    fn set_context(&self, backend: u16, tokens: Option<u64>) -> PyResult<()> {
+        self.shared.set_context(self.backend(backend)?, tokens);
+        Ok(())
+    }
+
+    /// By backend: what `set_context` was told last.
+    fn contexts(&self) -> Vec<Option<u64>> {
+        (0..self.table.backends.len()).map(|at| self.shared.context(at as BackendIndex)).collect()
+    }
+
+    /// Of a backend: the slots in use, its limit, when in seconds of the monotonic clock a request last
+    /// had something from it (0: never), and how many streams had no first event in time.
+    fn liveness(&self, backend: u16) -> PyResult<(u32, Option<u32>, f64, u64)> {
+        let backend = self.backend(backend)?;
+        let numbers = self.shared.admission.backend(backend);
+        let heard = numbers.heard as f64 / 1e9;
+        Ok((numbers.cap.used.slots, numbers.cap.limit(), heard, self.shared.silences(backend)))
+    }
+
+    /// For how many seconds the request has run that runs longest on a backend; `None`: none runs.
+    fn longest_running(&self, backend: u16) -> PyResult<Option<f64>> {
+        let granted = self.shared.admission.oldest_running(self.backend(backend)?);
+        Ok(granted.map(|granted| monotonic().saturating_sub(granted) as f64 / 1e9))
     }
 
     /// Counts a sign that a backend does something else than what it was given.

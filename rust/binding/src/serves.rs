@@ -17,7 +17,8 @@ impl Serves {
         Serves(vec![Copy::default(); backends])
     }
 
-    /// Reads a name anew only after it has changed. Empty while it is not known.
+    /// Reads a name anew only after it has changed. Empty while it is not known; such a backend is
+    /// down, so no request is written for it.
     pub(crate) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
         let copy = &mut self.0[usize::from(backend)];
         let version = names.version(usize::from(backend));

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::admission::{
-    Admission, AdmissionParts, BackendLimits, PrefixIndex, PrefixParts, Sizes, TierLimits,
+    Admission, AdmissionParts, BackendLimits, Health, PrefixIndex, PrefixParts, Sizes, TierLimits,
 };
 use crate::metrics::{Registry, RegistryParts};
 use crate::names::{Names, NamesParts};
@@ -36,6 +36,8 @@ pub struct Segment {
     region: Arc<Region>,
     wakers: Arc<Wakers>,
     was_ready: Open<AtomicU32>,
+    contexts: Open<AtomicU64>,
+    silences: Open<AtomicU64>,
 }
 
 impl Segment {
@@ -49,6 +51,8 @@ impl Segment {
         let serves = NamesParts::add(&mut layout, table.backends.len());
         let ratios = RatiosParts::add(&mut layout, table.models.len());
         let was_ready = layout.open(table.tiers.len());
+        let contexts = layout.open(table.backends.len());
+        let silences = layout.open(table.backends.len());
         let (region, wakers) = match memory {
             Memory::Private => (Region::on_heap(&layout), Wakers::none()),
             Memory::Shared => (Region::shared(&layout, "penstock")?, Wakers::new(workers)?),
@@ -63,10 +67,14 @@ impl Segment {
             region,
             wakers,
             was_ready,
+            contexts,
+            silences,
         };
         for (at, backend) in table.backends.iter().enumerate() {
-            if let Some(name) = &backend.serves {
-                segment.serves.set(at, name);
+            match &backend.serves {
+                Some(name) => segment.serves.set(at, name),
+                // No request can be written for it before a probe has learned the name.
+                None => segment.admission.set_health(at as BackendIndex, Health::Down, now),
             }
         }
         Ok(segment)
@@ -90,6 +98,26 @@ impl Segment {
     /// Kills a holder of the lock that stands still. Returns whether it still held it.
     pub fn kill(&self, holder: Holder) -> io::Result<bool> {
         self.region.kill(holder)
+    }
+
+    /// Tokens of prompt and answer together that one request may have on a backend, by its own word.
+    pub fn context(&self, backend: BackendIndex) -> Option<u64> {
+        let tokens = self.region.open(self.contexts)[usize::from(backend)].load(Ordering::Relaxed);
+        (tokens != 0).then_some(tokens)
+    }
+
+    pub fn set_context(&self, backend: BackendIndex, tokens: Option<u64>) {
+        let context = &self.region.open(self.contexts)[usize::from(backend)];
+        context.store(tokens.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Streams that had no first event from a backend in time, since the start.
+    pub fn silences(&self, backend: BackendIndex) -> u64 {
+        self.region.open(self.silences)[usize::from(backend)].load(Ordering::Relaxed)
+    }
+
+    pub fn count_silence(&self, backend: BackendIndex) {
+        self.region.open(self.silences)[usize::from(backend)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether a tier has had a usable backend since the start.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -57,7 +58,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def listening(server: Server, path: str | None = None) -> AsyncIterator[Url]:
+async def listening(
+    server: Server, path: str | None = None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Url]:
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -67,8 +70,8 @@ async def listening(server: Server, path: str | None = None) -> AsyncIterator[Ur
             await web.UnixSite(runner, path).start()
             yield Url("unix", "localhost", 0, path=path)
         else:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
             await site.start()
-            yield Url("http", "127.0.0.1", runner.addresses[0][1])
+            yield Url("https" if tls else "http", "127.0.0.1", runner.addresses[0][1])
     finally:
         await runner.cleanup()

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -32,18 +33,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def segment_of() -> Segment:
-    text = f"backends: {{a: {{url: 'http://127.0.0.1:1', concurrency: 4}}}}\n{TIERS}"
+def segment_of(serves: str | None = None) -> Segment:
+    name = "" if serves is None else f", serves: {serves}"
+    text = f"backends: {{a: {{url: 'http://127.0.0.1:1', concurrency: 4{name}}}}}\n{TIERS}"
     return Segment(routing_json(load_text(text, "test.yaml")), shared=False)
 
 
 class Probed:
     """One backend, as the prober tells of it."""
 
-    def __init__(self, segment: Segment, url: Url, serves: str | None) -> None:
+    def __init__(self, segment: Segment, url: Url, serves: str | None, key: str | None) -> None:
         self.segment = segment
         self.log = Log()
-        self.prober = Prober(segment, [Backend("a", url, 4, serves=serves)], self.log.logger)
+        headers = () if key is None else (("authorization", f"Bearer {key}"),)
+        self.prober = Prober(segment, [Backend("a", url, 4, serves=serves, headers=headers)], self.log.logger)
 
     @property
     def known(self) -> tuple[str, str | None]:
@@ -61,8 +64,10 @@ class Probed:
 
 
 @asynccontextmanager
-async def probing(url: Url, *, serves: str | None = None, segment: Segment | None = None) -> AsyncIterator[Probed]:
-    probed = Probed(segment or segment_of(), url, serves)
+async def probing(
+    url: Url, *, serves: str | None = None, key: str | None = None, segment: Segment | None = None
+) -> AsyncIterator[Probed]:
+    probed = Probed(segment or segment_of(serves), url, serves, key)
     probed.prober.start()
     try:
         yield probed
@@ -74,8 +79,8 @@ def unix(path: Path) -> Url:
     return Url("unix", "localhost", 0, path=str(path))
 
 
-def models(*names: str) -> bytes:
-    return json.dumps({"object": "list", "data": [{"id": name} for name in names]}).encode()
+def models(*names: str, **more: str) -> bytes:
+    return json.dumps({"object": "list", "data": [{"id": name, **more} for name in names]}).encode()
 
 
 def serving(*names: str) -> Server:
@@ -112,8 +117,87 @@ async def test_without_a_name_it_is_down(body: bytes, status: int, reason: str) 
     server = Server()
     server.pages, server.statuses = {"/v1/models": body}, {"/v1/models": status}
     async with listening(server) as url, probing(url) as probed:
-        await until(lambda: probed.known[0] == "down")
+        await until(lambda: probed.reason == reason)
+        assert probed.known == ("down", None)
+        await rounds(server, 2)
+        assert [line["reason"] for line in probed.log.lines("backend_down")] == [reason], "it is told once"
+
+
+async def test_without_a_name_it_is_down_before_the_first_probe() -> None:
+    segment = segment_of()
+    assert segment.states() == [("a", "down")]
+    with pytest.raises(ValueError, match="the name of its model is not known"):
+        segment.set_backend(0, "healthy")
+    assert segment.states() == [("a", "down")]
+    assert Probed(segment, Url("http", "127.0.0.1", 1), None, None).reason == "not probed yet"
+    assert segment_of("one").states() == [("a", "unknown")]
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "reason"),
+    [
+        (401, "wrong", "answers 401: the configured key is refused"),
+        (403, "wrong", "answers 403: the configured key is refused"),
+        (401, None, "answers 401: it wants an `api_key`"),
+        (502, None, "answers 502: not ready"),
+        (503, None, "answers 503: not ready"),
+        (504, None, "answers 504: not ready"),
+    ],
+)
+@pytest.mark.parametrize("serves", ["one", None])
+async def test_a_server_that_refuses_us(status: int, key: str | None, reason: str, serves: str | None) -> None:
+    server = serving("one")
+    server.statuses = {"/v1/models": status}
+    async with listening(server) as url, probing(url, serves=serves, key=key) as probed:
+        await until(lambda: probed.reason == reason)
+        assert (probed.known, probed.failures) == (("down", serves), 1), "its own word is enough"
+        server.statuses = {}
+        await until(lambda: probed.known == ("healthy", "one"))
+        # One that was well may have a bad moment.
+        server.statuses = {"/v1/models": status}
+        await until(lambda: probed.failures == 2)
+        assert probed.known == ("healthy", "one")
+        await until(lambda: probed.known == ("down", "one"))
         assert probed.reason == reason
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 405, 429, 500, 501])
+async def test_a_server_without_a_list_is_there(status: int) -> None:
+    server = Server()
+    server.pages, server.statuses = {"/v1/models": b""}, {"/v1/models": status}
+    async with listening(server) as url, probing(url, serves="mine") as probed:
+        await until(lambda: probed.known == ("healthy", "mine"))
+        assert probed.log.lines("backend_serves_unlisted") == []
+
+
+@pytest.mark.parametrize("owner", ["vllm", "lmdeploy", "library"])
+async def test_a_server_that_refuses_the_configured_name(owner: str) -> None:
+    server = serving("mine")
+    async with listening(server) as url, probing(url, serves="mine") as probed:
+        await until(lambda: probed.known == ("healthy", "mine"))
+        server.pages = {"/v1/models": models("other", "more", owned_by=owner)}
+        await until(lambda: probed.known == ("down", "mine"))
+        assert probed.reason == "serves other, more, not mine"
+        server.pages = {"/v1/models": models("other", "mine", owned_by=owner)}
+        await until(lambda: probed.known[0] in ("slow_start", "healthy"))
+
+
+async def test_a_name_without_the_tag_that_is_implied() -> None:
+    server = Server()
+    server.pages = {"/v1/models": models("tiny:latest", owned_by="library")}
+    async with listening(server) as url, probing(url, serves="tiny") as probed:
+        await until(lambda: probed.known == ("healthy", "tiny"))
+
+
+async def test_a_server_that_may_know_more_names_than_it_lists() -> None:
+    """llama.cpp serves its model under any name: to refuse it would be an outage of our own."""
+    server = Server()
+    server.pages = {"/v1/models": models("file.gguf", owned_by="llamacpp")}
+    async with listening(server) as url, probing(url, serves="mine") as probed:
+        await rounds(server, 3)
+        assert probed.known == ("healthy", "mine")
+    (line,) = probed.log.lines("backend_serves_unlisted")
+    assert (line["backend"], line["serves"], line["listed"]) == ("a", "mine", "file.gguf")
 
 
 async def test_a_configured_name_stands_whatever_the_server_says() -> None:
@@ -223,8 +307,7 @@ async def test_a_new_life_knows_who_is_down(tmp_path: Path) -> None:
 
 async def test_a_backend_is_called_down_when_it_is(tmp_path: Path) -> None:
     """Of one that was never there requests may still find out; it is told once that it gets no more."""
-    segment = segment_of()
-    async with probing(unix(tmp_path / "engine"), segment=segment, serves="one") as probed:
+    async with probing(unix(tmp_path / "engine"), serves="one") as probed:
         await until(lambda: probed.failures == 2)
         assert probed.log.lines("backend_down") == []
         await until(lambda: probed.failures >= 5)
@@ -238,8 +321,8 @@ async def test_a_probe_that_fails_unexpectedly_is_not_the_last() -> None:
         def __init__(self) -> None:
             self.tries = 0
 
-        def snapshot(self) -> object:
-            return segment.snapshot()
+        def __getattr__(self, name: str) -> Any:
+            return getattr(segment, name)
 
         def set_backend(self, *found: object) -> None:
             self.tries += 1

@@ -6,6 +6,7 @@ use super::ledger::Ledger;
 use super::offer::{Owner, Ticket};
 use super::row::{NO_BACKEND, Resources, Row, State};
 use super::tier::BANDS;
+use crate::routing::BackendIndex;
 use crate::time::Nanos;
 
 /// Rows that are looked at under one taking of the lock.
@@ -40,6 +41,20 @@ impl Ledger<'_> {
             }
         }
         (end < self.board.free.touched()).then_some(end)
+    }
+
+    /// When the one that runs longest on a backend was granted, of `rows` that begin at `from`;
+    /// returns where to go on, too.
+    pub(super) fn oldest_running(
+        &self,
+        backend: BackendIndex,
+        from: usize,
+    ) -> (Option<Nanos>, Option<usize>) {
+        let end = self.board.free.touched().min(from + ROWS_AT_ONCE);
+        let rows = self.rows[from..end].iter();
+        let runs = |row: &&Row| row.state() == State::Running && row.backend == backend;
+        let oldest = rows.filter(runs).map(|row| row.granted).min();
+        (oldest, (end < self.board.free.touched()).then_some(end))
     }
 
     pub(super) fn census_sizes(&self) -> CensusSizes {

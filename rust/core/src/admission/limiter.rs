@@ -284,6 +284,17 @@ impl Admission {
         permits
     }
 
+    /// When the request that runs longest on a backend was granted its permit.
+    pub fn oldest_running(&self, backend: BackendIndex) -> Option<Nanos> {
+        let (mut oldest, mut from) = (None, Some(0));
+        while let Some(at) = from {
+            let (found, next) = self.with(|ledger| ledger.oldest_running(backend, at));
+            oldest = [oldest, found].into_iter().flatten().min();
+            from = next;
+        }
+        oldest
+    }
+
     pub fn invariants(&self) -> Invariants {
         let mut census = Census::new(self.with(|ledger| ledger.census_sizes()));
         self.with(|ledger| ledger.invariants(&mut census))

@@ -1,0 +1,1 @@
+"""What holds for all sockets, whoever is at the other end."""

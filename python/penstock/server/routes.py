@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -14,9 +15,9 @@ from aiohttp import HttpVersion10, web
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
 from penstock.server.connection import BODY_SECONDS
 from penstock.server.headers import last
-from penstock.server.malformed import fault_of
+from penstock.server.malformed import fault_of, malformed
 from penstock.server.standing import UnknownPriorityError
-from penstock.server.target import path_of, query_of
+from penstock.server.target import CHAT, LATER, MODELS, is_inference, path_of, query_of
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
@@ -29,22 +30,31 @@ __all__ = ["Routes"]
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-CHAT = "/v1/chat/completions"
-MODELS = "/v1/models"
-# Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
-LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
-
-
-# Requests that count in metrics and log (contract §8).
-INFERENCE = (CHAT, *LATER)
-
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """An answer that ends the handling of a request at once."""
+    """An error that ends the handling of a request. `closes`: the connection ends with it, without reading on."""
 
-    def __init__(self, answer: ReadyAnswer) -> None:
-        super().__init__()
-        self.answer = answer
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: bytes | None = None,
+        retry_after_ms: int | None = None,
+        closes: bool = False,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = headers
+        self.retry_after_ms = retry_after_ms
+        self.closes = closes
+
+
+class ClientLeftError(Exception):
+    """There is nobody left to answer."""
 
 
 class Routes:
@@ -66,35 +76,37 @@ class Routes:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        try:
+            return await self._handler(request)(request)
+        except Refused as refused:
+            return await self._refuse(request, refused)
+        except ClientLeftError:
+            return ReadyAnswer(b"", keep_alive=False)
+
+    def _handler(self, request: web.BaseRequest) -> Handler:
+        """Return who answers a request.
+
+        Raises:
+            Refused: nobody does.
+        """
+        if (fault := fault_of(request)) is not None:
+            raise Refused("invalid_value", fault, closes=True)
         path = path_of(request)
         methods = self._table.get(path)
         if methods is None and path.startswith(MODELS + "/"):
             methods = {"GET": self._get_model}
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        try:
-            if (fault := fault_of(request)) is not None:
-                raise self._refused(request, "invalid_value", fault, closes=True)
-            # aiohttp bounds each line and their number; this is the bound on all of them together.
-            size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-            if size > self._registry.limits.head:
-                message = f"the head is larger than {self._registry.limits.head} bytes"
-                raise self._refused(request, "head_too_large", message)
-            if connection.over_limit and (methods is None or self._get_health not in methods.values()):
-                raise self._refused(request, "connection_limit", "too many connections are open", retry_after_ms=1000)
-            if methods is None:
-                raise self._refused(request, "unknown_url", f"there is nothing at {path[:200]}")
-            handler = methods.get(request.method)
-            if handler is None:
-                allowed = ", ".join(methods)
-                raise self._refused(
-                    request,
-                    "method_not_allowed",
-                    f"{path[:200]} takes {allowed}",
-                    headers=f"allow: {allowed}\r\n".encode(),
-                )
-            return await handler(request)
-        except Refused as refused:
-            return refused.answer
+        if connection.over_limit and (methods is None or self._get_health not in methods.values()):
+            message = "too many connections are open"
+            raise Refused("connection_limit", message, retry_after_ms=1000, closes=True)
+        if methods is None:
+            raise Refused("unknown_url", f"there is nothing at {path[:200]}")
+        handler = methods.get(request.method)
+        if handler is None:
+            allowed = ", ".join(methods)
+            headers = f"allow: {allowed}\r\n".encode()
+            raise Refused("method_not_allowed", f"{path[:200]} takes {allowed}", headers=headers)
+        return handler
 
     # POST /v1/chat/completions
 
@@ -106,7 +118,7 @@ class Routes:
         try:
             standing = self._standing.read(request.headers, transport)
         except UnknownPriorityError as error:
-            raise self._refused(request, "invalid_value", str(error)) from None
+            raise Refused("invalid_value", str(error)) from None
         answer = WrittenAnswer()
         if transport is None:
             answer.done(False)
@@ -114,7 +126,7 @@ class Routes:
             call = self._gateway.submit(
                 body,
                 request_id=last(request.headers, "x-request-id"),
-                keep_alive=_keeps_alive(request),
+                keep_alive=_stays_open(request),
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
@@ -135,21 +147,44 @@ class Routes:
     def _check_content_type(self, request: web.BaseRequest) -> None:
         given = request.headers.get("content-type")
         if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-            raise self._refused(request, "unsupported_media_type", "the content type must be application/json")
+            raise Refused("unsupported_media_type", "the content type must be application/json")
         if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise self._refused(request, "unsupported_media_type", "compressed request bodies are not accepted")
+            raise Refused("unsupported_media_type", "compressed request bodies are not accepted")
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
-        limit = self._registry.limits.body
-        connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        too_large = f"the request body is larger than {limit} bytes"
-        if (request.content_length or 0) > limit:
-            raise self._refused(request, "request_too_large", too_large)
-        expects = request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
-        if expects and request.transport is not None:
+        """Return the body.
+
+        Raises:
+            Refused: it is too large, too slow or not well-formed.
+            ClientLeftError: the client has left.
+        """
+        if _expects(request) and not self._is_too_large(request) and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        is_chunked = request.content_length is None
         pieces: list[bytes] = []
+        try:
+            await self._take_body(request, pieces.append)
+        except ConnectionError:
+            # Its record is all that is left to do.
+            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
+            raise ClientLeftError from None
+        return b"".join(pieces)
+
+    async def _drop_body(self, request: web.BaseRequest) -> None:
+        """Read a body that nobody wants, so that the connection can stay, whether it came with the head or later.
+
+        A client that waits for 100 (Continue) may never send it, and one that is too large is too much to ask for.
+        """
+        if not _expects(request):
+            with contextlib.suppress(Refused, ConnectionError):
+                await self._take_body(request, lambda _: None)
+
+    async def _take_body(self, request: web.BaseRequest, take: Callable[[bytes], None]) -> None:
+        limit = self._registry.limits.body
+        too_large = Refused("request_too_large", f"the request body is larger than {limit} bytes", closes=True)
+        if self._is_too_large(request):
+            raise too_large
+        connection: ClientConnection = request.protocol  # type: ignore[assignment]
+        is_chunked = request.content_length is None
         size = 0
         try:
             # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
@@ -157,20 +192,18 @@ class Routes:
                 async for piece in request.content.iter_any():
                     size += len(piece)
                     if size > limit:
-                        raise self._refused(request, "request_too_large", too_large)
-                    if is_chunked and connection.is_mostly_framing(request.content, size):
-                        raise self._refused(request, "request_too_large", "the request body is in too small chunks")
-                    pieces.append(piece)
+                        raise too_large
+                    if is_chunked and connection.is_mostly_framing(size):
+                        raise Refused("request_too_large", "the request body is in too small chunks", closes=True)
+                    take(piece)
         except TimeoutError:
             message = f"the request body did not come within {BODY_SECONDS:.0f} s"
-            raise self._refused(request, "request_timeout", message) from None
-        except ConnectionError:
-            # The client is gone; its record is all that is left to do.
-            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
-            raise Refused(ReadyAnswer(b"", keep_alive=False)) from None
-        except web.RequestPayloadError:
-            raise self._refused(request, "invalid_value", "the request body is not well-formed HTTP/1.1") from None
-        return b"".join(pieces)
+            raise Refused("request_timeout", message, closes=True) from None
+        except web.RequestPayloadError as error:
+            raise Refused(*malformed(error.__cause__), closes=True) from None
+
+    def _is_too_large(self, request: web.BaseRequest) -> bool:
+        return (request.content_length or 0) > self._registry.limits.body
 
     @staticmethod
     def _arrived(request: web.BaseRequest) -> float:
@@ -178,12 +211,12 @@ class Routes:
         return connection.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
-        raise self._refused(request, "unsupported_endpoint", f"{path_of(request)} is not available in this version")
+        raise Refused("unsupported_endpoint", f"{path_of(request)} is not available in this version")
 
     # GET
 
     async def _list_models(self, request: web.BaseRequest) -> web.StreamResponse:
-        return self._json(request, 200, self._models.listing())
+        return await self._json(request, 200, self._models.listing())
 
     async def _get_model(self, request: web.BaseRequest) -> web.StreamResponse:
         name = unquote(path_of(request)[len(MODELS) + 1 :])
@@ -191,58 +224,52 @@ class Routes:
         if model is None:
             names = ", ".join(self._models.names)
             message = f"the model '{name[:256]}' does not exist; available models: {names}"
-            raise self._refused(request, "model_not_found", message, param="model")
-        return self._json(request, 200, model)
+            raise Refused("model_not_found", message, param="model")
+        return await self._json(request, 200, model)
 
     async def _get_health(self, request: web.BaseRequest) -> web.StreamResponse:
         if path_of(request) == "/readyz":
             status, body = self._health.ready(verbose="verbose" in query_of(request).split("&"))
         else:
             status, body = self._health.live()
-        return self._json(request, status, body)
+        return await self._json(request, status, body)
 
-    def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
+    async def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
+        await self._drop_body(request)
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
         request_id = self._gateway.request_id(last(request.headers, "x-request-id"))
         message = json_message(status, orjson.dumps(value), request_id, keep_alive=keep_alive, http10=http10)
         return ReadyAnswer(message, keep_alive=keep_alive, refusal=not keep_alive)
 
-    def _refused(
-        self,
-        request: web.BaseRequest,
-        code: str,
-        message: str,
-        *,
-        param: str | None = None,
-        headers: bytes | None = None,
-        retry_after_ms: int | None = None,
-        closes: bool = False,
-    ) -> Refused:
-        """Return an error to raise. The connection stays open only if the request was read whole."""
-        keep_alive = _stays_open(request) and not closes and code not in ("connection_limit", "head_too_large")
+    async def _refuse(self, request: web.BaseRequest, refused: Refused) -> ReadyAnswer:
+        """Return an error answer. The connection stays open only if the request was read whole."""
+        if not refused.closes:
+            await self._drop_body(request)
+        keep_alive = _stays_open(request) and not refused.closes
         text = self._gateway.error_answer(
-            code,
-            message,
-            param=param,
+            refused.code,
+            refused.message,
+            param=refused.param,
             request_id=last(request.headers, "x-request-id"),
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
-            counted=request.method == "POST" and path_of(request) in INFERENCE,
-            headers=headers,
-            retry_after_ms=retry_after_ms,
+            counted=is_inference(request.method, request.raw_path),
+            headers=refused.headers,
+            retry_after_ms=refused.retry_after_ms,
             seconds=time.monotonic() - self._arrived(request),
         )
-        return Refused(ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive))
+        return ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive)
+
+
+def _expects(request: web.BaseRequest) -> bool:
+    """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1)."""
+    return request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
 
 
 def _stays_open(request: web.BaseRequest) -> bool:
     """Whether the connection may carry another request: only if this one was read whole."""
-    whole = not request.body_exists or request.content.is_eof()
-    return whole and _keeps_alive(request)
-
-
-def _keeps_alive(request: web.BaseRequest) -> bool:
+    connection: ClientConnection = request.protocol  # type: ignore[assignment]
     # RFC 9112 §6.1: an HTTP/1.0 client that sends chunks may not know where they end.
     is_odd = request.version == HttpVersion10 and "transfer-encoding" in request.headers
-    return bool(request.keep_alive) and not is_odd
+    return connection.is_whole and bool(request.keep_alive) and not is_odd

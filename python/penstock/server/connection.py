@@ -154,6 +154,8 @@ class ClientConnection(RequestHandler):
                 self.refuse_head("head_too_large", f"the head is larger than {self._registry.limits.head} bytes")
         if self._framing.ahead > AHEAD and not self._buffer_paused:
             self._pause_reading_for_buffer()
+        else:
+            self._resume_reading_if_drained()
 
     def _feed(self, piece: bytes) -> None:
         count = self._request_count
@@ -192,13 +194,11 @@ class ClientConnection(RequestHandler):
         if response.keep_alive and not is_reset:
             self._framing.answered()
             self._parse()
-            if self._buffer_paused:
-                self._resume_reading_if_drained()
         return response, is_reset
 
     def _resume_reading_if_drained(self) -> None:
         # aiohttp asks when it has taken a request from its queue; here what waits is in front of the parser.
-        if self._framing.ahead <= AHEAD:
+        if self._buffer_paused and self._framing.ahead <= AHEAD:
             self._resume_reading_for_buffer()
 
     def go_on(self, data: bytes, since: float) -> None:

@@ -24,7 +24,7 @@ __all__ = ["Client", "Front"]
 
 CONFIG = """
 lane: {lane}
-limits: {{body: 4KiB, head: 1KiB}}
+limits: {{body: 4KiB, head: 128B}}
 backends:
   a: {{url: "http://127.0.0.1:9", serves: served, concurrency: 4}}
 tiers:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import orjson
 from aiohttp import HttpVersion10, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
 from penstock.server.connection import BODY_SECONDS
@@ -199,8 +200,9 @@ class Routes:
         except TimeoutError:
             message = f"the request body did not come within {BODY_SECONDS:.0f} s"
             raise Refused("request_timeout", message, closes=True) from None
-        except web.RequestPayloadError as error:
-            raise Refused(*malformed(error.__cause__), closes=True) from None
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            # The second kind is what aiohttp's parser in Python raises.
+            raise Refused(*malformed(error.__cause__ or error), closes=True) from None
 
     def _is_too_large(self, request: web.BaseRequest) -> bool:
         return (request.content_length or 0) > self._registry.limits.body

@@ -11,6 +11,7 @@ from structlog import get_logger
 
 from penstock._core import UpstreamConnection
 from penstock.config import load_text
+from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.models import Models
@@ -149,7 +150,7 @@ class Front:
         self.registry = Registry(self.wire.gateway, settings.limits, get_logger())
         standing = StandingReader(settings)
         health = Health(self.wire.segment, list(settings.tiers.values()))
-        routes = Routes(self.registry, Models(settings), health, standing)
+        routes = Routes(self.registry, Models(settings), health, standing, Origins(settings.cors))
         server = ClientServer(self.registry, routes)
         self.factory: Any = Lane(self.registry, server, standing) if settings.lane else server
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 from penstock.config import texts, units
 from penstock.config.address import Address, Url
 from penstock.config.network import NETWORK_PATTERN, parse_network
+from penstock.config.origin import ORIGIN_PATTERN, parse_origin
 
 Duration = Annotated[
     str,
@@ -44,6 +45,7 @@ BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?
 Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
 Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
+Origin = Annotated[str, Meta(pattern=ORIGIN_PATTERN, extra={"read": parse_origin})]
 HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
 BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]
 HeaderValue = Annotated[str, Meta(pattern=texts.HEADER_VALUE_PATTERN, extra={"read": texts.read_header_value})]

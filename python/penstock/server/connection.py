@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +11,8 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from penstock.server.framing import Framing, Part
+from penstock.server.kernel_buffer import bound_kernel_buffer
+from penstock.server.linger import Linger
 from penstock.server.malformed import malformed
 from penstock.server.target import head_line, is_inference
 
@@ -31,28 +32,11 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 # What chunks may add to a body: some 200,000 of one byte each, half as many as took up to 2.8 s there (§1.2).
 FRAMING_BYTES = 1 << 20
-# An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 32 << 20
 # A client that sends ahead is read no further than this beyond the request in hand, as on the lane.
 AHEAD = 64 << 10
 # Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
 # top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB of contract §2.
 WRITE_HIGH_WATER = 64 << 10
-# SO_SNDBUF, and how much of it may be bytes that have not left yet (tcp(7); Python 3.11 has no name for the option).
-KERNEL_BUFFER = 256 << 10
-KERNEL_UNSENT = 128 << 10
-TCP_NOTSENT_LOWAT = 25
-
-
-def bound_kernel_buffer(transport: asyncio.Transport) -> None:
-    """Keep unsent output where it is counted: in the transport, not in the kernel (contract §2)."""
-    connection: socket.socket | None = transport.get_extra_info("socket")
-    if connection is None:
-        return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
-    if connection.family != socket.AF_UNIX:
-        connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, KERNEL_UNSENT)
 
 
 class ClientConnection(RequestHandler):
@@ -65,8 +49,7 @@ class ClientConnection(RequestHandler):
         "_closing",
         "_framing",
         "_head_since",
-        "_linger_bytes",
-        "_lingering",
+        "_linger",
         "_payload",
         "_registry",
         "head_came",
@@ -91,8 +74,7 @@ class ClientConnection(RequestHandler):
         self.head_came = 0.0
         # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
         self.wire: asyncio.Transport | None = None
-        self._lingering: asyncio.Future[None] | None = None
-        self._linger_bytes = 0
+        self._linger = Linger(self._loop)
         self._closing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered (contract §5).
         self.over_limit = False
@@ -115,20 +97,18 @@ class ClientConnection(RequestHandler):
         self._registry.remove(self)
         self.wire = None
         self._client_gone()
-        self._end_linger()
+        self._linger.end()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """A client that closes its side has left, as HAProxy has it for HTTP (fault row 25)."""
         self._client_gone()
-        self._end_linger()
+        self._linger.end()
 
     def data_received(self, data: bytes) -> None:
         """Parse what comes, as far as it belongs to the request in hand."""
-        if self._lingering is not None:
-            self._linger_bytes += len(data)
-            if self._linger_bytes > LINGER_BYTES:
-                self._end_linger()
+        if self._linger.has_begun:
+            self._linger.discard(data)
             return
         if self._closing is not None:
             return
@@ -136,7 +116,7 @@ class ClientConnection(RequestHandler):
             if self.way_back is not None and self._is_free and self.way_back(self, data):
                 return
             self._framing.keep(data)
-        else:
+        elif self._framing.part is Part.BODY:
             # The parser goes on with what it has kept while nobody read the body.
             self._feed(data)
         self._parse()
@@ -223,7 +203,7 @@ class ClientConnection(RequestHandler):
     @property
     def _is_free(self) -> bool:
         """Whether it stands between two requests, and nothing of the last answer is left to be written."""
-        return self.is_idle and self.unsent == 0
+        return self.is_idle and self._framing.ahead == 0 and self.unsent == 0
 
     def leave(self) -> asyncio.Transport:
         """Give up the transport, as if it was lost, and return it."""
@@ -298,27 +278,10 @@ class ClientConnection(RequestHandler):
         self.force_close()
 
     async def linger(self) -> None:
-        """Half-close and discard, so that the client can read the answer (contract §1).
-
-        Closing at once would reset the connection, and the client would lose what it has not read.
-        """
-        transport = self.transport
-        if transport is None or self._lingering is not None:
-            return
-        self._lingering = self._loop.create_future()
-        self._framing.lose()
-        if transport.can_write_eof():
-            transport.write_eof()
-        transport.resume_reading()
-        timer = self._loop.call_later(LINGER_SECONDS, self._end_linger)
-        try:
-            await self._lingering
-        finally:
-            timer.cancel()
-
-    def _end_linger(self) -> None:
-        if self._lingering is not None and not self._lingering.done():
-            self._lingering.set_result(None)
+        """Half-close and discard, so that the client can read the answer (contract §1)."""
+        if self.transport is not None and not self._linger.has_begun:
+            self._framing.lose()
+            await self._linger.wait(self.transport)
 
     @property
     def is_ahead(self) -> bool:

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from penstock._core import LaneConnection
-from penstock.server.connection import WRITE_HIGH_WATER, bound_kernel_buffer
+from penstock.server.connection import WRITE_HIGH_WATER
+from penstock.server.kernel_buffer import bound_kernel_buffer
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection

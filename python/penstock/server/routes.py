@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import orjson
 from aiohttp import HttpVersion10, web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
-from penstock.server.connection import BODY_SECONDS
+from penstock.server.answer import ReadyAnswer, WrittenAnswer, empty_message, json_message
+from penstock.server.cors import is_preflight
 from penstock.server.headers import last
-from penstock.server.malformed import fault_of, malformed
+from penstock.server.malformed import fault_of
+from penstock.server.reading import drop_body, read_body
+from penstock.server.refused import Refused
 from penstock.server.standing import UnknownPriorityError
-from penstock.server.target import CHAT, LATER, MODELS, is_inference, path_of, query_of
+from penstock.server.target import CHAT, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
+    from penstock.server.cors import Origins
     from penstock.server.health import Health
     from penstock.server.models import Models
     from penstock.server.registry import Registry
@@ -32,47 +33,24 @@ __all__ = ["Routes"]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """An error that ends the handling of a request. `closes`: the connection ends with it, without reading on."""
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        param: str | None = None,
-        headers: bytes | None = None,
-        retry_after_ms: int | None = None,
-        closes: bool = False,
-    ) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
-        self.param = param
-        self.headers = headers
-        self.retry_after_ms = retry_after_ms
-        self.closes = closes
-
-
-class ClientLeftError(Exception):
-    """There is nobody left to answer."""
-
-
 class Routes:
     """Finds the handler of a request and runs it."""
 
-    def __init__(self, registry: Registry, models: Models, health: Health, standing: StandingReader) -> None:
+    def __init__(
+        self, registry: Registry, models: Models, health: Health, standing: StandingReader, origins: Origins
+    ) -> None:
         self._registry = registry
         self._gateway = registry.gateway
         self._models = models
         self._health = health
         self._standing = standing
+        self._origins = origins
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
             CHAT: {"POST": self._chat},
-            MODELS: {"GET": self._list_models},
+            MODELS: {"GET": self._list_models, "HEAD": self._list_models},
             **{path: {"POST": self._later} for path in LATER},
-            **dict.fromkeys(("/livez", "/readyz", "/health"), get_health),
+            **dict.fromkeys(HEALTH, get_health),
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -81,8 +59,6 @@ class Routes:
             return await self._handler(request)(request)
         except Refused as refused:
             return await self._refuse(request, refused)
-        except ClientLeftError:
-            return ReadyAnswer(b"", keep_alive=False)
 
     def _handler(self, request: web.BaseRequest) -> Handler:
         """Return who answers a request.
@@ -95,25 +71,41 @@ class Routes:
         path = path_of(request)
         methods = self._table.get(path)
         if methods is None and path.startswith(MODELS + "/"):
-            methods = {"GET": self._get_model}
+            methods = {"GET": self._get_model, "HEAD": self._get_model}
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         if connection.over_limit and (methods is None or self._get_health not in methods.values()):
             message = "too many connections are open"
             raise Refused("connection_limit", message, retry_after_ms=1000, closes=True)
         if methods is None:
-            raise Refused("unknown_url", f"there is nothing at {path[:200]}")
+            raise Refused("unknown_url", f"there is nothing at {path[:200]}; the nearest path is {nearest(path)}")
+        if request.method == "OPTIONS" and is_preflight(request.headers):
+            return functools.partial(self._preflight, methods=methods)
         handler = methods.get(request.method)
         if handler is None:
             allowed = ", ".join(methods)
             headers = f"allow: {allowed}\r\n".encode()
             raise Refused("method_not_allowed", f"{path[:200]} takes {allowed}", headers=headers)
+        # What makes a model work is a POST.
+        if request.method == "POST" and self._origins.is_foreign(request.headers):
+            raise _foreign()
         return handler
+
+    async def _preflight(self, request: web.BaseRequest, methods: Iterable[str]) -> web.StreamResponse:
+        lines = self._origins.preflight_lines(request.headers, methods)
+        if lines is None:
+            raise _foreign()
+        return await self._ready(request, functools.partial(empty_message, headers=lines))
 
     # POST /v1/chat/completions
 
     async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
         self._check_content_type(request)
-        body = await self._read_body(request)
+        try:
+            body = await read_body(request, self._registry.limits.body)
+        except ConnectionError:
+            # The client is gone; its record is all that is left to do.
+            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
+            return ReadyAnswer(b"", keep_alive=False)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport
         try:
@@ -134,6 +126,7 @@ class Routes:
                 tenant=standing.tenant,
                 band=standing.band,
                 sessions=standing.sessions,
+                headers=self._origins.lines(request.headers),
             )
             connection.attach(call, answer)
         del body
@@ -148,64 +141,12 @@ class Routes:
     def _check_content_type(self, request: web.BaseRequest) -> None:
         given = request.headers.get("content-type")
         if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-            raise Refused("unsupported_media_type", "the content type must be application/json")
-        if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise Refused("unsupported_media_type", "compressed request bodies are not accepted")
-
-    async def _read_body(self, request: web.BaseRequest) -> bytes:
-        """Return the body.
-
-        Raises:
-            Refused: it is too large, too slow or not well-formed.
-            ClientLeftError: the client has left.
-        """
-        if _expects(request) and not self._is_too_large(request) and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        pieces: list[bytes] = []
-        try:
-            await self._take_body(request, pieces.append)
-        except ConnectionError:
-            # Its record is all that is left to do.
-            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
-            raise ClientLeftError from None
-        return b"".join(pieces)
-
-    async def _drop_body(self, request: web.BaseRequest) -> None:
-        """Read a body that nobody wants, so that the connection can stay, whether it came with the head or later.
-
-        A client that waits for 100 (Continue) may never send it, and one that is too large is too much to ask for.
-        """
-        if not _expects(request):
-            with contextlib.suppress(Refused, ConnectionError):
-                await self._take_body(request, lambda _: None)
-
-    async def _take_body(self, request: web.BaseRequest, take: Callable[[bytes], None]) -> None:
-        limit = self._registry.limits.body
-        too_large = Refused("request_too_large", f"the request body is larger than {limit} bytes", closes=True)
-        if self._is_too_large(request):
-            raise too_large
-        connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        is_chunked = request.content_length is None
-        size = 0
-        try:
-            # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
-            async with asyncio.timeout_at(connection.body_due):
-                async for piece in request.content.iter_any():
-                    size += len(piece)
-                    if size > limit:
-                        raise too_large
-                    if is_chunked and connection.is_mostly_framing(size):
-                        raise Refused("request_too_large", "the request body is in too small chunks", closes=True)
-                    take(piece)
-        except TimeoutError:
-            message = f"the request body did not come within {BODY_SECONDS:.0f} s"
-            raise Refused("request_timeout", message, closes=True) from None
-        except (web.RequestPayloadError, HttpProcessingError) as error:
-            # The second kind is what aiohttp's parser in Python raises.
-            raise Refused(*malformed(error.__cause__ or error), closes=True) from None
-
-    def _is_too_large(self, request: web.BaseRequest) -> bool:
-        return (request.content_length or 0) > self._registry.limits.body
+            message = f"the header content-type must be application/json, not {_quoted(given)}"
+            raise Refused("unsupported_media_type", message)
+        coding = request.headers.get("content-encoding", "identity")
+        if coding.strip().lower() not in ("", "identity"):
+            message = f"compressed request bodies are not accepted: the header content-encoding is {_quoted(coding)}"
+            raise Refused("unsupported_media_type", message)
 
     @staticmethod
     def _arrived(request: web.BaseRequest) -> float:
@@ -237,17 +178,22 @@ class Routes:
         return await self._json(request, status, body)
 
     async def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
-        await self._drop_body(request)
+        headers = self._origins.lines(request.headers)
+        return await self._ready(request, functools.partial(json_message, status, orjson.dumps(value), headers=headers))
+
+    async def _ready(self, request: web.BaseRequest, message: Callable[..., bytes]) -> ReadyAnswer:
+        """Answer with a message that needs to know how the connection goes on."""
+        await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
         request_id = self._gateway.request_id(last(request.headers, "x-request-id"))
-        message = json_message(status, orjson.dumps(value), request_id, keep_alive=keep_alive, http10=http10)
-        return ReadyAnswer(message, keep_alive=keep_alive, refusal=not keep_alive)
+        written = message(request_id=request_id, keep_alive=keep_alive, http10=http10)
+        return ReadyAnswer(written, keep_alive=keep_alive, refusal=not keep_alive)
 
     async def _refuse(self, request: web.BaseRequest, refused: Refused) -> ReadyAnswer:
         """Return an error answer. The connection stays open only if the request was read whole."""
         if not refused.closes:
-            await self._drop_body(request)
+            await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request) and not refused.closes
         text = self._gateway.error_answer(
             refused.code,
@@ -257,16 +203,21 @@ class Routes:
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
             counted=is_inference(request.method, request.raw_path),
-            headers=refused.headers,
+            headers=refused.headers + self._origins.lines(request.headers),
             retry_after_ms=refused.retry_after_ms,
             seconds=time.monotonic() - self._arrived(request),
         )
         return ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive)
 
 
-def _expects(request: web.BaseRequest) -> bool:
-    """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1)."""
-    return request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
+def _foreign() -> Refused:
+    return Refused(
+        "origin_not_allowed", "a web page of another origin may use this server only if cors.origins names it"
+    )
+
+
+def _quoted(value: str) -> str:
+    return ascii(value[:64])
 
 
 def _stays_open(request: web.BaseRequest) -> bool:

@@ -6,22 +6,33 @@ Every decision is taken on it: `request.url` is rebuilt from the Host header and
 
 from __future__ import annotations
 
+import difflib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["CHAT", "LATER", "MODELS", "head_line", "is_inference", "path_of", "query_of"]
+__all__ = ["CHAT", "HEALTH", "LATER", "MODELS", "head_line", "is_inference", "nearest", "path_of", "query_of"]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 # Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
 LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+HEALTH = ("/livez", "/readyz", "/health")
+# Longer ones are like none of ours, and to compare takes time.
+COMPARED = 64
 
 
 def is_inference(method: str, target: str) -> bool:
     """Whether it is a request that counts in metrics and log (contract §8)."""
     return method == "POST" and _path(target) in (CHAT, *LATER)
+
+
+@lru_cache(maxsize=256)
+def nearest(path: str) -> str:
+    """Return the path of ours that is most like another one."""
+    return difflib.get_close_matches(path[:COMPARED].lower(), (CHAT, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
 
 
 def head_line(head: bytes) -> tuple[str, str]:

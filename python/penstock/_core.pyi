@@ -256,11 +256,13 @@ class Gateway:
         tenant: str | None = None,
         band: str | None = None,
         sessions: list[tuple[str, str]] | None = None,
+        headers: bytes | None = None,
     ) -> Call | None:
         """Take a whole chat completion request.
 
         `tenant` and `band` (high, normal or low) must come from somebody who may say so; `sessions` are headers with
-        their values, of which the tier picks its own.
+        their values, of which the tier picks its own. `headers`: lines that the head of the answer carries besides,
+        each ended by CRLF.
 
         The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.

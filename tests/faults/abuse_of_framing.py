@@ -69,7 +69,13 @@ LENGTHS = [
         request_of(f"content-length: {5 + len(NEXT)}", CHUNKED, body=b"0\r\n\r\n" + NEXT),
     ),
     abuse("no length is no body", request_of(body=b"") + NEXT, answers=("400 invalid_json", SERVED), reached=(INNER,)),
-    abuse("a body without a length", request_of(), answers=(MALFORMED,), end="closed"),
+    abuse("a body without a length", request_of(), answers=("400 invalid_json", MALFORMED), end="closed"),
+    abuse(
+        "too short a length",
+        request_of(f"content-length: {SIZE - 1}"),
+        answers=("400 invalid_json", MALFORMED),
+        end="closed",
+    ),
     abuse(
         "a body that looks like a request",
         request_of(f"content-length: {len(NEXT)}", body=NEXT),

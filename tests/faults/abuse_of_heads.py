@@ -100,6 +100,7 @@ MANNERS = [
     ),
     # RFC 9110 §7.8: nobody has to switch.
     served("Upgrade", request_of(LENGTH, "connection: upgrade", "upgrade: h2c")),
+    served("behind an upgrade", request_of(LENGTH, "connection: upgrade", "upgrade: h2c") + NEXT, reached=BOTH),
     served("Upgrade that connection does not name", request_of(LENGTH, "upgrade: h2c") + NEXT, reached=BOTH),
     served(
         "Upgrade to WebSocket", request_of(LENGTH, "connection: upgrade", "upgrade: websocket") + NEXT, reached=BOTH
@@ -111,6 +112,7 @@ MANNERS = [
         reached=(INNER,),
     ),
     served("what is behind a close", request_of(LENGTH, "connection: close"), end="closed"),
+    served("behind a close", request_of(LENGTH, "connection: close") + NEXT, end="closed"),
 ]
 
 PIPELINES = [
@@ -138,6 +140,20 @@ PIPELINES = [
         end="closed",
         reached=(OUTER,),
         pause=0.05,
+    ),
+    abuse(
+        "one malformed, at once",
+        GOOD + b"NONSENSE\r\n\r\n" + NEXT,
+        answers=(SERVED, MALFORMED),
+        end="closed",
+        reached=(OUTER,),
+    ),
+    abuse(
+        "a smuggler behind a good one",
+        GOOD + request_of(LENGTH, CHUNKED, body=CHUNKS) + NEXT,
+        answers=(SERVED, MALFORMED),
+        end="closed",
+        reached=(OUTER,),
     ),
 ]
 

@@ -13,18 +13,15 @@ from tests.conftest import Raw, ask, post
 from tests.faults import abuse_of_framing as framing
 from tests.faults import abuse_of_heads as heads
 from tests.faults.abuse import (
-    BOTH,
     CHAT,
     CHUNKED,
     CHUNKS,
     GOOD,
     LENGTH,
-    MALFORMED,
     NEXT,
     OLD,
     OUTER,
     SERVED,
-    SIZE,
     Abuse,
     Verdict,
     abuse,
@@ -83,50 +80,6 @@ GROUPS = {
 MANY = 10_000
 
 
-LOST = "what aiohttp parsed in the same read as malformed bytes gets no answer but theirs"
-# What goes wrong, on which ways, and why.
-KNOWN: list[tuple[Abuse, tuple[Lane, ...], str]] = [
-    (
-        abuse(
-            "a good one, then a malformed one",
-            GOOD + b"NONSENSE\r\n\r\n" + NEXT,
-            answers=(SERVED, MALFORMED),
-            end="closed",
-            reached=(OUTER,),
-        ),
-        ("off",),
-        LOST,
-    ),
-    (
-        abuse(
-            "a good one, then a smuggler",
-            GOOD + request_of(LENGTH, CHUNKED, body=CHUNKS) + NEXT,
-            answers=(SERVED, MALFORMED),
-            end="closed",
-            reached=(OUTER,),
-        ),
-        ("off",),
-        LOST,
-    ),
-    (
-        abuse(
-            "too short a length",
-            request_of(f"content-length: {SIZE - 1}"),
-            answers=("400 invalid_json", MALFORMED),
-            end="closed",
-        ),
-        ("off",),
-        LOST,
-    ),
-    (served("behind a close", request_of(LENGTH, "connection: close") + NEXT, end="closed"), ("off", "on"), LOST),
-    (
-        served("behind an upgrade", request_of(LENGTH, "connection: upgrade", "upgrade: h2c") + NEXT, reached=BOTH),
-        ("off", "on"),
-        "what is read together with a request that asks for an upgrade is dropped",
-    ),
-]
-
-
 def config_of(backend: Recorder) -> str:
     return f"""
 limits: {{body: 64KiB, head: 8KiB}}
@@ -150,35 +103,6 @@ async def assert_verdicts(abuses: list[Abuse], capfd: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("group", GROUPS)
 async def test_verdicts(group: str, capfd: pytest.CaptureFixture[str]) -> None:
     await assert_verdicts(GROUPS[group], capfd)
-
-
-async def verdict_of(one: Abuse, lane: Lane, capfd: pytest.CaptureFixture[str]) -> Verdict:
-    async with recorder() as backend:
-        seen = await observe(lane, config_of(backend), backend, [one.request], capfd)
-    return Verdict.of(seen[one.request.name])
-
-
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize(("one", "wrong", "reason"), KNOWN, ids=[one.request.name for one, _, _ in KNOWN])
-async def test_known_defects(
-    one: Abuse,
-    wrong: tuple[Lane, ...],
-    reason: str,
-    lane: Lane,
-    capfd: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
-) -> None:
-    if lane in wrong:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
-    assert await verdict_of(one, lane, capfd) == one.verdict
-
-
-@pytest.mark.parametrize("lane", LANES)
-@pytest.mark.parametrize("one", [one for one, _, _ in KNOWN], ids=lambda one: one.request.name)
-async def test_a_known_defect_lets_nothing_through(one: Abuse, lane: Lane, capfd: pytest.CaptureFixture[str]) -> None:
-    """What reaches the backend is at most what should, and in its order."""
-    reached = (await verdict_of(one, lane, capfd)).reached
-    assert reached == one.verdict.reached[: len(reached)]
 
 
 @pytest.mark.parametrize("lane", LANES)

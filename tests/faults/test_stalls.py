@@ -11,7 +11,8 @@ import pytest
 
 from penstock.process.orders import Way
 from penstock.server import stall
-from penstock.server.connection import LINGER_BYTES, WRITE_HIGH_WATER
+from penstock.server.connection import WRITE_HIGH_WATER
+from penstock.server.linger import LINGER_BYTES
 from tests.backend import SSE_HEAD, Backend, Peer, backend_of, config_of, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 

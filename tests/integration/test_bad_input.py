@@ -151,7 +151,7 @@ async def test_requests(
     response = await raw.response()
     assert (response.status, response.error["code"]) == (status, code)
     if status == 405:
-        assert response.headers["allow"] in ("POST", "GET")
+        assert response.headers["allow"] in ("POST", "GET, HEAD")
     assert backend.posts == before
 
 
@@ -252,7 +252,7 @@ async def test_nothing_of_the_client_but_the_body_reaches_a_backend(
     gateway: Gateway, backend: Backend, connect: Connect
 ) -> None:
     raw = await connect(gateway)
-    secret = {"authorization": "Bearer secret", "origin": "http://evil", "accept_encoding": "gzip", "cookie": "a=b"}
+    secret = {"authorization": "Bearer secret", "origin": "http://test", "accept_encoding": "gzip", "cookie": "a=b"}
     await raw.chat(ask(), **secret, x_made_up="1")
     allowed = {"host", "accept", "accept-encoding", "content-type", "content-length", "x-request-id"}
     assert set(backend.headers) == allowed
@@ -275,12 +275,12 @@ tiers: {{instant: {{models: [fast], backends: [a]}}}}
         assert "retry-after" in refused.headers
 
 
-@pytest.mark.parametrize("path", ["/livez", "/nope", "/v1/models", CHAT])
+@pytest.mark.parametrize("path", ["/livez", "/nope", "/v1/models", "/v1/models/fast", CHAT])
 async def test_head_has_no_body(gateway: Gateway, connect: Connect, path: str) -> None:
     raw = await connect(gateway)
     await raw.send(f"HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     status, headers = await raw.head()
-    assert status == (200 if path == "/livez" else 404 if path == "/nope" else 405)
+    assert status == {"/nope": 404, CHAT: 405}.get(path, 200)
     assert int(headers["content-length"]) > 0
     assert (await raw.response()).value == {"status": "ok"}
 

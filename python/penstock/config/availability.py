@@ -11,7 +11,6 @@ from penstock.config.problem import Path
 KEYS: frozenset[tuple[str, ...]] = frozenset(
     {
         ("cluster",),
-        ("cors",),
         ("keys",),
         ("tls",),
         ("limits", "connections_per_address"),

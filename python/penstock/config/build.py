@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 from penstock.config import schema, texts
 from penstock.config.address import Address, Url
 from penstock.config.network import parse_network
+from penstock.config.origin import parse_origin
 from penstock.config.problem import Problem
 from penstock.config.settings import (
     DEFAULT_MODE,
@@ -17,6 +18,7 @@ from penstock.config.settings import (
     Backend,
     BackendTls,
     Bands,
+    Cors,
     Drain,
     Limits,
     Log,
@@ -52,6 +54,7 @@ def build(file: schema.File, source: str, warnings: tuple[Problem, ...]) -> Sett
         ),
         access=Access(access.allow_anonymous, _header(access.tenant_header), _header(access.priority_header)),
         trusted_proxies=tuple(map(parse_network, file.trusted_proxies)),
+        cors=Cors(tuple(map(parse_origin, file.cors.origins))),
         drain=Drain(parse_duration(drain.delay), parse_duration(drain.instant), parse_duration(drain.thinking)),
         log=Log(file.log.format, file.log.level),
         nodes={name: Node(name, node.concurrency) for name, node in file.nodes.items()},

@@ -44,6 +44,7 @@ def redact(settings: Settings) -> dict[str, Any]:
             "priority_header": access.priority_header,
         },
         "trusted_proxies": [str(network) for network in settings.trusted_proxies],
+        "cors": {"origins": list(settings.cors.origins)},
         "drain": {
             "delay": format_duration(drain.delay),
             "instant": format_duration(drain.instant),

@@ -25,6 +25,7 @@ from penstock.config.values import (
     ModelName,
     Name,
     Network,
+    Origin,
     ParameterName,
     Part,
     Share,
@@ -72,6 +73,12 @@ class Access(_Section):
         HeaderName | None,
         Meta(description="Header with its priority: high, normal or low; counts only from trusted_proxies"),
     ] = None
+
+
+class Cors(_Section):
+    """Which web pages of other origins may use the data listener."""
+
+    origins: Annotated[tuple[Origin, ...], Meta(description="Origins of such pages; *: any")] = settings.Cors.origins
 
 
 class Drain(_Section):
@@ -282,6 +289,7 @@ class File(_Section, kw_only=True):
     trusted_proxies: Annotated[
         tuple[Network, ...], Meta(description="Addresses, as CIDRs, whose headers of access count")
     ] = ()
+    cors: Cors = msgspec.field(default_factory=Cors)
     drain: Drain = msgspec.field(default_factory=Drain)
     log: Log = msgspec.field(default_factory=Log)
     nodes: Annotated[dict[Name, Node], Meta(description="GPU machines")] = {}

@@ -25,6 +25,7 @@ __all__ = [
     "Backend",
     "BackendTls",
     "Bands",
+    "Cors",
     "Drain",
     "Limits",
     "Log",
@@ -92,6 +93,13 @@ class Access:
     allow_anonymous: bool = False
     tenant_header: str | None = None
     priority_header: str | None = None
+
+
+@dataclass(frozen=True)
+class Cors:
+    """Who may use the data listener from web pages of another origin: ``origins`` as browsers send them; ``*``: all."""
+
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -283,6 +291,7 @@ class Settings:
     limits: Limits = Limits()
     access: Access = Access()
     trusted_proxies: tuple[Network, ...] = ()
+    cors: Cors = Cors()
     drain: Drain = Drain()
     log: Log = Log()
     nodes: dict[str, Node] = field(default_factory=dict)

@@ -28,6 +28,7 @@ def validate(root: Mapping, report: Report) -> None:
         _check_backend(backend.node, ("backends", name), root, report)
     _check_tiers(root, report)
     _check_access(root, report)
+    _unique(root, ("cors", "origins"), (), report)
     _warn_unused(root, report)
 
 
@@ -121,9 +122,9 @@ def _check_counts(tier: Node, path: Path, group: str, report: Report) -> None:
             report.error(node.mark, (*path, name), f"must be a whole number from 1 to {most}")
 
 
-def _unique(tier: Node, keys: tuple[str, ...], path: Path, report: Report) -> list[tuple[Path, Scalar, str]]:
+def _unique(owner: Node, keys: tuple[str, ...], path: Path, report: Report) -> list[tuple[Path, Scalar, str]]:
     """The strings of a list, with place; a second one of the same name is reported and left out."""
-    names = _get(tier, *keys)
+    names = _get(owner, *keys)
     seen: dict[str, Scalar] = {}
     unique: list[tuple[Path, Scalar, str]] = []
     for index, item in enumerate(names.items if isinstance(names, Sequence) else ()):

@@ -13,6 +13,7 @@ from msgspec import Meta
 from penstock.config import texts, units
 from penstock.config.address import Address, Url
 from penstock.config.network import NETWORK_PATTERN, parse_network
+from penstock.config.origin import ORIGIN_PATTERN, parse_origin
 
 Duration = Annotated[
     str,
@@ -47,6 +48,7 @@ ParameterName = Annotated[str, Meta(extra={"read": texts.read_parameter})]
 # A string, because YAML 1.2 reads 0660 as six hundred and sixty.
 Mode = Annotated[str, Meta(pattern=texts.MODE_PATTERN, extra={"read": texts.read_mode, "expected": texts.MODE_EXAMPLE})]
 Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
+Origin = Annotated[str, Meta(pattern=ORIGIN_PATTERN, extra={"read": parse_origin})]
 HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
 BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]
 HeaderValue = Annotated[str, Meta(pattern=texts.HEADER_VALUE_PATTERN, extra={"read": texts.read_header_value})]

@@ -12,6 +12,7 @@ from penstock._core import Gateway, Poller
 from penstock.metrics.log import make_logger
 from penstock.process.orders import Way
 from penstock.process.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
+from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.listener import BACKLOG, backlog_of
@@ -69,7 +70,8 @@ class Worker:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         standing = StandingReader(self.settings)
-        routes = Routes(self.registry, Models(self.settings), self.health, standing)
+        origins = Origins(self.settings.cors)
+        routes = Routes(self.registry, Models(self.settings), self.health, standing, origins)
         server = ClientServer(self.registry, routes)
         factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
         if self._listener.family == socket.AF_UNIX:

@@ -18,22 +18,28 @@ if TYPE_CHECKING:
 
     from penstock.server.connection import ClientConnection
 
-__all__ = ["ReadyAnswer", "WrittenAnswer", "json_message"]
+__all__ = ["ReadyAnswer", "WrittenAnswer", "empty_message", "json_message"]
 
 
-def json_message(status: int, body: bytes, request_id: str | None, *, keep_alive: bool, http10: bool) -> bytes:
-    """Return a whole HTTP/1.1 message with a JSON body."""
+def json_message(
+    status: int, body: bytes, request_id: str | None, *, keep_alive: bool, http10: bool, headers: bytes = b""
+) -> bytes:
+    """Return a whole HTTP/1.1 message with a JSON body. `headers`: further header lines, each ended by CRLF."""
+    lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+    return _head(status, lines + headers, request_id, keep_alive=keep_alive, http10=http10) + body
+
+
+def empty_message(request_id: str | None, *, keep_alive: bool, http10: bool, headers: bytes) -> bytes:
+    """Return a whole HTTP/1.1 message that says all in its head. `headers` as of `json_message`."""
+    return _head(204, headers, request_id, keep_alive=keep_alive, http10=http10)
+
+
+def _head(status: int, lines: bytes, request_id: str | None, *, keep_alive: bool, http10: bool) -> bytes:
     named = "" if request_id is None else f"x-request-id: {request_id}\r\n"
     # HTTP/1.0 closes unless told otherwise, HTTP/1.1 stays open (RFC 9112 §9.3).
     connection = "" if keep_alive != http10 else f"connection: {'keep-alive' if keep_alive else 'close'}\r\n"
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"date: {formatdate(usegmt=True)}\r\n"
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n"
-        f"{named}{connection}\r\n"
-    )
-    return head.encode("ascii") + body
+    begin = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {formatdate(usegmt=True)}\r\n"
+    return begin.encode("ascii") + lines + f"{named}{connection}\r\n".encode("ascii")
 
 
 class _Answer(web.StreamResponse):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from penstock.net.keepalive import set_keepalive
+from penstock.server.framing import Framing, Part
+from penstock.server.socket_options import set_socket_options
+from penstock.server.linger import Linger
 from penstock.server.malformed import malformed
+from penstock.server.target import head_line, is_inference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,32 +32,11 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 # What chunks may add to a body: some 200,000 of one byte each, half as many as took up to 2.8 s there (§1.2).
 FRAMING_BYTES = 1 << 20
-# An early refusal waits this long, or for this many bytes, so that the client reads it (contract §1).
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 32 << 20
+# A client that sends ahead is read no further than this beyond the request in hand, as on the lane.
+AHEAD = 64 << 10
 # Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
 # top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB of contract §2.
 WRITE_HIGH_WATER = 64 << 10
-# SO_SNDBUF, and how much of it may be bytes that have not left yet (tcp(7); Python 3.11 has no name for the option).
-KERNEL_BUFFER = 256 << 10
-KERNEL_UNSENT = 128 << 10
-TCP_NOTSENT_LOWAT = 25
-
-
-def set_socket_options(transport: asyncio.Transport) -> None:
-    """Keep unsent output where it is counted: in the transport, not in the kernel. Notice a client that vanishes."""
-    held: socket.socket | None = transport.get_extra_info("socket")
-    if held is None:
-        return
-    # uvloop's own object makes a socket for each option; one for all costs 11 µs instead of 30.
-    connection = socket.socket(held.family, held.type, held.proto, fileno=held.fileno())
-    try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
-        if connection.family != socket.AF_UNIX:
-            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, KERNEL_UNSENT)
-            set_keepalive(connection)
-    finally:
-        connection.detach()
 
 
 class ClientConnection(RequestHandler):
@@ -63,13 +45,11 @@ class ClientConnection(RequestHandler):
     __slots__ = (
         "_answer",
         "_begun",
-        "_body_came",
         "_call",
         "_closing",
-        "_head_bytes",
+        "_framing",
         "_head_since",
-        "_linger_bytes",
-        "_lingering",
+        "_linger",
         "_payload",
         "_registry",
         "head_came",
@@ -83,19 +63,18 @@ class ClientConnection(RequestHandler):
         self._registry = registry
         self._call: Call | None = None
         self._answer: WrittenAnswer | None = None
-        # The body of the request whose head came last, and how many bytes of it have come, framing included.
+        self._framing = Framing(registry.limits.head)
+        # The body of the request whose head came last.
         self._payload: StreamReader | None = None
-        self._body_came = 0
-        self._head_bytes = 0
-        self._head_since: float | None = None
+        # When a head that is not whole began, by `time.monotonic()`.
+        self._head_since = 0.0
         # When the first request began, if somebody else had read the beginning of it.
         self._begun: float | None = None
         # When the last head was complete, by `time.monotonic()`.
         self.head_came = 0.0
         # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
         self.wire: asyncio.Transport | None = None
-        self._lingering: asyncio.Future[None] | None = None
-        self._linger_bytes = 0
+        self._linger = Linger(self._loop)
         self._closing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered (contract §5).
         self.over_limit = False
@@ -118,53 +97,102 @@ class ClientConnection(RequestHandler):
         self._registry.remove(self)
         self.wire = None
         self._client_gone()
-        self._end_linger()
+        self._linger.end()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """A client that closes its side has left, as HAProxy has it for HTTP (fault row 25)."""
         self._client_gone()
-        self._end_linger()
+        self._linger.end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, count and time what comes."""
-        if self._lingering is not None:
-            self._linger_bytes += len(data)
-            if self._linger_bytes > LINGER_BYTES:
-                self._end_linger()
+        """Parse what comes, as far as it belongs to the request in hand."""
+        if self._linger.has_begun:
+            self._linger.discard(data)
             return
-        if self.way_back is not None and self._is_free and self.way_back(self, data):
+        if self._closing is not None:
             return
-        count = self._request_count
-        in_body = self._payload is not None and not self._payload.is_eof()
-        super().data_received(data)
-        if self._request_count > count and self._messages:
-            self._payload = self._messages[-1][1]
-            self._body_came = len(data)
-            self.head_came = time.monotonic()
-            self._head_bytes, self._head_since = 0, None
-        elif in_body:
-            self._body_came += len(data)
-        elif data:
-            self._head_bytes += len(data)
-            if self._head_since is None:
+        if data:
+            if self.way_back is not None and self._is_free and self.way_back(self, data):
+                return
+            self._framing.keep(data)
+        elif self._framing.part is Part.BODY:
+            # The parser goes on with what it has kept while nobody read the body.
+            self._feed(data)
+        self._parse()
+
+    def _parse(self) -> None:
+        """Give the parser what it may have."""
+        was = self._framing.part
+        while not self._reading_paused and (piece := self._framing.piece()):
+            self._feed(piece)
+        self._framing.trim()
+        if self._framing.part is Part.HEAD:
+            if was is not Part.HEAD:
                 self._head_since = time.monotonic()
-            if self._head_bytes > self._registry.limits.head:
+            if self._framing.is_head_too_large:
                 self.refuse_head("head_too_large", f"the head is larger than {self._registry.limits.head} bytes")
+        if self._framing.ahead > AHEAD and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+        else:
+            self._resume_reading_if_drained()
+
+    def _feed(self, piece: bytes) -> None:
+        count = self._request_count
+        super().data_received(piece)
+        if self._request_count > count:
+            message, payload = self._messages[-1]
+            if self._framing.part is Part.BODY:
+                # Something is wrong with the body: that is for who reads it.
+                self._messages.pop()
+                self._lose(getattr(message, "exc", None))
+                return
+            if not isinstance(message, RawRequestMessage):
+                self._framing.lose()
+                return
+            self._framing.begin_body(message)
+            self._payload = payload
+            self.head_came = time.monotonic()
+        if self._payload is not None:
+            self._framing.parsed(is_body_over=self._payload.is_eof(), is_paused=self._reading_paused)
+            if self._framing.part is Part.LOST:
+                self._lose(None)
+
+    def _lose(self, cause: BaseException | None) -> None:
+        """Read nothing more, and let nobody wait for the rest of the body."""
+        self._framing.lose()
+        if self._payload is not None and not self._payload.is_eof():
+            error = web.RequestPayloadError(str(cause))
+            error.__cause__ = cause
+            self._payload.set_exception(error)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, and go on with what is behind the request."""
+        response, is_reset = await super().finish_response(request, resp, start_time)
+        if response.keep_alive and not is_reset:
+            self._framing.answered()
+            self._parse()
+        return response, is_reset
+
+    def _resume_reading_if_drained(self) -> None:
+        # aiohttp asks when it has taken a request from its queue; here what waits is in front of the parser.
+        if self._buffer_paused and self._framing.ahead <= AHEAD:
+            self._resume_reading_for_buffer()
 
     def go_on(self, data: bytes, since: float) -> None:
         """Go on with what somebody else has read, and which began at `since` (`time.monotonic()`)."""
         self._begun = since
         self.data_received(data)
-        if self._head_since is None:
-            self.head_came = since
-        else:
+        if self._framing.part is Part.HEAD:
             self._head_since = since
+        else:
+            self.head_came = since
 
-    def is_mostly_framing(self, payload: StreamReader, size: int) -> bool:
+    def is_mostly_framing(self, size: int) -> bool:
         """Whether a chunked body, `size` bytes of which were read, has more around its chunks than is borne."""
-        # Of the last request alone: the whole of any other has come, and lies in memory.
-        return payload is self._payload and self._body_came - size > FRAMING_BYTES
+        return self._framing.size - size > FRAMING_BYTES
 
     @property
     def body_due(self) -> float:
@@ -175,7 +203,7 @@ class ClientConnection(RequestHandler):
     @property
     def _is_free(self) -> bool:
         """Whether it stands between two requests, and nothing of the last answer is left to be written."""
-        return self.is_idle and self.unsent == 0
+        return self.is_idle and self._framing.ahead == 0 and self.unsent == 0
 
     def leave(self) -> asyncio.Transport:
         """Give up the transport, as if it was lost, and return it."""
@@ -232,13 +260,13 @@ class ClientConnection(RequestHandler):
 
     def refuse_head(self, code: str, message: str) -> None:
         """Refuse before there is a request, and let go of the connection."""
-        if self._busy:
-            # A pipelined head, while an answer is being written: there is no room for words.
-            self.force_close()
-        elif self._closing is None:
-            if self.transport is not None:
-                self.transport.write(self._registry.refusal(code, message).message)
-            self.close_gently()
+        if self._closing is not None:
+            return
+        counted = is_inference(*head_line(self._framing.head))
+        self._framing.lose()
+        if self.transport is not None:
+            self.transport.write(self._registry.refusal(code, message, counted=counted).message)
+        self.close_gently()
 
     def close_gently(self) -> None:
         """Answer nothing more, and close when the client has had the time to read what it was sent."""
@@ -250,31 +278,20 @@ class ClientConnection(RequestHandler):
         self.force_close()
 
     async def linger(self) -> None:
-        """Half-close and discard, so that the client can read the answer (contract §1).
-
-        Closing at once would reset the connection, and the client would lose what it has not read.
-        """
-        transport = self.transport
-        if transport is None or self._lingering is not None:
-            return
-        self._lingering = self._loop.create_future()
-        if transport.can_write_eof():
-            transport.write_eof()
-        transport.resume_reading()
-        timer = self._loop.call_later(LINGER_SECONDS, self._end_linger)
-        try:
-            await self._lingering
-        finally:
-            timer.cancel()
-
-    def _end_linger(self) -> None:
-        if self._lingering is not None and not self._lingering.done():
-            self._lingering.set_result(None)
+        """Half-close and discard, so that the client can read the answer (contract §1)."""
+        if self.transport is not None and not self._linger.has_begun:
+            self._framing.lose()
+            await self._linger.wait(self.transport)
 
     @property
     def is_ahead(self) -> bool:
         """Whether the client has sent more than the request in hand."""
-        return bool(self._messages) or self._head_since is not None
+        return self._framing.ahead > 0 or self._framing.part is Part.LOST
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the request in hand has come, so that another may follow."""
+        return self._framing.part is Part.WHOLE
 
     # The registry's side.
 
@@ -291,12 +308,11 @@ class ClientConnection(RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether no request is being read or answered, and it is not being closed already."""
-        return not self._busy and self._head_since is None and self._closing is None
+        return not self._busy and self._framing.part is Part.NOTHING and self._closing is None
 
     def sweep(self, now: float) -> None:
         """Refuse a head that takes too long. `now`: `time.monotonic()`."""
-        if self._head_since is not None and now - self._head_since > HEAD_SECONDS and not self._busy:
-            self._head_since = None
+        if self._framing.part is Part.HEAD and now - self._head_since > HEAD_SECONDS:
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
 
     def abort(self) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import orjson
 from aiohttp import HttpVersion10, web
 
-from penstock.server.answer import ReadyAnswer, WrittenAnswer, json_message
-from penstock.server.connection import BODY_SECONDS
+from penstock.server.answer import ReadyAnswer, WrittenAnswer, empty_message, json_message
+from penstock.server.cors import is_preflight
 from penstock.server.headers import last
 from penstock.server.malformed import fault_of
+from penstock.server.reading import drop_body, read_body
+from penstock.server.refused import Refused
 from penstock.server.standing import UnknownPriorityError
-from penstock.server.target import path_of, query_of
+from penstock.server.target import CHAT, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection
+    from penstock.server.cors import Origins
     from penstock.server.health import Health
     from penstock.server.models import Models
     from penstock.server.registry import Registry
@@ -29,84 +32,86 @@ __all__ = ["Routes"]
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-CHAT = "/v1/chat/completions"
-MODELS = "/v1/models"
-# Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
-LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
-
-
-# Requests that count in metrics and log (contract §8).
-INFERENCE = (CHAT, *LATER)
-
-
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """An answer that ends the handling of a request at once."""
-
-    def __init__(self, answer: ReadyAnswer) -> None:
-        super().__init__()
-        self.answer = answer
-
 
 class Routes:
     """Finds the handler of a request and runs it."""
 
-    def __init__(self, registry: Registry, models: Models, health: Health, standing: StandingReader) -> None:
+    def __init__(
+        self, registry: Registry, models: Models, health: Health, standing: StandingReader, origins: Origins
+    ) -> None:
         self._registry = registry
         self._gateway = registry.gateway
         self._models = models
         self._health = health
         self._standing = standing
+        self._origins = origins
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
             CHAT: {"POST": self._chat},
-            MODELS: {"GET": self._list_models},
+            MODELS: {"GET": self._list_models, "HEAD": self._list_models},
             **{path: {"POST": self._later} for path in LATER},
-            **dict.fromkeys(("/livez", "/readyz", "/health"), get_health),
+            **dict.fromkeys(HEALTH, get_health),
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        try:
+            return await self._handler(request)(request)
+        except Refused as refused:
+            return await self._refuse(request, refused)
+
+    def _handler(self, request: web.BaseRequest) -> Handler:
+        """Return who answers a request.
+
+        Raises:
+            Refused: nobody does.
+        """
+        if (fault := fault_of(request)) is not None:
+            raise Refused("invalid_value", fault, closes=True)
         path = path_of(request)
         methods = self._table.get(path)
         if methods is None and path.startswith(MODELS + "/"):
-            methods = {"GET": self._get_model}
+            methods = {"GET": self._get_model, "HEAD": self._get_model}
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        try:
-            if (fault := fault_of(request)) is not None:
-                raise self._refused(request, "invalid_value", fault, closes=True)
-            # aiohttp bounds each line and their number; this is the bound on all of them together.
-            size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-            if size > self._registry.limits.head:
-                message = f"the head is larger than {self._registry.limits.head} bytes"
-                raise self._refused(request, "head_too_large", message)
-            if connection.over_limit and (methods is None or self._get_health not in methods.values()):
-                raise self._refused(request, "connection_limit", "too many connections are open", retry_after_ms=1000)
-            if methods is None:
-                raise self._refused(request, "unknown_url", f"there is nothing at {path[:200]}")
-            handler = methods.get(request.method)
-            if handler is None:
-                allowed = ", ".join(methods)
-                raise self._refused(
-                    request,
-                    "method_not_allowed",
-                    f"{path[:200]} takes {allowed}",
-                    headers=f"allow: {allowed}\r\n".encode(),
-                )
-            return await handler(request)
-        except Refused as refused:
-            return refused.answer
+        if connection.over_limit and (methods is None or self._get_health not in methods.values()):
+            message = "too many connections are open"
+            raise Refused("connection_limit", message, retry_after_ms=1000, closes=True)
+        if methods is None:
+            raise Refused("unknown_url", f"there is nothing at {path[:200]}; the nearest path is {nearest(path)}")
+        if request.method == "OPTIONS" and is_preflight(request.headers):
+            return functools.partial(self._preflight, methods=methods)
+        handler = methods.get(request.method)
+        if handler is None:
+            allowed = ", ".join(methods)
+            headers = f"allow: {allowed}\r\n".encode()
+            raise Refused("method_not_allowed", f"{path[:200]} takes {allowed}", headers=headers)
+        # What makes a model work is a POST.
+        if request.method == "POST" and self._origins.is_foreign(request.headers):
+            raise _foreign()
+        return handler
+
+    async def _preflight(self, request: web.BaseRequest, methods: Iterable[str]) -> web.StreamResponse:
+        lines = self._origins.preflight_lines(request.headers, methods)
+        if lines is None:
+            raise _foreign()
+        return await self._ready(request, functools.partial(empty_message, headers=lines))
 
     # POST /v1/chat/completions
 
     async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
         self._check_content_type(request)
-        body = await self._read_body(request)
+        try:
+            body = await read_body(request, self._registry.limits.body)
+        except ConnectionError:
+            # The client is gone; its record is all that is left to do.
+            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
+            return ReadyAnswer(b"", keep_alive=False)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport
         try:
             standing = self._standing.read(request.headers, transport)
         except UnknownPriorityError as error:
-            raise self._refused(request, "invalid_value", str(error)) from None
+            raise Refused("invalid_value", str(error)) from None
         answer = WrittenAnswer()
         if transport is None:
             answer.done(False)
@@ -114,13 +119,14 @@ class Routes:
             call = self._gateway.submit(
                 body,
                 request_id=last(request.headers, "x-request-id"),
-                keep_alive=_keeps_alive(request),
+                keep_alive=_stays_open(request),
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
                 tenant=standing.tenant,
                 band=standing.band,
                 sessions=standing.sessions,
+                headers=self._origins.lines(request.headers),
             )
             connection.attach(call, answer)
         del body
@@ -135,42 +141,12 @@ class Routes:
     def _check_content_type(self, request: web.BaseRequest) -> None:
         given = request.headers.get("content-type")
         if given is not None and given.partition(";")[0].strip().lower() != "application/json":
-            raise self._refused(request, "unsupported_media_type", "the content type must be application/json")
-        if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise self._refused(request, "unsupported_media_type", "compressed request bodies are not accepted")
-
-    async def _read_body(self, request: web.BaseRequest) -> bytes:
-        limit = self._registry.limits.body
-        connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        too_large = f"the request body is larger than {limit} bytes"
-        if (request.content_length or 0) > limit:
-            raise self._refused(request, "request_too_large", too_large)
-        expects = request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"
-        if expects and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        is_chunked = request.content_length is None
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
-            async with asyncio.timeout_at(connection.body_due):
-                async for piece in request.content.iter_any():
-                    size += len(piece)
-                    if size > limit:
-                        raise self._refused(request, "request_too_large", too_large)
-                    if is_chunked and connection.is_mostly_framing(request.content, size):
-                        raise self._refused(request, "request_too_large", "the request body is in too small chunks")
-                    pieces.append(piece)
-        except TimeoutError:
-            message = f"the request body did not come within {BODY_SECONDS:.0f} s"
-            raise self._refused(request, "request_timeout", message) from None
-        except ConnectionError:
-            # The client is gone; its record is all that is left to do.
-            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
-            raise Refused(ReadyAnswer(b"", keep_alive=False)) from None
-        except web.RequestPayloadError:
-            raise self._refused(request, "invalid_value", "the request body is not well-formed HTTP/1.1") from None
-        return b"".join(pieces)
+            message = f"the header content-type must be application/json, not {_quoted(given)}"
+            raise Refused("unsupported_media_type", message)
+        coding = request.headers.get("content-encoding", "identity")
+        if coding.strip().lower() not in ("", "identity"):
+            message = f"compressed request bodies are not accepted: the header content-encoding is {_quoted(coding)}"
+            raise Refused("unsupported_media_type", message)
 
     @staticmethod
     def _arrived(request: web.BaseRequest) -> float:
@@ -178,12 +154,12 @@ class Routes:
         return connection.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
-        raise self._refused(request, "unsupported_endpoint", f"{path_of(request)} is not available in this version")
+        raise Refused("unsupported_endpoint", f"{path_of(request)} is not available in this version")
 
     # GET
 
     async def _list_models(self, request: web.BaseRequest) -> web.StreamResponse:
-        return self._json(request, 200, self._models.listing())
+        return await self._json(request, 200, self._models.listing())
 
     async def _get_model(self, request: web.BaseRequest) -> web.StreamResponse:
         name = unquote(path_of(request)[len(MODELS) + 1 :])
@@ -191,58 +167,62 @@ class Routes:
         if model is None:
             names = ", ".join(self._models.names)
             message = f"the model '{name[:256]}' does not exist; available models: {names}"
-            raise self._refused(request, "model_not_found", message, param="model")
-        return self._json(request, 200, model)
+            raise Refused("model_not_found", message, param="model")
+        return await self._json(request, 200, model)
 
     async def _get_health(self, request: web.BaseRequest) -> web.StreamResponse:
         if path_of(request) == "/readyz":
             status, body = self._health.ready(verbose="verbose" in query_of(request).split("&"))
         else:
             status, body = self._health.live()
-        return self._json(request, status, body)
+        return await self._json(request, status, body)
 
-    def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
+    async def _json(self, request: web.BaseRequest, status: int, value: object) -> ReadyAnswer:
+        headers = self._origins.lines(request.headers)
+        return await self._ready(request, functools.partial(json_message, status, orjson.dumps(value), headers=headers))
+
+    async def _ready(self, request: web.BaseRequest, message: Callable[..., bytes]) -> ReadyAnswer:
+        """Answer with a message that needs to know how the connection goes on."""
+        await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
         request_id = self._gateway.request_id(last(request.headers, "x-request-id"))
-        message = json_message(status, orjson.dumps(value), request_id, keep_alive=keep_alive, http10=http10)
-        return ReadyAnswer(message, keep_alive=keep_alive, refusal=not keep_alive)
+        written = message(request_id=request_id, keep_alive=keep_alive, http10=http10)
+        return ReadyAnswer(written, keep_alive=keep_alive, refusal=not keep_alive)
 
-    def _refused(
-        self,
-        request: web.BaseRequest,
-        code: str,
-        message: str,
-        *,
-        param: str | None = None,
-        headers: bytes | None = None,
-        retry_after_ms: int | None = None,
-        closes: bool = False,
-    ) -> Refused:
-        """Return an error to raise. The connection stays open only if the request was read whole."""
-        keep_alive = _stays_open(request) and not closes and code not in ("connection_limit", "head_too_large")
+    async def _refuse(self, request: web.BaseRequest, refused: Refused) -> ReadyAnswer:
+        """Return an error answer. The connection stays open only if the request was read whole."""
+        if not refused.closes:
+            await drop_body(request, self._registry.limits.body)
+        keep_alive = _stays_open(request) and not refused.closes
         text = self._gateway.error_answer(
-            code,
-            message,
-            param=param,
+            refused.code,
+            refused.message,
+            param=refused.param,
             request_id=last(request.headers, "x-request-id"),
             keep_alive=keep_alive,
             http10=request.version == HttpVersion10,
-            counted=request.method == "POST" and path_of(request) in INFERENCE,
-            headers=headers,
-            retry_after_ms=retry_after_ms,
+            counted=is_inference(request.method, request.raw_path),
+            headers=refused.headers + self._origins.lines(request.headers),
+            retry_after_ms=refused.retry_after_ms,
             seconds=time.monotonic() - self._arrived(request),
         )
-        return Refused(ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive))
+        return ReadyAnswer(text, keep_alive=keep_alive, refusal=not keep_alive)
+
+
+def _foreign() -> Refused:
+    return Refused(
+        "origin_not_allowed", "a web page of another origin may use this server only if cors.origins names it"
+    )
+
+
+def _quoted(value: str) -> str:
+    return ascii(value[:64])
 
 
 def _stays_open(request: web.BaseRequest) -> bool:
     """Whether the connection may carry another request: only if this one was read whole."""
-    whole = not request.body_exists or request.content.is_eof()
-    return whole and _keeps_alive(request)
-
-
-def _keeps_alive(request: web.BaseRequest) -> bool:
+    connection: ClientConnection = request.protocol  # type: ignore[assignment]
     # RFC 9112 §6.1: an HTTP/1.0 client that sends chunks may not know where they end.
     is_odd = request.version == HttpVersion10 and "transfer-encoding" in request.headers
-    return bool(request.keep_alive) and not is_odd
+    return connection.is_whole and bool(request.keep_alive) and not is_odd

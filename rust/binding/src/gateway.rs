@@ -90,21 +90,23 @@ impl Gateway {
         side: ClientSide,
         standing: Standing,
     ) -> Option<CallKey> {
-        let Manners { keep_alive, http10 } = manners;
+        let client = |request_id| {
+            let Manners { keep_alive, http10, headers } = &manners;
+            let (keep_alive, http10, headers) = (*keep_alive, *http10, headers.clone());
+            Client { request_id, keep_alive, http10, headers }
+        };
         let mut side = Some(side);
         let mut started = 0;
         let taken = Self::run(slf, None, |engine, now| {
             started = now.mono;
             engine.current = None;
-            let client =
-                Client { request_id: engine.ids.request_id(request_id), keep_alive, http10 };
+            let client = client(engine.ids.request_id(request_id));
             engine.submit(slf, body, client, &mut side, standing, now)
         });
         if let (None, Some(side)) = (taken, side) {
             // It panicked before there was a call that could be given an answer.
             Self::run(slf, None, |engine, now| {
-                let request_id = engine.ids.request_id(request_id);
-                let client = Client { request_id, keep_alive, http10 };
+                let client = client(engine.ids.request_id(request_id));
                 let error = ApiError::new(Code::InternalError, "internal error");
                 engine.reject(slf.py(), &error, &client, side, None, now);
             });
@@ -130,15 +132,18 @@ impl Gateway {
 }
 
 /// How a client's connection goes on behind an answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Manners {
     pub(crate) keep_alive: bool,
     pub(crate) http10: bool,
+    /// Lines that the answer's head carries besides, each ended by CRLF.
+    pub(crate) headers: Vec<u8>,
 }
 
 impl Manners {
     /// HTTP/1.1's own.
-    pub(crate) const KEEP_ALIVE: Manners = Manners { keep_alive: true, http10: false };
+    pub(crate) const KEEP_ALIVE: Manners =
+        Manners { keep_alive: true, http10: false, headers: Vec::new() };
 }
 
 fn code_of(name: &str) -> PyResult<Code> {
@@ -170,8 +175,9 @@ impl Gateway {
     }
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
-    /// is called once, with whether the connection may stay open.
-    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None))]
+    /// is called once, with whether the connection may stay open. `headers`: lines that its head
+    /// carries besides, each ended by CRLF.
+    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     pub(crate) fn submit(
         slf: &Bound<'_, Self>,
@@ -184,9 +190,11 @@ impl Gateway {
         tenant: Option<&str>,
         band: Option<&str>,
         sessions: Option<Vec<(String, String)>>,
+        headers: Option<&[u8]>,
     ) -> PyResult<Option<Call>> {
         let standing = Standing::of(tenant, band, sessions)?;
-        let manners = Manners { keep_alive, http10 };
+        let headers = headers.unwrap_or_default().to_vec();
+        let manners = Manners { keep_alive, http10, headers };
         let side = ClientSide { outlet: Outlet::through(write), done: Done::Callback(done) };
         let key = Self::take(slf, body, request_id, manners, side, standing);
         Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
@@ -217,7 +225,7 @@ impl Gateway {
         let mut engine = this.engine.borrow_mut();
         let now = engine.clock.now();
         let request_id = engine.ids.request_id(request_id);
-        let client = Client { request_id, keep_alive, http10 };
+        let client = Client { request_id, keep_alive, http10, headers: Vec::new() };
         let mut output = Output::default();
         let more = headers.unwrap_or_default();
         write_error(&error, &client, |lines| lines.extend_from_slice(more), now, &mut output);

@@ -1508,7 +1508,7 @@ fn keys_that_appear_twice_break_nothing() {
 #[test]
 fn old_clients_get_no_chunks() {
     let table = table();
-    let old = |keep_alive| Client { request_id: "req-1".to_owned(), keep_alive, http10: true };
+    let old = |keep_alive| Client { keep_alive, http10: true, ..client() };
     let mut run = Run::new(&table, plan(&table, true), old(true));
     run.feed(&stream(&[text("a")]), START)
         .feed(&[text("b"), finish("stop")].concat(), START)

@@ -98,6 +98,7 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
     assert (shown["workers"], shown["lane"]) == (6, "off")
     assert shown["access"] == {"allow_anonymous": True, "tenant_header": "x-tenant", "priority_header": "x-priority"}
     assert shown["trusted_proxies"] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]
+    assert shown["cors"] == {"origins": ["https://app.example", "http://localhost:3000", "app://notes"]}
     assert shown["drain"] == {"delay": "15s", "instant": "90s", "thinking": "1h"}
     assert shown["backends"]["a2"] == {
         "url": "https://[2001:db8::1]/llm",

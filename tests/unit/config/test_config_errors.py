@@ -13,7 +13,8 @@ Refuse = Callable[[str], list[str]]
 
 BACKENDS = "backends: {a1: {url: 'http://h', concurrency: 1}, b2: {url: 'http://h', concurrency: 1}}\n"
 KEYS_AT_TOP = (
-    "listen, listen_mode, admin, workers, lane, limits, access, trusted_proxies, drain, log, nodes, backends, tiers"
+    "listen, listen_mode, admin, workers, lane, limits, access, trusted_proxies, cors, drain, log, nodes, "
+    "backends, tiers"
 )
 
 
@@ -163,6 +164,11 @@ ONE_PROBLEM = [
     (top("trusted_proxies: [proxy.internal]"), '1:19: trusted_proxies[0]: expected a CIDR such as 10.0.0.0/8 or 2001:db8::/32, got "proxy.internal"'),
     (top("trusted_proxies: [10.9.0.0/16, 10.0.0.1/8]"), '1:32: trusted_proxies[1]: "10.0.0.1/8" has bits beyond its prefix; the network is 10.0.0.0/8'),
     (top("trusted_proxies: [10]"), "1:19: trusted_proxies[0]: expected a string, got a whole number; put it in quotes"),
+    # which web pages
+    (top("cors: {origins: https://a.example}"), "1:17: cors.origins: expected a list, got a string"),
+    *((top(f"cors: {{origins: ['{text}']}}"), f'1:18: cors.origins[0]: expected an origin such as https://app.example or "*", got "{text}"') for text in ("", "null", "a.example", "https://a.example/", "https://a.example/x", "http://", "http://u@a", "http://a:99999", "http://a b", "*.example", "app://", "app://a/b", "app:a")),
+    (top("cors: {origins: ['*', 'http://a', '*']}"), '1:35: cors.origins[2]: "*" is listed twice, first in line 1'),
+    (top("cors: {origin: []}"), '1:8: cors.origin: unknown key; did you mean "origins"?'),
     # tiers
     (tier("share: 0"), "5:10: tiers.instant.share: must be at least 1, got 0"),
     (tier("share: 10%"), "5:10: tiers.instant.share: expected a whole number, got a string"),

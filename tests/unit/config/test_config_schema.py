@@ -75,6 +75,7 @@ def test_it_accepts_references_and_both_spellings_of_off(minimal: str) -> None:
         (("backends:\n", "workers: 65\nbackends:\n"), "$.workers"),
         (("backends:\n", "workers: all\nbackends:\n"), "$.workers"),
         (("backends:\n", "trusted_proxies: [proxy]\nbackends:\n"), "$.trusted_proxies[0]"),
+        (("backends:\n", "cors: {origins: [a.example]}\nbackends:\n"), "$.cors.origins[0]"),
         (("backends:\n", "access: {tenant_header: 'a b'}\nbackends:\n"), "$.access.tenant_header"),
         (("url:", "weight: 0, url:"), "$.backends.a1.weight"),
         (("url:", "weight: auto, url:"), "$.backends.a1.weight"),

@@ -16,6 +16,7 @@ from penstock.config.settings import (
     Backend,
     BackendTls,
     Bands,
+    Cors,
     Drain,
     Limits,
     Log,
@@ -44,6 +45,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
         limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
         access=Access(False, None, None),
         trusted_proxies=(),
+        cors=Cors(()),
         drain=Drain(0.0, 60.0, 600.0),
         log=Log("auto", "info"),
         backends={
@@ -102,6 +104,7 @@ def test_every_key_arrives(example: str) -> None:
         limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),
         access=Access(True, "x-tenant", "x-priority"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"), ip_network("192.0.2.7/32")),
+        cors=Cors(("https://app.example", "http://localhost:3000", "app://notes")),
         drain=Drain(15.0, 90.0, 3600.0),
         log=Log("json", "warning"),
         nodes={"gpu-a": Node("gpu-a", 96), "gpu-b": Node("gpu-b", None)},

@@ -28,6 +28,8 @@ pub struct Client {
     pub request_id: String,
     pub keep_alive: bool,
     pub http10: bool,
+    /// Lines that the head of each answer carries besides, each ended by CRLF; for nearly all none.
+    pub headers: Vec<u8>,
 }
 
 #[derive(Debug)]

@@ -119,6 +119,7 @@ pub fn write_error(
         lines.extend_from_slice(b"x-request-id: ");
         lines.extend_from_slice(client.request_id.as_bytes());
         lines.extend_from_slice(b"\r\n");
+        lines.extend_from_slice(&client.headers);
         write_more(lines);
         error.write_headers(lines);
     });

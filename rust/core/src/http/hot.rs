@@ -41,11 +41,12 @@ enum Known {
     Host,
     Type,
     Connection,
-    /// It changes how a message is framed, or who speaks next: none of it is for the lane.
+    /// It changes how a message is framed, or who speaks next, or says that a browser sends it: none
+    /// of it is for the lane.
     Unusual,
 }
 
-const KNOWN: [(&[u8], Known); 10] = [
+const KNOWN: [(&[u8], Known); 12] = [
     (b"host", Known::Host),
     (b"content-length", Known::Length),
     (b"content-type", Known::Type),
@@ -56,6 +57,8 @@ const KNOWN: [(&[u8], Known); 10] = [
     (b"content-encoding", Known::Unusual),
     (b"trailer", Known::Unusual),
     (b"te", Known::Unusual),
+    (b"origin", Known::Unusual),
+    (b"sec-fetch-site", Known::Unusual),
 ];
 
 impl<'a> HotHead<'a> {

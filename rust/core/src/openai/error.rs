@@ -7,6 +7,7 @@ use crate::json::write_string;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorType {
     InvalidRequest,
+    Permission,
     RateLimit,
     Server,
 }
@@ -15,6 +16,7 @@ impl ErrorType {
     pub fn name(self) -> &'static str {
         match self {
             ErrorType::InvalidRequest => "invalid_request_error",
+            ErrorType::Permission => "permission_error",
             ErrorType::RateLimit => "rate_limit_error",
             ErrorType::Server => "server_error",
         }
@@ -53,6 +55,7 @@ codes! {
     InvalidValue = "invalid_value", 400, InvalidRequest;
     UnsupportedParameter = "unsupported_parameter", 400, InvalidRequest;
     ContextLengthExceeded = "context_length_exceeded", 400, InvalidRequest;
+    OriginNotAllowed = "origin_not_allowed", 403, Permission;
     ModelNotFound = "model_not_found", 404, InvalidRequest;
     UnknownUrl = "unknown_url", 404, InvalidRequest;
     MethodNotAllowed = "method_not_allowed", 405, InvalidRequest;

@@ -16,7 +16,7 @@ pub enum Ending {
 }
 
 pub fn client() -> Client {
-    Client { request_id: "req-1".to_owned(), keep_alive: true, http10: false }
+    Client { request_id: "req-1".to_owned(), keep_alive: true, http10: false, headers: Vec::new() }
 }
 
 /// An exchange that has been granted backend 0 and has written its request.

@@ -170,6 +170,7 @@ impl Exchange {
     fn write_headers(&self, table: &Table, lines: &mut Vec<u8>) {
         self.write_names(table, lines);
         write_line(b"x-request-id: ", &self.client.request_id, lines);
+        lines.extend_from_slice(&self.client.headers);
         lines.extend_from_slice(b"server-timing: queue;dur=");
         write_ms(self.queued.unwrap_or(0), lines);
         lines.extend_from_slice(b", first;dur=");

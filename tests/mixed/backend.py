@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
             raise Fault("expected a chat request", body, 0) from None
         ask = self.backend.book.asks.get(prompt.partition(" ")[0])
         if ask is None or not ask.is_sent or prompt != ask.prompt or len(value["messages"]) != 1:
-            raise Fault(f"a request runs that nobody has sent: {ask}", body, 0)
+            raise Fault(f"expected what a client has sent and waits for, not {ask}", body, 0)
         if value["model"] != "served" or bool(value.get("stream")) != ask.stream:
             raise Fault(f"expected the model `served` and stream: {ask.stream}", body, 0)
         sequences = max(value.get("n") or 1, value.get("best_of") or 1)

@@ -90,6 +90,10 @@ class Ask:
     def content(self, backend: str, attempt: int, index: int) -> str:
         return content_of(f"{self.marker}/{backend}/{attempt}/{index}", self.size)
 
+    def close(self) -> None:
+        """It has its answer: what comes of it from now on is a fault."""
+        self.is_sent, self.prompt = False, ""
+
     def __str__(self) -> str:
         kind = "stream" if self.stream else "whole"
         history = "; ".join(map(str, self.attempts)) or "none"

@@ -17,6 +17,7 @@ def settle(book: Book, ask: Ask, answer: Answer) -> None:
         Fault: it is not the answer that this request has to get.
     """
     book.answered += 1
+    ask.close()
     try:
         outcome = outcome_of(book, ask, answer)
         require(answer.headers.get("x-request-id") == ask.marker, f"x-request-id {ask.marker}", answer.headers)

@@ -9,7 +9,9 @@ from functools import partial
 from typing import Protocol
 
 from tests.mixed.book import FAST, Ask, Book, Model
+from tests.mixed.chat import require
 from tests.mixed.connection import Connection
+from tests.mixed.fault import Fault
 from tests.mixed.plans import Words, draw
 from tests.mixed.requests import Sent, malformed, other, post
 from tests.mixed.settle import settle, settle_part
@@ -48,8 +50,13 @@ def send(run: Run, connection: Connection, sent: Sent, *, data: bytes | None = N
     connection.send(sent.data if data is None else data)
 
 
-async def receive(run: Run, connection: Connection, sent: Sent) -> None:
-    answer = await connection.answer()
+async def receive(run: Run, connection: Connection, sent: Sent, before: Sent | None = None) -> None:
+    """Wait for the answer, and hold it against the request. `before`: the request in front, to be shown."""
+    try:
+        answer = await connection.answer()
+    except Fault as fault:
+        behind = "" if before is None else f"\n    behind {before}"
+        raise Fault(f"{fault}\n    for {sent}{behind}") from None
     if sent.ask is not None:
         settle(run.book, sent.ask, answer)
         return
@@ -108,8 +115,11 @@ async def pipelined(run: Run, connection: Connection, dice: random.Random) -> No
         pieces = _pieces(batch, data, dice)
         sending = asyncio.create_task(connection.send_slowly(pieces, dice, dice.choice((0, 0, 0.02, 0.3))))
         try:
-            for sent in batch:
-                await receive(run, connection, sent)
+            for at, sent in enumerate(batch):
+                await receive(run, connection, sent, batch[at - 1] if at else None)
+                if connection.is_ending:
+                    await _ended_within(run, connection, batch[at:])
+                    return
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -117,6 +127,20 @@ async def pipelined(run: Run, connection: Connection, dice: random.Random) -> No
         # Behind what aiohttp reads in the same piece, malformed bytes take the answers before them away.
         before = [_any_request(run, dice, True) for _ in range(dice.randrange(3))] if run.has_lane and only_chat else []
         await _end_malformed(run, connection, dice, before)
+
+
+async def _ended_within(run: Run, connection: Connection, rest: list[Sent]) -> None:
+    """The answer to `rest[0]` was the last: nothing behind it may run.
+
+    That is right for a request whose handler has no use for its body and does not wait for it.
+    """
+    require(rest[0].seam is not None, "a connection that stays open", str(rest[0]))
+    for sent in rest[1:]:
+        run.book.posted -= sent.counts
+        require(sent.ask is None or not sent.ask.attempts, "nothing that runs behind the last answer", str(sent))
+        if sent.ask is not None:
+            sent.ask.close()
+    await connection.ended()
 
 
 def _any_request(run: Run, dice: random.Random, only_chat: bool) -> Sent:

@@ -64,6 +64,11 @@ class Connection(asyncio.Protocol):
         self.is_lost, self._transport = True, None
         self._changed.set()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the last answer was the last on this connection."""
+        return self.reader.is_ending and not self.reader.answers
+
     def send(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)

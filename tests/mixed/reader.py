@@ -59,7 +59,8 @@ class Reader:
         self._data = bytearray()
         self._at = 0
         self._offset = 0
-        self._closed = False
+        # An answer has said that it is the last.
+        self.is_ending = False
         self._steps = self._run()
         next(self._steps)
 
@@ -93,14 +94,14 @@ class Reader:
     def _run(self) -> Steps:
         while True:
             yield from self._need(1)
-            if self._closed:
+            if self.is_ending:
                 raise self._fault("nothing behind an answer with `connection: close`")
             if not self._due:
                 raise self._fault("nothing while no request is unanswered")
             answer = self.current = yield from self._head()
             yield from self._body(answer, self._due.popleft())
             answer.is_complete, self.current = True, None
-            self._closed = answer.closes
+            self.is_ending = answer.closes
             self.answers.append(answer)
             self._forget()
 

@@ -31,6 +31,9 @@ class Sent:
     # Where its head may be taken apart so that what follows looks like another request.
     seam: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.data[:300]!r} ({len(self.data)} bytes; {self.ask})"
+
 
 def post(ask: Ask, dice: random.Random) -> Sent:
     """Return a chat request as bytes."""

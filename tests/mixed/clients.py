@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from tests.mixed.book import FAST, Ask, Book, Model
-from tests.mixed.chat import require
+from tests.mixed.book import FAST, Book, Model
 from tests.mixed.connection import Connection
 from tests.mixed.fault import Fault
 from tests.mixed.plans import Words, draw
-from tests.mixed.requests import Sent, malformed, other, post
+from tests.mixed.requests import Sent, cut_up, post
 from tests.mixed.settle import settle, settle_part
 
 # Requests on one connection, at most.
@@ -102,101 +101,6 @@ async def stalled(run: Run, connection: Connection, dice: random.Random) -> None
     await receive(run, connection, sent)
 
 
-async def pipelined(run: Run, connection: Connection, dice: random.Random) -> None:
-    """Several requests at once, in any pieces; something malformed in the end."""
-    only_chat = dice.random() < 0.3
-    for _ in range(dice.randrange(1, 20)):
-        if run.is_over:
-            return
-        batch = [_any_request(run, dice, only_chat) for _ in range(dice.randrange(1, 9))]
-        data = b"".join(sent.data for sent in batch)
-        for sent in batch:
-            send(run, connection, sent, data=b"")
-        pieces = _pieces(batch, data, dice)
-        sending = asyncio.create_task(connection.send_slowly(pieces, dice, dice.choice((0, 0, 0.02, 0.3))))
-        try:
-            for at, sent in enumerate(batch):
-                await receive(run, connection, sent, batch[at - 1] if at else None)
-                if connection.is_ending:
-                    await _ended_within(run, connection, batch[at:])
-                    return
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-    if dice.random() < 0.5:
-        # Behind what aiohttp reads in the same piece, malformed bytes take the answers before them away.
-        before = [_any_request(run, dice, True) for _ in range(dice.randrange(3))] if run.has_lane and only_chat else []
-        await _end_malformed(run, connection, dice, before)
-
-
-async def _ended_within(run: Run, connection: Connection, rest: list[Sent]) -> None:
-    """The answer to `rest[0]` was the last: nothing behind it may run.
-
-    That is right for a request whose handler has no use for its body and does not wait for it.
-    """
-    require(rest[0].seam is not None, "a connection that stays open", str(rest[0]))
-    for sent in rest[1:]:
-        run.book.posted -= sent.counts
-        require(sent.ask is None or not sent.ask.attempts, "nothing that runs behind the last answer", str(sent))
-        if sent.ask is not None:
-            sent.ask.close()
-    await connection.ended()
-
-
-def _any_request(run: Run, dice: random.Random, only_chat: bool) -> Sent:
-    if only_chat or dice.random() < 0.4:
-        stream = dice.random() < 0.4
-        ask = run.book.ask("pipelined", dice, words=draw(dice, stream=stream), stream=stream)
-        sent = post(ask, dice)
-        # Chunks and unusual headers are aiohttp's.
-        return sent if not only_chat else Sent(_plain(ask), "POST", ask, counts=True)
-    return other(dice, lambda: _smuggled(run, dice))
-
-
-def _plain(ask: Ask) -> bytes:
-    body = ask.body()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-request-id: {ask.marker}\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-
-
-def _smuggled(run: Run, dice: random.Random) -> Ask:
-    """Return a request that is never really sent: it stands where only a wrong reading finds it."""
-    return run.book.ask("smuggled", dice)
-
-
-def _pieces(batch: list[Sent], data: bytes, dice: random.Random) -> list[bytes]:
-    """Cut at the ends of requests, at their seams, and anywhere."""
-    places, at = set(), 0
-    for sent in batch:
-        if sent.seam is not None and dice.random() < 0.8:
-            places.add(at + sent.seam)
-        at += len(sent.data)
-        if dice.random() < 0.2:
-            places.add(at)
-    places |= {dice.randrange(1, len(data)) for _ in range(dice.choice((0, 0, 1, 3)))}
-    ends = sorted(places - {0, len(data)})
-    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
-
-
-async def _end_malformed(run: Run, connection: Connection, dice: random.Random, before: list[Sent]) -> None:
-    last = malformed(dice, _plain(_smuggled(run, dice)))
-    for sent in (*before, last):
-        send(run, connection, sent, data=b"")
-    connection.send(b"".join(sent.data for sent in (*before, last)))
-    for sent in (*before, last):
-        await receive(run, connection, sent)
-    await connection.ended()
-
-
-async def broken(run: Run, connection: Connection, dice: random.Random) -> None:
-    """Malformed requests, alone or behind a good one."""
-    if dice.random() < 0.5:
-        sent = post(run.book.ask("broken", dice), dice)
-        send(run, connection, sent)
-        await receive(run, connection, sent)
-    await _end_malformed(run, connection, dice, [])
-
-
 async def slow_reader(run: Run, connection: Connection, dice: random.Random) -> None:
     """Large answers, read in small pieces."""
     for _ in range(2):
@@ -220,7 +124,7 @@ async def slow_sender(run: Run, connection: Connection, dice: random.Random) -> 
             return
         stream = dice.random() < 0.5
         sent = post(run.book.ask("slow_sender", dice, stream=stream), dice)
-        pieces = _pieces([sent], sent.data, dice)
+        pieces = cut_up([sent], sent.data, dice)
         send(run, connection, sent, data=b"")
         await connection.send_slowly(pieces, dice, dice.choice((0.1, 0.1, 1.5 * SLOW_SECONDS)))
         await receive(run, connection, sent)

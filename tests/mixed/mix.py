@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from tests.mixed.clients import (
-    WIDE,
-    Client,
-    broken,
-    half_closer,
-    leaver,
-    pipelined,
-    slow_reader,
-    slow_sender,
-    stalled,
-    streamed,
-    whole,
-)
+from tests.mixed.clients import WIDE, Client, half_closer, leaver, slow_reader, slow_sender, stalled, streamed, whole
+from tests.mixed.pipelines import broken, pipelined
 from tests.mixed.stage import Stage
 
 CLIENTS: dict[str, tuple[int, Client]] = {

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from tests.mixed.acts import GOOD
 from tests.mixed.book import Ask, Attempt
 from tests.mixed.chat import require, same
 from tests.mixed.fault import Fault
+from tests.mixed.services import SERVICES
 
-WELL = frozenset(act.__name__ for act in GOOD)
+WELL = frozenset(act.__name__ for act in SERVICES)
 # Failures before anything has reached the client, which another backend may mend; the code if none does.
 RETRIED: dict[str, str] = {
     "die": "upstream_reset",

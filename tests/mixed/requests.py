@@ -132,3 +132,24 @@ def malformed(dice: random.Random, behind: bytes) -> Sent:
         )
     )
     return Sent(data + behind, "POST", check=refused("invalid_value", closes=True), counts=counts)
+
+
+def plain(ask: Ask) -> bytes:
+    """Return a chat request in the form that the lane serves."""
+    body = ask.body()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-request-id: {ask.marker}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def cut_up(batch: list[Sent], data: bytes, dice: random.Random) -> list[bytes]:
+    """Cut at the ends of requests, at their seams, and anywhere."""
+    places, at = set(), 0
+    for sent in batch:
+        if sent.seam is not None and dice.random() < 0.8:
+            places.add(at + sent.seam)
+        at += len(sent.data)
+        if dice.random() < 0.2:
+            places.add(at)
+    places |= {dice.randrange(1, len(data)) for _ in range(dice.choice((0, 0, 1, 3)))}
+    ends = sorted(places - {0, len(data)})
+    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]

@@ -26,7 +26,7 @@ def draw(dice: random.Random, *, stream: bool) -> Words:
         return ("good",)
     if chance < 0.85:
         return (dice.choice((*WELL, *STREAMED) if stream else WELL),)
-    if chance < 0.86:
+    if chance < 0.855:
         return dice.choice(BOUNCED)
     bad = (*MENDED, *MENDED, *LASTING, *DEEP, *REFUSED)
     return dice.choice((*bad, *BROKEN, *BROKEN) if stream else bad)

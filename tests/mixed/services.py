@@ -72,14 +72,14 @@ async def stream(turn: Turn, pause: float, swallow: float, end: bytes = chunk(DO
             await turn.pause(turn.dice.uniform(0.001, pause))
         if turn.dice.random() < swallow:
             turn.send(chunk(swallowed(turn.ask, turn.dice).data(turn.dice)))
-            await turn.pause(turn.dice.uniform(0.001, 0.03))
+            await turn.pause(turn.dice.uniform(0.001, 0.02))
     turn.end(end)
 
 
 async def paused(turn: Turn) -> None:
     """Answer well, and slowly."""
-    await turn.pause(turn.dice.uniform(0.01, 0.2))
-    await (stream(turn, 0.05, 0) if turn.ask.stream else good(turn))
+    await turn.pause(turn.dice.uniform(0.01, 0.1))
+    await (stream(turn, 0.03, 0) if turn.ask.stream else good(turn))
 
 
 async def swallow(turn: Turn) -> None:

@@ -88,7 +88,7 @@ class Stage:
             return
         dice = random.Random(f"{self.book.seed}/restart")
         while True:
-            await asyncio.sleep(dice.uniform(0.5, 3.0))
+            await asyncio.sleep(dice.uniform(1.0, 4.0))
             await self.backends[name].restart(dice.choice((0.0, 0.05, 0.4)))
 
     @asynccontextmanager

@@ -30,8 +30,11 @@ class Attempt:
     # Some byte of an answer was sent; something for the client was sent.
     has_begun: bool = False
     has_told: bool = False
-    end: Literal["running", "answered", "died", "left"] = "running"
-    # The connection died under it so long after its last use that it was no stale one.
+    # Died: as its word says; restarted: with the whole server; left: the gateway has closed.
+    end: Literal["running", "answered", "died", "restarted", "left"] = "running"
+    # A connection that dies within its keep-alive time of its last use was a stale one; later, its server has failed.
+    # Near that time it is neither for sure.
+    is_stale: bool = False
     is_late: bool = False
     # A reset came so soon behind the answer that it may have overtaken it.
     may_be_lost: bool = False

@@ -32,12 +32,12 @@ FINAL = {
     "garbled": "upstream_garbage",
     "echo": "invalid_value",
     "cut_stream": "upstream_truncated",
-    "reset_stream": "upstream_reset",
     "garbled_stream": "upstream_garbage",
     "error_event": "upstream_error",
     "stall_stream": "upstream_stalled",
 }
 MOST_BOUNCES = 2
+MOST_ATTEMPTS = 2
 RESET = "upstream_reset"
 Codes = tuple[str | None, ...]
 
@@ -77,7 +77,7 @@ def judge(ask: Ask, outcome: Outcome) -> None:
     if outcome.is_good or outcome.is_begun:
         require(outcome.backend == last.backend, f"x-penstock-backend {last.backend}", (outcome.backend, str(ask)))
         _judge_content(ask, last, outcome)
-    allowed = allowed_codes(ask, last)
+    allowed = allowed_codes(ask, last, outcome.is_begun)
     if outcome.is_begun and outcome.code is not None:
         require(last.has_told, "a failure as a status, as nothing was sent", (str(outcome), str(ask)))
     if outcome.code not in allowed:
@@ -87,28 +87,27 @@ def judge(ask: Ask, outcome: Outcome) -> None:
 
 def may_be_followed(ask: Ask, attempt: Attempt) -> bool:
     """Whether another attempt may follow this one."""
-    if attempt.end == "died" or attempt.may_be_lost:
+    if attempt.end == "restarted" or attempt.may_be_lost:
         return True
-    return attempt.word in RETRIED or attempt.word == "full" or (attempt.word == "stall" and ask.stream)
+    # Of a reset nobody knows whether the client had something before it.
+    return (
+        attempt.word in RETRIED or attempt.word in ("full", "reset_stream") or (attempt.word == "stall" and ask.stream)
+    )
 
 
 def has_failed(attempt: Attempt) -> bool:
-    """Whether the backend has failed the request, and not merely a connection that had become stale."""
-    is_stale = attempt.reused and not attempt.has_begun and not attempt.is_late
-    return attempt.word != "full" and not is_stale
+    """Whether it is sure that the backend has failed the request, and not merely a connection that was stale."""
+    return attempt.word != "full" and (not attempt.reused or attempt.has_begun or attempt.is_late)
 
 
-def allowed_codes(ask: Ask, last: Attempt) -> Codes:
-    """Return the codes that the request may end with; None is a good answer."""
+def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
+    """Return the codes that the request may end with, before or behind a part of its answer; None is a good one."""
     word = last.word
-    if last.end == "died" and word not in RETRIED and word not in FINAL:
-        # The server was restarted, wherever in the answer that was. The reset may overtake what was sent.
-        allowed: Codes = (*((RESET,) if last.has_told else ()), *_given_up(ask, (RESET,)))
-    elif word in WELL:
-        allowed = (None, *(_given_up(ask, (RESET,)) if last.may_be_lost else ()))
-    elif word == "reset_stream":
+    if last.end == "restarted" or word == "reset_stream":
         # The reset may overtake what was sent, and then nothing has begun.
-        allowed = (RESET, *_given_up(ask, (RESET,)))
+        allowed: Codes = (RESET,) if is_begun else _given_up(ask, RESET)
+    elif word in WELL:
+        allowed = (None,)
     elif word in FINAL:
         allowed = (FINAL[word],)
     elif word == "full":
@@ -117,14 +116,17 @@ def allowed_codes(ask: Ask, last: Attempt) -> Codes:
     elif word == "stall":
         allowed = ("upstream_timeout",) if ask.stream else ("deadline_exceeded",)
     else:
-        allowed = _given_up(ask, (RETRIED[word],))
-    return allowed
+        allowed = _given_up(ask, RETRIED[word])
+    return (*allowed, *_given_up(ask, RESET)) if last.may_be_lost else allowed
 
 
-def _given_up(ask: Ask, codes: Codes) -> Codes:
-    """Return these codes if it was right to give up: two different backends have failed the request."""
-    failed = {attempt.backend for attempt in ask.attempts if attempt.word != "full"}
-    return codes if len(failed) > 1 else ()
+def _given_up(ask: Ask, code: str) -> Codes:
+    """Return this code if it was right to give up: two attempts at different backends have failed."""
+    failed = [attempt for attempt in ask.attempts if attempt.word != "full"]
+    # One stale connection is no attempt; how many more of them are borne is not said.
+    counted = len(failed) - any(attempt.is_stale for attempt in failed)
+    is_right = counted >= MOST_ATTEMPTS and len({attempt.backend for attempt in failed}) > 1
+    return (code,) if is_right else ()
 
 
 def _judge_content(ask: Ask, last: Attempt, outcome: Outcome) -> None:
@@ -134,7 +136,7 @@ def _judge_content(ask: Ask, last: Attempt, outcome: Outcome) -> None:
         what = f"content of choice {index} of {ask}"
         if outcome.is_good:
             same(what, content, told)
-        elif last.word == "cut_stream" and last.end == "died":
+        elif last.word in ("cut_stream", "error_event", "garbled_stream") and last.end in ("died", "answered"):
             # What was sent before an orderly end has come.
             same(what, content, told)
         else:

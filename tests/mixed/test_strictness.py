@@ -194,7 +194,9 @@ def ask_of(*attempts: Attempt, stream: bool = False) -> Ask:
 
 def attempt_of(word: str, backend: str = "a", *, reused: bool = False, told: str = "", end: Any = "died") -> Attempt:
     has_begun = bool(told) or word in ("echo", "full", "half_head")
-    return Attempt(backend, word, reused, 1, [told], None, has_begun, bool(told), end)
+    return Attempt(
+        backend, word, reused, 1, [told], None, has_begun, bool(told), end, is_stale=reused and end == "died"
+    )
 
 
 WELL = attempt_of("good", "b", told="hello", end="answered")
@@ -208,6 +210,9 @@ def test_what_is_right_is_right() -> None:
     judge(ask_of(attempt_of("die"), attempt_of("hang_up", "b")), Outcome("upstream_reset"))
     judge(ask_of(attempt_of("echo", end="answered")), Outcome("invalid_value"))
     judge(ask_of(*[attempt_of("full", end="answered")] * 3), Outcome("upstream_overloaded"))
+    reset = attempt_of("reset_stream", told="hel")
+    judge(ask_of(reset, stream=True), Outcome("upstream_reset", True, ["he"], None, "a"))
+    judge(ask_of(reset, WELL, stream=True), SERVED)
     cut = attempt_of("cut_stream", told="hel")
     judge(ask_of(cut, stream=True), Outcome("upstream_truncated", True, ["hel"], None, "a"))
 
@@ -221,6 +226,14 @@ WRONG_OUTCOMES = {
     "given up after one backend": (ask_of(attempt_of("die")), Outcome("upstream_reset")),
     "given up after one backend twice": (
         ask_of(attempt_of("die", reused=True), attempt_of("die")),
+        Outcome("upstream_reset"),
+    ),
+    "given up after a stale connection and one backend": (
+        ask_of(attempt_of("die", reused=True), attempt_of("die", "b")),
+        Outcome("upstream_reset"),
+    ),
+    "reset before anything began, and given up after one backend": (
+        ask_of(attempt_of("reset_stream", told="hel"), stream=True),
         Outcome("upstream_reset"),
     ),
     "tried again where it had failed": (ask_of(attempt_of("die", "b"), WELL), SERVED),

@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._attempt is not None:
-            self.over("died")
+            self.over("restarted")
         elif self._last is not None and asyncio.get_running_loop().time() - self._last[1] < 2:
             self._last[0].may_be_lost = self._last[0].end == "answered"
         connection = self._transport.get_extra_info("socket")
@@ -152,7 +152,9 @@ class Connection(asyncio.Protocol):
             cap.set(self._key, 0)
         if attempt is not None:
             attempt.end, now = end, asyncio.get_running_loop().time()
-            attempt.is_late = now - self._since > 1.3 * self.backend.keep_alive
+            if end in ("died", "restarted") and attempt.reused and not attempt.has_begun and self._last is not None:
+                attempt.is_stale = now - self._last[1] < 0.7 * self.backend.keep_alive
+                attempt.is_late = now - self._since > 1.3 * self.backend.keep_alive
             self._last = attempt, now
 
     def _read(self) -> None:

@@ -24,6 +24,10 @@ CHAT_LINE = "POST /v1/chat/completions HTTP/1.1"
 HEADER = re.compile(r"([a-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 
 
+# Within this, what happens here is known there.
+NEWS_SECONDS = 1.0
+
+
 class LeftError(Exception):
     """The gateway has closed its side."""
 
@@ -153,7 +157,8 @@ class Connection(asyncio.Protocol):
         if attempt is not None:
             attempt.end, now = end, asyncio.get_running_loop().time()
             if end in ("died", "restarted") and attempt.reused and not attempt.has_begun and self._last is not None:
-                attempt.is_stale = now - self._last[1] < 0.7 * self.backend.keep_alive
+                # The gateway may see it later than it happens here.
+                attempt.is_stale = now - self._last[1] < self.backend.keep_alive - NEWS_SECONDS
                 attempt.is_late = now - self._since > 1.3 * self.backend.keep_alive
             self._last = attempt, now
 

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         if self.fault is not None:
             raise self.fault
         if self.reader.answers:
-            raise Fault(f"expected the end of the connection, not {self.reader.answers[0]}")
+            raise Fault(f"expected the end of the connection, not {self.reader.answers[0]!s}")
 
     def pause(self) -> None:
         if self._transport is not None:

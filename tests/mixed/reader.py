@@ -43,6 +43,10 @@ class Answer:
     body: bytearray = field(default_factory=bytearray)
     is_complete: bool = False
 
+    def __str__(self) -> str:
+        body = bytes(self.body[:100])
+        return f"status {self.status} at byte {self.offset}, {self.headers}, {len(self.body)} bytes that begin {body!r}"
+
     @property
     def closes(self) -> bool:
         return self.headers.get("connection") == "close"
@@ -92,17 +96,19 @@ class Reader:
         return self._offset + len(self._data)
 
     def _run(self) -> Steps:
+        last: Answer | None = None
         while True:
             yield from self._need(1)
             if self.is_ending:
                 raise self._fault("nothing behind an answer with `connection: close`")
             if not self._due:
-                raise self._fault("nothing while no request is unanswered")
+                raise self._fault(f"nothing while no request is unanswered, behind {last}")
             answer = self.current = yield from self._head()
             yield from self._body(answer, self._due.popleft())
             answer.is_complete, self.current = True, None
             self.is_ending = answer.closes
             self.answers.append(answer)
+            last = answer
             self._forget()
 
     def _head(self) -> Generator[None, None, Answer]:

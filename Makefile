@@ -25,10 +25,10 @@ test: lint test-rust test-python test-instructions ## everything that CI runs
 test-rust: ## the core's tests: parsers, admission, exchange, every recording at every split
 	cargo test -p penstock-core -p penstock-load
 
-test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines
+test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest
-	PENSTOCK_NOT_RUN=$(VENV)/not-run.aiohttp PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration \
-	  --ignore tests/conformance/test_lane_equality.py --ignore tests/faults/test_abuse.py
+	PENSTOCK_NOT_RUN=$(VENV)/not-run.aiohttp PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration tests/mixed \
+	  --ignore tests/conformance/test_lane_equality.py --ignore tests/faults/test_abuse.py --ignore tests/mixed/test_strictness.py
 
 test-instructions: build ## instructions of a request and of an event in process, against their ceilings (valgrind)
 	$(BIN)/python benches/inproc/instructions.py > $(VENV)/not-run.instructions

@@ -11,9 +11,9 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from penstock.server.framing import Framing, Part
-from penstock.server.socket_options import set_socket_options
 from penstock.server.linger import Linger
 from penstock.server.malformed import malformed
+from penstock.server.socket_options import set_socket_options
 from penstock.server.target import head_line, is_inference
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 //! What a worker asks of admission, and what it hears.
 
 use penstock_core::admission::{
-    Candidate, Candidates, Decision, Notice, Offer, Outcome as PermitOutcome, Refusal, Refused,
-    Ticket,
+    Candidate, Candidates, Decision, Load, Notice, Offer, Outcome as PermitOutcome, Refusal,
+    Refused, Ticket,
 };
 use penstock_core::routing::{BackendIndex, Plan};
 use penstock_core::time::Now;
@@ -125,8 +125,9 @@ impl Engine {
             self.mail = mail;
             for (key, refused) in turned_away {
                 // A row knows eight backends; its tier may have another that is well.
+                let is_there = |load: Load| !load.is_out;
                 if refused.why == Refusal::NoBackend
-                    && let Some(offer) = self.next_offer(key)
+                    && let Some(offer) = self.next_offer(key, is_there)
                 {
                     self.offered(gateway, key, &offer, now);
                 } else {
@@ -144,15 +145,19 @@ impl Engine {
         Some((key, refused))
     }
 
-    /// The offer of a second attempt, if any backend is left for it. It may wait as long as a new
-    /// one; the total time of the request bounds both.
-    pub(super) fn next_offer(&mut self, key: CallKey) -> Option<Offer> {
+    /// The offer of a second attempt, if any backend is left for it that is `good_enough`. It may wait as
+    /// long as a new one; the total time of the request bounds both.
+    pub(super) fn next_offer(
+        &mut self,
+        key: CallKey,
+        good_enough: impl Fn(Load) -> bool,
+    ) -> Option<Offer> {
         let call = self.calls.take(key)?;
         let offer = self.offer(&call.exchange.plan, &call.standing, &call.failed);
         self.calls.put_back(key, call);
         let is_usable = |candidate: Candidate| {
             let backend = candidate.backend;
-            self.admission.is_usable(backend) && !self.admission.load(backend).is_out
+            self.admission.is_usable(backend) && good_enough(self.admission.load(backend))
         };
         offer.candidates.iter().any(is_usable).then_some(offer)
     }

@@ -38,8 +38,11 @@ impl Engine {
             let body = call.exchange.plan.fingerprint();
             self.admission.broken_off(backend, body, now.mono);
         }
-        // Others have been broken off there before, so this request is hardly the cause.
-        let has_died_trying = call.is_trial && failure.fault() == Some(Fault::Died);
+        // Others were broken off there before, so this request is hardly the cause; and there is no
+        // other backend.
+        let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
+        let has_died_trying =
+            call.is_trial && failure.fault() == Some(Fault::Died) && tier.backends.len() == 1;
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
@@ -153,7 +156,7 @@ impl Engine {
         }
         let Some(backend) = call.exchange.backend() else { return false };
         call.failed.push(backend);
-        let Some(offer) = self.next_offer(key) else { return false };
+        let Some(offer) = self.next_offer(key, |_| true) else { return false };
         if kind != Retry::OtherBackend && !self.budgets[tier].take(now.mono) {
             return false;
         }

@@ -41,6 +41,15 @@ macro_rules! codes {
                 match self { $(Code::$code => $status,)+ }
             }
 
+            /// Whether the same request may have another fate later.
+            pub fn retry_may_help(self) -> bool {
+                match self.status() {
+                    408 | 409 | 429 => true,
+                    400..=499 | 501 => false,
+                    _ => self != Code::UpstreamIgnoredParameter,
+                }
+            }
+
             pub fn error_type(self) -> ErrorType {
                 match self { $(Code::$code => ErrorType::$type,)+ }
             }
@@ -93,7 +102,7 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For 429 and 503: when to come back, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// False tells SDKs not to try again by themselves: that would only feed the overload.
+    /// False tells SDKs not to try again by themselves: it cannot help, or would only feed an overload.
     pub should_retry: bool,
 }
 
@@ -104,7 +113,7 @@ impl ApiError {
             message: message.into(),
             param: None,
             retry_after_ms: None,
-            should_retry: true,
+            should_retry: code.retry_may_help(),
         }
     }
 

@@ -44,7 +44,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it; a Unix socket counts, a name other than localhost does not."""
-        if self.path is not None or self.host == "localhost":
+        if self.path is not None or self.host.removesuffix(".") == "localhost":
             return True
         try:
             address = ipaddress.ip_address(self.host)
@@ -63,6 +63,7 @@ class Address:
 class Url:
     """The root of a model server's API. For ``unix``, ``path`` is the socket and ``host`` is ``localhost``.
 
+    A final dot of ``host`` stays where the host is looked up and in ``Host``; in TLS the name has none (RFC 6066 §3).
     ``prefix`` is ``""`` or begins with ``/`` and does not end with one; request paths (``/v1/…``) are put after it.
     """
 
@@ -162,10 +163,11 @@ def _split_host(text: str) -> tuple[str, int | None]:
 def _check_host(host: str) -> None:
     if not host:
         return
-    if _HOST_NAME.fullmatch(host) is None:
+    # A final dot says that the name is absolute (RFC 1034 §3.1): no search domain is put after it.
+    if _HOST_NAME.fullmatch(host.removesuffix(".")) is None:
         raise ValueError(f'"{host}" is not a host name or address')
     # A name whose last label is a number is an IPv4 address to every resolver (WHATWG URL §3.5).
-    if host.rpartition(".")[2].isdigit():
+    if host.removesuffix(".").rpartition(".")[2].isdigit():
         try:
             ipaddress.IPv4Address(host)
         except ValueError:

@@ -95,6 +95,7 @@ def test_durations_that_are_none(text: str) -> None:
         (":8080", Address("", 8080), False),
         ("0.0.0.0:1", Address("0.0.0.0", 1), False),
         ("localhost:1", Address("localhost", 1), True),
+        ("localhost.:1", Address("localhost.", 1), True),
         ("gateway_1.internal:1", Address("gateway_1.internal", 1), False),
         ("unix:/run/p.sock", Address(path="/run/p.sock"), True),
     ],
@@ -124,6 +125,10 @@ def test_addresses_that_are_none(text: str) -> None:
         ("http://h/v1/v1", Url("http", "h", 80, "/v1"), "h", "http://h/v1"),
         ("http://h/v2", Url("http", "h", 80, "/v2"), "h", "http://h/v2"),
         ("HTTPS://API.Example.com:443", Url("https", "api.example.com", 443), "api.example.com", "https://api.example.com"),
+        ("https://name.:8443", Url("https", "name.", 8443), "name.:8443", "https://name.:8443"),
+        ("https://API.example.com./v1", Url("https", "api.example.com.", 443), "api.example.com.", "https://api.example.com."),
+        ("http://h.", Url("http", "h.", 80), "h.", "http://h."),
+        (f"http://{'a.' * 126}a.", Url("http", f"{'a.' * 126}a.", 80), f"{'a.' * 126}a.", f"http://{'a.' * 126}a."),
         ("http://h:443", Url("http", "h", 443), "h:443", "http://h:443"),
         ("http://[2001:db8::1]:8000/x", Url("http", "2001:db8::1", 8000, "/x"), "[2001:db8::1]:8000", "http://[2001:db8::1]:8000/x"),
         ("unix:/run/e.sock", Url("unix", "localhost", 0, path="/run/e.sock"), "localhost", "unix:/run/e.sock"),
@@ -138,7 +143,9 @@ def test_urls(text: str, url: Url, host_header: str, back: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "h", "//h", "http:/h", "http://", "http://:80", "http://h:", "http://h:x", "http://a:b:c", "http://h//x",
-     "http://h/%zz", "http://h\\x", "http://-h", "http://[fe80::1%eth0]", "http://h\t", "http://é", "unix:x", "ws://h"],
+     "http://h/%zz", "http://h\\x", "http://-h", "http://[fe80::1%eth0]", "http://h\t", "http://é", "unix:x", "ws://h",
+     "http://.", "http://h..", "http://.h", "http://h..g", "http://.:80", "http://127.0.0.1.", "http://1.2.3.", "http://9.",
+     f"http://{'a.' * 126}aa."],
 )  # fmt: skip
 def test_urls_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -518,3 +518,32 @@ def test_a_backend_that_comes_back_before_its_queue_has_heard_that_it_went(count
     assert [client.status for client in (*running, *waiting)] == [200] * (2 + count)
     assert all(len(client.done) == 1 for client in (*running, *waiting))
     assert wire.settled()
+
+
+def test_a_slot_is_held_while_an_engine_may_run_on() -> None:
+    """A server that closes the connection first says nothing of its engine."""
+    config = CONFIG.replace("concurrency: 2", "concurrency: 1, abort_hold: 100ms")
+    wire = Wire(config)
+    leaver, waiting = wire.submit(), wire.submit()
+    attempt = wire.attempts[0].connect()
+    assert leaver.call is not None
+    left = time.monotonic()
+    leaver.call.gone()
+    attempt.lost()
+    tick_until_there_are(wire, 2)
+    assert time.monotonic() - left >= 0.1
+    wire.attempts[1].connect().feed(whole())
+    assert waiting.status == 200
+    assert wire.settled()
+
+
+def test_a_slot_is_held_no_longer_than_the_backend_shows() -> None:
+    wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 1, abort_grace: 10s, abort_hold: 50ms"))
+    leaver = wire.submit()
+    attempt = wire.attempts[0].connect()
+    assert leaver.call is not None
+    leaver.call.gone()
+    tick_until(wire, 0.1)
+    assert not wire.settled(), "it has not shown its end"
+    attempt.lost()
+    assert wire.settled(), "and now it has"

@@ -14,7 +14,7 @@ from penstock.errors import PenstockError
 __all__ = ["main"]
 
 # Each command lives in penstock.cli.<name>, as an object of that name.
-COMMANDS = ("serve", "demo", "check", "config", "sim", "version")
+COMMANDS = ("serve", "demo", "check", "config", "sim", "guide", "version")
 
 
 class LazyGroup(click.Group):

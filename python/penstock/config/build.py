@@ -79,6 +79,7 @@ def _backend(name: str, raw: schema.Backend) -> Backend:
         node=raw.node,
         keep_alive=parse_duration(raw.keep_alive),
         abort_grace=parse_duration(raw.abort_grace),
+        abort_hold=parse_duration(raw.abort_hold),
         headers=tuple(headers),
         tls=None if raw.tls is None else BackendTls(raw.tls.ca, raw.tls.cert, raw.tls.key),
     )

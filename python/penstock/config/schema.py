@@ -142,6 +142,9 @@ class Backend(_Section):
     abort_grace: Annotated[Duration, Meta(description="How long an aborted request counts at most")] = (
         units.format_duration(settings.Backend.abort_grace)
     )
+    abort_hold: Annotated[
+        Duration, Meta(description="How long it counts at least: the server closes before its engine stops")
+    ] = units.format_duration(settings.Backend.abort_hold)
     api_key: Annotated[Token | None, Meta(description="Sent as Authorization: Bearer")] = None
     headers: Annotated[dict[BackendHeader, HeaderValue], Meta(description="Sent with every request")] = {}
     tls: Annotated[BackendTls | None, Meta(description="TLS files; only with https")] = None

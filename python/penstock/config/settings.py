@@ -141,7 +141,8 @@ class Backend:
     """One model server. ``concurrency`` is the requests that run on it at once; 0: drained on purpose.
 
     ``serves`` is the model name that the server knows (None: found by a probe); ``keep_alive`` how many seconds an idle
-    connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most. ``headers`` are
+    connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most, and ``abort_hold`` at least, for servers
+    that close the connection before their engine has stopped. ``headers`` are
     sent with each request, names in lower case; their values are secrets.
 
     ``prefill_tokens`` bounds the prompt tokens in flight that its cache does not hold, ``kv_tokens`` the tokens of its
@@ -159,6 +160,7 @@ class Backend:
     node: str | None = None
     keep_alive: float = 3.0
     abort_grace: float = 0.25
+    abort_hold: float = 0.0
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: BackendTls | None = None
 

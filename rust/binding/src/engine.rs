@@ -36,6 +36,8 @@ pub(super) const RETRY_AFTER_MS: u64 = 1000;
 #[derive(Debug)]
 pub(crate) struct Aborting {
     pub(crate) until: Nanos,
+    /// Until when the backend's end is no proof that its engine has stopped.
+    pub(crate) held_until: Nanos,
     pub(crate) connection: Py<UpstreamConnection>,
     pub(crate) ticket: Ticket,
 }

@@ -65,9 +65,10 @@ impl Engine {
         self.admission.closing(ticket);
         let methods = [this.flow(py, false), this.method(py, |transport| &transport.half_close)];
         self.acts.extend(methods.into_iter().flatten().map(Act::Call));
-        let grace = self.table.backends[usize::from(this.backend)].abort_grace;
+        let backend = &self.table.backends[usize::from(this.backend)];
         self.aborting.push(Aborting {
-            until: now.mono + grace,
+            until: now.mono + backend.abort_grace,
+            held_until: now.mono + backend.abort_hold,
             connection: connection.clone().unbind(),
             ticket,
         });
@@ -81,8 +82,16 @@ impl Engine {
         now: Now,
     ) {
         let Duty::Aborting(ticket) = connection.borrow().duty() else { return };
-        self.aborting.retain(|aborting| !aborting.connection.is(connection));
+        let is_it = |aborting: &Aborting| aborting.connection.is(connection);
+        let Some(at) = self.aborting.iter().position(is_it) else { return };
         self.close(connection);
+        let aborting = &mut self.aborting[at];
+        if now.mono < aborting.held_until {
+            // Its server closes the connection before its engine has stopped.
+            aborting.until = aborting.held_until;
+            return;
+        }
+        self.aborting.swap_remove(at);
         self.release(gateway, ticket, PermitOutcome::Ignored, now);
     }
 
@@ -115,11 +124,5 @@ impl Engine {
         }
         this.set_duty(Duty::Closed);
         self.acts.extend(this.abort(py).or_else(|| this.cancel_connecting(py)).map(Act::Call));
-    }
-
-    pub(super) fn drop_upstream(&mut self, py: Python<'_>, key: CallKey) {
-        if let Some(connection) = self.calls.get(key).and_then(|call| call.upstream.take()) {
-            self.close(connection.bind(py));
-        }
     }
 }

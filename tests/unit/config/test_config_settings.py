@@ -58,6 +58,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 weight=1.0,
                 keep_alive=3.0,
                 abort_grace=0.25,
+                abort_hold=0.0,
                 headers=(),
                 tls=None,
             )
@@ -93,6 +94,7 @@ def test_every_key_arrives(example: str) -> None:
         "serves": "Qwen/Qwen3-8B",
         "keep_alive": 2.0,
         "abort_grace": 1.2,
+        "abort_hold": 0.3,
     }
     settings = load_text(example, "e")
     assert settings == Settings(

@@ -44,7 +44,9 @@ pub struct BackendConfig {
     pub node: Option<String>,
     pub concurrency: u32,
     pub keep_alive: f64,
+    /// At least `abort_hold`.
     pub abort_grace: f64,
+    pub abort_hold: f64,
     pub prefill_tokens: TokenLimitConfig,
     pub kv_tokens: TokenLimitConfig,
     /// Thousandths.

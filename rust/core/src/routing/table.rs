@@ -93,7 +93,9 @@ pub struct Backend {
     pub serves: Option<String>,
     /// How long an idle connection is kept: less than the backend keeps it.
     pub keep_alive: Nanos,
+    /// How long an aborted request counts at most, and at least.
     pub abort_grace: Nanos,
+    pub abort_hold: Nanos,
     pub prefill: TokenLimit,
     pub kv: TokenLimit,
     /// Thousandths.
@@ -142,6 +144,7 @@ impl Table {
                 serves: backend.serves,
                 keep_alive: seconds(backend.keep_alive),
                 abort_grace: seconds(backend.abort_grace),
+                abort_hold: seconds(backend.abort_hold),
                 prefill: backend.prefill_tokens.into(),
                 kv: backend.kv_tokens.into(),
                 weight: backend.weight,

@@ -202,7 +202,7 @@ impl Backend {
     pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
         let is_first = self.failures == 0;
         if is_first || now >= self.out_until {
-            let pause = (50 * MILLISECOND << self.failures.min(16)).min(2 * SECOND);
+            let pause = ((50 * MILLISECOND) << self.failures.min(16)).min(2 * SECOND);
             (self.out_until, self.fault) = (now + pause, fault);
             self.failures += 1;
         }

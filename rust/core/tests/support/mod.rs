@@ -48,7 +48,7 @@ pub fn config() -> Value {
     let backend = |name: &str, prefix: &str| {
         json!({
             "name": name, "prefix": prefix, "headers": [["host", name]], "serves": "served",
-            "node": null, "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25,
+            "node": null, "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25, "abort_hold": 0.0,
             "prefill_tokens": null, "kv_tokens": null, "weight": 1000,
         })
     };

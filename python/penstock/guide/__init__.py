@@ -1,0 +1,1 @@
+"""The reference: pages that ``penstock guide TOPIC`` shows and the code cites."""

@@ -317,7 +317,7 @@ async def test_an_unknown_path_names_the_nearest(
     [
         ({"content-type": "text/plain"}, ("content-type", "application/json", "text/plain")),
         ({"content-type": "application/x-www-form-urlencoded"}, ("content-type", "application/json", "urlencoded")),
-        ({"content-type": "a\xff\xfe" * 50}, ("content-type", "application/json")),
+        ({"content-type": "a\xff\xfe" * 5}, ("content-type", "application/json")),
         ({"content-encoding": "gzip"}, ("content-encoding", "gzip")),
     ],
     ids=str,

@@ -285,6 +285,70 @@ async def test_head_has_no_body(gateway: Gateway, connect: Connect, path: str) -
     assert (await raw.response()).value == {"status": "ok"}
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/fast", "/v1/models/org/slow", "/v1/models/none"])
+async def test_head_is_get_without_a_body(gateway: Gateway, connect: Connect, path: str) -> None:
+    raw = await connect(gateway)
+    request = f" {path} HTTP/1.1\r\nhost: x\r\nx-request-id: same\r\n\r\n".encode()
+    await raw.send(b"GET" + request)
+    got = await raw.response()
+    await raw.send(b"HEAD" + request + b"GET" + request)
+    status, headers = await raw.head()
+    again = await raw.response()
+    assert (status, headers | {"date": ""}) == (got.status, got.headers | {"date": ""})
+    assert again.body == got.body
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("/chat/completions", CHAT),
+        ("/v1/chat/completion", CHAT),
+        ("/v1/chat/completions/", CHAT),
+        ("/V1/Chat/Completions", CHAT),
+        ("/v1/v1/chat/completions", CHAT),
+        ("/v1/model", "/v1/models"),
+        ("/models", "/v1/models"),
+        ("/embeddings", "/v1/embeddings"),
+        ("/healthz", "/health"),
+        ("/ready", "/readyz"),
+        ("/%ff", None),
+        ("/" + "x" * 5000, None),
+    ],
+)
+async def test_an_unknown_path_names_the_nearest(
+    gateway: Gateway, connect: Connect, path: str, nearest: str | None
+) -> None:
+    raw = await connect(gateway)
+    await raw.send(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode("latin-1"))
+    response = await raw.response()
+    assert (response.status, response.error["code"]) == (404, "unknown_url")
+    named = response.error["message"].rpartition("the nearest path is ")[2]
+    assert named == nearest if nearest is not None else named.startswith("/")
+    assert len(response.body) < 1000
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"content-type": "text/plain"}, ("content-type", "application/json", "text/plain")),
+        ({"content-type": "application/x-www-form-urlencoded"}, ("content-type", "application/json", "urlencoded")),
+        ({"content-type": "a\xff\xfe" * 5}, ("content-type", "application/json")),
+        ({"content-encoding": "gzip"}, ("content-encoding", "gzip")),
+    ],
+    ids=str,
+)
+async def test_a_wrong_header_is_named(
+    gateway: Gateway, connect: Connect, headers: dict[str, str], named: tuple[str, ...]
+) -> None:
+    raw = await connect(gateway)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    await raw.send(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{lines}content-length: 2\r\n\r\n{{}}".encode("latin-1"))
+    response = await raw.response()
+    assert (response.status, response.error["code"]) == (415, "unsupported_media_type")
+    assert all(word in response.error["message"] for word in named)
+    assert len(response.body) < 1000
+
+
 async def test_a_client_that_leaves_while_it_sends(
     gateway: Gateway, connect: Connect, capfd: pytest.CaptureFixture[str]
 ) -> None:

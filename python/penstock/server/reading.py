@@ -40,7 +40,7 @@ async def drop_body(request: web.BaseRequest, limit: int) -> None:
 
     A client that waits for 100 (Continue) may never send it, and one over the limit is too much to ask for.
     """
-    if not _expects(request):
+    if request.body_exists and not _expects(request):
         with contextlib.suppress(Refused, ConnectionError):
             await _take(request, limit, lambda _: None)
 

@@ -86,12 +86,12 @@ impl Gateway {
         slf: &Bound<'_, Self>,
         body: &[u8],
         request_id: Option<&str>,
-        manners: Manners,
+        manners: &Manners,
         side: ClientSide,
         standing: Standing,
     ) -> Option<CallKey> {
         let client = |request_id| {
-            let Manners { keep_alive, http10, headers } = &manners;
+            let Manners { keep_alive, http10, headers } = manners;
             let (keep_alive, http10, headers) = (*keep_alive, *http10, headers.clone());
             Client { request_id, keep_alive, http10, headers }
         };
@@ -196,7 +196,7 @@ impl Gateway {
         let headers = headers.unwrap_or_default().to_vec();
         let manners = Manners { keep_alive, http10, headers };
         let side = ClientSide { outlet: Outlet::through(write), done: Done::Callback(done) };
-        let key = Self::take(slf, body, request_id, manners, side, standing);
+        let key = Self::take(slf, body, request_id, &manners, side, standing);
         Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
     }
 

@@ -79,7 +79,7 @@ impl LaneConnection {
         };
         let gateway = this.gateway.bind(py);
         let id = LaneTerms::request_id(request);
-        let call = Gateway::take(gateway, request.body(), id, Manners::KEEP_ALIVE, side, standing);
+        let call = Gateway::take(gateway, request.body(), id, &Manners::KEEP_ALIVE, side, standing);
         let is_paused = {
             let mut state = this.state.borrow_mut();
             state.submitting = false;

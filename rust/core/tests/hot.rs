@@ -104,6 +104,8 @@ fn what_is_unusual() {
         "Host: a\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n",
         "Host: a\r\nContent-Length: 1\r\nTE: trailers\r\n",
         "Host: a\r\nContent-Length: 1\r\nTrailer: x\r\n",
+        "Host: a\r\nContent-Length: 1\r\norigin: http://a\r\n",
+        "Host: a\r\nContent-Length: 1\r\nSec-Fetch-Site: none\r\n",
     ]
     .map(|lines| with(lines).into_bytes())
     .into();
@@ -200,8 +202,9 @@ fn naive(head: &str) -> Option<u64> {
         _ => false,
     };
     let stays = all("connection").iter().all(|value| value.eq_ignore_ascii_case("keep-alive"));
-    let plain =
-        ["transfer-encoding", "expect", "upgrade", "te"].iter().all(|name| all(name).is_empty());
+    let plain = ["transfer-encoding", "expect", "upgrade", "te", "origin", "sec-fetch-site"]
+        .iter()
+        .all(|name| all(name).is_empty());
     let digits =
         !length.is_empty() && length.len() <= 15 && length.bytes().all(|b| b.is_ascii_digit());
     let is_host = |host: &str| {
@@ -223,6 +226,8 @@ fn the_same_verdict_as_by_splitting_lines() {
         "Content-Type",
         "Connection",
         "Expect",
+        "Origin",
+        "Sec-Fetch-Site",
         "Transfer-Encoding",
         "X",
         "x y",

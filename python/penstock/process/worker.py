@@ -50,6 +50,7 @@ class Worker:
         self.settings = settings
         self.log = make_logger(log_writer, settings.log).bind(worker=index)
         connector = Connector(list(settings.backends.values()))
+        self._segment = segment
         self._poller = Poller()
         self.gateway = Gateway(segment, connector, worker=index, generation=generation, poller=self._poller)
         self.registry = Registry(self.gateway, settings.limits, self.log)
@@ -68,7 +69,7 @@ class Worker:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         standing = StandingReader(self.settings)
-        routes = Routes(self.registry, Models(self.settings), self.health, standing)
+        routes = Routes(self.registry, Models(self.settings, self._segment), self.health, standing)
         server = ClientServer(self.registry, routes)
         factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
         open_server = loop.create_unix_server if self._listener.family == socket.AF_UNIX else loop.create_server

@@ -47,7 +47,7 @@ async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:
                 await asyncio.sleep(0.05)
             async with session.get(f"{gateway.url}/v1/models") as answer:
                 (model,) = (await answer.json())["data"]
-            assert (model["id"], model["max_model_len"]) == ("fast", gateway.service.control.engines.facts(0).context)
+            assert (model["id"], model["max_model_len"]) == ("fast", server.context)
             page = await metrics(gateway)
             for gauge in ("running", "waiting", "kv_usage", "preemptions_total"):
                 assert f'penstock_engine_{gauge}{{backend="a"}} 0.0\n' in page

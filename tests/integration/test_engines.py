@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from penstock.sim.server import SimServer
+from tests.backend import backend_of
 from tests.conftest import Gateway, gateway_of
 
 CONFIG = """
@@ -60,6 +61,12 @@ async def test_absurd_gauges_do_not_reach_the_status_page(value: str) -> None:
         await runner.cleanup()
 
 
+async def test_an_engine_that_does_not_tell_its_size() -> None:
+    async with backend_of() as backend, gateway_of(CONFIG.format(port=backend.port)) as gateway:
+        said = gateway.service.control.status()["backends"][0]["unlimited"]
+        assert said == ["kv_tokens: auto, but the engine does not tell its size: no limit"]
+
+
 async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:
     server = SimServer(speed=1.0, jitter=0.0)
     port = await server.start()
@@ -73,6 +80,16 @@ async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:
             assert backend["kv_tokens"]["limit"] == 368_000
             status = gateway.service.control.status()["backends"][0]["engine"]
             assert (status["engine"], status["kv_tokens"]) == ("vllm", 400_000)
+            assert gateway.service.control.status()["backends"][0]["unlimited"] == []
+            # So is the room of one request, and what the engine has to do.
+            while gateway.service.segment.contexts() == [None]:
+                await asyncio.sleep(0.05)
+            async with session.get(f"{gateway.url}/v1/models") as answer:
+                (model,) = (await answer.json())["data"]
+            assert (model["id"], model["max_model_len"]) == ("fast", server.context)
+            page = await metrics(gateway)
+            for gauge in ("running", "waiting", "kv_usage", "preemptions_total"):
+                assert f'penstock_engine_{gauge}{{backend="a"}} 0.0\n' in page
 
             strangers = [
                 asyncio.ensure_future(

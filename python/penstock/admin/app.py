@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from penstock.admin.listener import error_body
-from penstock.metrics.exposition import CONTENT_TYPE_LATEST, page
+from penstock.metrics.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=page(request.app[CONTROL].segment), headers={"content-type": CONTENT_TYPE_LATEST})
+    return web.Response(body=request.app[CONTROL].metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _status(request: web.Request) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +16,7 @@ from penstock import __version__
 
 if TYPE_CHECKING:
     from penstock._core import Segment
+    from penstock.upstream.gauges import Gauges
 
 __all__ = ["CONTENT_TYPE_LATEST", "page"]
 
@@ -29,21 +30,23 @@ HISTOGRAMS = {
 }
 
 
-def page(segment: Segment) -> bytes:
-    """Return the page in the Prometheus text format."""
+def page(segment: Segment, engines: Mapping[str, Gauges]) -> bytes:
+    """Return the page in the Prometheus text format. `engines`: by backend, what its engine says of itself now."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(segment))
+    registry.register(_Numbers(segment, engines))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, engines: Mapping[str, Gauges]) -> None:
         self._segment = segment
+        self._engines = engines
 
     def collect(self) -> Iterable[Metric]:
         numbers = self._segment.snapshot()
         yield from _requests(numbers)
         yield from _load(numbers)
+        yield from _engines(self._engines)
         yield from _times(numbers["tiers"])
         yield from _process(numbers)
 
@@ -112,6 +115,20 @@ def _load(numbers: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("node_limit", "Slots of a GPU node.", ["node"], nodes)
     drift = (((backend, signal), n) for backend, signal, n in numbers["drift"])
     yield _counter("drift", "Signs that a backend is not as assumed.", ["backend", "signal"], drift)
+
+
+def _engines(engines: Mapping[str, Gauges]) -> Iterator[Metric]:
+    """Only what the engines tell, and only while they do: an old number would look like a load."""
+
+    def told(name: str) -> Iterator[tuple[tuple[str, ...], float]]:
+        values = ((backend, getattr(gauges, name)) for backend, gauges in engines.items())
+        return (((backend,), value) for backend, value in values if value is not None)
+
+    yield _gauge("engine_running", "Requests in the engine's batch, by its own word.", ["backend"], told("running"))
+    yield _gauge("engine_waiting", "Requests in the engine's own queue.", ["backend"], told("waiting"))
+    yield _gauge("engine_kv_usage", "Used part of the engine's KV memory, 0 to 1.", ["backend"], told("kv_usage"))
+    preemptions = told("preemptions")
+    yield _counter("engine_preemptions", "Requests thrown out of the engine's batch.", ["backend"], preemptions)
 
 
 def _times(tiers: list[dict[str, Any]]) -> Iterator[Metric]:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from penstock import __version__
 from penstock.admin.app import admin_app
 from penstock.admin.listener import AdminListener
+from penstock.metrics.exposition import page
 from penstock.metrics.log import make_logger
 from penstock.process.pulse import Pulse
 from penstock.process.ticker import IDLE_SECONDS, Ticker
 from penstock.upstream.engines import Engines
 from penstock.upstream.probe import Prober
+from penstock.upstream.unlimited import LOOK_SECONDS as UNLIMITED_SECONDS
+from penstock.upstream.unlimited import Unlimited
 
 if TYPE_CHECKING:
     import socket
@@ -38,11 +41,13 @@ class Control:
         backends = list(settings.backends.values())
         self.engines = Engines(segment, backends, self.log)
         self.prober = Prober(segment, backends, self.log, gauges=self.engines.gauges)
+        self.unlimited = Unlimited(backends, self.log)
         self.pulse = Pulse(segment, self.log)
         self.draining = False
         self._admin = AdminListener(admin_app(self), listener, self.log)
         self._ticker: Ticker | None = None
         self._looked = 0.0
+        self._looked_at_limits = 0.0
 
     async def start(self) -> None:
         """Answer, and begin to probe."""
@@ -58,6 +63,9 @@ class Control:
             self._looked = now
             self.pulse.look()
             self.segment.log_dropped(self._log_writer.take_dropped())
+        if now - self._looked_at_limits >= UNLIMITED_SECONDS:
+            self._looked_at_limits = now
+            self.unlimited.look(self.segment.snapshot()["backends"])
 
     async def stop(self) -> None:
         """Close everything."""
@@ -67,6 +75,10 @@ class Control:
         await self.prober.stop()
         await self.engines.stop()
         await self._admin.stop()
+
+    def metrics(self) -> bytes:
+        """Return the metrics page."""
+        return page(self.segment, {name: self.engines.gauges(at) for at, name in enumerate(self.settings.backends)})
 
     def status(self) -> dict[str, Any]:
         """Return what /admin/status shows."""
@@ -88,7 +100,12 @@ class Control:
                 for tier in numbers["tiers"]
             ],
             "backends": [
-                {**backend, "reason": probes[index].reason, "engine": self.engines.status(index)}
+                {
+                    **backend,
+                    "reason": probes[index].reason,
+                    "unlimited": self.unlimited.of(index, backend),
+                    "engine": self.engines.status(index),
+                }
                 for index, backend in enumerate(numbers["backends"])
             ],
             "invariants": self.segment.invariants(),

@@ -52,6 +52,7 @@ class Worker:
         self.settings = settings
         self.log = make_logger(log_writer, settings.log).bind(worker=index)
         connector = Connector(list(settings.backends.values()))
+        self._segment = segment
         self._poller = Poller()
         self.gateway = Gateway(segment, connector, worker=index, generation=generation, poller=self._poller)
         self.registry = Registry(self.gateway, settings.limits, self.log)
@@ -71,7 +72,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         standing = StandingReader(self.settings)
         origins = Origins(self.settings.cors)
-        routes = Routes(self.registry, Models(self.settings), self.health, standing, origins)
+        routes = Routes(self.registry, Models(self.settings, self._segment), self.health, standing, origins)
         server = ClientServer(self.registry, routes)
         factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
         if self._listener.family == socket.AF_UNIX:

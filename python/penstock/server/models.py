@@ -6,21 +6,35 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock._core import Segment
     from penstock.config.settings import Settings
 
 __all__ = ["Models"]
 
 
 class Models:
-    """The configured names. Backends' own names never show (contract §7)."""
+    """The configured names. Backends' own names never show (contract §7).
 
-    def __init__(self, settings: Settings) -> None:
+    ``max_model_len`` is what vLLM calls the tokens of prompt and answer together. Where the backends of a name differ,
+    it is the smallest, as a request may go to any of them; while none has told it, it is absent.
+    """
+
+    def __init__(self, settings: Settings, segment: Segment) -> None:
         created = int(time.time())
+        places = {name: index for index, name in enumerate(settings.backends)}
         self._models = {
             name: {"id": name, "object": "model", "created": created, "owned_by": "penstock"}
             for tier in settings.tiers.values()
             for name in tier.models
         }
+        self._backends = {
+            name: [places[backend] for backend in tier.backends]
+            for tier in settings.tiers.values()
+            for name in tier.models
+        }
+        self._segment = segment
 
     @property
     def names(self) -> list[str]:
@@ -29,8 +43,13 @@ class Models:
 
     def listing(self) -> dict[str, object]:
         """Return the list object."""
-        return {"object": "list", "data": list(self._models.values())}
+        contexts = self._segment.contexts()
+        return {"object": "list", "data": [self._model(name, contexts) for name in self._models]}
 
     def get(self, name: str) -> dict[str, object] | None:
         """Return one model, or None."""
-        return self._models.get(name)
+        return self._model(name, self._segment.contexts()) if name in self._models else None
+
+    def _model(self, name: str, contexts: Sequence[int | None]) -> dict[str, object]:
+        known = [context for backend in self._backends[name] if (context := contexts[backend]) is not None]
+        return self._models[name] | ({"max_model_len": min(known)} if known else {})

@@ -77,10 +77,6 @@ class Engines:
         is_fresh = time.monotonic() - self._noted[backend] < FRESH_SECONDS
         return self._gauges[backend] if is_fresh else Gauges()
 
-    def facts(self, backend: int) -> Facts:
-        """Return what is known of an engine."""
-        return self._facts[backend]
-
     def _report(self, backend: int, signal: str) -> None:
         self._segment.drift(backend, signal)
         gauges = {

@@ -47,6 +47,20 @@ fn slow_start_lets_in_as_many_as_it_says() {
 }
 
 #[test]
+fn the_oldest_that_runs_is_known() {
+    let admission = one_tier(&[4, 4]);
+    assert_eq!(admission.oldest_running(0), None);
+    let on = |backend| Offer { candidates: Candidates::cold([backend]), ..offer() };
+    let first = granted(admission.offer(&on(0), START)).ticket;
+    granted(admission.offer(&on(0), START + SECOND));
+    granted(admission.offer(&on(1), START + 2 * SECOND));
+    assert_eq!(admission.oldest_running(0), Some(START));
+    assert_eq!(admission.oldest_running(1), Some(START + 2 * SECOND));
+    admission.closing(first);
+    assert_eq!(admission.oldest_running(0), Some(START + SECOND), "what ends there runs no more");
+}
+
+#[test]
 fn a_bounced_request_goes_back_to_the_head_and_the_backend_shrinks() {
     let admission = one_tier(&[4]);
     let running: Vec<Ticket> =

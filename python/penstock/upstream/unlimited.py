@@ -1,0 +1,48 @@
+"""Limits that are left to be found out, and that nobody has found: what is not bounded is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from penstock.config.settings import Backend
+
+__all__ = ["LOOK_SECONDS", "Unlimited"]
+
+# Between two looks a healthy engine has been asked for all its pages. What it has not told by the second, it does not
+# tell.
+LOOK_SECONDS = 10.0
+KV = "kv_tokens: auto, but the engine does not tell its size: no limit"
+PREFILL = "prefill_tokens: auto, but no rate is learned yet: no limit"
+
+
+class Unlimited:
+    """Tells of the backends whose ``auto`` is no limit."""
+
+    def __init__(self, backends: Sequence[Backend], log: FilteringBoundLogger) -> None:
+        self._backends = backends
+        self._log = log
+        self._seen: set[int] = set()
+        self._told: set[int] = set()
+
+    def of(self, index: int, numbers: Mapping[str, Any]) -> list[str]:
+        """Return what is not limited on a backend though it should be, by its part of the snapshot."""
+        backend = self._backends[index]
+        autos = (("kv_tokens", backend.kv_tokens, KV), ("prefill_tokens", backend.prefill_tokens, PREFILL))
+        return [text for name, limit, text in autos if limit == "auto" and numbers[name]["limit"] is None]
+
+    def look(self, numbers: Sequence[Mapping[str, Any]]) -> None:
+        """Log once what a backend's engine does not tell. To be called every `LOOK_SECONDS` with all of a snapshot."""
+        silent = {
+            index
+            for index, backend in enumerate(numbers)
+            if backend["state"] in ("healthy", "slow_start") and KV in self.of(index, backend)
+        }
+        for index in sorted(silent & self._seen - self._told):
+            self._told.add(index)
+            self._log.warning("backend_unlimited", backend=self._backends[index].name, reason=KV)
+        self._seen = silent

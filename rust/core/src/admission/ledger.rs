@@ -252,8 +252,7 @@ impl<'a> Ledger<'a> {
         self.tiers[tier].bands[band].used -= resources.slots;
         self.tenants[tenant as usize].used -= resources.slots;
         *self.pair(tier, backend) -= resources.slots;
-        let state = &mut self.backends[backend];
-        state.reading_rate.note(state.cap.used.prefill, self.board.now);
+        self.backends[backend].note_reading(self.board.now);
         self.publish(backend);
     }
 

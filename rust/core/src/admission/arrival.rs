@@ -87,6 +87,7 @@ impl Ledger<'_> {
         row.until = 0;
         row.granted = 0;
         row.predicted = 0;
+        row.read_before = 0;
         row.read_at = 0;
         row.sequence = self.board.sequence;
     }

@@ -19,8 +19,8 @@ const SLOW_START: Nanos = 30 * SECOND;
 const UNSQUEEZE: Nanos = 200 * MILLISECOND;
 /// The part of the KV memory that reservations may fill; estimates are not exact.
 const KV_PART: f64 = 0.92;
-/// `prefill_tokens: auto` is what the backend reads in so many seconds, and at least a chunk. A
-/// quarter of a second (research/scheduling.md §2.2) lets in no second long prompt beside a first,
+/// `prefill_tokens: auto` is what the backend is known, or at first proven, to read in so many seconds, and at
+/// least a chunk. A quarter of a second (research/scheduling.md §2.2) lets in no second long prompt beside a first,
 /// and costs more requests than it saves (`benches/goodput`).
 const PREFILL_SLACK: f64 = 1.0;
 
@@ -43,8 +43,13 @@ struct StoredLimit {
 }
 
 impl StoredLimit {
-    fn new(limit: TokenLimit) -> Self {
-        let tokens = if let TokenLimit::Tokens(tokens) = limit { tokens } else { u64::MAX };
+    /// `first`: what holds until more has been found out.
+    fn new(limit: TokenLimit, first: u64) -> Self {
+        let tokens = match limit {
+            TokenLimit::None => u64::MAX,
+            TokenLimit::Auto => first,
+            TokenLimit::Tokens(tokens) => tokens,
+        };
         StoredLimit { tokens, auto: u64::from(limit == TokenLimit::Auto) }
     }
 }
@@ -119,8 +124,8 @@ impl BackendState {
             held_for: NONE,
             _more_padding: 0,
             outage: Outage::NONE,
-            prefill: StoredLimit::new(limits.prefill),
-            kv: StoredLimit::new(limits.kv),
+            prefill: StoredLimit::new(limits.prefill, CHUNK),
+            kv: StoredLimit::new(limits.kv, u64::MAX),
             closed_until: 0,
             squeezed: 0,
             recovered: 0,
@@ -200,11 +205,15 @@ impl BackendState {
         if self.recovered != 0 && now >= self.recovered + SLOW_START {
             self.recovered = 0;
         }
-        if self.prefill.auto != 0
-            && let Some(rate) = self.reading_rate.get()
-        {
-            self.prefill.tokens = ((rate * PREFILL_SLACK) as u64).max(CHUNK);
+        if self.prefill.auto != 0 {
+            let tokens = (self.reading_rate.proven() * PREFILL_SLACK) as u64;
+            self.prefill.tokens = tokens.max(CHUNK);
         }
+    }
+
+    /// What it has to read has changed.
+    pub(super) fn note_reading(&mut self, now: Nanos) {
+        self.reading_rate.note(self.cap.used.prefill, self.prefill.tokens, now);
     }
 
     /// The engine's own word on its KV memory.

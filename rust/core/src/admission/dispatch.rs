@@ -193,12 +193,14 @@ impl Ledger<'_> {
         let ahead = (chosen.cap.used.prefill + prefill) as f64;
         let seconds = chosen.reading_rate.get().map_or(0.0, |rate| ahead / rate);
         let predicted = (seconds * SECOND as f64) as Nanos;
+        let read_before = chosen.reading_rate.total();
         let row = &mut self.rows[at as usize];
         row.backend = backend;
         row.resources.prefill = prefill;
         row.granted = now;
         row.predicted = predicted;
         row.trial = u32::from(self.backends[usize::from(backend)].outage.is_on());
+        row.read_before = read_before;
         (row.charged, row.settled) = (0, 0);
         let cost = prefill + 2 * u64::from(row.expected);
         let tier = usize::from(row.tier);

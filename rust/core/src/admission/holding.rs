@@ -70,7 +70,7 @@ impl Ledger<'_> {
             }
             return;
         }
-        let prefill = self.give_prefill(at);
+        let prefill = self.give_prefill(at, true);
         let row = &self.rows[at as usize];
         let (taken, predicted) = (now - row.granted, row.predicted);
         let state = &mut self.backends[usize::from(row.backend)];
@@ -139,6 +139,7 @@ impl Ledger<'_> {
             self.tiers[usize::from(row.tier)].speed.count(f64::from(row.resources.slots));
         }
         self.charge_unsettled(at, outcome);
+        self.note_unread(at);
         self.end(at);
         self.dispatch();
         true

@@ -267,7 +267,7 @@ impl<'a> Ledger<'a> {
         if state.outage.trial == at {
             state.outage.trial = NONE;
         }
-        state.reading_rate.note(state.cap.used.prefill, self.board.now);
+        state.note_reading(self.board.now);
         self.publish(backend);
     }
 

@@ -19,27 +19,65 @@ const ENOUGH: u32 = 8;
 const GUESSED_TIME: Nanos = SECOND / 10_000;
 /// Weight of a window.
 const FOLLOW: f64 = 0.2;
+/// Who is given up sooner with his prompt unread says nothing about speed: he may have waited for a step of
+/// the engine, or for the network.
+const PATIENCE: Nanos = 2 * SECOND;
+/// An estimate is given up if it is so many times what can have been read.
+const WRONG: f64 = 2.0;
 
-/// Prompt tokens a second, while there is at least a chunk to read: with less, or nothing, to do a
-/// backend is not slow but idle (research/scheduling.md §2.3, point 2).
+/// Prompt tokens read, and in what time.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    tokens: u64,
+    time: Nanos,
+}
+
+impl Read {
+    const NOTHING: Read = Read { tokens: 0, time: 0 };
+
+    fn per_second(self) -> f64 {
+        self.tokens as f64 * SECOND as f64 / self.time as f64
+    }
+}
+
+/// Prompt tokens a second, while there is at least a chunk to read, or half of what may be read at once if
+/// that is less: with fewer, or nothing, to do a backend is not slow but idle.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadingRate {
     /// 0: not known.
     per_second: f64,
-    sum: u64,
+    /// What it has been seen to read at least, at any load. Each step at most doubles it, so that each has
+    /// been tried before the next; one prompt that was in the engine's cache proves little.
+    proven: f64,
+    busy: Read,
     prompts: u32,
-    _padding: u32,
-    busy: Nanos,
-    /// Since when it is busy; 0: it is not.
-    busy_since: Nanos,
+    is_busy: u32,
+    /// Since the last proof, whatever there was to read.
+    lately: Read,
+    /// Tokens being read.
+    reading: u64,
+    /// Up to when time is counted.
+    seen: Nanos,
+    /// All tokens ever read.
+    total: u64,
 }
 
 plain!(ReadingRate);
 
 impl ReadingRate {
-    pub(super) const UNKNOWN: ReadingRate =
-        ReadingRate { per_second: 0.0, sum: 0, prompts: 0, _padding: 0, busy: 0, busy_since: 0 };
+    pub(super) const UNKNOWN: ReadingRate = ReadingRate {
+        per_second: 0.0,
+        proven: 0.0,
+        busy: Read::NOTHING,
+        prompts: 0,
+        is_busy: 0,
+        lately: Read::NOTHING,
+        reading: 0,
+        seen: 0,
+        total: 0,
+    };
 
     #[cfg(test)]
     pub(super) fn known(per_second: f64) -> Self {
@@ -50,39 +88,70 @@ impl ReadingRate {
         (self.per_second > 0.0).then_some(self.per_second)
     }
 
-    /// A prompt has been read.
-    pub(super) fn count(&mut self, tokens: u64) {
-        if self.busy_since != 0 {
-            self.sum += tokens;
+    /// What it is known to read in a second, or else proven to; 0: nothing.
+    pub(super) fn proven(&self) -> f64 {
+        self.get().unwrap_or(self.proven)
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// A prompt has been read. `shown`: by its first token, and not only by the time that it should take.
+    pub(super) fn count(&mut self, tokens: u64, shown: bool) {
+        self.total += tokens;
+        if self.is_busy != 0 {
+            self.busy.tokens += tokens;
             self.prompts += 1;
         }
-    }
-
-    /// So many tokens are being read from now on.
-    pub(super) fn note(&mut self, reading: u64, now: Nanos) {
-        if reading >= CHUNK && self.busy_since == 0 {
-            self.busy_since = now.max(1);
-        } else if reading < CHUNK && self.busy_since != 0 {
-            self.busy += now.saturating_sub(self.busy_since);
-            self.busy_since = 0;
+        if shown {
+            self.lately.tokens += tokens;
         }
-        self.learn(now);
     }
 
-    fn learn(&mut self, now: Nanos) {
-        let going_on = match self.busy_since {
-            0 => 0,
-            since => now.saturating_sub(since),
-        };
-        let busy = self.busy + going_on;
-        if busy < WINDOW || self.prompts < ENOUGH {
+    /// So many tokens are being read from now on, of at most `limit` at once.
+    pub(super) fn note(&mut self, reading: u64, limit: u64, now: Nanos) {
+        self.pass(now);
+        self.reading = reading;
+        self.is_busy = u32::from(reading >= CHUNK.min(limit / 2).max(1));
+        self.learn();
+    }
+
+    /// A prompt was given up on that had not been read `taken` after its grant, when the backend had read
+    /// `before` tokens in all.
+    pub(super) fn unread(&mut self, before: u64, taken: Nanos, now: Nanos) {
+        if taken < PATIENCE {
             return;
         }
-        let seen = self.sum as f64 * SECOND as f64 / busy as f64;
-        let follow = if self.per_second == 0.0 { 1.0 } else { FOLLOW };
-        self.per_second += follow * (seen - self.per_second);
-        (self.sum, self.prompts, self.busy) = (0, 0, 0);
-        self.busy_since = if self.busy_since == 0 { 0 } else { now };
+        let most = Read { tokens: self.total - before + self.reading, time: taken };
+        if most.per_second() * WRONG < self.proven() {
+            let ReadingRate { reading, is_busy, total, .. } = *self;
+            *self = ReadingRate { reading, is_busy, total, seen: now, ..Self::UNKNOWN };
+        }
+    }
+
+    fn pass(&mut self, now: Nanos) {
+        let time = now.saturating_sub(self.seen);
+        self.seen = self.seen.max(now);
+        if self.is_busy != 0 {
+            self.busy.time += time;
+        }
+        if self.reading != 0 {
+            self.lately.time += time;
+        }
+    }
+
+    fn learn(&mut self) {
+        if self.busy.time >= WINDOW && self.prompts >= ENOUGH {
+            let follow = if self.per_second == 0.0 { 1.0 } else { FOLLOW };
+            self.per_second += follow * (self.busy.per_second() - self.per_second);
+            (self.busy, self.prompts) = (Read::NOTHING, 0);
+        }
+        if self.lately.time > 0 && self.lately.tokens >= CHUNK {
+            let most = 2.0 * self.proven.max(CHUNK as f64);
+            self.proven = self.proven.max(self.lately.per_second().min(most));
+            self.lately = Read::NOTHING;
+        }
     }
 }
 
@@ -111,7 +180,7 @@ impl Ledger<'_> {
             let time = state.prefill_time(prefill);
             row.read_at = row.granted + if time == 0 { prefill * GUESSED_TIME } else { time };
         }
-        state.reading_rate.note(state.cap.used.prefill, self.board.now);
+        state.note_reading(self.board.now);
         self.link_reading(at);
     }
 
@@ -131,19 +200,29 @@ impl Ledger<'_> {
         }
     }
 
-    /// Gives back what a row holds for reading its prompt. Returns the tokens.
-    pub(super) fn give_prefill(&mut self, at: u32) -> u64 {
+    /// Gives back what a row holds for reading its prompt. `shown`: it says itself that it is read. Returns
+    /// the tokens.
+    pub(super) fn give_prefill(&mut self, at: u32, shown: bool) -> u64 {
         self.unlink_reading(at);
         let row = &mut self.rows[at as usize];
         let backend = usize::from(row.backend);
         let prefill = std::mem::take(&mut row.resources.prefill);
         let now = self.board.now;
         let rate = &mut self.backends[backend].reading_rate;
-        rate.count(prefill);
+        rate.count(prefill, shown);
         self.each_cap(at, |cap| cap.used.prefill -= prefill);
-        let state = &mut self.backends[backend];
-        state.reading_rate.note(state.cap.used.prefill, now);
+        self.backends[backend].note_reading(now);
         prefill
+    }
+
+    /// A row ends that may not have had its first token. Of a whole answer nobody knows how far it was.
+    pub(super) fn note_unread(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        if row.whole == 0 && row.resources.prefill > 0 {
+            let (now, taken) = (self.board.now, self.board.now - row.granted);
+            let rate = &mut self.backends[usize::from(row.backend)].reading_rate;
+            rate.unread(row.read_before, taken, now);
+        }
     }
 
     /// Time has passed: prompts that take no longer have been read.
@@ -153,7 +232,7 @@ impl Ledger<'_> {
             if first == NONE || self.rows[first as usize].read_at > self.board.now {
                 return;
             }
-            self.give_prefill(first);
+            self.give_prefill(first, false);
         }
     }
 }
@@ -167,10 +246,10 @@ mod tests {
     fn read(rate: &mut ReadingRate, from: u64, tokens: u64, millis: u64, pause: u64) -> u64 {
         let mut now = from;
         for _ in 0..100 {
-            rate.note(tokens, now);
+            rate.note(tokens, u64::MAX, now);
             now += millis * MILLISECOND;
-            rate.count(tokens);
-            rate.note(0, now);
+            rate.count(tokens, true);
+            rate.note(0, u64::MAX, now);
             now += pause;
         }
         now

@@ -123,6 +123,8 @@ pub(super) struct Row {
     pub(super) granted: Nanos,
     /// How long the prompt was expected to take at its grant; 0: nothing was known.
     pub(super) predicted: Nanos,
+    /// Prompt tokens that its backend had read in all at its grant.
+    pub(super) read_before: u64,
     /// Of a whole answer: when its prompt will have been read.
     pub(super) read_at: Nanos,
     /// Order of arrival over all tiers.

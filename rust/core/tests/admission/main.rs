@@ -8,6 +8,7 @@
 mod support;
 
 mod absent;
+mod auto;
 mod backends;
 mod checks;
 mod histories;

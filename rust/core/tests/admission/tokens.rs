@@ -211,7 +211,7 @@ fn a_grant_that_never_arrived_costs_nothing() {
 #[test]
 fn the_limit_on_reading_follows_the_speed_that_was_seen() {
     let admission = with(TokenLimit::Auto, TokenLimit::None);
-    assert_eq!(admission.backend(0).prefill_limit, None);
+    assert_eq!(admission.backend(0).prefill_limit, Some(2048), "before anything is known");
     let mut now: Nanos = START;
     for _ in 0..60 {
         let ticket = granted(admission.offer(&ask(3000, 10), now)).ticket;

@@ -150,7 +150,7 @@ class Front:
         self.registry = Registry(self.wire.gateway, settings.limits, get_logger())
         standing = StandingReader(settings)
         health = Health(self.wire.segment, list(settings.tiers.values()))
-        routes = Routes(self.registry, Models(settings), health, standing, Origins(settings.cors))
+        routes = Routes(self.registry, Models(settings, self.wire.segment), health, standing, Origins(settings.cors))
         server = ClientServer(self.registry, routes)
         self.factory: Any = Lane(self.registry, server, standing) if settings.lane else server
 

@@ -55,6 +55,19 @@ def test_in_submit_it_is_a_500_and_no_permit_stays_behind() -> None:
     assert wire.settled()
 
 
+def test_while_it_waits_it_is_a_500_and_the_queue_is_left_at_once() -> None:
+    wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 1"))
+    running = wire.submit()
+    _core.arm_panic("offered")
+    victim = wire.submit()
+    assert (victim.status, victim.error["code"], victim.done) == (500, "internal_error", [True])
+    assert wire.segment.invariants()["queued"] == 0
+    wire.attempts[0].connect().feed(whole())
+    assert running.status == 200
+    assert len(wire.attempts) == 1, "nothing is granted to it"
+    assert wire.settled()
+
+
 def test_in_a_timer_it_costs_the_one_whose_timer_it_was() -> None:
     wire = Wire(CONFIG.replace("backends: [a]}", "backends: [a], timeouts: {first_event: 50ms}}"))
     clients = [wire.submit(stream=True), wire.submit(stream=True)]
@@ -98,7 +111,9 @@ def test_behind_an_answer_it_costs_that_connection() -> None:
     _core.arm_panic("done")
     for attempt in wire.attempts:
         attempt.feed(whole())
-    assert victim.calls == ["abort"]
+    # Closed, not dropped: the answer before the panic still leaves.
+    assert victim.calls == ["close"]
+    assert b"".join(victim.written).startswith(b"HTTP/1.1 200 OK")
     assert bystander.calls == []
     host.connections[0].connection_lost(None)
     host.connections[1].data_received(lane_request())

@@ -141,9 +141,9 @@ class Backend:
     """One model server. ``concurrency`` is the requests that run on it at once; 0: drained on purpose.
 
     ``serves`` is the model name that the server knows (None: found by a probe); ``keep_alive`` how many seconds an idle
-    connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most, and ``abort_hold`` at least, for servers
-    that close the connection before their engine has stopped. ``headers`` are
-    sent with each request, names in lower case; their values are secrets.
+    connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most, and
+    ``abort_hold`` at least, for servers that close the connection before their engine has stopped. ``headers`` are sent
+    with each request, names in lower case; their values are secrets.
 
     ``prefill_tokens`` bounds the prompt tokens in flight that its cache does not hold, ``kv_tokens`` the tokens of its
     KV memory that are reserved; ``"auto"``: by the learned rate, and by the engine's own facts. ``weight`` is what it

@@ -135,7 +135,19 @@ class Prober:
                     hang = await liveness.fault(session, probe.serves, is_down=probe.health == "down")
                     fault = Fault(hang, is_answer=True) if hang is not None else None
                 self._settle(probe, fault)
-                await asyncio.sleep(HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
+                await self._rest(probe)
+
+    async def _rest(self, probe: Probe) -> None:
+        """Wait until the next probe is due. Requests that find the backend gone end the longer wait of a steady one."""
+        end = asyncio.get_running_loop().time() + (HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
+        was_out = self._is_out(probe)
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, DOWN_SECONDS))
+            if self._is_out(probe) and not was_out:
+                return
+
+    def _is_out(self, probe: Probe) -> bool:
+        return self._segment.states()[probe.index][1] == "ejected"
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> Fault | None:
         """Return why the backend cannot be used; None if it can."""

@@ -40,9 +40,10 @@ impl Done {
             Done::Callback(callback) => callback.call1(py, (keep_alive,)).map(|_| ()),
             Done::Lane(connection) => {
                 let told = || LaneConnection::done(connection.bind(py), keep_alive);
-                // What panics over its next request costs that connection.
+                // What panics over its next request costs that request and its connection. The answer
+                // that has just been written still leaves.
                 let told = catch_unwind(AssertUnwindSafe(told));
-                told.unwrap_or_else(|_| connection.borrow(py).abort(py))
+                told.unwrap_or_else(|_| connection.borrow(py).force_close(py))
             }
         }
     }

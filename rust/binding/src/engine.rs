@@ -163,6 +163,7 @@ impl Engine {
         self.current = Some(key);
         faults::check("submit");
         self.offered(gateway, key, &offer, now);
+        faults::check("offered");
         Some(key)
     }
 

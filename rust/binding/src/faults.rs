@@ -10,8 +10,8 @@ mod armed {
         static ARMED: RefCell<Option<String>> = const { RefCell::new(None) };
     }
 
-    /// The next pass of a place panics: `submit`, `upstream`, `timer`, `release` or
-    /// `done`.
+    /// The next pass of a place panics: `submit`, `offered`, `upstream`, `timer`,
+    /// `release` or `done`.
     #[pyfunction]
     pub(crate) fn arm_panic(place: String) {
         ARMED.set(Some(place));

@@ -269,7 +269,7 @@ impl LaneConnection {
     }
 
     /// Closes it when what is written has left.
-    fn force_close(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn force_close(&self, py: Python<'_>) -> PyResult<()> {
         self.leave(py);
         self.end(py, "close")
     }

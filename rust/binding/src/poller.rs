@@ -193,7 +193,12 @@ impl Poller {
         if let Ok(Err(error)) = taken {
             error.write_unraisable(py, None);
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| reader.take(py, Came::Broken)));
+        // A client still gets what has been written to it: that was no part of what went wrong.
+        let end = match reader {
+            Reader::Client(_) => Came::End,
+            Reader::Backend(_) => Came::Broken,
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| reader.take(py, end)));
     }
 }
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -221,6 +221,34 @@ async def test_a_backend_that_goes_and_comes_back(tmp_path: Path) -> None:
         async with listening(serving("one"), str(tmp_path / "engine")):
             await until(lambda: probed.known[0] in ("slow_start", "healthy"))
     assert [line["event"] for line in probed.log.written] == ["backend_up", "backend_down", "backend_up"]
+
+
+async def test_a_backend_that_requests_cannot_reach_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = segment_of("one")
+    states = [("a", "healthy")]
+
+    class Watched:
+        """The segment, with a state that no request has to bring about."""
+
+        def states(self) -> list[tuple[str, str]]:
+            return states
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(segment, name)
+
+    server = serving("one")
+    async with listening(server) as url, probing(url, serves="one", segment=cast("Segment", Watched())) as probed:
+        await until(lambda: probed.known == ("healthy", "one"))
+        monkeypatch.setattr(probe, "HEALTHY_SECONDS", 60.0)
+        await asyncio.sleep(0.1)
+        asked = server.asked["/v1/models"]
+        await asyncio.sleep(0.2)
+        assert server.asked["/v1/models"] == asked, "a steady one is left alone"
+        states[0] = ("a", "ejected")
+        await until(lambda: server.asked["/v1/models"] > asked)
+        asked = server.asked["/v1/models"]
+        await asyncio.sleep(0.2)
+        assert server.asked["/v1/models"] == asked, "once for each time that it goes out"
 
 
 async def test_a_restart_with_another_model(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Backend(_Section):
     concurrency: Annotated[Concurrency, Meta(description="Requests running at once; 0: drained on purpose")]
     prefill_tokens: Annotated[
         Tokens | Literal["auto"] | None,
-        Meta(description="Uncached prompt tokens in flight; auto: from the learned rate; absent: no limit"),
+        Meta(description="Uncached prompt tokens in flight; auto: 2048, then by the learned rate; absent: no limit"),
     ] = settings.Backend.prefill_tokens
     kv_tokens: Annotated[
         Tokens | Literal["auto"] | None,

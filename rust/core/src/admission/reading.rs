@@ -111,6 +111,9 @@ impl ReadingRate {
 
     /// So many tokens are being read from now on, of at most `limit` at once.
     pub(super) fn note(&mut self, reading: u64, limit: u64, now: Nanos) {
+        if reading == self.reading {
+            return;
+        }
         self.pass(now);
         self.reading = reading;
         self.is_busy = u32::from(reading >= CHUNK.min(limit / 2).max(1));

@@ -51,7 +51,7 @@ impl Messages {
         reader.object(|reader, key| {
             match &*key.name() {
                 b"role" => role = Some(reader.value()?.kind),
-                b"content" if reader.kind()? == Kind::Array => self.read_parts(reader)?,
+                b"content" => self.read_content(reader)?,
                 name => {
                     reader.value()?;
                     if let Some(meant) = meant_by(name, &["role", "content"]) {
@@ -68,9 +68,12 @@ impl Messages {
         Ok(())
     }
 
-    /// Reads the parts of one message's content. A part is taken for what its members are and not for what
+    /// Reads what one message says: a text, or parts. A part is taken for what its members are and not for what
     /// its `type` says: whatever a backend reads as text has been counted as text.
-    fn read_parts(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+    fn read_content(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        if reader.kind()? != Kind::Array {
+            return reader.value().map(|_| ());
+        }
         reader.array(|reader, _| {
             if reader.kind()? != Kind::Object {
                 return reader.value().map(|_| ());

@@ -10,13 +10,13 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 struct Timer {
     due: Nanos,
-    /// [`NONE`]: it is not set.
+    /// [`NONE`]: it is not set, and due after everything else.
     slot: u32,
     previous: u32,
     next: u32,
 }
 
-const UNSET: Timer = Timer { due: 0, slot: NONE, previous: NONE, next: NONE };
+const UNSET: Timer = Timer { due: Nanos::MAX, slot: NONE, previous: NONE, next: NONE };
 
 /// A coarse timer wheel (Varghese & Lauck, "Hashed and hierarchical timing wheels", 1987) with one
 /// timer for each key. Keys are small numbers that are used again: the places of a slab.
@@ -44,16 +44,21 @@ impl TimerWheel {
     }
 
     /// Asks for `key` to come out once `due` has passed, or earlier if it is to come out earlier anyway.
+    #[inline]
     pub fn set(&mut self, due: Nanos, key: u32) {
+        // An event that puts its stream's deadline off comes no further.
+        if self.timers.get(key as usize).is_none_or(|timer| timer.due > due) {
+            self.move_up(due, key);
+        }
+    }
+
+    /// Sets a timer that is not set, or set for later.
+    fn move_up(&mut self, due: Nanos, key: u32) {
         let at = key as usize;
         if at >= self.timers.len() {
             self.timers.resize(at + 1, UNSET);
         }
-        let Timer { due: earlier, slot, .. } = self.timers[at];
-        if slot != NONE {
-            if earlier <= due {
-                return;
-            }
+        if self.timers[at].slot != NONE {
             self.unlink(key);
         }
         // Rounded up: a timer may be late by a tick, never early.

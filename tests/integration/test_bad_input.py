@@ -101,6 +101,7 @@ async def test_bodies(
         response = await raw.chat(body)
         assert (response.status, response.error["code"], response.error["param"]) == (status, code, param)
         assert response.error["type"] == "invalid_request_error"
+        assert response.headers["x-should-retry"] == "false"
     # The connection is in a sane state: a good request follows on it.
     assert (await raw.chat(ask())).status == 200
     assert backend.posts == before + 1
@@ -152,6 +153,7 @@ async def test_requests(
     assert (response.status, response.error["code"]) == (status, code)
     if status == 405:
         assert response.headers["allow"] in ("POST", "GET, HEAD")
+    assert response.headers.get("x-should-retry") == (None if status == 408 else "false")
     assert backend.posts == before
 
 

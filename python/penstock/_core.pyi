@@ -144,8 +144,11 @@ class Segment:
     def log_dropped(self, lines: int) -> None:
         """Count log lines that the control process has dropped."""
 
-    def set_backend(self, backend: int, health: str, serves: str | None = None) -> None:
+    def set_backend(self, backend: int, health: str, serves: str | None = None) -> float | None:
         """Tell what a probe has found; `health` is unknown, healthy or down, `serves` the name of the model there.
+
+        Returns:
+            For how many seconds requests had not got through to it, if that is over by this.
 
         Raises:
             ValueError: no such backend or health, or a backend that is not down without a known name.

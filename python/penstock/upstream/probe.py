@@ -223,7 +223,9 @@ class Prober:
         elif before != "healthy":
             probe.reason = fault.reason
         if probe.health == "down" or fault is None:
-            self._segment.set_backend(probe.index, probe.health, probe.serves)
+            out = self._segment.set_backend(probe.index, probe.health, probe.serves)
+            if out is not None:
+                self._log.info("backend_reachable", backend=probe.backend.name, seconds=round(out, 3))
         if probe.health == before:
             return
         if probe.health == "healthy":

@@ -10,7 +10,7 @@ use penstock_core::metrics::{Drift, Gauge, Shard, Total};
 use penstock_core::routing::{BackendIndex, RoutingConfig, Table, TierIndex};
 use penstock_core::segment::{Memory, Segment as Shared};
 use penstock_core::shm::{Watchdog, monotonic};
-use penstock_core::time::SECOND;
+use penstock_core::time::{SECOND, in_seconds};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -142,9 +142,14 @@ impl Segment {
 
     /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
     /// model there, if it is now known. A backend without a known name can only be down: a
-    /// `ValueError`.
+    /// `ValueError`. Returns for how many seconds requests had not got through, if that is over by this.
     #[pyo3(signature = (backend, health, serves=None))]
-    fn set_backend(&self, backend: u16, health: &str, serves: Option<&str>) -> PyResult<()> {
+    fn set_backend(
+        &self,
+        backend: u16,
+        health: &str,
+        serves: Option<&str>,
+    ) -> PyResult<Option<f64>> {
         let backend = self.backend(backend)?;
         let health = health_of(health)?;
         if let Some(name) = serves {
@@ -155,13 +160,13 @@ impl Segment {
             let message = format!("backend {name}: the name of its model is not known");
             return Err(PyValueError::new_err(message));
         }
-        self.shared.admission.set_health(backend, health, monotonic());
+        let lasted = self.shared.admission.set_health(backend, health, monotonic());
         for tier in 0..self.table.tiers.len() {
             if self.is_ready(tier) {
                 self.shared.set_ready(tier as TierIndex);
             }
         }
-        Ok(())
+        Ok(lasted.map(in_seconds))
     }
 
     /// The slots of a backend; 0 drains it.

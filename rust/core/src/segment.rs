@@ -74,7 +74,9 @@ impl Segment {
             match &backend.serves {
                 Some(name) => segment.serves.set(at, name),
                 // No request can be written for it before a probe has learned the name.
-                None => segment.admission.set_health(at as BackendIndex, Health::Down, now),
+                None => {
+                    segment.admission.set_health(at as BackendIndex, Health::Down, now);
+                }
             }
         }
         Ok(segment)

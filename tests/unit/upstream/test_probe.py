@@ -352,11 +352,11 @@ async def test_a_probe_that_fails_unexpectedly_is_not_the_last() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(segment, name)
 
-        def set_backend(self, *found: object) -> None:
+        def set_backend(self, *found: Any) -> float | None:
             self.tries += 1
             if self.tries == 1:
                 raise TimeoutError("the lock")
-            segment.set_backend(*found)  # type: ignore[arg-type]
+            return segment.set_backend(*found)
 
     segment = segment_of()
     async with listening(serving("one")) as url, probing(url, segment=Failing()) as probed:  # type: ignore[arg-type]

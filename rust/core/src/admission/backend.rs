@@ -173,6 +173,10 @@ impl BackendState {
         self.recovered != 0
     }
 
+    pub(super) fn is_down(&self) -> bool {
+        self.health == Health::Down
+    }
+
     pub(super) fn set_health(&mut self, health: Health, now: Nanos) {
         if health == Health::Healthy {
             if self.health == Health::Down && self.was_healthy != 0 {

@@ -2,7 +2,7 @@
 
 use super::heap::NONE;
 use super::ledger::Ledger;
-use super::offer::{Fault, Health, Refusal};
+use super::offer::{Fault, Health, Proof, Refusal};
 use super::row::State;
 use super::tier::{BANDS, TierState};
 use crate::routing::BackendIndex;
@@ -21,16 +21,30 @@ impl Ledger<'_> {
         self.after_change();
     }
 
-    pub(super) fn set_health(&mut self, backend: BackendIndex, health: Health, now: Nanos) {
+    /// Returns how long requests did not get through, if that is over by this.
+    pub(super) fn set_health(
+        &mut self,
+        backend: BackendIndex,
+        health: Health,
+        now: Nanos,
+    ) -> Option<Nanos> {
         let now = self.at(now);
-        self.backends[usize::from(backend)].set_health(health, now);
-        match health {
-            Health::Healthy => self.end_outage(usize::from(backend)),
-            Health::Down => self.confirm_death(backend, Fault::Refused, now),
-            Health::Unknown => {}
-        }
+        let state = &mut self.backends[usize::from(backend)];
+        let was_down = state.is_down();
+        state.set_health(health, now);
+        let lasted = match health {
+            // What answers a probe may still break requests off, unless it has been started anew.
+            Health::Healthy if was_down => self.reached(backend, Proof::Answered, now),
+            Health::Healthy => self.reached(backend, Proof::Connected, now),
+            Health::Down => {
+                self.confirm_death(backend, Fault::Refused, now);
+                None
+            }
+            Health::Unknown => None,
+        };
         self.publish(usize::from(backend));
         self.after_change();
+        lasted
     }
 
     pub(super) fn learn_kv(&mut self, backend: BackendIndex, tokens: u64, now: Nanos) {

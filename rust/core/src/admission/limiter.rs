@@ -160,8 +160,10 @@ impl Admission {
         self.with(|ledger| ledger.set_limits(backend, slots, now));
     }
 
-    pub fn set_health(&self, backend: BackendIndex, health: Health, now: Nanos) {
-        self.with(|ledger| ledger.set_health(backend, health, now));
+    /// What a probe has found. Returns how long requests did not get through, if that is over by this:
+    /// a good answer ends it where connections were refused, or where the backend was down.
+    pub fn set_health(&self, backend: BackendIndex, health: Health, now: Nanos) -> Option<Nanos> {
+        self.with(|ledger| ledger.set_health(backend, health, now))
     }
 
     /// A request did not get through to a backend, which is closed for a moment (50 ms, doubling up to

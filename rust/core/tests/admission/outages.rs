@@ -141,6 +141,25 @@ fn behind_an_open_port_a_connection_proves_nothing() {
 }
 
 #[test]
+fn a_good_probe_ends_it_unless_requests_were_broken_off() {
+    let admission = one_tier(&[4]);
+    assert_eq!(admission.set_health(0, Health::Healthy, START), None, "it was well");
+    admission.fail(0, Fault::Refused, START);
+    assert_eq!(admission.set_health(0, Health::Healthy, START + SECOND), Some(SECOND));
+    let start = START + 2 * SECOND;
+    admission.fail(0, Fault::Died, start);
+    assert_eq!(admission.set_health(0, Health::Healthy, start + SECOND), None);
+    for _ in 0..2 {
+        admission.offer(&offer(), start + SECOND);
+    }
+    assert_eq!(grants(&admission).len() + admission.backend(0).used as usize, 1, "one at a time");
+    // It was away as a whole, so what answers now is another process.
+    admission.set_health(0, Health::Down, start + 2 * SECOND);
+    let lasted = admission.set_health(0, Health::Healthy, start + 3 * SECOND);
+    assert_eq!(lasted, Some(3 * SECOND));
+}
+
+#[test]
 fn behind_an_open_port_who_survives_a_second_is_through() {
     let admission = one_tier(&[4]);
     admission.fail(0, Fault::Died, START);

@@ -278,12 +278,12 @@ impl Play {
     }
 
     pub fn set_health(&mut self, backend: usize, health: Health) {
+        let was_down = self.model.backends[backend].health == Health::Down;
         self.model.backends[backend].set_health(health, self.model.now);
-        if health == Health::Healthy {
-            let here = self.model.requests.iter_mut().filter(|other| other.backend == backend);
-            here.for_each(|other| other.is_trial = false);
-        }
-        self.admission.set_health(backend as u16, health, self.model.now);
+        let proof = if was_down { Proof::Answered } else { Proof::Connected };
+        let ends = health == Health::Healthy && self.reached(backend, proof);
+        let lasted = self.admission.set_health(backend as u16, health, self.model.now);
+        assert_eq!(lasted.is_some(), ends);
         self.dispatched = true;
     }
 

@@ -152,7 +152,11 @@ fn a_good_probe_ends_it_unless_requests_were_broken_off() {
     for _ in 0..2 {
         admission.offer(&offer(), start + SECOND);
     }
-    assert_eq!(grants(&admission).len() + admission.backend(0).cap.used.slots as usize, 1, "one at a time");
+    assert_eq!(
+        grants(&admission).len() + admission.backend(0).cap.used.slots as usize,
+        1,
+        "one at a time"
+    );
     // It was away as a whole, so what answers now is another process.
     admission.set_health(0, Health::Down, start + 2 * SECOND);
     let lasted = admission.set_health(0, Health::Healthy, start + 3 * SECOND);

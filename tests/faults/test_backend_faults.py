@@ -332,6 +332,28 @@ async def test_row_1_a_restart_behind_an_open_port(connect: Connect) -> None:
             await gateway.settled()
 
 
+async def test_row_1_a_request_that_is_always_broken_off_keeps_nobody_out_for_long(connect: Connect) -> None:
+    """It may try again for some seconds, as the server may be starting; then it is the one that fails."""
+
+    async def unless_killed(peer: Peer) -> None:
+        await (reset_at_once if "killer" in str(peer.body) else good)(peer)
+
+    config = config_of(Backend(good), concurrency=1, more="    queue: {wait: 20s}").replace("total: 2s", "total: 30s")
+    async with backend_of(unless_killed) as backend:
+        async with gateway_of(config.replace(":0'", f":{backend.port}'")) as gateway:
+            first, killer, well = [await connect(gateway) for _ in range(3)]
+            assert (await first.chat(ask("killer"))).status == 502
+            started = asyncio.get_running_loop().time()
+            killed = asyncio.ensure_future(killer.chat(ask("killer again")))
+            await asyncio.sleep(0.02)
+            answer = await asyncio.wait_for(well.chat(ask("fine")), 15)
+            assert answer.status == 200
+            assert (await killed).error["code"] == "upstream_reset"
+            # Seven tries, 50 ms to 2 s apart; without a bound it would be the whole wait of 20 s.
+            assert asyncio.get_running_loop().time() - started < 12
+            await gateway.settled()
+
+
 async def test_row_2_connect_blackhole(connect: Connect) -> None:
     """A listener whose accept queue is full never answers a SYN."""
     listener = socket.socket()

@@ -69,6 +69,8 @@ pub(crate) struct Call {
     pub(crate) wants_fresh: bool,
     /// It tries whether its backend can be reached again.
     pub(crate) is_trial: bool,
+    /// How often it did so in vain and waited again.
+    pub(crate) trials: u8,
     /// Penstock's own time so far.
     pub(crate) overhead: Nanos,
 }

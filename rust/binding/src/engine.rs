@@ -157,6 +157,7 @@ impl Engine {
                 retry_after: 0,
                 wants_fresh: false,
                 is_trial: false,
+                trials: 0,
                 overhead: 0,
             })
         });

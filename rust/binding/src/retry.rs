@@ -14,6 +14,9 @@ use crate::gateway::Gateway;
 
 /// Most attempts of one request (research/reliability-and-ux.md §1.4).
 const MAX_ATTEMPTS: u32 = 2;
+/// So often a request tries a backend that breaks requests off and waits again: with the growing pauses some
+/// three seconds, in which nobody else is tried.
+const MAX_TRIALS: u8 = 6;
 
 impl Engine {
     /// An attempt has failed before the client had anything: again, elsewhere, or not.
@@ -38,11 +41,15 @@ impl Engine {
             let body = call.exchange.plan.fingerprint();
             self.admission.broken_off(backend, body, now.mono);
         }
-        // Others were broken off there before, so this request is hardly the cause; and there is no
-        // other backend.
+        // Others were broken off there before, so this request is hardly the cause, unless it fails
+        // again and again; and there is no other backend.
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
-        let has_died_trying =
-            call.is_trial && failure.fault() == Some(Fault::Died) && tier.backends.len() == 1;
+        let has_died_trying = call.is_trial
+            && call.trials < MAX_TRIALS
+            && self.admission.load(backend).is_out
+            && failure.fault() == Some(Fault::Died)
+            && tier.backends.len() == 1;
+        call.trials += u8::from(has_died_trying);
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);

@@ -34,7 +34,7 @@ impl Ledger<'_> {
         state.set_health(health, now);
         let lasted = match health {
             // What answers a probe may still break requests off, unless it has been started anew.
-            Health::Healthy if was_down => self.reached(backend, Proof::Answered, now),
+            Health::Healthy if was_down => self.reached(backend, Proof::Served, now),
             Health::Healthy => self.reached(backend, Proof::Connected, now),
             Health::Down => {
                 self.confirm_death(backend, Fault::Refused, now);

@@ -60,12 +60,9 @@ impl Ledger<'_> {
         let Some(at) = self.holder(ticket) else { return };
         let backend = usize::from(self.rows[at as usize].backend);
         self.backends[backend].heard = now;
-        let was_out = self.backends[backend].outage.is_on();
-        if was_out {
-            self.end_outage(backend);
-        }
+        let is_back = self.note_answer(at);
         if self.rows[at as usize].resources.prefill == 0 {
-            if was_out {
+            if is_back {
                 self.dispatch();
             }
             return;
@@ -130,9 +127,8 @@ impl Ledger<'_> {
             self.dispatch();
             return true;
         }
-        let backend = usize::from(self.rows[at as usize].backend);
-        if outcome == Outcome::Success && self.backends[backend].outage.is_on() {
-            self.end_outage(backend);
+        if outcome == Outcome::Success {
+            self.note_answer(at);
         }
         if outcome != Outcome::Dropped {
             let row = &self.rows[at as usize];

@@ -204,8 +204,10 @@ pub enum Fault {
 pub enum Proof {
     /// A connection was made: there is somebody who does not refuse any more.
     Connected,
-    /// Something of an answer has come.
+    /// Something of an answer has come, perhaps of one that began before.
     Answered,
+    /// An answer to a request that was sent since, or the server has been away and is back.
+    Served,
 }
 
 /// Whether a backend may get requests.

@@ -67,8 +67,15 @@ impl Outage {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// A server that shuts down refuses connections while its old streams run on, and one that breaks
+    /// requests off may accept them first.
     fn is_refuted_by(&self, proof: Proof) -> bool {
-        self.is_on() && (proof == Proof::Answered || self.fault == Fault::Refused)
+        self.is_on()
+            && match proof {
+                Proof::Connected => self.fault == Fault::Refused,
+                Proof::Answered => self.fault == Fault::Died,
+                Proof::Served => true,
+            }
     }
 }
 
@@ -100,6 +107,18 @@ impl Ledger<'_> {
         self.end_outage(usize::from(backend));
         self.dispatch();
         Some(lasted)
+    }
+
+    /// Something of a row's answer has come. Returns whether that ends an outage.
+    pub(super) fn note_answer(&mut self, at: u32) -> bool {
+        let row = &self.rows[at as usize];
+        let backend = usize::from(row.backend);
+        let proof = if row.trial == 0 { Proof::Answered } else { Proof::Served };
+        let is_over = self.backends[backend].outage.is_refuted_by(proof);
+        if is_over {
+            self.end_outage(backend);
+        }
+        is_over
     }
 
     pub(super) fn end_outage(&mut self, backend: usize) {

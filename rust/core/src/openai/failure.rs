@@ -40,9 +40,11 @@ pub struct BackendFailure {
 const OVERFLOW_WORDS: [&str; 2] = ["context_length_exceeded", "exceed_context_size_error"];
 
 /// How the other engines say so: how their messages begin; `#` stands for a number.
-const OVERFLOW_SENTENCES: [&str; 14] = [
+const OVERFLOW_SENTENCES: [&str; 16] = [
     // vLLM, LMDeploy
     "This model's maximum context length is #",
+    "You passed # input tokens and requested # output tokens. However, the model's context length is only",
+    "You passed # input characters. However, the model's context length is only",
     "'max_tokens' or 'max_completion_tokens' is too large: #. This model's maximum context length is",
     "The decoder prompt (length #) is longer than the maximum model length",
     "The prompt (total length #) is longer than the maximum model length",
@@ -263,6 +265,19 @@ mod tests {
         assert!(!begins("request ( tokens) exceeds", "request (# tokens) exceeds"));
         assert!(!begins("say: limit 7", "limit #"));
         assert!(!begins("limi", "limit #"));
+    }
+
+    #[test]
+    fn the_prompt_is_too_long_in_the_words_of_current_vllm() {
+        for message in [
+            "You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length is only 32768 tokens, resulting in a maximum input length of 31744 tokens.",
+            "You passed 200000 input characters. However, the model's context length is only 32768 tokens.",
+        ] {
+            let body = format!(
+                r#"{{"error":{{"message":"{message}","type":"BadRequestError","code":400}}}}"#
+            );
+            assert_eq!(code(&verdict(400, &body)), Some(Code::ContextLengthExceeded), "{message}");
+        }
     }
 
     #[test]

@@ -85,6 +85,11 @@ impl Request {
         self.state == State::Queued
     }
 
+    /// What something of its answer proves.
+    pub fn proof(&self) -> Proof {
+        if self.is_trial { Proof::Served } else { Proof::Answered }
+    }
+
     pub fn holds_permit(&self) -> bool {
         !matches!(self.state, State::Queued | State::Over)
     }
@@ -214,7 +219,12 @@ impl Backend {
 
     /// Returns whether that ends a row of failures.
     pub fn reached(&mut self, proof: Proof) -> bool {
-        let ends = self.is_out() && (proof == Proof::Answered || self.fault == Fault::Refused);
+        let ends = self.is_out()
+            && match proof {
+                Proof::Connected => self.fault == Fault::Refused,
+                Proof::Answered => self.fault == Fault::Died,
+                Proof::Served => true,
+            };
         if ends {
             self.failures = 0;
         }

@@ -182,7 +182,7 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
         2 => (0..3usize, health).prop_map(|(at, health)| Op::Health(at, health)),
         2 => (0..3usize, select(vec![Fault::Refused, Fault::Died]))
             .prop_map(|(at, fault)| Op::Fail(at, fault)),
-        1 => (0..3usize, select(vec![Proof::Connected, Proof::Answered]))
+        1 => (0..3usize, select(vec![Proof::Connected, Proof::Answered, Proof::Served]))
             .prop_map(|(at, proof)| Op::Reached(at, proof)),
         2 => which().prop_map(Op::PutBack),
         1 => (0..3usize, 1u64..1500).prop_map(|(at, tokens)| Op::LearnKv(at, tokens)),

@@ -164,6 +164,22 @@ fn a_good_probe_ends_it_unless_requests_were_broken_off() {
 }
 
 #[test]
+fn old_streams_do_not_end_refusals() {
+    let admission = one_tier(&[4]);
+    let old = granted(admission.offer(&offer(), START)).ticket;
+    admission.fail(0, Fault::Refused, START);
+    let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), START))).collect();
+    assert_eq!(admission.reached(0, Proof::Answered, START), None);
+    admission.first_token(old, START);
+    admission.release(old, Outcome::Success, START);
+    assert_eq!(grants(&admission), [], "the pause holds");
+    let mut now = START;
+    assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1], "one at a time");
+    admission.first_token(waiting[0], now);
+    assert_eq!(tickets(&grants(&admission)), waiting[1..], "what was sent since is answered");
+}
+
+#[test]
 fn behind_an_open_port_who_survives_a_second_is_through() {
     let admission = one_tier(&[4]);
     admission.fail(0, Fault::Died, START);

@@ -201,9 +201,10 @@ impl Play {
         let held = self.admission.release(ticket, outcome, self.model.now);
         prop_assert_eq!(held, self.model.requests[at].holds_permit());
         if held {
+            let proof = self.model.requests[at].proof();
             self.model.requests[at].end(outcome);
             if outcome == Outcome::Success {
-                self.reached(backend, Proof::Answered);
+                self.reached(backend, proof);
             }
             self.dispatched = true;
             prop_assert!(!self.admission.release(ticket, outcome, self.model.now), "twice");
@@ -224,8 +225,8 @@ impl Play {
         self.admission.first_token(request.ticket, self.model.now);
         if request.holds_permit() {
             request.prefill = Span::default();
-            let backend = request.backend;
-            self.dispatched |= self.reached(backend, Proof::Answered);
+            let (backend, proof) = (request.backend, request.proof());
+            self.dispatched |= self.reached(backend, proof);
         }
     }
 
@@ -280,7 +281,7 @@ impl Play {
     pub fn set_health(&mut self, backend: usize, health: Health) {
         let was_down = self.model.backends[backend].health == Health::Down;
         self.model.backends[backend].set_health(health, self.model.now);
-        let proof = if was_down { Proof::Answered } else { Proof::Connected };
+        let proof = if was_down { Proof::Served } else { Proof::Connected };
         let ends = health == Health::Healthy && self.reached(backend, proof);
         let lasted = self.admission.set_health(backend as u16, health, self.model.now);
         assert_eq!(lasted.is_some(), ends);

@@ -97,7 +97,9 @@ def may_be_followed(ask: Ask, attempt: Attempt) -> bool:
 
 def has_failed(attempt: Attempt) -> bool:
     """Whether it is sure that the backend has failed the request, and not merely a connection that was stale."""
-    return attempt.word != "full" and (not attempt.reused or attempt.has_begun or attempt.is_late)
+    # A reset may overtake what was sent before it, and then a connection that was kept looks stale.
+    has_told = (attempt.has_begun or attempt.is_late) and attempt.end != "restarted"
+    return attempt.word != "full" and (not attempt.reused or has_told)
 
 
 def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
@@ -125,6 +127,8 @@ def _given_up(ask: Ask, code: str) -> Codes:
     failed = [attempt for attempt in ask.attempts if attempt.word != "full"]
     # One stale connection is no attempt; how many more of them are borne is not said.
     counted = len(failed) - any(attempt.is_stale for attempt in failed)
+    if ask.may_have_lost_one:
+        return (code,) if counted + 1 >= MOST_ATTEMPTS else ()
     is_right = counted >= MOST_ATTEMPTS and len({attempt.backend for attempt in failed}) > 1
     return (code,) if is_right else ()
 

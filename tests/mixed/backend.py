@@ -63,7 +63,7 @@ class Backend:
 
     async def restart(self, pause: float) -> None:
         """Die with all connections, and come back on the same port."""
-        self.book.note_death()
+        self.book.note_death(self.name)
         await self.stop()
         await asyncio.sleep(pause)
         self.restarts += 1

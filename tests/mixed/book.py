@@ -81,8 +81,8 @@ class Ask:
     attempts: list[Attempt] = field(default_factory=list)
     # The client has really asked for it: all of it is on its way.
     is_sent: bool = False
-    # A backend died meanwhile, and with it perhaps an attempt that lay in its backlog: no backend knows of that one.
-    may_have_lost_one: bool = False
+    # Backends that died meanwhile, each perhaps with an attempt in its backlog: no backend knows of that one.
+    died: set[str] = field(default_factory=set)
 
     def body(self) -> bytes:
         value: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": self.prompt}]}
@@ -118,10 +118,11 @@ class Book:
         self.posted = 0
         self.answered = 0
 
-    def note_death(self) -> None:
-        """Note that a backend has died: what is asked now may have been tried there unseen."""
+    def note_death(self, backend: str) -> None:
+        """Note that a backend dies: what is asked now may have been tried there unseen."""
         for ask in self.asks.values():
-            ask.may_have_lost_one |= ask.is_sent
+            if ask.is_sent:
+                ask.died.add(backend)
 
     def ask(
         self,

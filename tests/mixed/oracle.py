@@ -127,9 +127,9 @@ def _given_up(ask: Ask, code: str) -> Codes:
     failed = [attempt for attempt in ask.attempts if attempt.word != "full"]
     # One stale connection is no attempt; how many more of them are borne is not said.
     counted = len(failed) - any(attempt.is_stale for attempt in failed)
-    if ask.may_have_lost_one:
-        return (code,) if counted + 1 >= MOST_ATTEMPTS else ()
-    is_right = counted >= MOST_ATTEMPTS and len({attempt.backend for attempt in failed}) > 1
+    counted += len(ask.died)
+    tried = {attempt.backend for attempt in failed} | ask.died
+    is_right = counted >= MOST_ATTEMPTS and len(tried) > 1
     return (code,) if is_right else ()
 
 

@@ -73,7 +73,7 @@ class SupervisedEngine:
         await asyncio.sleep(pause)
         try:
             await self._engine.start()
-        except EngineError as error:
+        except (EngineError, OSError) as error:
             self._log.warning("engine_failed", reason=str(error))
             return False
         return True

@@ -1,4 +1,7 @@
-"""Limits that are left to be found out, and that nobody has found: what is not bounded is said."""
+"""`kv_tokens: auto` where the engine does not tell its size: what is not bounded is said.
+
+`prefill_tokens: auto` always has a limit: one chunk, until a rate is known.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ __all__ = ["LOOK_SECONDS", "Unlimited"]
 # tell.
 LOOK_SECONDS = 10.0
 KV = "kv_tokens: auto, but the engine does not tell its size: no limit"
-PREFILL = "prefill_tokens: auto, but no rate is learned yet: no limit"
 
 
 class Unlimited:
@@ -31,9 +33,8 @@ class Unlimited:
 
     def of(self, index: int, numbers: Mapping[str, Any]) -> list[str]:
         """Return what is not limited on a backend though it should be, by its part of the snapshot."""
-        backend = self._backends[index]
-        autos = (("kv_tokens", backend.kv_tokens, KV), ("prefill_tokens", backend.prefill_tokens, PREFILL))
-        return [text for name, limit, text in autos if limit == "auto" and numbers[name]["limit"] is None]
+        is_silent = self._backends[index].kv_tokens == "auto" and numbers["kv_tokens"]["limit"] is None
+        return [KV] if is_silent else []
 
     def look(self, numbers: Sequence[Mapping[str, Any]]) -> None:
         """Log once what a backend's engine does not tell. To be called every `LOOK_SECONDS` with all of a snapshot."""

@@ -1,6 +1,6 @@
 //! What follows when an attempt has failed: again, elsewhere, or the client is told.
 
-use penstock_core::admission::{Fault, Health};
+use penstock_core::admission::{Admission, Fault, Health, Ticket};
 use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -12,7 +12,7 @@ use crate::calls::CallKey;
 use crate::engine::Engine;
 use crate::gateway::Gateway;
 
-/// Most attempts of one request (research/reliability-and-ux.md §1.4).
+/// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
 /// So often a request tries a backend that breaks requests off and waits again: with the growing pauses some
 /// three seconds, in which nobody else is tried.
@@ -92,26 +92,29 @@ impl Engine {
         result: AttemptResult,
         now: Now,
     ) -> bool {
-        let Some(call) = self.calls.get(key) else { return false };
-        let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
-            return false;
-        };
-        if !self.admission.put_back(ticket, now.mono) {
-            return false;
-        }
-        self.shard.attempt(backend, result);
-        self.wait_again(gateway, key, upstream, now);
-        true
+        self.wait_again(gateway, key, upstream, result, now, |admission, ticket| {
+            admission.put_back(ticket, now.mono)
+        })
     }
 
-    /// The attempt is none, and its request is in the queue.
+    /// The attempt is none and its request waits again, if `goes_back` lets it.
     fn wait_again(
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
         upstream: UpstreamEnd,
+        result: AttemptResult,
         now: Now,
-    ) {
+        goes_back: impl FnOnce(&Admission, Ticket) -> bool,
+    ) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
+            return false;
+        };
+        if !goes_back(&self.admission, ticket) {
+            return false;
+        }
+        self.shard.attempt(backend, result);
         if let Some(call) = self.calls.get(key) {
             call.exchange.not_started();
             if let Some(connection) = call.upstream.take() {
@@ -120,6 +123,7 @@ impl Engine {
         }
         self.arm(key);
         self.collect(gateway, now);
+        true
     }
 
     fn bounce(
@@ -134,15 +138,9 @@ impl Engine {
         if let Failure::Full { retry_after: Some(seconds) } = failure {
             call.retry_after = call.retry_after.max(*seconds);
         }
-        let (Some(ticket), Some(backend)) = (call.ticket, call.exchange.backend()) else {
-            return false;
-        };
-        if self.admission.bounce(ticket, now.mono).is_err() {
-            return false;
-        }
-        self.shard.attempt(backend, AttemptResult::Bounced);
-        self.wait_again(gateway, key, upstream, now);
-        true
+        self.wait_again(gateway, key, upstream, AttemptResult::Bounced, now, |admission, ticket| {
+            admission.bounce(ticket, now.mono).is_ok()
+        })
     }
 
     fn retry_elsewhere(

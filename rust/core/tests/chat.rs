@@ -616,6 +616,7 @@ fn what_a_request_takes_is_read_from_what_is_sent() {
     for (parameters, members, slots, n) in [
         (json!({}), "\"n\":3", 3, 3),
         (json!({"default": {"n": 8}}), "", 8, 8),
+        (json!({"default": {"n": 2}, "force": {"chat_template": "x"}}), "", 2, 2),
         (json!({"default": {"n": 8}}), "\"n\":null", 8, 8),
         (json!({"default": {"n": 8}}), "\"n\":2", 2, 2),
         (json!({"force": {"n": 8}}), "\"n\":2", 8, 8),

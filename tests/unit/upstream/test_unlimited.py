@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.config.settings import Backend, Url
-from penstock.upstream.unlimited import KV, PREFILL, Unlimited
+from penstock.upstream.unlimited import KV, Unlimited
 
 from .log import Log
 
 URL = Url("http", "127.0.0.1", 1)
 
 
-def numbers(kv: int | None = None, prefill: int | None = None, state: str = "healthy") -> dict[str, Any]:
+def numbers(kv: int | None = None, state: str = "healthy") -> dict[str, Any]:
     """Return a backend's part of the snapshot, as far as it matters."""
-    return {"state": state, "kv_tokens": {"used": 0, "limit": kv}, "prefill_tokens": {"used": 0, "limit": prefill}}
+    return {"state": state, "kv_tokens": {"used": 0, "limit": kv}}
 
 
 def test_what_is_not_limited_is_said() -> None:
     auto = Backend("a", URL, 4, kv_tokens="auto", prefill_tokens="auto")
     unlimited = Unlimited([auto, Backend("b", URL, 4), Backend("c", URL, 4, kv_tokens=100)], Log().logger)
-    assert unlimited.of(0, numbers()) == [KV, PREFILL]
-    assert unlimited.of(0, numbers(kv=5)) == [PREFILL]
-    assert unlimited.of(0, numbers(kv=5, prefill=5)) == []
+    assert unlimited.of(0, numbers()) == [KV]
+    assert unlimited.of(0, numbers(kv=5)) == []
     assert unlimited.of(1, numbers()) == []
     assert unlimited.of(2, numbers(kv=100)) == []
 

@@ -164,6 +164,11 @@ impl<'a> ChatRequest<'a> {
         let old = self.read_count(Parameter::MaxTokens, u64::MAX)?;
         let new = self.read_count(Parameter::MaxCompletionTokens, u64::MAX)?;
         self.max_tokens = new.or(old);
+        Ok(())
+    }
+
+    /// Refuses what only the operator may set.
+    pub fn check_is_a_clients(&self) -> Result<(), ApiError> {
         if self.members.iter().any(|member| member.parameter == Parameter::ChatTemplate) {
             let message = "'chat_template' is not accepted from clients";
             return Err(ApiError::new(Code::UnsupportedParameter, message).param("chat_template"));

@@ -35,6 +35,7 @@ impl Plan {
     /// Reads a body and decides everything that needs no backend.
     pub fn make(table: &Table, body: &[u8]) -> Result<Self, ApiError> {
         let request = ChatRequest::read(body)?;
+        request.check_is_a_clients()?;
         let Addressee { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         let mut warnings = Vec::new();

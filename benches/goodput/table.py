@@ -40,7 +40,7 @@ class Results:
         return self._points[mix, policy, load]
 
     def peak(self, mix: str, policy: str, value: str = "good") -> float:
-        """Return the best of the loads that count for it (contract §10)."""
+        """Return the best of the loads that count for it."""
         loads = [load for load in self.loads if PEAK_LOADS[0] <= load <= PEAK_LOADS[1]]
         return max(float(self.at(mix, policy, load)[value]) for load in loads)
 
@@ -61,7 +61,7 @@ def _head(seen: Results, stem: str | None) -> str:
     return f"""\
 # Goodput by policy, simulated, {about["date"]}
 
-Every figure is **simulated**: engines after research/scheduling.md §3 in virtual time, and before them the admission of
+Every figure is **simulated**: engines of `penstock.sim.profiles` in virtual time, and before them the admission of
 Penstock {about["version"]} itself. Medians of {about["seeds"]} seed(s), made by `benches/goodput/run.py`.
 {f"[Data]({stem}.json)." if stem else ""}
 Goodput is requests a second and backend that finish within their service level: first token within 1 s (prompts of

@@ -1,7 +1,7 @@
 """The exceptions that Penstock raises on purpose.
 
 The tree is small: whatever a command cannot do ends in a :class:`PenstockError`, whose ``exit_code`` is the process's
-exit code (design §4.3). Anything else that reaches the top is a bug.
+exit code. Anything else that reaches the top is a bug.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests of every kind, written by hand: what both ways to the core must treat alike (contract §6)."""
+"""Requests of every kind, written by hand: what both ways to the core must treat alike."""
 
 from __future__ import annotations
 

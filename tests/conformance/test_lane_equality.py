@@ -1,4 +1,4 @@
-"""The lane and aiohttp are two ways to the core: nobody outside can tell which one it was (contract §6)."""
+"""The lane and aiohttp are two ways to the core: nobody outside can tell which one it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that try to be read in two ways (RFC 9112 §5 to §7; research/reliability-and-ux.md §1.2).
+"""Requests that try to be read in two ways (RFC 9112 §5 to §7).
 
 Nearly all carry a second request behind or within the first. Where the first is refused, nothing of the second may
 reach a backend: whoever cannot tell where a request ends must not guess where the next begins.

@@ -1,4 +1,4 @@
-"""Requests whose line, Host, size or timing is abuse (RFC 9112 §2, §3 and §9; research/reliability-and-ux.md §1.2)."""
+"""Requests whose line, Host, size or timing is abuse (RFC 9112 §2, §3 and §9)."""
 
 from __future__ import annotations
 

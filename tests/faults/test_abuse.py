@@ -141,7 +141,7 @@ async def test_who_sends_ahead_is_not_read(lane: Lane) -> None:
 
 @pytest.mark.parametrize("lane", LANES)
 async def test_another_path_behind_an_answer_that_is_not_read(lane: Lane) -> None:
-    """The connection may change hands only when the answer has left (contract §6): nothing of it is lost or late."""
+    """The connection may change hands only when the answer has left: nothing of it is lost or late."""
     content = "x" * 8_000_000
 
     async def large(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""What a backend can do wrong, row by row (research/reliability-and-ux.md §1.3): the right code, and the slot back."""
+"""What a backend can do wrong, row by row: the right code, and the slot back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client can do: leave at any moment, or not read (research/reliability-and-ux.md §1.3, rows 21 to 23, 25)."""
+"""What a client can do: leave at any moment, or not read (rows 21 to 23, 25)."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_row_25_a_half_closed_client_has_left(connect: Connect) -> None:
 
 
 async def test_the_permit_is_held_until_the_backend_has_closed(connect: Connect) -> None:
-    """Closing a socket does not mean that the backend has stopped (contract §3)."""
+    """Closing a socket does not mean that the backend has stopped."""
     seen = asyncio.Event()
 
     async def stubborn(peer: Peer) -> None:

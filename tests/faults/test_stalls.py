@@ -1,4 +1,4 @@
-"""Clients that do not read what they are sent, and clients that send what nobody reads (row 21, contract §1)."""
+"""Clients that do not read what they are sent, and clients that send what nobody reads."""
 
 from __future__ import annotations
 

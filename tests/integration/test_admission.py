@@ -190,7 +190,7 @@ async def test_who_cannot_be_served_in_time_hears_it_at_once(connect: Connect) -
         codes = Counter(answer.error["code"] for answer in answers if answer.status != 200)
         assert set(codes) <= {"deadline_unmeetable", "queue_timeout"}
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status == 429)
-        # At once: they were refused on arrival (contract §8), not by the timer, and never reached the backend.
+        # At once: they were refused on arrival, not by the timer, and never reached the backend.
         assert gateway.requests()["rejected", "PQ"] == codes["deadline_unmeetable"]
         assert len(gate.order) == sum(answer.status == 200 for answer in answers)
         assert gateway.numbers["tiers"][0]["slots_per_second"] > 0

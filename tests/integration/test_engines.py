@@ -76,7 +76,7 @@ async def test_the_kv_memory_is_learned_and_strangers_are_noticed() -> None:
             while backend["kv_tokens"]["limit"] is None:
                 await asyncio.sleep(0.05)
                 backend = gateway.numbers["backends"][0]
-            # 92 % of what the profile 8b-h100 holds (research/scheduling.md §2.2), in whole blocks of 16.
+            # 92 % of what the profile 8b-h100 holds, in whole blocks of 16.
             assert backend["kv_tokens"]["limit"] == 368_000
             status = gateway.service.control.status()["backends"][0]["engine"]
             assert (status["engine"], status["kv_tokens"]) == ("vllm", 400_000)

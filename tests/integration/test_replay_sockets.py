@@ -1,4 +1,4 @@
-"""Recorded answers over real sockets, in two writes, split at every 97th byte (contract §10)."""
+"""Recorded answers over real sockets, in two writes, split at every 97th byte."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_in_a_timer_it_costs_the_one_whose_timer_it_was() -> None:
 
 
 def test_a_permit_that_nobody_owns_is_found_and_counted() -> None:
-    """A panic between a call and its permit is the only way to make one (contract §8: the 10 s sweep)."""
+    """A panic between a call and its permit is the only way to make one (the 10 s sweep)."""
     wire = Wire()
     _core.arm_panic("release")
     wire.submit()

@@ -22,7 +22,7 @@ CONTROL: web.AppKey[Control] = web.AppKey("control")
 
 
 def admin_app(control: Control) -> web.Application:
-    """Return the application. On a listener that is not loopback /metrics needs the token too (contract §7).
+    """Return the application. On a listener that is not loopback /metrics needs the token too.
 
     Raises:
         ValueError: the settings hold no token.

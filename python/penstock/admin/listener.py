@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["AdminListener", "error_body"]
 
 IDLE_SECONDS = 75.0
-# How long a client that was refused may go on with its body, so that it reads the answer (contract §1).
+# How long a client that was refused may go on with its body, so that it reads the answer.
 LINGER_SECONDS = 2.0
 # What a client may still take when everything else has ended; aiohttp's default is a minute.
 CLOSE_SECONDS = 1.0
 
 
 def error_body(kind: str, code: str, message: str) -> bytes:
-    """Return an error with its four keys (design §4.4)."""
+    """Return an error with its four keys."""
     return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 

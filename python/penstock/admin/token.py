@@ -21,7 +21,7 @@ CURE = "set XDG_RUNTIME_DIR to a folder of your own, or admin.token or PENSTOCK_
 
 
 def given_token(settings: Admin) -> str | None:
-    """Return PENSTOCK_ADMIN_TOKEN, else the configured token, if either is set (contract §7)."""
+    """Return PENSTOCK_ADMIN_TOKEN, else the configured token, if either is set."""
     return os.environ.get("PENSTOCK_ADMIN_TOKEN") or settings.token
 
 

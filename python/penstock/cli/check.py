@@ -60,7 +60,7 @@ def check(context: click.Context, path: str, as_json: bool) -> None:
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:
-    """The fields of contract §8."""
+    """One line of `--json`: the place, the path of the key, and what is wrong with it."""
     return {
         "file": problem.file,
         "line": problem.line,

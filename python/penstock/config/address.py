@@ -75,7 +75,7 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Read ``http://host:8000/v1`` and the like; one trailing ``/v1`` or ``/`` is stripped (contract §7).
+        """Read ``http://host:8000/v1`` and the like; one trailing ``/v1`` or ``/`` is stripped.
 
         Raises:
             ValueError: with a message for the author of the file, which never repeats a password from the URL.

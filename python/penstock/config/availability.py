@@ -1,6 +1,6 @@
 """Keys and values that the contract names and this version cannot serve yet.
 
-A key whose feature does not exist is refused, never accepted and ignored (contract §7). The step that brings a feature
+A key whose feature does not exist is refused, never accepted and ignored. The step that brings a feature
 deletes its line here and adds the key to ``schema.py``. ``*`` stands for any name.
 """
 

@@ -1,4 +1,4 @@
-"""``${VAR}``, ``${VAR:-default}``, ``$${`` and ``file:/path`` inside the string scalars of a file (contract §7).
+"""``${VAR}``, ``${VAR:-default}``, ``$${`` and ``file:/path`` inside the string scalars of a file.
 
 It works on the parsed tree, so a value can never add structure to the file. A scalar that is nothing but one plain
 ``${VAR}`` is typed again, so ``concurrency: ${SLOTS}`` works; in quotes it stays a string.

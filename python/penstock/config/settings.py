@@ -2,7 +2,7 @@
 
 Durations are seconds (float), sizes bytes (int), percentages fractions of 1; ``share``, ``weight`` and the bands are
 parts, which mean something only against each other. Concurrency, queue lengths and permits are
-counted in slots (contract §3). ``None`` means that there is no limit of that kind, or that nothing is set.
+counted in slots. ``None`` means that there is no limit of that kind, or that nothing is set.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 DEFAULT_ADMIN_LISTEN = Address("127.0.0.1", 9180)
 # Who may connect to a Unix socket: its owner alone.
 DEFAULT_MODE = 0o600
-# Parts of a GPU by profile (contract §3).
+# Parts of a GPU by profile.
 SHARES: dict[Profile, int] = {"instant": 4, "thinking": 1}
 
 
 @dataclass(frozen=True)
 class Admin:
-    """The admin listener. Without a ``token``, serve makes a random one (contract §7).
+    """The admin listener. Without a ``token``, serve makes a random one.
 
     ``listen_mode`` is the permissions of the socket's file if it is a Unix socket.
     """
@@ -104,7 +104,7 @@ class Cors:
 
 @dataclass(frozen=True)
 class Drain:
-    """Seconds of the shutdown: before accepting stops, and then for the streams of each profile (contract §5)."""
+    """Seconds of the shutdown: before accepting stops, and then for the streams of each profile."""
 
     delay: float = 0.0
     instant: float = 60.0
@@ -181,7 +181,7 @@ class Queue:
 
     @classmethod
     def of(cls, profile: Profile) -> Queue:
-        """The defaults of a profile (contract §3)."""
+        """The defaults of a profile."""
         return cls(wait=30.0) if profile == "thinking" else cls()
 
 
@@ -194,13 +194,13 @@ class Slo:
 
     @classmethod
     def of(cls, profile: Profile) -> Slo:
-        """The defaults of a profile (contract §3)."""
+        """The defaults of a profile."""
         return cls(first_token=30.0, inter_token=0.1) if profile == "thinking" else cls()
 
 
 @dataclass(frozen=True)
 class Bands:
-    """The parts that requests of each priority get while all of them wait (contract §7)."""
+    """The parts that requests of each priority get while all of them wait."""
 
     high: int = 8
     normal: int = 3
@@ -228,13 +228,13 @@ class Timeouts:
 
     @classmethod
     def of(cls, profile: Profile) -> Timeouts:
-        """The defaults of a profile (design §4.2)."""
+        """The defaults of a profile."""
         return cls(first_event=180.0, between_events=120.0, total=1800.0) if profile == "thinking" else cls()
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What happens to the parameters of a request (contract §7).
+    """What happens to the parameters of a request.
 
     ``default`` fills absent or null keys, ``force`` is an RFC 7396 merge patch applied last, ``max_tokens`` caps the
     length asked for; ``allow`` names the keys of ``chat_template_kwargs`` that a client may set. ``unsupported`` is

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# More have to be asked for: the model servers beside us want their cores too (design §4.2).
+# More have to be asked for: the model servers beside us want their cores too.
 MOST = 4
 
 # For each version of cgroups: where its CPU controller is mounted, and the files that hold quota and period in µs.

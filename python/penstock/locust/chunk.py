@@ -11,7 +11,7 @@ __all__ = ["Chunk", "Meaning", "code_in", "code_of", "decode"]
 
 
 class Meaning(Enum):
-    """What a chunk brings its reader (contract §2)."""
+    """What a chunk brings its reader."""
 
     NOTHING = auto()
     """Only a role, usage, progress or an empty delta."""
@@ -86,7 +86,7 @@ def code_in(body: bytes | None) -> str:
 
 
 def code_of(error: Any) -> str:
-    """Return what an error is called: its code (contract §1), or what engines that are asked directly have instead.
+    """Return what an error is called: its code, or what engines that are asked directly have instead.
 
     That is the type for vLLM, whose codes are the status again, and the whole error for TGI, where it is a string.
     """

@@ -1,4 +1,4 @@
-"""The metrics page (design §4.6, contract §8): the core's numbers under their public names."""
+"""The metrics page: the core's numbers under their public names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The accepted configuration, in memory that nobody can change: what new processes work from (contract §4)."""
+"""The accepted configuration, in memory that nobody can change: what new processes work from."""
 
 from __future__ import annotations
 

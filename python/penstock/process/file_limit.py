@@ -1,4 +1,4 @@
-"""The limit on open files, and what it allows (contract §5)."""
+"""The limit on open files, and what it allows."""
 
 from __future__ import annotations
 

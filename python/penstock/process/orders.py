@@ -1,4 +1,4 @@
-"""When a process has to end, and how: the signals of contract §5."""
+"""When a process has to end, and how: SIGTERM, SIGINT and SIGHUP."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The parent of all processes: it forks them, forks them anew when they die, and passes on signals.
 
-It has no threads and no event loop, so there is little that can go wrong in it (design §2).
+It has no threads and no event loop, so there is little that can go wrong in it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Supervisor:
     def run(self) -> int:
         """Fork all, and stay until the last has ended.
 
-        Return the exit code (contract §5): 0, 1 if a worker has died while it drained, 130 if cut short.
+        Return the exit code: 0, 1 if a worker has died while it drained, 130 if cut short.
 
         SIGTERM and SIGINT go to the children, which drain; a second one of either kind ends them at once. SIGHUP is
         told of and changes nothing.

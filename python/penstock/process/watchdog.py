@@ -14,7 +14,7 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Has the segment watch the lock's holder, and tells whom it has killed (contract §4).
+    """Has the segment watch the lock's holder, and tells whom it has killed.
 
     The robust lock notices that a holder has died, not that it was stopped or throttled, and then everybody waits.
     It is a thread because control's loop may be among those who wait.

@@ -115,7 +115,7 @@ class Worker:
             self._log_writer.write(lines)
 
     async def drain(self, way: Way) -> None:
-        """Stop accepting, finish what runs, cut what takes too long (contract §5)."""
+        """Stop accepting, finish what runs, cut what takes too long."""
         delay = self.settings.drain.delay if way is Way.AFTER_DELAY else 0.0
         self.health.draining = True
         self.log.info("drain_begins", delay=delay)

@@ -35,7 +35,7 @@ FRAMING_BYTES = 1 << 20
 # A client that sends ahead is read no further than this beyond the request in hand, as on the lane.
 AHEAD = 64 << 10
 # Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
-# top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB of contract §2.
+# top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB that a stream may have unsent.
 WRITE_HIGH_WATER = 64 << 10
 
 
@@ -76,7 +76,7 @@ class ClientConnection(RequestHandler):
         self.wire: asyncio.Transport | None = None
         self._linger = Linger(self._loop)
         self._closing: asyncio.Task[None] | None = None
-        # More connections are open than are allowed: only health checks are answered (contract §5).
+        # More connections are open than are allowed: only health checks are answered.
         self.over_limit = False
         # Asked before each new request: whether somebody else goes on with the connection and these bytes.
         self.way_back: Callable[[ClientConnection, bytes], bool] | None = None
@@ -278,7 +278,7 @@ class ClientConnection(RequestHandler):
         self.force_close()
 
     async def linger(self) -> None:
-        """Half-close and discard, so that the client can read the answer (contract §1)."""
+        """Half-close and discard, so that the client can read the answer."""
         if self.transport is not None and not self._linger.has_begun:
             self._framing.lose()
             await self._linger.wait(self.transport)

@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz` (contract §5)."""
+"""`/livez` and `/readyz`."""
 
 from __future__ import annotations
 

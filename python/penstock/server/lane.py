@@ -1,4 +1,4 @@
-"""The lane in front of aiohttp: who accepts a connection, and how it gets from one to the other (design §1)."""
+"""The lane in front of aiohttp: who accepts a connection, and how it gets from one to the other."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Lane:
             handler.way_back = self.take_back
 
     def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
-        """Close a connection whose client may still be sending: it is to read its last answer (contract §1)."""
+        """Close a connection whose client may still be sending: it is to read its last answer."""
         handler = self._handler(connection, transport)
         if connection.is_held_back:
             handler.pause_writing()

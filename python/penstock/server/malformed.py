@@ -1,4 +1,4 @@
-"""The one verdict on requests that are not well-formed HTTP/1.1, whoever has read them (contract §6)."""
+"""The one verdict on requests that are not well-formed HTTP/1.1, whoever has read them."""
 
 from __future__ import annotations
 

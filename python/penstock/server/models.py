@@ -15,7 +15,7 @@ __all__ = ["Models"]
 
 
 class Models:
-    """The configured names. Backends' own names never show (contract §7).
+    """The configured names. Backends' own names never show.
 
     ``max_model_len`` is what vLLM calls the tokens of prompt and answer together. Where the backends of a name differ,
     it is the smallest, as a request may go to any of them; while none has told it, it is absent.

@@ -23,7 +23,7 @@ __all__ = ["ClientServer", "Registry"]
 
 IDLE_SECONDS = 75.0
 CLOSE_SECONDS = 0.5
-# Unsent output of a worker; above, the slowest client is closed (contract §2).
+# Unsent output of a worker; above, the slowest client is closed.
 UNSENT_BYTES = 256 << 20
 
 

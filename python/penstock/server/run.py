@@ -26,7 +26,7 @@ __all__ = ["run_within"]
 def run_within(around: AbstractAsyncContextManager[Settings], greet: Greet) -> int:
     """Serve settings that exist only within `around`, such as those with backends that it starts and stops.
 
-    SIGTERM drains after `drain.delay`, SIGINT at once; a second signal of either kind ends everything (contract §5).
+    SIGTERM drains after `drain.delay`, SIGINT at once; a second signal of either kind ends everything.
     SIGHUP is logged and changes nothing.
     `greet` is awaited once the ports are open. `around` is left on every way out. A signal before it is entered cancels
     the entry: SIGTERM returns 0, SIGINT 130.

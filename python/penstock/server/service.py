@@ -1,4 +1,4 @@
-"""A whole Penstock in one process: control and one worker on one loop, over ordinary memory (design §2).
+"""A whole Penstock in one process: control and one worker on one loop, over ordinary memory.
 
 The demo runs like this, as its engines live on the same loop, and most tests do.
 """
@@ -55,7 +55,7 @@ class Service:
         await self.control.start()
 
     async def drain(self, way: Way) -> None:
-        """End as contract §5 has it."""
+        """Stop accepting, finish what runs, cut what takes too long."""
         self.control.draining = True
         await self.worker.drain(way)
 

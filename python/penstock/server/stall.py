@@ -1,4 +1,4 @@
-"""Clients that do not read what they are sent (research/reliability-and-ux.md §1.5, client write stall)."""
+"""Clients that do not read what they are sent."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Standing(NamedTuple):
 class StandingReader:
     """Reads the standing of requests, by the configuration.
 
-    Tenant and priority count only if they come from one of `trusted_proxies` (contract §7). A unix socket has no
+    Tenant and priority count only if they come from one of `trusted_proxies`. A unix socket has no
     address, so they never count there.
     """
 

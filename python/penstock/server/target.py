@@ -1,7 +1,6 @@
 """The request target as it was sent.
 
-Every decision is taken on it: `request.url` is rebuilt from the Host header and can be made to say something else
-(research/reliability-and-ux.md §1.2).
+Every decision is taken on it: `request.url` is rebuilt from the Host header and can be made to say something else.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ COMPARED = 64
 
 
 def is_inference(method: str, target: str) -> bool:
-    """Whether it is a request that counts in metrics and log (contract §8)."""
+    """Whether it is a request that counts in metrics and log."""
     return method == "POST" and _path(target) in (CHAT, *LATER)
 
 

@@ -1,9 +1,9 @@
 """The engine's scheduler: continuous batching with chunked prefill, in steps and without a clock.
 
-Source: research/scheduling.md §3. A step first gives every decoding sequence its token, then fills the rest of its
-token budget with prefill: of the running sequences first, then of those it takes from the waiting ones. Whoever drives
-the batch lets the seconds of a step pass between :meth:`Batch.begin` and :meth:`Batch.end`; in real time that is a
-timer, in virtual time an addition.
+A step first gives every decoding sequence its token, as vLLM's scheduler does, then fills the rest of its token
+budget with prefill: of the running sequences first, then of those it takes from the waiting ones. Whoever drives the
+batch lets the seconds of a step pass between :meth:`Batch.begin` and :meth:`Batch.end`; in real time that is a timer,
+in virtual time an addition.
 
 Decoding sequences are not touched one by one: what they have generated is the difference of two step counts. A step
 costs O(1), and O(log waiting) for each sequence that joins.

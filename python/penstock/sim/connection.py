@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 KEEP_ALIVE_SECONDS = 5.0
-"""After that an idle connection is closed: uvicorn's and cpp-httplib's default (research/compat.md §5)."""
+"""After that an idle connection is closed: uvicorn's and cpp-httplib's default."""
 
 
 class Connection(asyncio.Protocol):

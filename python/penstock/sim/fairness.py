@@ -1,4 +1,4 @@
-"""How evenly two tenants are served while both have something waiting (research/scheduling.md §2.7, invariant 10).
+"""How evenly two tenants are served while both have something waiting.
 
 Service is counted in cost units and divided by the tenant's weight. A request is served when it is dispatched. Every
 figure is simulated.

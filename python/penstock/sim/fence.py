@@ -1,4 +1,4 @@
-"""The engine's own last-resort limit, and how it tells those whom it turns away (research/scheduling.md §1.3)."""
+"""The engine's own last-resort limit, and how it tells those whom it turns away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what a policy lets through is worth something: goodput (research/scheduling.md §1.2, DistServe).
+"""How much of what a policy lets through is worth something: goodput (DistServe).
 
 Every figure is simulated.
 """

@@ -1,6 +1,8 @@
 """What a step of the engine costs on the machines that the cost model was fitted to.
 
-Source of every figure and of the formula: research/scheduling.md §3. All times are seconds.
+The form and most constants follow the H100 fit of the project inference-sim; ``t0`` was fitted anew to published
+measurements (InferenceBench: 8B fp16, 6.5 ms a token alone; vLLM issue 14333: 70B prefill), ``cb`` is a guess.
+Nothing of it was measured here. All times are seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Profile:
     context: int
     """Longest prompt and answer together, in tokens, unless the server is told otherwise: the models' own limits."""
     max_num_seqs: int = 256
-    """Most sequences in the batch: the default of vLLM's API server (research/scheduling.md §1.3)."""
+    """Most sequences in the batch: the default of vLLM's API server."""
     api: float = 15e-3
     """Seconds per request outside the steps: HTTP, tokenizer, scheduling."""
     api_token: float = 50e-6

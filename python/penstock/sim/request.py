@@ -1,4 +1,4 @@
-"""The chat request as the engine sees it. An explicit null is the same as an absent field (research/compat.md §1.1)."""
+"""The chat request as the engine sees it. An explicit null is the same as an absent field."""
 
 from __future__ import annotations
 

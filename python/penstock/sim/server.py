@@ -31,7 +31,7 @@ __all__ = ["INSTANT", "SimServer"]
 INSTANT = math.inf
 """A speed: every token is ready at once."""
 JITTER = 0.07
-"""The middle of what research/scheduling.md §3 gives: 5 to 10 %."""
+"""Of a step's time, assumed: the middle of 5 to 10 %."""
 BACKLOG = 4096
 """Connections that the kernel holds before they are accepted; a test opens 1,000 at once."""
 

@@ -1,4 +1,4 @@
-"""What arrives: mixes of prompt and answer lengths, at random times (research/scheduling.md §3)."""
+"""What arrives: mixes of prompt and answer lengths, at random times."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Job(Sequence):
 
     @property
     def cost(self) -> int:
-        """Return what serving it takes, in cost units: a generated token counts twice (research/scheduling.md §2.3)."""
+        """Return what serving it takes, in cost units: a generated token counts twice."""
         return self.prompt + 2 * self.output
 
     def is_good(self) -> bool:
@@ -110,7 +110,7 @@ class Mix:
     what: str
     profile: str
     slots: int
-    """The gateway's limit of each backend: the knee of a closed-loop sweep (research/scheduling.md §0, §2.8)."""
+    """The gateway's limit of each backend: the knee of a closed-loop sweep."""
     parts: tuple[Part, ...]
     tier: Literal["instant", "thinking"] = "instant"
     """The profile of the gateway's tier. Its service level is that of the first part."""
@@ -118,9 +118,9 @@ class Mix:
 
 CHAT_SLO = Slo(first_token=1.0, per_token=0.060)
 LONG_SLO = Slo(first_token=3.0, per_token=0.060)
-"""For prompts of several thousand tokens (research/scheduling.md §0: "TTFT 1 s/3 s")."""
+"""For prompts of several thousand tokens ("TTFT 1 s/3 s")."""
 THINKING_SLO = Slo(first_token=30.0, per_token=0.100)
-"""The defaults of a thinking tier (contract §3)."""
+"""The defaults of a thinking tier."""
 CHAT_PROMPT, CHAT_OUTPUT = Lengths(400, 0.9), Lengths(160, 0.8)
 
 MIXES: dict[str, Mix] = {

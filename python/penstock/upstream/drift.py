@@ -21,7 +21,7 @@ STEADY: tuple[Literal["running", "waiting", "kv_usage"], ...] = ("running", "wai
 
 
 class Signal(StrEnum):
-    """The values of the label ``signal`` of ``drift_total`` that come from the gauges (design §4.6)."""
+    """The values of the label ``signal`` of ``drift_total`` that come from the gauges."""
 
     FOREIGN_TRAFFIC = "foreign_traffic"
     """The server has more requests than we have sent: somebody goes around the gateway, and its limit is not kept."""

@@ -1,7 +1,7 @@
 """What a model server says of itself: its load now (`Gauges`), and what it was started with (`Facts`).
 
 A field is None where the server does not tell. The numbers correct what Penstock counts itself; no request is let in or
-held back by them alone, because they are late (research/scheduling.md §1.3).
+held back by them alone, because they are late.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the JSON pages on which servers show their load and their settings (research/scheduling.md §1.3).
+"""Reading the JSON pages on which servers show their load and their settings.
 
 The pages may hold prompts (/slots) and keys (/server_info); nothing but the named numbers is kept.
 """

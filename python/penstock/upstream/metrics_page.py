@@ -1,4 +1,4 @@
-"""Reading a server's Prometheus page under the names of all engines, old and new (research/scheduling.md §1.3)."""
+"""Reading a server's Prometheus page under the names of all engines, old and new."""
 
 from __future__ import annotations
 

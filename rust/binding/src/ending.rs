@@ -18,7 +18,7 @@ use crate::engine::Engine;
 
 /// Log lines waiting to be written; above, lines are dropped and counted.
 const LOG_LIMIT: usize = 4 << 20;
-/// After so long without relief, clients are told not to try again by themselves (contract §1).
+/// After so long without relief, clients are told not to try again by themselves.
 const LONG_SATURATION: Nanos = 30 * SECOND;
 
 impl Engine {
@@ -166,7 +166,7 @@ impl Engine {
     }
 }
 
-/// The error code of each refusal (contract §1).
+/// The error code of each refusal.
 pub(crate) fn code_of_refusal(why: Refusal) -> Code {
     match why {
         Refusal::QueueFull => Code::QueueFull,

@@ -24,7 +24,7 @@ impl Ids {
         mixed ^ (mixed >> 31)
     }
 
-    /// The client's own id if it has the allowed form (contract §4.5), else a new one.
+    /// The client's own id if it has the allowed form, else a new one.
     pub(crate) fn request_id(&mut self, own: Option<&str>) -> String {
         match own.filter(|id| is_valid(id)) {
             Some(own) => own.to_owned(),

@@ -1,4 +1,4 @@
-//! A client's connection on the lane: the asyncio protocol in front of aiohttp (design §1).
+//! A client's connection on the lane: the asyncio protocol in front of aiohttp.
 //!
 //! It serves the requests that it understands in full. At one that it does not, the connection and all
 //! bytes of that request go to aiohttp; a later request may bring it back (`server/lane.py`).

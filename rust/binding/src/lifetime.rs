@@ -13,7 +13,7 @@ use crate::engine::{Aborting, Engine};
 use crate::faults;
 use crate::gateway::Gateway;
 
-/// How often permits are compared with requests (contract §8).
+/// How often permits are compared with requests.
 const SWEEP: Nanos = 10 * SECOND;
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
         self.collect(gateway, now);
     }
 
-    /// Looks for permits that no request owns (contract §8). There must be none; one that there is
+    /// Looks for permits that no request owns. There must be none; one that there is
     /// all the same is counted and comes back.
     fn find_leaks(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
         for ticket in self.admission.permits_of(self.owner) {

@@ -22,7 +22,7 @@ use crate::socket::Socket;
 use crate::upstream::UpstreamConnection;
 
 /// Most bytes of one read of a backend. With what a transport holds before it pauses, a client that does
-/// not read leaves less than 256 KiB of a stream unsent (contract §2), unless its chunks lack what every
+/// not read leaves less than 256 KiB of a stream unsent, unless its chunks lack what every
 /// chunk has here and grow by it.
 const ROOM: usize = 128 << 10;
 /// The same of a client, which may make many requests of them.

@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// Half-close, and wait for the backend's end with the permit still taken (contract §3).
+    /// Half-close, and wait for the backend's end with the permit still taken.
     fn abort(
         &mut self,
         py: Python<'_>,

@@ -17,7 +17,7 @@ use pyo3::types::PyDict;
 
 use crate::snapshot;
 
-/// A holder of the lock that stands still for so long is stuck (contract §4).
+/// A holder of the lock that stands still for so long is stuck.
 const STUCK: u64 = SECOND;
 /// How often the watch looks at the holder.
 const LOOK: Duration = Duration::from_millis(100);

@@ -133,7 +133,7 @@ impl Segment {
 }
 
 fn sizes(table: &Table, workers: usize) -> Sizes {
-    // Every connection may carry one request, and a tenth more may be closing (contract §4).
+    // Every connection may carry one request, and a tenth more may be closing.
     let rows = (table.connections + table.connections / 10) * workers + 16;
     let tier = |tier: &crate::routing::Tier| TierLimits {
         concurrency: tier.concurrency,

@@ -4,7 +4,7 @@
 //! and numbers beyond the range of a float; RFC 8259 allows both (§7, §6), and what Penstock only
 //! passes on it must not refuse. So lone surrogates are accepted and read as U+FFFD, any number of
 //! the grammar is accepted, and the oracle is asked for `RawValue`, which checks the grammar alone.
-//! `serde_json` stops at depth 127 and Penstock at 128 (contract §1); near there depth is counted
+//! `serde_json` stops at depth 127 and Penstock at 128; near there depth is counted
 //! apart.
 
 mod support;
@@ -672,7 +672,7 @@ fn merge_patch(target: Value, patch: &Value) -> Value {
     Value::Object(target)
 }
 
-/// What a backend is to get (contract §7, Q1, Q2, Q17), by way of a map.
+/// What a backend is to get, by way of a map.
 fn rewritten(request: &Map<String, Value>, parameters: &Value) -> Value {
     const LENGTHS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
     let default = parameters["default"].as_object().expect("an object");

@@ -1,5 +1,4 @@
-//! Every recorded chat answer, replayed: whole, split at every byte, byte by byte, cut at every byte
-//! (issue 3, "How it is shown" 5; contract §10).
+//! Every recorded chat answer, replayed: whole, split at every byte, byte by byte, cut at every byte.
 //!
 //! What a recording comes to is fixed here: a good answer in the target shape, or the error listed
 //! below. A recording whose rule comes in a later step is listed with that rule and must still fail
@@ -359,7 +358,7 @@ fn cut_at_every_byte_it_is_an_error_and_never_a_clean_end() {
     });
 }
 
-/// The rules run for every backend, and change nothing on clean input (design §6).
+/// The rules run for every backend, and change nothing on clean input.
 #[test]
 fn what_was_put_right_once_stays_as_it_is() {
     each(|table, recording| {
@@ -403,7 +402,7 @@ fn the_servers_fingerprint_is_kept() {
 const REASON: &[u8] = b"\"finish_reason\":\"";
 
 /// No server recorded here ends a stream by closing, but some do. Then the framing cannot tell a cut:
-/// the terminal event is the finish reason of every choice (contract §2), so before it the end is an
+/// the terminal event is the finish reason of every choice, so before it the end is an
 /// error, and behind it, `[DONE]` or not, nothing of the answer is missing.
 #[test]
 fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {

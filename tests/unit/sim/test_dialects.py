@@ -28,7 +28,7 @@ CLEAN = [dialect for dialect in DIALECTS if dialect != "tgi"]
 
 
 def lint(seen: Seen, *, n: int = 1, usage: bool = False) -> None:
-    """Check the order of a stream (research/compat.md §1.2)."""
+    """Check the order of a stream."""
     assert seen.status == 200 and seen.complete
     assert seen.lines[-1] == b"[DONE]" and seen.lines.count(b"[DONE]") == 1
     chunks = seen.chunks

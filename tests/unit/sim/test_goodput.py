@@ -1,4 +1,4 @@
-"""Under overload the useful work stays at its peak, and is shared evenly (contract §10, research/scheduling.md §2.7).
+"""Under overload the useful work stays at its peak, and is shared evenly.
 
 Penstock's own admission before simulated engines in virtual time. The bounds are those below which something has been
 broken; what is reached is in benches/results.

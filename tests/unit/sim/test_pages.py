@@ -1,4 +1,4 @@
-"""What each engine tells about itself, under its own names (research/scheduling.md §1.3)."""
+"""What each engine tells about itself, under its own names."""
 
 from __future__ import annotations
 

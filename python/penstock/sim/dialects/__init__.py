@@ -1,7 +1,7 @@
 """How the simulated server words its answers.
 
 vLLM, llama.cpp and TGI follow recordings of the real servers (tests/recordings), key by key and in their order; SGLang
-follows what research/compat.md found in its source. Everything here is data and pure functions: no sockets, no time.
+follows what was found in its source. Everything here is data and pure functions: no sockets, no time.
 """
 
 from penstock.sim.dialects.llamacpp import LlamaCpp

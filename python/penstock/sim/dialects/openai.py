@@ -1,4 +1,4 @@
-"""The shapes of OpenAI itself, which the other dialects change (research/compat.md §1)."""
+"""The shapes of OpenAI itself, which the other dialects change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shapes of SGLang 0.5, after research/compat.md (its source was read there; there is no recording)."""
+"""The shapes of SGLang 0.5, after its source; there is no recording."""
 
 # ruff: noqa: D102  -- the base class says what each method returns
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shapes of TGI's router 3.3.6, after its recordings (research/compat-tgi.md)."""
+"""The shapes of TGI's router 3.3.6, after its recordings."""
 
 # ruff: noqa: D102  -- the base class says what each method returns
 from __future__ import annotations

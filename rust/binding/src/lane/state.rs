@@ -12,7 +12,7 @@ use crate::outlet::Outlet;
 
 /// A request that takes longer to come is aiohttp's, which has the time-outs for it.
 const SLOW: Nanos = SECOND;
-/// A connection without a request is closed after this (research/reliability-and-ux.md §1.5).
+/// A connection without a request is closed after this.
 const IDLE: Nanos = 75 * SECOND;
 
 /// The client's transport, and the ways that requests and answers take.

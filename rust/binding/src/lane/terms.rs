@@ -31,7 +31,7 @@ impl LaneTerms {
         intake.noted(REQUEST_ID)
     }
 
-    /// Who a request comes from. Tenant and priority count only from a `trusted` peer (contract §7).
+    /// Who a request comes from. Tenant and priority count only from a `trusted` peer.
     /// `None`: its priority is none, which is aiohttp's to refuse.
     pub(crate) fn standing(&self, request: &Request<'_>, trusted: bool) -> Option<Standing> {
         let noted = |header: Option<usize>| header.and_then(|header| request.noted(header));

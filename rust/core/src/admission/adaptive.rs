@@ -2,7 +2,7 @@
 //!
 //! Gradients of the whole response time misfit here: it follows the length of the answers, and the
 //! time between tokens grows with the batch by right. So the set points are the service levels
-//! themselves, and the operator's limit is the anchor (research/scheduling.md §2.5).
+//! themselves, and the operator's limit is the anchor.
 
 use super::caps::UNLIMITED;
 use crate::metrics::Histogram;

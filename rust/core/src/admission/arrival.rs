@@ -7,8 +7,7 @@ use super::offer::{Decision, Offer, Refusal, Refused};
 use super::row::{NO_BACKEND, Resources, State};
 use crate::time::{Nanos, SECOND};
 
-/// A request is turned away on arrival if it would wait longer than this part of what it may
-/// (contract §3).
+/// A request is turned away on arrival if it would wait longer than this part of what it may.
 const MEETABLE_PERCENT: Nanos = 90;
 /// The least that a client is told to wait, and what it is told while nothing is known.
 const LEAST_RETRY: Nanos = SECOND;
@@ -129,7 +128,7 @@ impl Ledger<'_> {
         if in_time && patience > 0 { Ok(()) } else { Err(Refusal::Unmeetable) }
     }
 
-    /// How long a row would wait (research/scheduling.md §2.3, point 1); `None`: nothing is known.
+    /// How long a row would wait; `None`: nothing is known.
     fn predicted_wait(&self, at: u32) -> Option<Nanos> {
         let row = &self.rows[at as usize];
         let index = usize::from(row.tier);

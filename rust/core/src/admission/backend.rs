@@ -13,14 +13,14 @@ use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
 /// A backend that comes back takes this long to its full limit, from a tenth of it
-/// (research/scheduling.md §2.4): its caches are cold.
+/// : its caches are cold.
 const SLOW_START: Nanos = 30 * SECOND;
 /// After a bounce the backend has a slot less; each such time without another gives one back.
 const UNSQUEEZE: Nanos = 200 * MILLISECOND;
 /// The part of the KV memory that reservations may fill; estimates are not exact.
 const KV_PART: f64 = 0.92;
 /// `prefill_tokens: auto` is what the backend is known, or at first proven, to read in so many seconds, and at
-/// least a chunk. A quarter of a second (research/scheduling.md §2.2) lets in no second long prompt beside a first,
+/// least a chunk. A quarter of a second lets in no second long prompt beside a first,
 /// and costs more requests than it saves (`benches/goodput`).
 const PREFILL_SLACK: f64 = 1.0;
 
@@ -247,8 +247,7 @@ impl BackendState {
             && self.has_tokens(resources.prefill, resources.kv)
     }
 
-    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone
-    /// (research/scheduling.md §2.2).
+    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone.
     pub(super) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
         let used = self.cap.used;
         (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens) && self.has_memory(kv)

@@ -10,8 +10,7 @@ use super::tier::BANDS;
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
 
-/// Low-band requests may fill a backend only so far: room for bursts of others
-/// (research/scheduling.md §2.3).
+/// Low-band requests may fill a backend only so far: room for bursts of others.
 const LOW_BAND_PERCENT: u64 = 85;
 /// One grant in so many goes to any backend with room, so that a wrong picture of one is noticed.
 const EXPLORE: u64 = 100;
@@ -123,8 +122,7 @@ impl Ledger<'_> {
         if !fits || !open {
             return None;
         }
-        // A backend that has the prompt but is much fuller than the others is no better than they
-        // (research/scheduling.md §2.4, guard a).
+        // A backend that has the prompt but is much fuller than the others is no better than they.
         let fullness = f64::from(used.slots) / limit.max(1) as f64;
         let is_crowded = fullness > 1.25 * field.fullness + 1.0 / limit.max(1) as f64;
         let hit = if is_crowded { 0 } else { candidate.hit };

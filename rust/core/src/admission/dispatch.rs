@@ -10,7 +10,7 @@ use crate::routing::BackendIndex;
 use crate::time::{Nanos, SECOND};
 
 /// How often others may go before a request that does not fit; then room is kept for it (EASY
-/// backfill; research/scheduling.md §2.3, point 7).
+/// backfill).
 pub(super) const MOST_BYPASSES: usize = 8;
 /// The top band goes first until it uses this part of a tier's slots.
 const TOP_BAND_PERCENT: u64 = 80;
@@ -62,7 +62,7 @@ impl Ledger<'_> {
     }
 
     /// Of these tiers the one whose turn it is: first who has nothing running, so that each has at
-    /// least one slot, then who was served least for its share (contract §3).
+    /// least one slot, then who was served least for its share.
     fn next_tier(&self, tiers: u64) -> usize {
         let first = tiers.trailing_zeros() as usize;
         if tiers.is_power_of_two() {

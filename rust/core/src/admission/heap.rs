@@ -1,7 +1,7 @@
 //! An intrusive leftist heap: a priority queue whose links live in the things that wait.
 //!
 //! Insert, remove the first, and remove any are O(log n) in the worst case, and nothing is ever
-//! allocated: what a lock in shared memory needs (design §5). C. A. Crane, 1972.
+//! allocated: what a lock in shared memory needs. C. A. Crane, 1972.
 
 /// The end of an intrusive list, the root of an empty heap.
 pub(super) const NONE: u32 = u32::MAX;

@@ -5,9 +5,9 @@ use super::offer::{Notice, Outcome, Refusal, Refused, Ticket, Usage};
 use super::row::State;
 use crate::time::{MILLISECOND, Nanos};
 
-/// How often a request may bounce before its client is told (contract §3).
+/// How often a request may bounce before its client is told.
 const MOST_BOUNCES: u8 = 2;
-/// How long a backend that bounced a request gets none (research/scheduling.md §2.3: 50-200 ms,
+/// How long a backend that bounced a request gets none (50-200 ms,
 /// spread so that several gateways do not come back together).
 const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
 const PAUSE_SPREAD: Nanos = 150 * MILLISECOND;

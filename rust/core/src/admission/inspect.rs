@@ -12,7 +12,7 @@ use crate::time::Nanos;
 /// Rows that are looked at under one taking of the lock.
 pub(super) const ROWS_AT_ONCE: usize = 4096;
 
-/// The conservation sums (research/scheduling.md §2.7, invariant 2).
+/// The conservation sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invariants {
     /// Whether every sum, list and heap agrees with the rows.

@@ -6,7 +6,7 @@ use crate::shm::plain;
 
 /// Classes of one tier: by the cap on the output, and whether tools are offered.
 pub(super) const CLASSES: usize = 16;
-/// Which part of the answers is at most as long as expected (research/scheduling.md §2.2: q50-q60).
+/// Which part of the answers is at most as long as expected (q50-q60).
 const PERCENT: u32 = 55;
 /// Answers after which old ones count half.
 const MEMORY: u32 = 512;

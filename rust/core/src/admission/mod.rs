@@ -1,8 +1,8 @@
 //! When a request may go, and where: three resources, one queue for all workers, late binding.
 //!
-//! Rows are the truth (design §5): each request is one row of a fixed array, in a segment that all
+//! Rows are the truth: each request is one row of a fixed array, in a segment that all
 //! processes share, and every counter, heap and mailbox here is an index over rows that
-//! [`Admission::rebuild`] makes anew in one pass. The rules are those of research/scheduling.md §2:
+//! [`Admission::rebuild`] makes anew in one pass. How a request goes:
 //!
 //! ```text
 //! offer ─ arrival ──┬─► granted            dispatch: tier → band → flow → row → backend (choice)

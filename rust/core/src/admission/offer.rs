@@ -3,7 +3,7 @@
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
-/// Most backends that one request is scored for (contract §3).
+/// Most backends that one request is scored for.
 pub const MAX_CANDIDATES: usize = 8;
 
 /// Who holds a row: a worker process, and which life of it.
@@ -63,7 +63,7 @@ impl Candidates {
     }
 }
 
-/// How urgent a request is among those of its tier (research/scheduling.md §2.3).
+/// How urgent a request is among those of its tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Band {
     High,

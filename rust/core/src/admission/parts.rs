@@ -12,9 +12,9 @@ use super::row::Row;
 use super::tier::{MAX_BACKENDS, TierLimits, TierState};
 use crate::shm::{Layout, Locked, Open};
 
-/// Most tiers that there can be (contract §4).
+/// Most tiers that there can be.
 const MAX_TIERS: usize = 64;
-/// Tenants that are told apart at once (contract §4).
+/// Tenants that are told apart at once.
 pub(super) const TENANTS: usize = 4096;
 const FLOWS: usize = 8192;
 

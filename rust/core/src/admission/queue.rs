@@ -1,7 +1,7 @@
 //! The waiting requests of a tier: bands of flows of rows.
 //!
 //! In a band the flow that was served least goes first; in a flow the row with the earliest
-//! deadline, and of equal ones the older (research/scheduling.md §2.3).
+//! deadline, and of equal ones the older.
 
 use super::accounts::FlowsOf;
 use super::heap::{self, Elements, NONE, Node};

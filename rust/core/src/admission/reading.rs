@@ -10,7 +10,7 @@ use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
 /// With so many prompt tokens in flight an engine reads as fast as it can: a chunk
-/// (research/scheduling.md §1.3: vLLM's `max_num_batched_tokens`).
+/// (vLLM's `max_num_batched_tokens`).
 pub(super) const CHUNK: u64 = 2048;
 /// Speed is taken after so much time of reading, and so many prompts.
 const WINDOW: Nanos = 250 * MILLISECOND;

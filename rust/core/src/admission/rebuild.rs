@@ -1,5 +1,5 @@
 //! Everything that is derived, made anew from the rows in one pass: after a holder of the lock has
-//! died in the middle of a change (design §5).
+//! died in the middle of a change.
 
 use super::accounts::Flow;
 use super::heap::NONE;

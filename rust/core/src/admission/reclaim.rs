@@ -15,7 +15,7 @@ impl Ledger<'_> {
     }
 
     /// Ends one life of a worker. Its waiting requests are gone with their clients; what it ran
-    /// counts until the backend's abort grace is over (contract §3).
+    /// counts until the backend's abort grace is over.
     pub(super) fn reclaim(&mut self, dead: Owner, now: Nanos) {
         let now = self.at(now);
         for at in 0..self.board.free.touched() as u32 {
@@ -46,7 +46,7 @@ impl Ledger<'_> {
         // The mail was for the life that is over; a new one has none yet.
         self.workers[usize::from(dead.worker)].empty();
         self.dispatch();
-        // The dead may have granted something and not lived to wake its owner (contract §4).
+        // The dead may have granted something and not lived to wake its owner.
         self.board.wake = u64::MAX >> (64 - self.workers.len().max(1));
     }
 

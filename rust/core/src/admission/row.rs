@@ -35,7 +35,7 @@ impl State {
 }
 
 /// The generation and the state of a row in one word, so that a death between two stores never
-/// leaves half a change: all else is written before it (design §5).
+/// leaves half a change: all else is written before it.
 #[repr(transparent)]
 #[derive(Debug)]
 pub(super) struct Stamp(AtomicU64);

@@ -8,10 +8,10 @@ use crate::shm::plain;
 use crate::time::Nanos;
 
 pub(super) const BANDS: usize = 3;
-/// Most backends that there can be (contract §4).
+/// Most backends that there can be.
 pub(super) const MAX_BACKENDS: usize = 256;
 /// A tier that keeps turning requests away is shed from for this part of its deadline before its
-/// speed is known (research/scheduling.md §2.3: `CoDel`, target 0.2 D).
+/// speed is known (`CoDel`, target 0.2 D).
 const SOJOURN_PART: Nanos = 5;
 
 /// However long its prompt takes to be read, a request may wait for this part of the service level:
@@ -171,8 +171,7 @@ impl TierState {
         }
     }
 
-    /// How long a request may wait: what its service level leaves after its prompt is read
-    /// (contract §3).
+    /// How long a request may wait: what its service level leaves after its prompt is read.
     pub(super) fn patience(&self, prefill_time: Nanos) -> Nanos {
         let left = self.first_token.saturating_sub(prefill_time);
         self.wait.min(left.max(self.first_token / LEAST_PATIENCE))

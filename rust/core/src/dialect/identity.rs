@@ -48,7 +48,7 @@ impl Identity {
     }
 
     /// Edits the top level of an answer: identity set, `usage` by its rule, `error: null` cut
-    /// (one client library fails on the mere key, research/compat.md §6).
+    /// (one client library fails on the mere key).
     pub(super) fn edit(
         &self,
         object: Span,

@@ -1,4 +1,4 @@
-//! What model servers send, put into the one shape that clients see (research/compat.md §8.2).
+//! What model servers send, put into the one shape that clients see.
 //!
 //! Of the response rules, P1 (one identity), P6 (role, empty deltas, text on the finish chunk),
 //! P7 (usage), P12 (`[DONE]`), P13 (truncation) and P14 (the held 200) are here. They run for every

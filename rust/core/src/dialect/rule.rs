@@ -1,6 +1,6 @@
 //! How often the rules had something to put right: a quirk that appears, or goes, shows in these.
 
-/// The response rules that are counted (research/compat.md §8.2). P1 is not: it changes everything.
+/// The response rules that are counted. P1 is not: it changes everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// A role cut or added, an empty delta dropped, text split off the finish chunk.

@@ -18,7 +18,7 @@ pub enum StreamEvent {
     Swallowed,
     /// No data: it only says that the connection is alive.
     KeepAlive,
-    /// Output was appended. `meaningful`: it is (part of) the answer (contract §2).
+    /// Output was appended. `meaningful`: it is (part of) the answer.
     Chunk { meaningful: bool },
     /// `[DONE]`.
     Done,

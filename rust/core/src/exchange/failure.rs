@@ -4,8 +4,7 @@ use super::record::{AttemptResult, Term, Where, Who};
 use crate::admission::Fault;
 use crate::openai::{ApiError, Code};
 
-/// What may be done after a failure before the first event
-/// (research/reliability-and-ux.md §1.4).
+/// What may be done after a failure before the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     Never,

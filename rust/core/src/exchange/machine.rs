@@ -18,7 +18,7 @@ use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
 use crate::time::{Nanos, Now, SECOND};
 
-/// How long a connection may stay open behind `[DONE]` (contract §3).
+/// How long a connection may stay open behind `[DONE]`.
 const LINGER: Nanos = SECOND;
 
 /// The client's side of a request.
@@ -215,7 +215,7 @@ impl Exchange {
     }
 }
 
-/// What a backend is told: unique for each attempt (contract §8).
+/// What a backend is told: unique for each attempt.
 fn upstream_id(request_id: &str, nonce: u32) -> String {
     let mut id = Vec::with_capacity(request_id.len() + 9);
     id.extend_from_slice(request_id.as_bytes());

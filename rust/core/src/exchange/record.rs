@@ -8,7 +8,7 @@ use crate::openai::Code;
 use crate::routing::{Addressee, BackendIndex, ModelIndex, Table, TierIndex};
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// The `result` label of an attempt at a backend (contract §8).
+/// The `result` label of an attempt at a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptResult {
     Ok,
@@ -53,7 +53,7 @@ impl AttemptResult {
     }
 }
 
-/// Who ended a request (contract §8).
+/// Who ended a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
     Normal,
@@ -203,7 +203,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Appends the record as one JSON line (design §4.7). No prompt, answer or key is in it. `unix`:
+    /// Appends the record as one JSON line. No prompt, answer or key is in it. `unix`:
     /// nanoseconds since 1970.
     pub fn write_line(&self, unix: Nanos, table: &Table, out: &mut Vec<u8>) {
         let Served { tier, model, backend } = self.served;

@@ -2,8 +2,8 @@
 
 use crate::time::{Nanos, SECOND};
 
-/// The window over which the share is taken, and the floor of one retry a second
-/// (research/reliability-and-ux.md §1.4; the shape is Finagle's retry budget).
+/// The window over which the share is taken, and the floor of one retry a second,
+/// in the shape of Finagle's retry budget.
 const WINDOW: Nanos = 10 * SECOND;
 const FLOOR_PER_SECOND: f64 = 1.0;
 

@@ -1,4 +1,4 @@
-//! The head of a client's request, as far as the lane serves it (design §1).
+//! The head of a client's request, as far as the lane serves it.
 //!
 //! Whatever is unusual in any way is left to aiohttp with its bytes as they came. So nothing here is
 //! lenient and nothing is refused: a head is understood in full, or not touched.

@@ -5,7 +5,7 @@ use crate::decimal::write_decimal;
 /// Appends a request head for a JSON body of `length` bytes.
 ///
 /// `fixed` holds the backend's own header lines, each ended by CRLF: `host`, credentials and what
-/// the configuration adds. No header of the client reaches a backend (design §6).
+/// the configuration adds. No header of the client reaches a backend.
 pub fn write_request_head(
     path: &str,
     fixed: &[u8],

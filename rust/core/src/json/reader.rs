@@ -3,7 +3,7 @@
 use super::fault::{JsonError, JsonFault};
 use super::value::{Key, Kind, Span, Value, is_blank};
 
-/// Deepest nesting that is accepted; deeper text is refused, not followed (contract §1).
+/// Deepest nesting that is accepted; deeper text is refused, not followed.
 pub const MAX_DEPTH: u32 = 128;
 
 /// Reads one JSON text from front to back.

@@ -19,7 +19,7 @@ impl Histogram {
     /// How many counts there are: one for each bound, and one for what is above all.
     pub const BUCKETS: usize = BUCKETS;
 
-    /// 1 ms, doubling up to 1,024 s (contract §8).
+    /// 1 ms, doubling up to 1,024 s.
     pub fn coarse() -> Self {
         Histogram { first: MILLISECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
     }

@@ -12,7 +12,7 @@ use crate::routing::{BackendIndex, TierIndex};
 use crate::shm::{Layout, Open, Region, plain};
 use crate::time::Nanos;
 
-/// Labelled counters of a shard (design §4.6: at most 2,000 series a node).
+/// Labelled counters of a shard (at most 2,000 series a node).
 const SERIES: usize = 2048;
 const BUCKETS: usize = Histogram::BUCKETS;
 
@@ -195,7 +195,7 @@ fn add(counter: &AtomicU64, more: u64) {
 }
 
 impl Shard {
-    /// One inference request has ended; each is counted once, whatever its status (contract §8).
+    /// One inference request has ended; each is counted once, whatever its status.
     pub fn finished(&self, record: &Record) {
         let Served { tier, model, backend } = record.served;
         let (outcome, term) = (record.outcome, record.term);

@@ -5,7 +5,7 @@ use crate::exchange::{AttemptResult, Outcome, Term, Where, Who};
 use crate::openai::Code;
 use crate::routing::{BackendIndex, ModelIndex, TierIndex};
 
-/// What an engine's own numbers say that ours do not (design §4.6, `drift_total`).
+/// What an engine's own numbers say that ours do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drift {
     /// The backend runs more than we have sent: somebody else uses it.
@@ -32,7 +32,7 @@ impl Drift {
     }
 }
 
-/// A labelled counter (design §4.6).
+/// A labelled counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Series {
     Requests {

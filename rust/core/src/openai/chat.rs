@@ -30,9 +30,9 @@ pub struct ChatRequest<'a> {
     pub include_usage: bool,
     /// How many choices are asked for; at least 1.
     pub n: u32,
-    /// How many sequences run for them: `best_of` if that is larger (contract §3).
+    /// How many sequences run for them: `best_of` if that is larger.
     pub slots: u32,
-    /// The length cap that counts: `max_completion_tokens` if both are there (contract §7).
+    /// The length cap that counts: `max_completion_tokens` if both are there.
     pub max_tokens: Option<u64>,
     /// Bytes of the messages and tools without media, from which the prompt's tokens are estimated.
     pub prompt_bytes: usize,

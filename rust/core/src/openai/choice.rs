@@ -37,8 +37,7 @@ pub struct Choice {
     /// The delta has a member besides the role.
     pub more_than_role: bool,
     pub role: Role,
-    /// Something of the answer is in the delta: text, reasoning, a refusal or a tool call
-    /// (contract §2, meaningful event).
+    /// Something of the answer is in the delta: text, reasoning, a refusal or a tool call.
     pub says_something: bool,
     /// The last string of the answer in the delta, quotes included.
     pub said: Option<Span>,

@@ -1,4 +1,4 @@
-//! Errors as clients see them: one table of statuses and codes (contract §1), one place that
+//! Errors as clients see them: one table of statuses and codes, one place that
 //! writes them.
 
 use crate::json::write_string;
@@ -151,7 +151,7 @@ impl ApiError {
 
     /// Appends the header lines that belong to this error beside its body.
     ///
-    /// `retry-after` is whole seconds and at least 1, `retry-after-ms` the exact value (contract §1).
+    /// `retry-after` is whole seconds and at least 1, `retry-after-ms` the exact value.
     pub fn write_headers(&self, out: &mut Vec<u8>) {
         use std::io::Write;
         if let Some(ms) = self.retry_after_ms {

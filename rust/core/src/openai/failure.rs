@@ -1,9 +1,9 @@
-//! What a model server says when it fails, in whichever of its shapes (research/compat.md §4).
+//! What a model server says when it fails, in whichever of its shapes.
 
 use super::error::{ApiError, Code};
 use crate::json::{JsonError, Kind, Reader, Value, unescape};
 
-/// Longest text of a backend that is passed on (research/reliability-and-ux.md §1.11).
+/// Longest text of a backend that is passed on.
 const MAX_MESSAGE: usize = 512;
 
 /// What a reported failure means for the request.
@@ -11,7 +11,7 @@ const MAX_MESSAGE: usize = 512;
 pub enum Verdict {
     /// The request is at fault: the client gets this error.
     Client(ApiError),
-    /// The backend is full: a bounce, no failure (contract §3).
+    /// The backend is full: a bounce, no failure.
     Full,
     /// The backend is not ready yet: down until a probe says otherwise.
     Loading,

@@ -5,7 +5,7 @@ use super::error::{ApiError, Code};
 use crate::json::{Kind, folded, is_folded};
 
 /// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
-/// optional field is nullable in the `OpenAI` specification (research/compat.md §1.1).
+/// optional field is nullable in the `OpenAI` specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Boolean,

@@ -1,4 +1,4 @@
-//! A tier's parameter policy: defaults, forced values, the length cap (contract §7).
+//! A tier's parameter policy: defaults, forced values, the length cap.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -103,7 +103,7 @@ impl ParameterPolicy {
 
     /// Writes what the backend gets of a request, all but the model: the members behind it, up to and
     /// with the closing brace. Untouched members are copied byte for byte; null ones are left out,
-    /// because absent means the same and some engines refuse the null (research/compat.md Q1).
+    /// because absent means the same and some engines refuse the null.
     pub fn rewrite(
         &self,
         request: &ChatRequest<'_>,
@@ -168,7 +168,7 @@ impl ParameterPolicy {
     }
 
     /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores
-    /// `max_completion_tokens` and never stops (research/compat.md §2), so it is sent as the former.
+    /// `max_completion_tokens` and never stops, so it is sent as the former.
     fn length(
         &self,
         request: &ChatRequest<'_>,
@@ -232,8 +232,7 @@ impl ParameterPolicy {
         Ok(fate)
     }
 
-    /// Scalars under allowed names pass: a template argument can block an engine's loop
-    /// (research/reliability-and-ux.md §1.10).
+    /// Scalars under allowed names pass: a template argument can block an engine's loop.
     fn template_arguments(
         &self,
         request: &ChatRequest<'_>,

@@ -108,7 +108,7 @@ impl Plan {
         hasher.finish()
     }
 
-    /// The first event has come, so no attempt follows and the body can go (contract §2).
+    /// The first event has come, so no attempt follows and the body can go.
     pub fn free_body(&mut self) {
         self.tail = Vec::new();
     }

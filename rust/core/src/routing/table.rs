@@ -21,8 +21,7 @@ pub struct Addressee {
     pub model: ModelIndex,
 }
 
-/// What kind of answers a tier gives; it decides what may be retried
-/// (research/reliability-and-ux.md §1.4).
+/// What kind of answers a tier gives; it decides what may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -30,7 +29,7 @@ pub enum Profile {
     Thinking,
 }
 
-/// A tier's timers (research/reliability-and-ux.md §1.5).
+/// A tier's timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Nanos,
@@ -48,7 +47,7 @@ pub struct Slo {
     pub inter_token: Option<Nanos>,
 }
 
-/// What becomes of the limit that a backend's own times suggest (research/scheduling.md §2.5).
+/// What becomes of the limit that a backend's own times suggest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdaptiveMode {

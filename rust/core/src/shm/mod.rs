@@ -1,5 +1,5 @@
 //! Memory that processes share: a segment of typed parts under one robust lock, and the means to
-//! wake its users (design §5, contract §4).
+//! wake its users.
 //!
 //! * [`Layout`] plans the parts, [`Region`] is the memory, [`Plain`] says what may lie in it
 //! * [`Guard`] is the lock while it is held: the only way to the locked parts

@@ -15,9 +15,9 @@ use super::plain::Plain;
 use super::watchdog::Watchdog;
 use crate::time::{Nanos, SECOND};
 
-/// A wait for the lock looks around this often (contract §4).
+/// A wait for the lock looks around this often.
 const STEP: Duration = Duration::from_millis(100);
-/// Control kills a holder that makes no progress for 1 s (contract §4). Whoever waits for the lock
+/// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
 /// does it in its place when control has not, as it cannot if it waits itself.
 const PATIENCE: Nanos = 3 * SECOND;
 

@@ -4,7 +4,7 @@ use super::holder::Holder;
 use crate::time::Nanos;
 
 /// Says when a holder has made no progress for too long: it is stopped or starved, and the lock
-/// comes free only with its death (contract §4). It decides; the caller kills.
+/// comes free only with its death. It decides; the caller kills.
 #[derive(Debug)]
 pub struct Watchdog {
     limit: Nanos,

@@ -3,7 +3,7 @@
 //! The format is WHATWG HTML §9.2.6. Lines end in LF, CRLF or CR; a leading BOM is skipped;
 //! comments, `id` and `retry` are swallowed; several `data` lines are joined by LF. One thing is
 //! read more leniently than there: an event whose last blank line is missing at the end of the
-//! stream still counts, because some servers leave it out (research/compat.md P11).
+//! stream still counts, because some servers leave it out.
 
 use std::ops::ControlFlow;
 

@@ -10,8 +10,7 @@ pub struct PromptSize {
 }
 
 impl PromptSize {
-    /// No byte-level tokenizer makes more tokens of a text than it has bytes
-    /// (research/techniques-and-style.md §1.8).
+    /// No byte-level tokenizer makes more tokens of a text than it has bytes.
     pub fn text_bound(self) -> u64 {
         self.bytes as u64
     }

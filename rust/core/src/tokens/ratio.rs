@@ -2,7 +2,7 @@
 
 use super::counter::{PromptSize, TokenCounter};
 
-/// Bytes per token of English prose in the common vocabularies (research/scheduling.md §2.2).
+/// Bytes per token of English prose in the common vocabularies.
 const FIRST_GUESS: f64 = 4.0;
 /// Weight of one new report: about fifty requests until an old habit is forgotten.
 const WEIGHT: f64 = 0.02;

@@ -1,4 +1,4 @@
-//! What must hold after every step (the numbers are those of research/scheduling.md §2.7).
+//! What must hold after every step.
 
 use penstock_core::admission::Owner;
 use proptest::prelude::*;

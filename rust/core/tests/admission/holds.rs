@@ -1,5 +1,4 @@
-//! A backend that is kept free for a request that did not fit: which, for whom, and until when
-//! (research/scheduling.md §2.3, point 7).
+//! A backend that is kept free for a request that did not fit: which, for whom, and until when.
 
 use penstock_core::admission::{
     Admission, BackendLimits, Band, Candidate, Candidates, Grant, Health, Offer, Outcome, Refusal,

@@ -1,6 +1,4 @@
 //! Admission on virtual time: long random histories against a slow model, and each rule by itself.
-//!
-//! The rules are those of research/scheduling.md §2 with its invariants (§2.7), and contract §3.
 
 #![allow(unreachable_pub)]
 

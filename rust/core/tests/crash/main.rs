@@ -1,6 +1,5 @@
 //! A process dies after each single store of an operation: whoever takes the lock next must find
-//! every request of others as it was, and the one that was being changed as before or as after
-//! (design §5).
+//! every request of others as it was, and the one that was being changed as before or as after.
 //!
 //! The operation runs in a child that is traced, one instruction at a time. Whenever the segment has
 //! changed, its bytes are copied into a second segment with a free lock of its own, which then looks

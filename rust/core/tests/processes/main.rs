@@ -1,5 +1,5 @@
 //! Workers that are killed at any moment share one admission, and the backends never notice: no
-//! limit is exceeded, no permit is lost, none is taken from the living (contract §3, §4).
+//! limit is exceeded, no permit is lost, none is taken from the living.
 //!
 //! The processes, the segment and its lock are real. The backends are counters, and time is what the
 //! supervisor says: it passes no faster than the real one.

@@ -1,4 +1,4 @@
-//! The target shape of answers (research/compat.md §1.2), as far as P1, P6, P7, P12, P13 and P14 go.
+//! The target shape of answers, as far as P1, P6, P7, P12, P13 and P14 go.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ macro_rules! require {
     };
 }
 
-/// Names of a delta that are the answer itself (contract §2).
+/// Names of a delta that are the answer itself.
 const ANSWER: [&str; 6] =
     ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
 

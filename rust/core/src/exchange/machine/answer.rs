@@ -148,7 +148,7 @@ impl Exchange {
         served(upstream == UpstreamEnd::Reuse)
     }
 
-    /// Ends a stream that has begun: one error event, the end, and no `[DONE]` (design §4.4).
+    /// Ends a stream that has begun: one error event, the end, and no `[DONE]`.
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
         let body = out.body();
         body.extend_from_slice(b"data: ");
@@ -166,7 +166,7 @@ impl Exchange {
         }
     }
 
-    /// Appends all header lines of a good answer besides the framing (design §4.5).
+    /// Appends all header lines of a good answer besides the framing.
     fn write_headers(&self, table: &Table, lines: &mut Vec<u8>) {
         self.write_names(table, lines);
         write_line(b"x-request-id: ", &self.client.request_id, lines);

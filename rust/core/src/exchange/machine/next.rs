@@ -11,7 +11,7 @@ pub enum UpstreamEnd {
     Reuse,
     /// The message is complete or broken: close.
     Close,
-    /// The backend may still be at work: half-close, discard, wait for its end (contract §3).
+    /// The backend may still be at work: half-close, discard, wait for its end.
     Abort,
 }
 

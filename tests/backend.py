@@ -183,3 +183,8 @@ def config_of(*backends: Backend, profile: str = "instant", concurrency: int = 4
         more,
     ]
     return "\n".join(lines)
+
+
+async def reset_at_once(peer: Peer) -> None:
+    """Break the connection off without a byte."""
+    peer.reset()

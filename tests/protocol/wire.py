@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from penstock._core import Call, Gateway, Poller, Segment, UpstreamConnection
@@ -188,3 +189,19 @@ class Wire:
         """Whether nothing is held any more and all sums agree."""
         sums = self.segment.invariants()
         return bool(sums["ok"]) and sums["queued"] + sums["running"] + sums["closing"] + self.gateway.active == 0
+
+
+def tick_until(wire: Wire, seconds: float) -> None:
+    """Let so many seconds pass for the gateway."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        wire.gateway.tick()
+        time.sleep(0.01)
+
+
+def tick_until_there_are(wire: Wire, attempts: int) -> None:
+    end = time.monotonic() + 5
+    while len(wire.attempts) < attempts:
+        assert time.monotonic() < end
+        wire.gateway.tick()
+        time.sleep(0.005)

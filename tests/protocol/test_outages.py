@@ -1,0 +1,196 @@
+"""Backends that requests do not get through to: what is tried again, where and when, on fake transports."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.protocol.wire import (
+    CONFIG,
+    Wire,
+    tick_until_there_are,
+    whole,
+)
+
+TWO = """
+backends:
+  a: {url: "http://127.0.0.1:9", serves: served, concurrency: 2}
+  b: {url: "http://127.0.0.1:9", serves: served, concurrency: 2}
+tiers:
+  instant: {models: [fast], backends: [a, b]}
+"""
+
+
+def test_a_refused_connection_goes_to_the_other_backend() -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].protocol.connect_failed("connect", "Connection refused")
+    assert wire.attempts[1].backend != wire.attempts[0].backend
+    wire.attempts[1].connect().feed(whole())
+    assert client.status == 200
+    assert wire.settled()
+
+
+def test_two_attempts_at_most() -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].connect().lost(ConnectionResetError())
+    wire.attempts[1].connect().lost(ConnectionResetError())
+    assert (client.status, client.error["code"]) == (502, "upstream_reset")
+    assert len(wire.attempts) == 2
+    assert wire.settled()
+
+
+@pytest.mark.parametrize("kind", ["connect", "timeout"])
+def test_a_connection_that_is_not_made_is_no_attempt(kind: str) -> None:
+    wire = Wire(TWO)
+    client = wire.submit()
+    wire.attempts[0].protocol.connect_failed(kind, "Connection refused")
+    assert wire.attempts[1].backend == 1 - wire.attempts[0].backend, "the other one is asked at once"
+    wire.attempts[1].protocol.connect_failed(kind, "Connection refused")
+    assert len(wire.attempts) == 2, "both are closed for a moment"
+    for failed in range(3, 6):
+        tick_until_there_are(wire, failed)
+        wire.attempts[-1].protocol.connect_failed(kind, "Connection refused")
+        assert client.written == []
+    tick_until_there_are(wire, 6)
+    wire.attempts[-1].connect().feed(whole())
+    assert client.status == 200
+    line = json.loads(wire.gateway.take_log())
+    assert (line["attempts"], line["status"]) == (1, 200)
+    wire.attempts[-1].lost()
+    assert wire.settled()
+
+
+def test_only_one_tries_whether_a_backend_is_back() -> None:
+    wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 8"))
+    clients = [wire.submit() for _ in range(4)]
+    for attempt in wire.attempts[:4]:
+        attempt.protocol.connect_failed("connect", "Connection refused")
+    assert len(wire.attempts) == 4
+    ((backend, reason, _),) = wire.gateway.take_outages()
+    assert (backend, reason) == ("a", "the model server cannot be reached: Connection refused")
+    tick_until_there_are(wire, 5)
+    for _ in range(5):
+        wire.gateway.tick()
+        time.sleep(0.02)
+    assert len(wire.attempts) == 5
+    assert wire.backend(0)["state"] == "ejected"
+    wire.attempts[4].connect()
+    assert len(wire.attempts) == 8, "and once it is, all that fit go"
+    ((backend, reason, seconds),) = wire.gateway.take_outages()
+    assert (backend, reason) == ("a", None) and 0.05 <= seconds < 5
+    for attempt in wire.attempts[5:]:
+        attempt.connect()
+    for attempt in wire.attempts[4:]:
+        attempt.feed(whole())
+    assert [client.status for client in clients] == [200] * 4
+
+
+def test_a_reused_connection_that_dies_late_is_a_death_of_its_backend() -> None:
+    wire = Wire(TWO.replace("concurrency: 2", "concurrency: 2, keep_alive: 50ms"))
+    wire.submit()
+    first = wire.attempts[0].connect()
+    first.feed(whole())
+    client = wire.submit()
+    # The one that is empty takes turns: both have an idle connection by now, or one is new.
+    attempt = wire.attempts[-1]
+    if attempt is not first:
+        attempt.connect().feed(whole())
+        client = wire.submit()
+    time.sleep(0.06)
+    serving = next(one for one in wire.attempts if one.request.count(b"POST") == 2)
+    before = len(wire.attempts)
+    serving.lost(ConnectionResetError())
+    assert len(wire.attempts) == before + 1, "the next attempt goes elsewhere"
+    assert wire.attempts[-1].backend != serving.backend
+    wire.attempts[-1].connect().feed(whole())
+    assert client.status == 200
+    lines = [json.loads(line) for line in wire.gateway.take_log().splitlines()]
+    assert lines[-1]["attempts"] == 2
+
+
+def kill(wire: Wire, **body: object) -> None:
+    """Let a request kill both backends: connections break off, and then none is accepted."""
+    start = len(wire.attempts)
+    client = wire.submit(**body)
+    tick_until_there_are(wire, start + 1)
+    wire.attempts[start].connect().lost(ConnectionResetError())
+    wire.attempts[start + 1].connect().lost(ConnectionResetError())
+    assert client.status == 502
+
+
+def test_a_prompt_under_which_two_backends_have_died_is_refused() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    other = wire.submit(temperature=1)
+    # Both refuse connections now, so they have really died.
+    for failed in (3, 4):
+        tick_until_there_are(wire, failed)
+        wire.attempts[-1].protocol.connect_failed("connect", "Connection refused")
+    assert {attempt.backend for attempt in wire.attempts[2:]} == {0, 1}
+    again = wire.submit()
+    assert (again.status, again.error["code"]) == (502, "upstream_reset")
+    assert other.written == [], "another request goes its way"
+    tick_until_there_are(wire, 5)
+    wire.attempts[-1].connect().feed(whole())
+    assert other.status == 200
+
+
+def test_a_prompt_that_was_there_when_two_backends_stumbled_is_served() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    again = wire.submit()
+    tick_until_there_are(wire, 3)
+    wire.attempts[-1].connect().feed(whole())
+    assert again.status == 200
+
+
+MANY = "\n".join(
+    ["backends:"]
+    + [f"  b{n}: {{url: 'http://127.0.0.1:9', serves: served, concurrency: 2}}" for n in range(10)]
+    + ["tiers:", f"  instant: {{models: [fast], backends: [{', '.join(f'b{n}' for n in range(10))}]}}"]
+)
+
+
+def test_a_tier_of_many_backends_finds_the_two_that_are_well() -> None:
+    wire = Wire(MANY)
+    for index in range(8):
+        wire.segment.set_backend(index, "down")
+    for _ in range(4):
+        wire.submit()
+    assert sorted(attempt.backend for attempt in wire.attempts) == [8, 8, 9, 9]
+
+
+def test_who_waits_for_eight_that_go_down_is_served_by_a_ninth() -> None:
+    wire = Wire(MANY)
+    for index in (8, 9):
+        wire.segment.set_backend(index, "down")
+    for _ in range(16):
+        wire.submit()
+    waiting = wire.submit()
+    wire.segment.set_backend(8, "healthy")
+    for index in range(8):
+        wire.segment.set_backend(index, "down")
+    wire.gateway.tick()
+    assert waiting.written == []
+    assert wire.attempts[-1].backend == 8
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 70])
+def test_a_backend_that_comes_back_before_its_queue_has_heard_that_it_went(count: int) -> None:
+    """All are turned away in one piece of mail, and offered again: their rows are others' by then."""
+    wire = Wire()
+    wire.segment.set_backend(0, "healthy")
+    running = [wire.submit() for _ in range(2)]
+    waiting = [wire.submit() for _ in range(count)]
+    wire.segment.set_backend(0, "down")
+    wire.segment.set_backend(0, "healthy")
+    wire.gateway.tick()
+    for served in range(2 + count):
+        wire.attempts[served].connect().feed(whole(headers="connection: close\r\n"))
+    assert [client.status for client in (*running, *waiting)] == [200] * (2 + count)
+    assert all(len(client.done) == 1 for client in (*running, *waiting))
+    assert wire.settled()

@@ -63,11 +63,15 @@ async def stream(turn: Turn, pause: float, swallow: float, end: bytes = chunk(DO
     for event in events_of(turn.ask, turn.attempt, turn.dice):
         data = event.data(turn.dice)
         # One event in several chunks and reads, or alone in each.
-        for piece in cut(data, turn.dice) if joined else [data]:
+        *pieces, last = cut(data, turn.dice) if joined else [data]
+        for piece in pieces:
             turn.send(chunk(piece))
-            if joined:
-                await turn.pause()
+            await turn.pause()
+        turn.send(chunk(last))
+        # Before anything else: a client that leaves now has had it.
         note(turn, event)
+        if joined:
+            await turn.pause()
         if pause:
             await turn.pause(turn.dice.uniform(0.001, pause))
         if turn.dice.random() < swallow:

@@ -95,6 +95,9 @@ class Dialer:
             except BaseException:
                 connection.close()
                 raise
+            # The descriptor is the transport's. One that was dropped at once has closed it before uvloop remembers
+            # that there is a socket object, which would close it again, and by then it may be somebody else's.
+            connection.detach()
         except ssl.SSLError as error:
             raise ConnectError("tls", error.reason or str(error)) from error
         except (OSError, ValueError) as error:  # the latter: a host name that cannot be one

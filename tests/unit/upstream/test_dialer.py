@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import os
 import socket
 import ssl
@@ -253,3 +254,27 @@ async def test_the_receive_buffer_is_bounded_before_the_window_is(server: tuple[
     connection = await dialer.connected(Address(socket.AF_INET, ("127.0.0.1", url.port)))
     with connection:
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * dialer.RECEIVE_BUFFER
+
+
+class Dropping(asyncio.Protocol):
+    """Drops its connection as soon as it has one, as happens where the first write finds it reset."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+async def test_a_connection_that_is_dropped_at_once_is_closed_once(server: tuple[Server, Url]) -> None:
+    """Closed twice, its descriptor is somebody else's the second time."""
+    dial = dialer.Dialer(Backend("a", server[1], 1)).dial
+    for _ in range(20):
+        await dial(Dropping)
+        others = [socket.socket() for _ in range(4)]
+        try:
+            await asyncio.sleep(0.01)
+            gc.collect()
+            for other in others:
+                os.fstat(other.fileno())
+        finally:
+            for other in others:
+                other.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -260,8 +260,7 @@ class Dropping(asyncio.Protocol):
     """Drops its connection as soon as it has one, as happens where the first write finds it reset."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()
 
 
 async def test_a_connection_that_is_dropped_at_once_is_closed_once(server: tuple[Server, Url]) -> None:

@@ -89,6 +89,20 @@ def test_only_one_tries_whether_a_backend_is_back() -> None:
     assert [client.status for client in clients] == [200] * 4
 
 
+def test_who_tries_whether_a_backend_is_back_makes_a_new_connection() -> None:
+    wire = Wire()
+    kept, refused = wire.submit(), wire.submit()
+    wire.attempts[0].connect()
+    wire.attempts[1].protocol.connect_failed("connect", "Connection refused")
+    wire.attempts[0].feed(whole())
+    assert (kept.status, len(wire.attempts)) == (200, 2)
+    tick_until_there_are(wire, 3)
+    wire.attempts[2].connect().feed(whole())
+    assert refused.status == 200
+    assert wire.backend(0)["state"] != "ejected"
+    assert wire.settled()
+
+
 def test_a_reused_connection_that_dies_late_is_a_death_of_its_backend() -> None:
     wire = Wire(TWO.replace("concurrency: 2", "concurrency: 2, keep_alive: 50ms"))
     wire.submit()

@@ -194,7 +194,8 @@ impl Engine {
         call.exchange.granted(backend, nonce, now);
         call.reserved = u64::from(covered);
         call.is_trial = is_trial;
-        let may_reuse = !call.wants_fresh;
+        // Only a new connection shows that the backend takes them again.
+        let may_reuse = !call.wants_fresh && !is_trial;
         let life = self.admission.load(backend).life;
         self.shared.prefixes.insert(&call.exchange.plan.blocks, backend, life);
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];

@@ -37,6 +37,7 @@ impl Engine {
             self.follow(gateway, key, next, out, now);
         }
         self.current = None;
+        self.note_survivors(now);
         let overdue = |aborting: &Aborting| aborting.until <= now.mono;
         while let Some(at) = self.aborting.iter().position(overdue) {
             let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);

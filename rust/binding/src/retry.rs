@@ -53,7 +53,7 @@ impl Engine {
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
-        if matches!(failure, Failure::FirstEventTimeout) {
+        if failure.is_silence() {
             self.shared.count_silence(backend);
         }
         let result = failure.attempt_result();

@@ -138,6 +138,13 @@ impl Failure {
         )
     }
 
+    /// Whether the time for an answer is over without a sign of one.
+    pub fn is_silence(&self) -> bool {
+        let nothing = Progress::Nothing;
+        matches!(self, Failure::FirstEventTimeout)
+            || *self == Failure::Deadline { progress: nothing }
+    }
+
     /// Whether the backend broke the connection off under the request, which may be the cause.
     pub fn breaks_off(&self) -> bool {
         matches!(self, Failure::Reset { progress: Progress::Nothing | Progress::Something, .. })

@@ -1,12 +1,14 @@
 """Which web pages may use the data listener (Fetch Standard, https://fetch.spec.whatwg.org/#http-cors-protocol).
 
 A browser lets any page send requests to any server, and only keeps the answers from it. Those that make a model work
-are refused unless they come from a page of this very origin or of one that the configuration names. Whoever is no
-browser sends none of these headers.
+are refused unless they come from a page of this very origin or of one that the configuration names. An origin with a
+name is not this one by having the name of the request's Host: a page that has let its own name resolve to this address
+(DNS rebinding) has both. Whoever is no browser sends none of these headers.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING
 
@@ -92,7 +94,20 @@ def _is_at(origin: str, host: str) -> bool:
     if found is None:
         return False
     default = PORTS[found[1]]
-    return _with_port(found[2], default) == _with_port(host.lower(), default)
+    authority = _with_port(found[2], default)
+    return authority == _with_port(host.lower(), default) and _is_fixed(authority)
+
+
+def _is_fixed(authority: str) -> bool:
+    """Whether a host is an address, or a name that browsers do not ask a name server for (RFC 6761 §6.3)."""
+    host = PORT.sub("", authority)
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _with_port(authority: str, default: str) -> str:

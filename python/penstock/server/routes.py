@@ -212,7 +212,7 @@ class Routes:
 
 def _foreign() -> Refused:
     return Refused(
-        "origin_not_allowed", "a web page of another origin may use this server only if cors.origins names it"
+        "origin_not_allowed", "a web page may use this server only if cors.origins names its origin"
     )
 
 

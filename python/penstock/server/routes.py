@@ -211,9 +211,7 @@ class Routes:
 
 
 def _foreign() -> Refused:
-    return Refused(
-        "origin_not_allowed", "a web page may use this server only if cors.origins names its origin"
-    )
+    return Refused("origin_not_allowed", "a web page may use this server only if cors.origins names its origin")
 
 
 def _quoted(value: str) -> str:

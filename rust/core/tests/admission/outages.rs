@@ -220,8 +220,7 @@ fn who_is_turned_away_three_times_in_a_row_waits() {
         assert_eq!(admission.reached(0, proof, START), None);
         assert!(!admission.load(0).is_suspected, "others are answered in between");
     }
-    let begins: Vec<bool> =
-        (0..5).map(|_| admission.fail(0, Fault::Unavailable, START)).collect();
+    let begins: Vec<bool> = (0..5).map(|_| admission.fail(0, Fault::Unavailable, START)).collect();
     assert_eq!(begins, [false, false, true, false, false]);
     assert!(admission.load(0).is_out);
     // Somebody in front of the server accepts connections; an answer is what proves it back.

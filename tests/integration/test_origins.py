@@ -56,6 +56,7 @@ def preflight(path: str, origin: str = NAMED, asked: str = "authorization, conte
         {"origin": f"{NAMED} {NAMED}"},
         {"origin": "https://evil.example", "sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
         {"sec_fetch_site": "Cross-Site"},
         {"origin": "http://localhost", "host": "localhost", "sec_fetch_site": "cross-site"},
         # What fetch() sends with `mode: "no-cors"` and a blob: no preflight, no type.
@@ -180,13 +181,25 @@ async def test_other_preflights(gateway: Gateway, connect: Connect) -> None:
     assert (status, "access-control-allow-headers" in headers) == (204, False)
 
 
-async def test_what_makes_no_model_work_needs_no_origin(gateway: Gateway, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("path", "lines", "status"),
+    [
+        ("/livez", "origin: https://evil.example", 200),
+        ("/readyz", "sec-fetch-site: cross-site", 200),
+        ("/v1/models", "origin: https://evil.example", 403),
+        ("/v1/models/fast", "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors", 403),
+        # A link that somebody follows.
+        ("/v1/models", "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate", 200),
+    ],
+)
+async def test_what_a_foreign_page_may_get(
+    gateway: Gateway, connect: Connect, path: str, lines: str, status: int
+) -> None:
     raw = await connect(gateway)
-    for path in ("/livez", "/readyz", "/v1/models"):
-        await raw.send(f"GET {path} HTTP/1.1\r\nhost: x\r\norigin: https://evil.example\r\n\r\n".encode())
-        answer = await raw.response()
-        assert answer.status == 200
-        assert "access-control-allow-origin" not in answer.headers
+    await raw.send(f"GET {path} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n".encode())
+    answer = await raw.response()
+    assert answer.status == status
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_any_origin(backend: Backend, connect: Connect) -> None:

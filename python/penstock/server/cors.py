@@ -1,7 +1,7 @@
 """Which web pages may use the data listener (Fetch Standard, https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A browser lets any page send requests to any server, and only keeps the answers from it. Those that make a model work
-are refused unless they come from a page of this very origin or of one that the configuration names. An origin with a
+A browser lets any page send requests to any server, and only keeps the answers from it. All but health checks are
+refused unless they come from a page of this very origin or of one that the configuration names. An origin with a
 name is not this one by having the name of the request's Host: a page that has let its own name resolve to this address
 (DNS rebinding) has both. Whoever is no browser sends none of these headers.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiohttp import web
     from multidict import CIMultiDictProxy
 
     from penstock.config.settings import Cors
@@ -46,12 +47,15 @@ class Origins:
     def __init__(self, cors: Cors) -> None:
         self._named = frozenset(cors.origins)
 
-    def is_foreign(self, headers: CIMultiDictProxy[str]) -> bool:
+    def is_foreign(self, request: web.BaseRequest) -> bool:
         """Whether a page sends the request that is neither this server's own nor named."""
+        headers = request.headers
         if self._named_origin(headers) is not None:
             return False
+        # Somebody who follows a link sees what it leads to, and the page that has it does not.
+        is_link = request.method in ("GET", "HEAD") and headers.get("sec-fetch-mode", "").lower() == "navigate"
         sites = headers.getall("sec-fetch-site", [])
-        if any(site.strip().lower() == "cross-site" for site in sites):
+        if not is_link and any(site.strip().lower() == "cross-site" for site in sites):
             return True
         origins = headers.getall("origin", [])
         return len(origins) > 1 or any(not _is_at(origin, headers.get("host", "")) for origin in origins)

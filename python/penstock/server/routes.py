@@ -85,8 +85,7 @@ class Routes:
             allowed = ", ".join(methods)
             headers = f"allow: {allowed}\r\n".encode()
             raise Refused("method_not_allowed", f"{path[:200]} takes {allowed}", headers=headers)
-        # What makes a model work is a POST.
-        if request.method == "POST" and self._origins.is_foreign(request.headers):
+        if path not in HEALTH and self._origins.is_foreign(request):
             raise _foreign()
         return handler
 

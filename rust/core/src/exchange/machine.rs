@@ -215,6 +215,11 @@ impl Exchange {
         self.state = State::Waiting;
     }
 
+    /// The client's connection is to end with this answer, if its head can still say so.
+    pub fn close_client(&mut self) {
+        self.client.keep_alive &= self.begun;
+    }
+
     /// Whether the client's connection may carry another request behind this answer.
     pub fn keeps_client(&self) -> bool {
         self.client.keep_alive && !(self.begun && self.framed() == Framed::UntilClose)

@@ -193,7 +193,9 @@ fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
         (false, Some(length)) => Framing::Length(length),
         (false, None) => Framing::UntilClose,
     };
-    if framing == Framing::UntilClose {
+    // A body behind a head that can have none would be taken for the next answer.
+    let has_surplus = framing == Framing::Length(0) && (chunked || content_length > Some(0));
+    if framing == Framing::UntilClose || has_surplus {
         keep_alive = false;
     }
     let head = ResponseHead { status, framing, content_type, keep_alive, retry_after };

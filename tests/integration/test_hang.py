@@ -15,6 +15,8 @@ from penstock.upstream.scraper import Scraper
 from tests.backend import MODELS, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
+pytestmark = pytest.mark.once
+
 SECONDS = 30.0
 
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
 use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
+use crate::json::{Cutter, Edits, Kind, Reader, Span, folded, unescape, with_comma, write_string};
 use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
 
 /// What happens to a parameter that cannot be honoured as sent.
@@ -49,6 +49,8 @@ pub struct Rewritten {
     pub tail: Vec<u8>,
     /// The cap on its output, if there is one.
     pub max_tokens: Option<u64>,
+    /// Where the tail says `"stream":false`, if it does, with one comma beside it.
+    pub no_stream: Option<Span>,
 }
 
 /// The two names of the length cap.
@@ -150,7 +152,11 @@ impl ParameterPolicy {
         let mut out = Vec::with_capacity(request.text.len() + 64);
         // The object's own opening brace is written by whoever puts the model in front.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
-        Ok(Rewritten { tail: out, max_tokens })
+        let no_stream = request.get(Parameter::Stream).filter(|_| !request.stream).map(|member| {
+            let start = edits.moved(member.start) - (request.object.start + 1);
+            with_comma(&out, start, start + member.value.span.end - member.start)
+        });
+        Ok(Rewritten { tail: out, max_tokens, no_stream })
     }
 
     /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper

@@ -6,6 +6,10 @@ use crate::json::{JsonError, Key, Kind, Reader, Value};
 /// More calls than any answer makes; above, the answer is garbage.
 const MOST: usize = 1024;
 
+const ID: &[u8] = b"\"id\"";
+const TYPE: &[u8] = b"\"type\"";
+const ARGUMENTS: &[u8] = b"\"arguments\"";
+
 /// There are more calls than an answer can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooManyCalls;
@@ -70,13 +74,13 @@ impl Calls {
         });
         let call = self.find(index, |call| {
             // One server numbers every call 0: another id and a name begin another one.
-            is_named && id.is_some_and(|id| call.members.differs(b"\"id\"", id.span.of(text)))
+            is_named && id.is_some_and(|id| call.members.differs(ID, id.span.of(text)))
         });
         let call = call.ok_or(TooManyCalls)?;
         each_member(text, |key, value| match &*key.name() {
             b"index" => {}
-            b"id" => call.members.keep(b"\"id\"", value, text, size),
-            b"type" => call.members.keep(b"\"type\"", value, text, size),
+            b"id" => call.members.keep(ID, value, text, size),
+            b"type" => call.members.keep(TYPE, value, text, size),
             b"function" if value.kind == Kind::Object => {
                 add_function(&mut call.function, value.span.of(text), size);
             }
@@ -107,12 +111,14 @@ impl Calls {
         out.push(b'[');
         for (at, call) in self.0.iter().enumerate() {
             out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
-            call.members.write(&[], out);
+            if call.function.is_empty() || call.members.says(TYPE) {
+                call.members.write(&[], out);
+            } else {
+                call.members.write(&[TYPE], out);
+                separate(out);
+                out.extend_from_slice(b"\"type\":\"function\"");
+            }
             if !call.function.is_empty() {
-                if !call.members.says(b"\"type\"") {
-                    separate(out);
-                    out.extend_from_slice(b"\"type\":\"function\"");
-                }
                 separate(out);
                 out.extend_from_slice(b"\"function\":");
                 write_function(&call.function, out);
@@ -131,8 +137,6 @@ pub(super) fn add_function(function: &mut Members, text: &[u8], size: &mut usize
         _ => function.set(quoted(&key, text), value, text, size),
     });
 }
-
-const ARGUMENTS: &[u8] = b"\"arguments\"";
 
 /// Arguments are there even if nobody has said any, as clients parse them without asking.
 pub(super) fn write_function(function: &Members, out: &mut Vec<u8>) {

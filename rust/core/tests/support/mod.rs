@@ -8,6 +8,7 @@
 pub mod client;
 pub mod drive;
 pub mod naive;
+pub mod recordings;
 pub mod shape;
 
 use std::hash::{BuildHasher, RandomState};

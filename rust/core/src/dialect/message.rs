@@ -8,8 +8,7 @@ use crate::json::Kind;
 use crate::openai::{Choice, Delta, Finish, Role};
 
 const CONTENT: &[u8] = b"\"content\"";
-/// What an answer may consist of instead.
-const INSTEAD: [&[u8]; 3] = [b"\"refusal\"", b"\"reasoning\"", b"\"reasoning_content\""];
+const REFUSAL: &[u8] = b"\"refusal\"";
 
 #[derive(Debug, Default)]
 pub(super) struct Message {
@@ -127,13 +126,13 @@ impl Message {
         out.push(b'}');
     }
 
-    /// Null where something else stands in its place, as in whole answers; else clients may rely on a
-    /// string.
+    /// Null where calls or a refusal stand in its place, as in whole answers; else clients may rely on
+    /// a string.
     fn write_content(&self, out: &mut Vec<u8>) {
         let calls = !self.calls.is_empty() || !self.function.is_empty();
         if self.members.says(CONTENT) {
             self.members.write_value(CONTENT, out);
-        } else if calls || INSTEAD.iter().any(|key| self.members.says(key)) {
+        } else if calls || self.members.says(REFUSAL) {
             out.extend_from_slice(b"null");
         } else {
             out.extend_from_slice(b"\"\"");

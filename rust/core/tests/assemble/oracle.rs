@@ -214,7 +214,7 @@ fn finish(index: u64, mut choice: Members) -> Value {
     if let Some(Value::Object(function)) = message.get_mut("function_call") {
         put_arguments(function);
     }
-    let instead = ["tool_calls", "function_call", "refusal", "reasoning", "reasoning_content"];
+    let instead = ["tool_calls", "function_call", "refusal"];
     if message.get("content").is_none_or(is_empty) {
         let other = instead.iter().any(|name| message.get(*name).is_some_and(|v| !is_empty(v)));
         let content = if other { Value::Null } else { json!("") };

@@ -132,7 +132,7 @@ fn content_is_a_string_unless_something_else_stands_in_its_place() {
     let content = |delta: Value| message(&[choice(&delta, None), end()])["content"].clone();
     assert_eq!(content(json!({"role": "assistant", "content": null})), json!(""));
     assert_eq!(content(json!({"role": "assistant"})), json!(""));
-    assert_eq!(content(json!({"reasoning_content": "thinks"})), Value::Null);
+    assert_eq!(content(json!({"reasoning_content": "thinks"})), json!(""));
     assert_eq!(content(json!({"content": "", "refusal": "no"})), Value::Null);
     assert_eq!(content(json!({"content": "said", "reasoning": "thought"})), json!("said"));
     assert_eq!(message(&[end()])["content"], json!(""));

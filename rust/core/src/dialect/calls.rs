@@ -78,13 +78,13 @@ impl Calls {
         });
         let call = call.ok_or(TooManyCalls)?;
         each_member(text, |key, value| match &*key.name() {
-            b"index" => {}
             b"id" => call.members.keep(ID, value, text, size),
             b"type" => call.members.keep(TYPE, value, text, size),
             b"function" if value.kind == Kind::Object => {
                 add_function(&mut call.function, value.span.of(text), size);
             }
-            b"function" => {}
+            // A function that is no object is none.
+            b"index" | b"function" => {}
             _ => call.members.set(quoted(&key, text), value, text, size),
         });
         Ok(())

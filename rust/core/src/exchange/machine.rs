@@ -45,6 +45,7 @@ enum State {
 
 /// How an attempt's answer is read.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would be one more allocation for each stream
 enum Reading {
     /// A whole answer, which comes whole.
     Whole,

@@ -152,8 +152,10 @@ fn a_whole_answer_all_the_same_is_one() {
     assert_eq!(ran.upstream, Some(UpstreamEnd::Reuse));
 }
 
-/// Wire, ending, status, code, and what becomes of the connection.
-fn failures() -> Vec<(&'static str, Vec<u8>, Ending, u16, &'static str, UpstreamEnd)> {
+/// Name, wire, ending, status, code, and what becomes of the connection.
+type Row = (&'static str, Vec<u8>, Ending, u16, &'static str, UpstreamEnd);
+
+fn failures() -> Vec<Row> {
     use Ending::{Eof, Lost, Open};
     use UpstreamEnd::{Abort, Close, Reuse};
     let error = |value: Value| event(&json!({"error": value}));

@@ -157,7 +157,7 @@ fn add_call(calls: &mut Vec<Value>, position: usize, piece: &Value) {
     let found = calls.iter().rposition(|call| call[0] == index);
     let found = found.filter(|&at| {
         let old = calls[at][1]["id"].as_str().unwrap_or("");
-        !(named && !id.is_empty() && !old.is_empty() && old != id)
+        !named || id.is_empty() || old.is_empty() || old == id
     });
     let at = found.unwrap_or_else(|| {
         let at = calls.iter().filter(|call| call[0].as_u64() <= Some(index)).count();

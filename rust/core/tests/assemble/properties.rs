@@ -1,5 +1,7 @@
 //! Random streams against the oracle, in random pieces.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -110,7 +112,7 @@ fn escaped(value: &Value) -> String {
     for unit in value.to_string().encode_utf16() {
         match u8::try_from(unit) {
             Ok(byte) if byte.is_ascii() => text.push(char::from(byte)),
-            _ => text.push_str(&format!("\\u{unit:04x}")),
+            _ => write!(text, "\\u{unit:04x}").expect("a string takes all"),
         }
     }
     text

@@ -263,7 +263,8 @@ fn values_of_other_kinds_than_expected_break_nothing() {
 #[test]
 fn too_many_members_are_left_out_and_too_many_calls_are_garbage() {
     let many = |name: &str, count: usize| -> String {
-        (0..count).map(|at| format!("\"{name}{at}\":{at},")).collect()
+        let members: Vec<String> = (0..count).map(|at| format!("\"{name}{at}\":{at},")).collect();
+        members.concat()
     };
     let head = format!(r#"data: {{{}"choices":[{{"index":0,"delta":{{"#, many("top", 5000));
     let data =

@@ -136,14 +136,17 @@ impl Engine {
         let had_first = call.exchange.has_first();
         let mut out = Output::new(&mut self.memory);
         let next = step(&mut call.exchange, &self.table, &mut out);
-        if !had_begun && (call.exchange.has_begun() || !out.is_empty()) {
-            self.answered = Some((call.exchange.plan.tier, call.overhead));
-        }
-        if !had_first
-            && call.exchange.has_first()
-            && let Some(ticket) = call.ticket
-        {
-            self.admission.first_token(ticket, now.mono);
+        if !had_begun {
+            if call.exchange.has_begun() || !out.is_empty() {
+                self.answered = Some((call.exchange.plan.tier, call.overhead));
+            }
+            // Where a whole answer comes as a stream, long before the client has anything.
+            if !had_first
+                && call.exchange.has_first()
+                && let Some(ticket) = call.ticket
+            {
+                self.admission.first_token(ticket, now.mono);
+            }
         }
         self.note_pieces(key, pace);
         self.follow(gateway, key, next, out, now);

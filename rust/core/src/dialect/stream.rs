@@ -6,7 +6,7 @@ use super::identity::{Identity, UsageRule};
 use super::progress::Progress;
 use super::rule::{Rule, RuleCounts};
 use super::template::Template;
-use crate::json::{Cutter, Edits, Kind, Span, with_comma};
+use crate::json::{Cutter, Edits, Kind, Span};
 use crate::openai::{
     BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
     write_server,
@@ -213,7 +213,7 @@ impl StreamNormaliser {
                 }
             }),
             (false, Role::Given(start, value) | Role::Odd(start, value)) => {
-                self.edits.remove(with_comma(data, start, value.end));
+                self.edits.remove(member_with_comma(data, start, value.end));
             }
         }
     }
@@ -273,6 +273,19 @@ impl StreamNormaliser {
     pub fn usage(&self) -> Option<Usage> {
         Usage::read(&self.usage).ok()
     }
+}
+
+/// A member's range and one comma beside it.
+fn member_with_comma(text: &[u8], start: usize, end: usize) -> Span {
+    let before = text[..start].trim_ascii_end().len();
+    if text[..before].ends_with(b",") {
+        return Span { start: before - 1, end };
+    }
+    let blanks = text[end..].len() - text[end..].trim_ascii_start().len();
+    if text[end + blanks..].starts_with(b",") {
+        return Span { start, end: end + blanks + 1 };
+    }
+    Span { start, end }
 }
 
 /// Line breaks can stand only between tokens of valid JSON, where a space means the same.

@@ -116,16 +116,3 @@ impl Cutter {
         self.kept
     }
 }
-
-/// A member's range and one comma beside it.
-pub fn with_comma(text: &[u8], start: usize, end: usize) -> Span {
-    let before = text[..start].trim_ascii_end().len();
-    if text[..before].ends_with(b",") {
-        return Span { start: before - 1, end };
-    }
-    let blanks = text[end..].len() - text[end..].trim_ascii_start().len();
-    if text[end + blanks..].starts_with(b",") {
-        return Span { start, end: end + blanks + 1 };
-    }
-    Span { start, end }
-}

@@ -12,7 +12,7 @@ mod scalars;
 mod text;
 mod value;
 
-pub use edits::{Cutter, Edits, with_comma};
+pub use edits::{Cutter, Edits};
 pub use fault::{JsonError, JsonFault};
 pub use folding::{folded, is_folded};
 pub use reader::{MAX_DEPTH, Reader};

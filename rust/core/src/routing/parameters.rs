@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
 use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Kind, Reader, Span, folded, unescape, with_comma, write_string};
+use crate::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
 
 /// What happens to a parameter that cannot be honoured as sent.
@@ -49,9 +49,10 @@ pub struct Rewritten {
     pub tail: Vec<u8>,
     /// The cap on its output, if there is one.
     pub max_tokens: Option<u64>,
-    /// Where the tail says `"stream":false`, if it does, with one comma beside it.
-    pub no_stream: Option<Span>,
 }
+
+/// How a body that wants no stream begins behind its model where some backend will be asked for one.
+pub(super) const NO_STREAM: &[u8] = b"\"stream\":false,";
 
 /// The two names of the length cap.
 const LENGTH_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
@@ -64,6 +65,8 @@ pub struct ParameterPolicy {
     max_tokens: Option<u64>,
     unsupported: Unsupported,
     allow: Vec<String>,
+    /// `stream` stands first if it is false, where it is easily exchanged.
+    stream_first: bool,
     /// A default or a forced value may change what a request takes of a backend.
     changes_needs: bool,
     /// The names in `default` and `force` that are the operator's own.
@@ -71,7 +74,7 @@ pub struct ParameterPolicy {
 }
 
 impl ParameterPolicy {
-    pub(super) fn new(config: ParameterConfig) -> Self {
+    pub(super) fn new(config: ParameterConfig, stream_first: bool) -> Self {
         let mut default = config.default;
         let old = default.remove("max_tokens");
         let new = default.remove("max_completion_tokens");
@@ -89,6 +92,7 @@ impl ParameterPolicy {
             changes_needs: default.keys().chain(config.force.keys()).any(is_need),
             default,
             default_max_tokens,
+            stream_first,
             force: config.force,
             max_tokens: config.max_tokens,
             unsupported: config.unsupported,
@@ -150,13 +154,12 @@ impl ParameterPolicy {
             }
         });
         let mut out = Vec::with_capacity(request.text.len() + 64);
+        if self.stream_first && request.get(Parameter::Stream).is_some() && !request.stream {
+            out.extend_from_slice(NO_STREAM);
+        }
         // The object's own opening brace is written by whoever puts the model in front.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
-        let no_stream = request.get(Parameter::Stream).filter(|_| !request.stream).map(|member| {
-            let start = edits.moved(member.start) - (request.object.start + 1);
-            with_comma(&out, start, start + member.value.span.end - member.start)
-        });
-        Ok(Rewritten { tail: out, max_tokens, no_stream })
+        Ok(Rewritten { tail: out, max_tokens })
     }
 
     /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper
@@ -211,6 +214,7 @@ impl ParameterPolicy {
     ) -> Result<Fate, ApiError> {
         let name = member.name.as_ref();
         let mut fate = match member.parameter {
+            Parameter::Stream if self.stream_first && !request.stream => return Ok(Fate::Drop),
             Parameter::Model
             | Parameter::StreamOptions
             | Parameter::MaxTokens

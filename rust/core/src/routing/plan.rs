@@ -2,10 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::parameters::{Rewritten, Warning};
+use super::parameters::{NO_STREAM, Rewritten, Warning};
 use super::table::{Addressee, ModelIndex, Table, Tier, TierIndex};
 use crate::admission::Blocks;
-use crate::json::{JsonError, Reader, Span, unescape, write_string};
+use crate::json::{JsonError, Reader, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Parameter};
 use crate::tokens::PromptSize;
 
@@ -29,8 +29,6 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// All of the body behind `{"model":…,`.
     tail: Vec<u8>,
-    /// Where in it the client says that it wants no stream, with one comma beside it.
-    no_stream: Option<Span>,
 }
 
 impl Plan {
@@ -41,8 +39,7 @@ impl Plan {
         let Addressee { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         let mut warnings = Vec::new();
-        let Rewritten { tail, max_tokens, no_stream } =
-            config.parameters.rewrite(&request, &mut warnings)?;
+        let Rewritten { tail, max_tokens } = config.parameters.rewrite(&request, &mut warnings)?;
         // Where there is no choice, nothing is remembered.
         let remembers = config.affinity.prefix && config.backends.len() > 1;
         let needs = if config.parameters.changes_needs() {
@@ -68,7 +65,6 @@ impl Plan {
             prompt,
             warnings,
             tail,
-            no_stream,
         })
     }
 
@@ -108,9 +104,7 @@ impl Plan {
             return 0;
         }
         out.extend_from_slice(b"\"stream\":true,\"stream_options\":{\"include_usage\":true},");
-        let Some(Span { start, end }) = self.no_stream else { return 0 };
-        out.extend_from_slice(&self.tail[..start]);
-        end
+        if self.tail.starts_with(NO_STREAM) { NO_STREAM.len() } else { 0 }
     }
 
     /// The body behind the model, the same for every backend.
@@ -128,7 +122,6 @@ impl Plan {
     /// The first event has come, so no attempt follows and the body can go.
     pub fn free_body(&mut self) {
         self.tail = Vec::new();
-        self.no_stream = None;
     }
 }
 

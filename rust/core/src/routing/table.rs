@@ -212,6 +212,7 @@ fn build_tier(
             Ok(*index as BackendIndex)
         })
         .collect::<Result<_, String>>()?;
+    let stream_whole = |at: &BackendIndex| backends[usize::from(*at)].stream_whole;
     Ok(Tier {
         timeouts: Timeouts {
             connect: seconds(tier.timeouts.connect),
@@ -219,8 +220,8 @@ fn build_tier(
             between_events: seconds(tier.timeouts.between_events),
             total: seconds(tier.timeouts.total),
         },
-        parameters: ParameterPolicy::new(tier.parameters),
-        streams_whole: indices.iter().all(|&at| backends[usize::from(at)].stream_whole),
+        parameters: ParameterPolicy::new(tier.parameters, indices.iter().any(stream_whole)),
+        streams_whole: indices.iter().all(stream_whole),
         name: tier.name,
         profile: tier.profile,
         models: tier.models,

@@ -75,6 +75,12 @@ fn a_backend_without_it_gets_what_the_client_has_sent() {
     let body = format!(r#"{{"model":"{INSTANT}",{HI},"stream":false,"top_p":1}}"#);
     let (head, sent) = sent(&table, &body, 1);
     assert!(head.contains("accept: application/json\r\n"), "{head}");
+    assert_eq!(sent, format!(r#"{{"model":"served","stream":false,{HI},"top_p":1}}"#));
+    let unsaid = format!(r#"{{"model":"{INSTANT}",{HI},"top_p":1}}"#);
+    let (_, sent) = self::sent(&table, &unsaid, 1);
+    assert_eq!(sent, format!(r#"{{"model":"served",{HI},"top_p":1}}"#));
+    // Where no backend of the tier is asked otherwise, nothing is moved.
+    let (_, sent) = self::sent(&crate::support::table(), &body, 1);
     assert_eq!(sent, format!(r#"{{"model":"served",{HI},"stream":false,"top_p":1}}"#));
 }
 

@@ -158,6 +158,7 @@ impl Exchange {
     }
 
     /// The head of a whole answer, whose body is there.
+    #[inline]
     pub(super) fn write_whole_head(&self, table: &Table, now: Now, out: &mut Output) {
         let head = AnswerHead {
             status: 200,

@@ -10,6 +10,7 @@ use crate::time::Now;
 
 impl Exchange {
     /// One event of it. True: the answer is complete, and written.
+    #[inline(never)] // the way of an ordinary stream's events stays short
     pub(super) fn assembled_event(
         &mut self,
         data: &[u8],

@@ -135,10 +135,8 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let normaliser = match &mut self.reading {
-            Reading::Stream(normaliser) => normaliser,
-            Reading::Assembled(_) => return self.assembled_event(data, table, now, out),
-            Reading::Whole => return Ok(false),
+        let Reading::Stream(normaliser) = &mut self.reading else {
+            return self.assembled_event(data, table, now, out);
         };
         let text = if self.begun {
             // Every write is a piece of its own.

@@ -27,8 +27,8 @@ test-rust: ## the core's tests: parsers, admission, exchange, every recording at
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest
-	PENSTOCK_NOT_RUN=$(VENV)/not-run.aiohttp PENSTOCK_LANE=off $(BIN)/python -m pytest tests/conformance tests/faults tests/integration tests/mixed \
-	  --ignore tests/conformance/test_lane_equality.py --ignore tests/faults/test_abuse.py --ignore tests/mixed/test_strictness.py
+	PENSTOCK_NOT_RUN=$(VENV)/not-run.aiohttp PENSTOCK_LANE=off $(BIN)/python -m pytest -m "not once" \
+	  tests/conformance tests/faults tests/integration tests/mixed
 
 test-instructions: build ## instructions of a request and of an event in process, against their ceilings (valgrind)
 	$(BIN)/python benches/inproc/instructions.py > $(VENV)/not-run.instructions

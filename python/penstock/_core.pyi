@@ -167,9 +167,10 @@ class Segment:
         """Return for each backend what `set_context` was told last."""
 
     def liveness(self, backend: int) -> tuple[int, int | None, float, int]:
-        """Return the slots in use, the limit, when a request last had something, and the streams without a first event.
+        """Return the slots in use, the limit, when a request last had something, and the requests that had nothing.
 
-        The time is in seconds of the monotonic clock, 0 if there was none; the streams are counted since the start.
+        The time is in seconds of the monotonic clock, 0 if there was none. Counted since the start are streams without
+        a first event in time, and requests of which nothing had come when their total time was over.
         """
 
     def longest_running(self, backend: int) -> float | None:

@@ -14,6 +14,8 @@ from tests.conformance.generator import generated
 from tests.observation import LANES, Observation, observe
 from tests.recorder import recorder
 
+pytestmark = pytest.mark.once
+
 COUNT = 500
 
 

@@ -34,6 +34,8 @@ from tests.faults.abuse import (
 from tests.observation import LANES, SECONDS, Lane, Request, observe, open_client, serving
 from tests.recorder import Recorder, recorder
 
+pytestmark = pytest.mark.once
+
 GROUPS = {
     "lengths": framing.LENGTHS,
     "codings": framing.CODINGS,

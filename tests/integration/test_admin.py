@@ -18,6 +18,8 @@ from tests.backend import Backend, backend_of, config_of
 from tests.conftest import Gateway, Raw, gateway_of
 from tests.serving import serving
 
+pytestmark = pytest.mark.once
+
 Client = Callable[[], Awaitable[Raw]]
 
 

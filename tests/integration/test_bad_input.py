@@ -254,7 +254,13 @@ async def test_nothing_of_the_client_but_the_body_reaches_a_backend(
     gateway: Gateway, backend: Backend, connect: Connect
 ) -> None:
     raw = await connect(gateway)
-    secret = {"authorization": "Bearer secret", "origin": "http://test", "accept_encoding": "gzip", "cookie": "a=b"}
+    secret = {
+        "authorization": "Bearer secret",
+        "host": "localhost",
+        "origin": "http://localhost",
+        "accept_encoding": "gzip",
+        "cookie": "a=b",
+    }
     await raw.chat(ask(), **secret, x_made_up="1")
     allowed = {"host", "accept", "accept-encoding", "content-type", "content-length", "x-request-id"}
     assert set(backend.headers) == allowed
@@ -285,6 +291,17 @@ async def test_head_has_no_body(gateway: Gateway, connect: Connect, path: str) -
     assert status == {"/nope": 404, CHAT: 405}.get(path, 200)
     assert int(headers["content-length"]) > 0
     assert (await raw.response()).value == {"status": "ok"}
+
+
+@pytest.mark.parametrize(("line", "status"), [("no header", 400), ("x: " + "a" * 20_000, 431)])
+async def test_a_malformed_head_request_has_no_body_either(
+    gateway: Gateway, connect: Connect, line: str, status: int
+) -> None:
+    raw = await connect(gateway)
+    await raw.send(f"HEAD /livez HTTP/1.1\r\nhost: x\r\n{line}\r\n\r\n".encode())
+    got, headers = await raw.head()
+    assert (got, headers["connection"]) == (status, "close")
+    assert await raw.reader.read() == b""
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/fast", "/v1/models/org/slow", "/v1/models/none"])

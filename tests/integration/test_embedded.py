@@ -19,6 +19,8 @@ from penstock.engines.embedded import EmbeddedEngine, EngineError, why_unavailab
 from tests.conftest import ask
 from tests.serving import SECONDS, free_port, running
 
+pytestmark = pytest.mark.once
+
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three rivers."}]
 
 

@@ -12,6 +12,8 @@ from penstock.sim.server import SimServer
 from tests.backend import backend_of
 from tests.conftest import Gateway, gateway_of
 
+pytestmark = pytest.mark.once
+
 CONFIG = """
 backends: {{a: {{url: "http://127.0.0.1:{port}", serves: sim, concurrency: 8, kv_tokens: auto}}}}
 tiers: {{instant: {{models: [fast], backends: [a]}}}}

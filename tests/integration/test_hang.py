@@ -15,6 +15,8 @@ from penstock.upstream.scraper import Scraper
 from tests.backend import MODELS, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
+pytestmark = pytest.mark.once
+
 SECONDS = 30.0
 
 
@@ -59,7 +61,9 @@ async def engine() -> Engine:
 
 
 @pytest.fixture
-async def gateway(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+async def gateway(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Gateway]:
     monkeypatch.setattr(probe, "HEALTHY_SECONDS", 0.05)
     monkeypatch.setattr(probe, "DOWN_SECONDS", 0.05)
     assert Scraper.__init__.__kwdefaults__ is not None
@@ -74,9 +78,10 @@ async def gateway(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    total = getattr(request, "param", "60s")
     config = f"""
 backends: {{a: {{url: "http://127.0.0.1:{runner.addresses[0][1]}", serves: served, concurrency: 2}}}}
-tiers: {{instant: {{models: [fast], backends: [a], timeouts: {{first_event: 200ms, total: 60s}}}}}}
+tiers: {{instant: {{models: [fast], backends: [a], timeouts: {{first_event: 200ms, total: {total}}}}}}}
 """
     try:
         async with gateway_of(config) as running:
@@ -156,17 +161,20 @@ async def test_a_long_whole_answer_is_no_hang(engine: Engine, gateway: Gateway, 
     assert (await client.response()).status == 200
 
 
-async def test_an_engine_without_gauges(engine: Engine, gateway: Gateway, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("gateway", "stream"), [("60s", True), ("200ms", False)], indirect=["gateway"], ids=["streams", "whole answers"]
+)
+async def test_an_engine_without_gauges(engine: Engine, gateway: Gateway, connect: Connect, stream: bool) -> None:
     engine.has_page = False
     engine.goes.clear()
     client = await connect(gateway)
     late = 0
     async with asyncio.timeout(SECONDS):
-        while (answer := await client.chat(ask(stream=True))).status == 504:
+        while (answer := await client.chat(ask(stream=stream))).status == 504:
             late += 1
     assert late >= 3
     assert (answer.status, answer.error["code"]) == (503, "no_backend")
-    assert status(gateway)["reason"] == "hangs: streams have no first event in time"
+    assert status(gateway)["reason"] == "hangs: requests have nothing from it when their time is over"
     engine.goes.set()
     await becomes(gateway, "slow_start", "healthy")
     assert json.loads((await client.chat(ask())).body)["model"] == "fast"

@@ -7,9 +7,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.backend import SSE_HEAD, Peer, backend_of
 from tests.conftest import Raw, ask, post
 from tests.serving import SECONDS, Instance, serving
+
+pytestmark = pytest.mark.once
 
 CONNECTIONS = 40
 EACH = 4

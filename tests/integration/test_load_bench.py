@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import gateway_of
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 SECONDS = "0.5"

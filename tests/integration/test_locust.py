@@ -56,7 +56,7 @@ class Asker(StreamingUser):
         self.environment.runner.quit()
 """
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.once, pytest.mark.timeout(180)]
 
 
 class Run(NamedTuple):

@@ -9,10 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from penstock.metrics.log import RING_BYTES
 from tests.backend import backend_of, good
 from tests.conftest import Raw, ask
 from tests.serving import SECONDS, free_port, get, penstock, serve
+
+pytestmark = pytest.mark.once
 
 CLIENTS = 16
 # A line of the access log is longer than this; pipes hold less than the ring.

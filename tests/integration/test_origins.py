@@ -39,20 +39,26 @@ def preflight(path: str, origin: str = NAMED, asked: str = "authorization, conte
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
-        {"origin": "http://test:8080"},
-        {"origin": "http://test.evil.example"},
-        {"origin": "http://testevil"},
-        {"origin": "http://test@evil"},
-        {"origin": "test"},
-        {"origin": "ftp://test"},
+        {"origin": "http://127.0.0.1:8080", "host": "127.0.0.1"},
+        {"origin": "http://127.0.0.1.evil.example", "host": "127.0.0.1"},
+        {"origin": "http://localhostevil", "host": "localhost"},
+        {"origin": "http://localhost@evil", "host": "localhost"},
+        {"origin": "localhost", "host": "localhost"},
+        {"origin": "ftp://localhost", "host": "localhost"},
+        # A page whose name leads here by now.
+        {"origin": "http://evil.example", "host": "evil.example"},
+        {"origin": "http://evil.example:8080", "host": "evil.example:8080", "sec_fetch_site": "same-origin"},
+        {"origin": "http://127.0.0.1.evil.example", "host": "127.0.0.1.evil.example"},
+        {"origin": "http://1.2.3", "host": "1.2.3"},
         {"origin": "https://app.example.evil"},
         {"origin": "https://app.example:8443"},
         {"origin": "http://app.example"},
         {"origin": f"{NAMED} {NAMED}"},
         {"origin": "https://evil.example", "sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
         {"sec_fetch_site": "Cross-Site"},
-        {"origin": "http://test", "sec_fetch_site": "cross-site"},
+        {"origin": "http://localhost", "host": "localhost", "sec_fetch_site": "cross-site"},
         # What fetch() sends with `mode: "no-cors"` and a blob: no preflight, no type.
         {"origin": "https://evil.example", "sec_fetch_site": "cross-site", "content_type": ""},
     ],
@@ -80,10 +86,11 @@ async def test_a_foreign_page_makes_no_model_work(
     "headers",
     [
         {},
-        {"origin": "http://test"},
-        {"origin": "http://TEST:80"},
-        {"origin": "https://test"},
-        {"origin": "https://test:443", "host": "test:443"},
+        {"origin": "http://localhost", "host": "localhost"},
+        {"origin": "http://LOCALHOST:80", "host": "localhost"},
+        {"origin": "https://127.0.0.1", "host": "127.0.0.1"},
+        {"origin": "https://127.0.0.1:443", "host": "127.0.0.1:443"},
+        {"origin": "http://chat.localhost:8080", "host": "chat.localhost:8080"},
         {"origin": "http://[::1]:8080", "host": "[::1]:8080"},
         {"origin": "http://localhost:8080", "host": "LOCALHOST:8080", "sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "same-origin"},
@@ -174,13 +181,25 @@ async def test_other_preflights(gateway: Gateway, connect: Connect) -> None:
     assert (status, "access-control-allow-headers" in headers) == (204, False)
 
 
-async def test_what_makes_no_model_work_needs_no_origin(gateway: Gateway, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("path", "lines", "status"),
+    [
+        ("/livez", "origin: https://evil.example", 200),
+        ("/readyz", "sec-fetch-site: cross-site", 200),
+        ("/v1/models", "origin: https://evil.example", 403),
+        ("/v1/models/fast", "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors", 403),
+        # A link that somebody follows.
+        ("/v1/models", "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate", 200),
+    ],
+)
+async def test_what_a_foreign_page_may_get(
+    gateway: Gateway, connect: Connect, path: str, lines: str, status: int
+) -> None:
     raw = await connect(gateway)
-    for path in ("/livez", "/readyz", "/v1/models"):
-        await raw.send(f"GET {path} HTTP/1.1\r\nhost: x\r\norigin: https://evil.example\r\n\r\n".encode())
-        answer = await raw.response()
-        assert answer.status == 200
-        assert "access-control-allow-origin" not in answer.headers
+    await raw.send(f"GET {path} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n".encode())
+    answer = await raw.response()
+    assert answer.status == status
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_any_origin(backend: Backend, connect: Connect) -> None:

@@ -15,6 +15,8 @@ from penstock.upstream.dialer import Address
 from tests.backend import MODELS, chunk, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
+pytestmark = pytest.mark.once
+
 SECONDS = 20.0
 
 

@@ -73,13 +73,35 @@ async def test_a_new_request_on_an_open_connection_is_told(tmp_path: Path) -> No
         async with serving(config_of(backend).replace("total: 2s", "total: 20s"), tmp_path) as instance:
             raw = await instance.client()
             await raw.send(post(ask(stream=True)) + post(ask()))
-            while backend.running < 1:
-                await asyncio.sleep(0.01)
+            status, headers = await raw.head()
+            assert (status, headers.get("connection")) == (200, None)
             instance.process.send_signal(signal.SIGTERM)
-            assert (await raw.response()).text == "a" + "b" * 10
+            assert b"[DONE]" in await raw.reader.readuntil(b"\r\n0\r\n\r\n")
             refused = await raw.response()
             assert (refused.status, refused.error["code"], refused.closed) == (503, "draining", True)
             assert await instance.ends() == 0
+
+
+async def test_an_answer_that_begins_in_a_drain_says_that_the_connection_closes(tmp_path: Path) -> None:
+    goes = asyncio.Event()
+
+    async def late(peer: Peer) -> None:
+        await goes.wait()
+        await good(peer)
+
+    async with backend_of(late) as backend, serving(config_of(backend, concurrency=4), tmp_path) as instance:
+        clients = [await instance.client() for _ in range(2)]
+        for raw, stream in zip(clients, (False, True), strict=True):
+            await raw.send(post(ask(stream=stream)))
+        while backend.running < 2:
+            await asyncio.sleep(0.01)
+        instance.process.send_signal(signal.SIGTERM)
+        await instance.logged("drain_begins", 1)
+        goes.set()
+        for raw in clients:
+            answer = await raw.response()
+            assert (answer.status, answer.headers["connection"], answer.closed) == (200, "close", True)
+        assert await instance.ends() == 0
 
 
 async def test_what_outlives_the_drain_time_ends_with_an_error_event(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.mixed.oracle import Outcome, judge
 from tests.mixed.reader import Answer, Reader
 from tests.mixed.stream import Stream
 
+pytestmark = pytest.mark.once
+
 DATE = "date: Mon, 30 Nov 2026 06:13:34 GMT\r\n"
 TOP = f"HTTP/1.1 200 OK\r\n{DATE}"
 WHOLE = f"{TOP}content-type: application/json\r\ncontent-length: 5\r\n\r\nhello".encode()

@@ -10,6 +10,7 @@ import pytest
 from tests.protocol.wire import (
     CONFIG,
     Wire,
+    tick_until,
     tick_until_there_are,
     whole,
 )
@@ -26,7 +27,7 @@ tiers:
 def test_a_refused_connection_goes_to_the_other_backend() -> None:
     wire = Wire(TWO)
     client = wire.submit()
-    wire.attempts[0].protocol.connect_failed("connect", "Connection refused")
+    wire.attempts[0].protocol.connect_failed("refused", "Connection refused")
     assert wire.attempts[1].backend != wire.attempts[0].backend
     wire.attempts[1].connect().feed(whole())
     assert client.status == 200
@@ -43,7 +44,7 @@ def test_two_attempts_at_most() -> None:
     assert wire.settled()
 
 
-@pytest.mark.parametrize("kind", ["connect", "timeout"])
+@pytest.mark.parametrize("kind", ["refused", "connect", "timeout"])
 def test_a_connection_that_is_not_made_is_no_attempt(kind: str) -> None:
     wire = Wire(TWO)
     client = wire.submit()
@@ -68,7 +69,7 @@ def test_only_one_tries_whether_a_backend_is_back() -> None:
     wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 8"))
     clients = [wire.submit() for _ in range(4)]
     for attempt in wire.attempts[:4]:
-        attempt.protocol.connect_failed("connect", "Connection refused")
+        attempt.protocol.connect_failed("refused", "Connection refused")
     assert len(wire.attempts) == 4
     ((backend, reason, _),) = wire.gateway.take_outages()
     assert (backend, reason) == ("a", "the model server cannot be reached: Connection refused")
@@ -93,7 +94,7 @@ def test_who_tries_whether_a_backend_is_back_makes_a_new_connection() -> None:
     wire = Wire()
     kept, refused = wire.submit(), wire.submit()
     wire.attempts[0].connect()
-    wire.attempts[1].protocol.connect_failed("connect", "Connection refused")
+    wire.attempts[1].protocol.connect_failed("refused", "Connection refused")
     wire.attempts[0].feed(whole())
     assert (kept.status, len(wire.attempts)) == (200, 2)
     tick_until_there_are(wire, 3)
@@ -126,6 +127,64 @@ def test_a_reused_connection_that_dies_late_is_a_death_of_its_backend() -> None:
     assert lines[-1]["attempts"] == 2
 
 
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\ncontent-length: 12\r\n\r\n<h1>502</h1>"
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+CLOSE = "connection: close\r\n"
+
+
+@pytest.mark.parametrize("answer", [BAD_GATEWAY, UNAVAILABLE])
+def test_a_proxy_that_answers_for_a_dead_engine_does_not_empty_the_queue(answer: bytes) -> None:
+    wire = Wire()
+    clients = [wire.submit() for _ in range(23)]
+    for attempt in range(3):
+        wire.attempts[attempt].connect().feed(answer)
+    assert [client.status for client in clients[:3]] == [502] * 3, "one alone may fail for its own reasons"
+    ((backend, reason, _),) = wire.gateway.take_outages()
+    assert (backend, reason.startswith("answers 50")) == ("a", True)
+    assert wire.backend(0)["state"] == "ejected"
+    # The fourth had been sent before that.
+    wire.attempts[3].connect().feed(answer)
+    assert clients[3].status == 502
+    for tried in range(5, 8):
+        tick_until_there_are(wire, tried)
+        assert len(wire.attempts) == tried, "one at a time"
+        wire.attempts[-1].connect().feed(answer)
+    tick_until_there_are(wire, 8)
+    for attempt in range(7, 7 + 19):
+        wire.attempts[attempt].connect().feed(whole(headers=CLOSE))
+    assert [client.status for client in clients[4:]] == [200] * 19
+    ((backend, reason, seconds),) = wire.gateway.take_outages()
+    assert (backend, reason) == ("a", None) and seconds > 0.1
+    assert wire.settled()
+
+
+def test_one_request_that_is_turned_away_closes_nothing() -> None:
+    wire = Wire()
+    for _ in range(5):
+        for answer in (BAD_GATEWAY, UNAVAILABLE, whole(headers=CLOSE)):
+            wire.submit()
+            wire.attempts[-1].connect().feed(answer)
+            assert wire.backend(0)["state"] != "ejected"
+    assert wire.gateway.take_outages() == []
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_trial_survives_from_when_it_was_sent(is_connected: bool) -> None:
+    wire = Wire(CONFIG.replace("[a]}", "[a], timeouts: {connect: 10s}}"))
+    wire.submit()
+    wire.attempts[0].connect().lost(ConnectionResetError())
+    wire.gateway.take_outages()
+    for _ in range(2):
+        wire.submit()
+    tick_until_there_are(wire, 2)
+    if is_connected:
+        wire.attempts[1].connect()
+    tick_until(wire, 1.3)
+    assert len(wire.attempts) == (3 if is_connected else 2)
+    ended = [(backend, reason) for backend, reason, _ in wire.gateway.take_outages()]
+    assert ended == ([("a", None)] if is_connected else []), "its end is told as well"
+
+
 def kill(wire: Wire, **body: object) -> None:
     """Let a request kill both backends: connections break off, and then none is accepted."""
     start = len(wire.attempts)
@@ -143,7 +202,7 @@ def test_a_prompt_under_which_two_backends_have_died_is_refused() -> None:
     # Both refuse connections now, so they have really died.
     for failed in (3, 4):
         tick_until_there_are(wire, failed)
-        wire.attempts[-1].protocol.connect_failed("connect", "Connection refused")
+        wire.attempts[-1].protocol.connect_failed("refused", "Connection refused")
     assert {attempt.backend for attempt in wire.attempts[2:]} == {0, 1}
     again = wire.submit()
     assert (again.status, again.error["code"]) == (502, "upstream_reset")
@@ -151,6 +210,26 @@ def test_a_prompt_under_which_two_backends_have_died_is_refused() -> None:
     tick_until_there_are(wire, 5)
     wire.attempts[-1].connect().feed(whole())
     assert other.status == 200
+
+
+@pytest.mark.parametrize("kind", ["connect", "timeout", "tls"])
+def test_a_network_that_is_cut_is_no_death(kind: str) -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    wire.submit(temperature=1)
+    for failed in (3, 4):
+        tick_until_there_are(wire, failed)
+        wire.attempts[-1].protocol.connect_failed(kind, "No route to host")
+    wire.segment.set_backend(0, "down")
+    wire.segment.set_backend(1, "down")
+    wire.segment.set_backend(0, "healthy")
+    again = wire.submit()
+    served = 4
+    while not again.written:
+        tick_until_there_are(wire, served + 1)
+        wire.attempts[served].connect().feed(whole(headers=CLOSE))
+        served += 1
+    assert again.status == 200
 
 
 def test_a_prompt_that_was_there_when_two_backends_stumbled_is_served() -> None:

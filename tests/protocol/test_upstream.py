@@ -245,8 +245,9 @@ def test_best_of_takes_its_slots() -> None:
     wire = Wire()
     assert wire.submit(best_of=2).written == []
     assert wire.backend(0)["inflight"] == 2
-    refused = wire.submit(best_of=3)
-    assert (refused.status, refused.error["param"]) == (400, "n")
+    for wide, param in (({"best_of": 3}, "best_of"), ({"n": 3}, "n"), ({"n": 3, "best_of": 2}, "n")):
+        refused = wire.submit(**wide)
+        assert (refused.status, refused.error["param"]) == (400, param)
 
 
 def test_a_label_is_kept_for_what_was_refused() -> None:

@@ -86,13 +86,18 @@ class ReadyAnswer(_Answer):
         self._refusal = refusal
         self.close_connection(keep_alive=keep_alive and not refusal)
 
+    def leave_out_body(self) -> None:
+        """Keep the head alone, which is the answer to a HEAD request (RFC 9110 §9.3.2)."""
+        head, separator, _ = self.message.partition(b"\r\n\r\n")
+        self.message = head + separator
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the message."""
         connection: ClientConnection | Any = request.protocol
         if connection.transport is not None:
-            # A HEAD request gets the head alone, whatever the answer (RFC 9110 §9.3.2).
-            head, separator, _ = self.message.partition(b"\r\n\r\n")
-            connection.transport.write(head + separator if request.method == "HEAD" else self.message)
+            if request.method == "HEAD":
+                self.leave_out_body()
+            connection.transport.write(self.message)
             if self._refusal:
                 await connection.linger()
         return await super().prepare(request)

@@ -1,18 +1,21 @@
 """Which web pages may use the data listener (Fetch Standard, https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A browser lets any page send requests to any server, and only keeps the answers from it. Those that make a model work
-are refused unless they come from a page of this very origin or of one that the configuration names. Whoever is no
-browser sends none of these headers.
+A browser lets any page send requests to any server, and only keeps the answers from it. All but health checks are
+refused unless they come from a page of this very origin or of one that the configuration names. An origin with a
+name is not this one by having the name of the request's Host: a page that has let its own name resolve to this address
+(DNS rebinding) has both. Whoever is no browser sends none of these headers.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiohttp import web
     from multidict import CIMultiDictProxy
 
     from penstock.config.settings import Cors
@@ -44,12 +47,15 @@ class Origins:
     def __init__(self, cors: Cors) -> None:
         self._named = frozenset(cors.origins)
 
-    def is_foreign(self, headers: CIMultiDictProxy[str]) -> bool:
+    def is_foreign(self, request: web.BaseRequest) -> bool:
         """Whether a page sends the request that is neither this server's own nor named."""
+        headers = request.headers
         if self._named_origin(headers) is not None:
             return False
+        # Somebody who follows a link sees what it leads to, and the page that has it does not.
+        is_link = request.method in ("GET", "HEAD") and headers.get("sec-fetch-mode", "").lower() == "navigate"
         sites = headers.getall("sec-fetch-site", [])
-        if any(site.strip().lower() == "cross-site" for site in sites):
+        if not is_link and any(site.strip().lower() == "cross-site" for site in sites):
             return True
         origins = headers.getall("origin", [])
         return len(origins) > 1 or any(not _is_at(origin, headers.get("host", "")) for origin in origins)
@@ -92,7 +98,20 @@ def _is_at(origin: str, host: str) -> bool:
     if found is None:
         return False
     default = PORTS[found[1]]
-    return _with_port(found[2], default) == _with_port(host.lower(), default)
+    authority = _with_port(found[2], default)
+    return authority == _with_port(host.lower(), default) and _is_fixed(authority)
+
+
+def _is_fixed(authority: str) -> bool:
+    """Whether a host is an address, or a name that browsers do not ask a name server for (RFC 6761 §6.3)."""
+    host = PORT.sub("", authority)
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _with_port(authority: str, default: str) -> str:

@@ -85,8 +85,7 @@ class Routes:
             allowed = ", ".join(methods)
             headers = f"allow: {allowed}\r\n".encode()
             raise Refused("method_not_allowed", f"{path[:200]} takes {allowed}", headers=headers)
-        # What makes a model work is a POST.
-        if request.method == "POST" and self._origins.is_foreign(request.headers):
+        if path not in HEALTH and self._origins.is_foreign(request):
             raise _foreign()
         return handler
 
@@ -211,9 +210,7 @@ class Routes:
 
 
 def _foreign() -> Refused:
-    return Refused(
-        "origin_not_allowed", "a web page of another origin may use this server only if cors.origins names it"
-    )
+    return Refused("origin_not_allowed", "a web page may use this server only if cors.origins names its origin")
 
 
 def _quoted(value: str) -> str:

@@ -29,14 +29,16 @@ RECEIVE_BUFFER = 64 << 10
 ATTEMPT_DELAY_SECONDS = 0.25
 
 Protocol = TypeVar("Protocol")
+ConnectFault = Literal["refused", "connect", "tls"]
+"""Nobody listens there; it cannot be reached for anything else; it is not who it should be."""
 
 
 class ConnectError(Exception):
     """A connection could not be made. The text says why, in a few words."""
 
-    def __init__(self, kind: Literal["connect", "tls"], reason: str) -> None:
+    def __init__(self, kind: ConnectFault, reason: str) -> None:
         super().__init__(reason)
-        self.kind: Literal["connect", "tls"] = kind
+        self.kind: ConnectFault = kind
 
 
 class Address(NamedTuple):
@@ -101,7 +103,8 @@ class Dialer:
         except ssl.SSLError as error:
             raise ConnectError("tls", error.reason or str(error)) from error
         except (OSError, ValueError) as error:  # the latter: a host name that cannot be one
-            raise ConnectError("connect", reason_of(error)) from error
+            is_refused = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
+            raise ConnectError("refused" if is_refused else "connect", reason_of(error)) from error
         return cast("Protocol", protocol)
 
 
@@ -160,7 +163,9 @@ async def race(addresses: Sequence[Address]) -> socket.socket:
         for attempt in running:
             attempt.cancel()
             attempt.add_done_callback(close_if_connected)
-    raise OSError(None, ", ".join(dict.fromkeys(map(reason_of, errors))))
+    # An address that is not reachable from here says nothing about the server; one that refuses does.
+    kind = ConnectionRefusedError if any(isinstance(error, ConnectionRefusedError) for error in errors) else OSError
+    raise kind(None, ", ".join(dict.fromkeys(map(reason_of, errors))))
 
 
 async def connected(address: Address) -> socket.socket:

@@ -13,7 +13,7 @@ __all__ = ["REPEAT_SECONDS", "Drift", "Signal"]
 READINGS_TO_REPORT = 3
 # What lasts is reported once a minute: often enough for the rate of a counter, rarely enough for a log.
 REPEAT_SECONDS = 60.0
-# The server's own queue should be nearly empty: it is first come, first served, and nobody sees it (research §2.1).
+# The server's own queue should be nearly empty: it is first come, first served, and nobody sees it.
 QUEUE_SET_POINT = 2
 
 # The gauges that a server does not stop to show while it works.

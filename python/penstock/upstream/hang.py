@@ -5,9 +5,10 @@ token. There are two proofs of that, by what the server tells:
 
 * Where it counts its steps (vLLM): a request of ours has run there for ``HANG_SECONDS`` while the engine, by its own
   word, had something to do and made no step. That holds for whole answers too, however long they are.
-* Elsewhere only streams can tell, as of a whole answer nothing is heard before its end: in ``ROUNDS`` rounds streams
-  had no first event in time, from the first to the last of these rounds ``HANG_SECONDS`` have passed, and no request
-  had anything from the backend in between. One long prompt does not look like that, nor does one burst of them.
+* Elsewhere only those tell that had nothing when their time was over: streams, whose time for a first event is short,
+  and whole answers, of which nothing is heard before their end and whose only time is the total one. In ``ROUNDS``
+  rounds there were such requests, from the first to the last of these rounds ``HANG_SECONDS`` have passed, and no
+  request had anything from the backend in between. One long prompt does not look like that, nor one burst of them.
 
 That a probe is answered says nothing against either. When it is over `penstock.upstream.liveness` finds out.
 """
@@ -35,7 +36,7 @@ class Look(NamedTuple):
     heard: float
     """When a request last had something from it."""
     silences: int
-    """Streams that had no first event in time, since the start."""
+    """Requests that had nothing when their time was over, since the start."""
     gauges: Gauges
     """What the engine has said just now; nothing, if it did not."""
     longest: Callable[[], float | None]
@@ -55,7 +56,7 @@ class Hang:
         self._mark: tuple[float, int | None] = (-1.0, None)
         self._still_since = 0.0
         self._silences = 0
-        # Of the rounds with silent streams: how many in a row, and when the first was.
+        # Of the rounds with such requests: how many in a row, and when the first was.
         self._rounds = 0
         self._silent_since = 0.0
 
@@ -73,7 +74,7 @@ class Hang:
         self._mark, self._silences = look.mark, look.silences
         if look.gauges.steps is None:
             is_hung = self._rounds >= ROUNDS and look.now - self._silent_since >= HANG_SECONDS
-            return "hangs: streams have no first event in time" if is_hung else None
+            return "hangs: requests have nothing from it when their time is over" if is_hung else None
         seconds = look.now - self._still_since
         if seconds < HANG_SECONDS or (look.longest() or 0.0) < HANG_SECONDS:
             return None

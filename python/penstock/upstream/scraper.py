@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scraper"]
 
-# A second is the window of everything that is learned from the gauges (research §2.5). To ask a busy server more often
+# A second is the window of everything that is learned from the gauges. To ask a busy server more often
 # would cost its event loop some milliseconds a time, and make nothing exact: our own counts are the gate.
 ROUND_SECONDS = 1.0
 TIMEOUT_SECONDS = 1.0

@@ -80,6 +80,10 @@ impl Engine {
         on_arrival: bool,
         now: Now,
     ) {
+        let Some(call) = self.calls.get(key) else { return };
+        let plan = &call.exchange.plan;
+        // What made it so wide, whoever has set it.
+        let width = if plan.slots > plan.n { "best_of" } else { "n" };
         let code = code_of_refusal(refused.why);
         let (message, param) = match refused.why {
             Refusal::QueueFull => ("the queue is full".to_owned(), None),
@@ -87,7 +91,7 @@ impl Engine {
             Refusal::Expired => ("no slot became free in time".to_owned(), None),
             Refusal::NoBackend => ("no model server is available for this model".to_owned(), None),
             Refusal::Overloaded => ("the model server is overloaded".to_owned(), None),
-            Refusal::TooWide { most } => (format!("'n' is at most {most} here"), Some("n")),
+            Refusal::TooWide { most } => (format!("'{width}' is at most {most} here"), Some(width)),
             Refusal::TooLong { most } => {
                 let message = format!("the prompt is longer than the {most} tokens that fit here");
                 (message, Some("messages"))

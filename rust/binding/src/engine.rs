@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(super) budgets: Vec<RetryBudget>,
     /// Outages that have begun or ended since they were last taken.
     pub(crate) outages: Vec<Outage>,
+    /// Requests that try whether their backend is back.
+    pub(super) trials: Vec<CallKey>,
     /// KV tokens that running answers have grown by since the last tick.
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
@@ -107,6 +109,7 @@ impl Engine {
             wheel: TimerWheel::new(TICK, now),
             budgets: table.tiers.iter().map(budget).collect(),
             outages: Vec::new(),
+            trials: Vec::new(),
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
             memory: OutputMemory::default(),
@@ -201,6 +204,9 @@ impl Engine {
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
         if tier.backends.len() > 1 {
             self.shared.prefixes.insert(&call.standing.session(tier), backend, life);
+        }
+        if is_trial {
+            self.note_trial(key);
         }
         let keep_alive = self.table.backends[usize::from(backend)].keep_alive;
         while may_reuse && let Some(connection) = self.pool.take(backend, keep_alive, now.mono) {

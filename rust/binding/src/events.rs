@@ -24,6 +24,7 @@ impl Gateway {
         let failure = match kind {
             "tls" => Failure::Tls { detail },
             "timeout" => Failure::ConnectTimeout,
+            "refused" => Failure::ConnectRefused { detail },
             _ => Failure::Connect { detail },
         };
         Self::run(slf, serving(connection), |engine, now| {

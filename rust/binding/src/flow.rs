@@ -28,7 +28,7 @@ impl Engine {
         now: Now,
     ) {
         let this = connection.borrow();
-        self.note_reached(gateway, this.backend, Proof::Connected, now);
+        self.note_reached(this.backend, Proof::Connected, now);
         match this.duty() {
             Duty::Serving(key) if self.calls.get(key).is_some() => {
                 self.send(connection.py(), key, now);
@@ -41,6 +41,8 @@ impl Engine {
             // There is none of either before it is connected.
             Duty::Aborting(_) | Duty::Closed => {}
         }
+        // The end of an outage lets others in.
+        self.collect(gateway, now);
     }
 
     pub(crate) fn connect_failed(
@@ -68,13 +70,10 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => {
-                self.note_reached(gateway, connection.borrow().backend, Proof::Answered, now);
-                self.feed(gateway, key, now, |exchange, table, out| {
-                    faults::check("upstream");
-                    exchange.upstream_bytes(table, data, now, out)
-                });
-            }
+            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
+                faults::check("upstream");
+                exchange.upstream_bytes(table, data, now, out)
+            }),
             // Nobody asked: whatever it is, it must not become the next request's answer.
             Duty::Idle => self.close(connection),
             Duty::Aborting(_) | Duty::Closed => {}
@@ -136,17 +135,24 @@ impl Engine {
         let had_first = call.exchange.has_first();
         let mut out = Output::new(&mut self.memory);
         let next = step(&mut call.exchange, &self.table, &mut out);
+        let is_answered = match &next {
+            Next::Failed { failure, .. } => failure.is_answer(),
+            _ => call.exchange.is_answered(),
+        };
+        let backend = call.exchange.backend().filter(|_| is_answered);
+        let mut ticket = None;
         if !had_begun {
             if call.exchange.has_begun() || !out.is_empty() {
                 self.answered = Some((call.exchange.plan.tier, call.overhead));
             }
             // Where a whole answer comes as a stream, long before the client has anything.
-            if !had_first
-                && call.exchange.has_first()
-                && let Some(ticket) = call.ticket
-            {
-                self.admission.first_token(ticket, now.mono);
-            }
+            ticket = call.ticket.filter(|_| !had_first && call.exchange.has_first());
+        }
+        if let Some(backend) = backend {
+            self.note_reached(backend, Proof::Answered, now);
+        }
+        if let Some(ticket) = ticket {
+            self.admission.first_token(ticket, now.mono);
         }
         self.note_pieces(key, pace);
         self.follow(gateway, key, next, out, now);

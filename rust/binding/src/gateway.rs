@@ -273,7 +273,7 @@ impl Gateway {
     /// From now on every new request is refused with `draining`.
     fn drain(slf: &Bound<'_, Self>) {
         Self::run(slf, None, |engine, _| {
-            engine.draining = true;
+            engine.drain();
             for connection in engine.pool.drain() {
                 engine.close(connection.bind(slf.py()));
             }

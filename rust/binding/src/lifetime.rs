@@ -37,6 +37,7 @@ impl Engine {
             self.follow(gateway, key, next, out, now);
         }
         self.current = None;
+        self.note_survivors(now);
         let overdue = |aborting: &Aborting| aborting.until <= now.mono;
         while let Some(at) = self.aborting.iter().position(overdue) {
             let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);
@@ -77,6 +78,16 @@ impl Engine {
         }
     }
 
+    /// From now on every new request is refused, so no connection stays open behind an answer.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        for key in self.calls.keys() {
+            if let Some(call) = self.calls.get(key) {
+                call.exchange.close_client();
+            }
+        }
+    }
+
     /// The drain time is over: what still runs in these tiers ends with an error event.
     pub(crate) fn cut(&mut self, gateway: &Bound<'_, Gateway>, tiers: &[u16], now: Now) {
         for key in self.calls.keys() {
@@ -101,7 +112,7 @@ impl Engine {
     /// The process is about to end: nothing waits for a backend any more. Backends that are still at
     /// work keep their permits; whoever reclaims this worker's life gives them back after the grace.
     pub(crate) fn shut_down(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        self.draining = true;
+        self.drain();
         let tiers: Vec<u16> = (0..self.table.tiers.len() as u16).collect();
         self.cut(gateway, &tiers, now);
         // What is left are requests whose client is served and whose backend lingers.

@@ -3,11 +3,14 @@
 use penstock_core::admission::Proof;
 use penstock_core::exchange::Failure;
 use penstock_core::routing::BackendIndex;
-use penstock_core::time::{Nanos, Now};
-use pyo3::prelude::*;
+use penstock_core::time::{Nanos, Now, SECOND};
 
+use crate::calls::{Call, CallKey};
 use crate::engine::Engine;
-use crate::gateway::Gateway;
+
+/// A trial that is not broken off or turned away for so long is through: that happens at once, and a first
+/// token may take its time.
+const SURVIVAL: Nanos = SECOND;
 
 /// The begin or the end of an outage; the log has a line for each.
 #[derive(Debug)]
@@ -22,25 +25,53 @@ impl Engine {
         if let Some(fault) = failure.fault()
             && self.admission.fail(backend, fault, now.mono)
         {
-            let reason = failure.error().message;
+            let message = failure.error().message;
+            let reason = match failure {
+                Failure::Fault { status, .. } => format!("answers {status}: {message}"),
+                _ => message,
+            };
             self.outages.push(Outage::Began { backend, reason });
         }
     }
 
     /// A request got through; `proof` says how that shows.
-    pub(super) fn note_reached(
-        &mut self,
-        gateway: &Bound<'_, Gateway>,
-        backend: BackendIndex,
-        proof: Proof,
-        now: Now,
-    ) {
-        // Nearly always there is no outage, and to see that takes no lock.
-        if self.admission.load(backend).is_out
+    pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
+        // Nearly always all is well, and to see that takes no lock.
+        if self.admission.load(backend).is_suspected
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {
             self.outages.push(Outage::Ended { backend, lasted });
-            self.collect(gateway, now);
         }
     }
+
+    /// Time has passed: looks whether requests that try a backend have survived there.
+    pub(super) fn note_survivors(&mut self, now: Now) {
+        let mut at = 0;
+        while let Some(&key) = self.trials.get(at) {
+            match self.calls.get(key).filter(|call| call.is_trial && !call.exchange.is_answered()) {
+                Some(call) if !has_survived(call, now) => at += 1,
+                Some(call) => {
+                    let backend = call.exchange.backend();
+                    self.trials.swap_remove(at);
+                    if let Some(backend) = backend {
+                        self.note_reached(backend, Proof::Survived, now);
+                    }
+                }
+                None => {
+                    self.trials.swap_remove(at);
+                }
+            }
+        }
+    }
+
+    /// A request is about to try whether a backend is back.
+    pub(super) fn note_trial(&mut self, key: CallKey) {
+        if !self.trials.contains(&key) {
+            self.trials.push(key);
+        }
+    }
+}
+
+fn has_survived(call: &Call, now: Now) -> bool {
+    call.exchange.unanswered_since().is_some_and(|since| now.mono >= since + SURVIVAL)
 }

@@ -1,6 +1,6 @@
 //! What follows when an attempt has failed: again, elsewhere, or the client is told.
 
-use penstock_core::admission::{Admission, Fault, Health, Ticket};
+use penstock_core::admission::{Admission, Health, Ticket};
 use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 
 /// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
-/// So often a request tries a backend that breaks requests off and waits again: with the growing pauses some
+/// So often a request tries a backend that breaks requests off, or turns them away, and waits again: with the growing pauses some
 /// three seconds, in which nobody else is tried.
 const MAX_TRIALS: u8 = 6;
 
@@ -41,19 +41,19 @@ impl Engine {
             let body = call.exchange.plan.fingerprint();
             self.admission.broken_off(backend, body, now.mono);
         }
-        // Others were broken off there before, so this request is hardly the cause, unless it fails
+        // Others fared like that there before, so this request is hardly the cause, unless it fails
         // again and again; and there is no other backend.
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
         let has_died_trying = call.is_trial
             && call.trials < MAX_TRIALS
             && self.admission.load(backend).is_out
-            && failure.fault() == Some(Fault::Died)
+            && failure.fault().is_some_and(|fault| !fault.is_before_connected())
             && tier.backends.len() == 1;
         call.trials += u8::from(has_died_trying);
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
-        if matches!(failure, Failure::FirstEventTimeout) {
+        if failure.is_silence() {
             self.shared.count_silence(backend);
         }
         let result = failure.attempt_result();

@@ -591,6 +591,14 @@ fn failures_of_the_connection() {
     let detail = || "refused".to_owned();
     for (failure, status, code, retry, term, result) in [
         (
+            Failure::ConnectRefused { detail: detail() },
+            502,
+            "upstream_connect",
+            Retry::NotStarted,
+            "BC",
+            "connect_failed",
+        ),
+        (
             Failure::Connect { detail: detail() },
             502,
             "upstream_connect",
@@ -1151,6 +1159,11 @@ fn retry_after_of_the_backend_is_passed_on() {
     for (when, seconds) in [
         ("17", "17"),
         (moment.as_str(), "17"),
+        // Of a server whose clock is wrong, or that counts in milliseconds: an hour is the most.
+        ("Fri, 06 Nov 2099 08:49:37 GMT", "3600"),
+        ("3600", "3600"),
+        ("3601", "3600"),
+        ("4294967295", "3600"),
         // Passed, and no date at all: as soon as any.
         ("Sun, 06 Nov 1994 08:49:37 GMT", "1"),
         ("soon", "1"),

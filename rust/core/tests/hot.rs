@@ -202,9 +202,17 @@ fn naive(head: &str) -> Option<u64> {
         _ => false,
     };
     let stays = all("connection").iter().all(|value| value.eq_ignore_ascii_case("keep-alive"));
-    let plain = ["transfer-encoding", "expect", "upgrade", "te", "origin", "sec-fetch-site"]
-        .iter()
-        .all(|name| all(name).is_empty());
+    let plain = [
+        "proxy-connection",
+        "transfer-encoding",
+        "expect",
+        "upgrade",
+        "te",
+        "origin",
+        "sec-fetch-site",
+    ]
+    .iter()
+    .all(|name| all(name).is_empty());
     let digits =
         !length.is_empty() && length.len() <= 15 && length.bytes().all(|b| b.is_ascii_digit());
     let is_host = |host: &str| {

@@ -93,7 +93,19 @@ fn good() -> Vec<(String, ResponseHead)> {
         ),
         (
             text("HTTP/1.1 304 Not Modified\nContent-Length: 77\n\n"),
-            ResponseHead { status: 304, framing: Framing::Length(0), keep_alive: true, ..PLAIN },
+            ResponseHead { status: 304, framing: Framing::Length(0), keep_alive: false, ..PLAIN },
+        ),
+        (
+            text("HTTP/1.1 204 No Content\nContent-Length: 0\n\n"),
+            ResponseHead { status: 204, framing: Framing::Length(0), keep_alive: true, ..PLAIN },
+        ),
+        (
+            text("HTTP/1.1 204 No Content\nContent-Length: 5\n\n"),
+            ResponseHead { status: 204, framing: Framing::Length(0), keep_alive: false, ..PLAIN },
+        ),
+        (
+            text("HTTP/1.1 204 No Content\nTransfer-Encoding: chunked\n\n"),
+            ResponseHead { status: 204, framing: Framing::Length(0), keep_alive: false, ..PLAIN },
         ),
         (
             text(

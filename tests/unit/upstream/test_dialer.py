@@ -145,12 +145,12 @@ async def test_a_refused_address_costs_no_time(server: tuple[Server, Url], resol
 
 async def test_all_are_refused(resolver: Resolver) -> None:
     resolver.hosts = ["127.0.0.2", "127.0.0.1"]
-    assert (await connect(named(1))).failed == [("connect", "Connection refused")]
+    assert (await connect(named(1))).failed == [("refused", "Connection refused")]
     resolver.hosts = ["127.0.0.2", "255.255.255.255"]
     ((kind, detail),) = (await connect(named(1))).failed
     assert (kind, detail) in [
-        ("connect", "Connection refused, Network is unreachable"),
-        ("connect", "Connection refused, Permission denied"),
+        ("refused", "Connection refused, Network is unreachable"),
+        ("refused", "Connection refused, Permission denied"),
     ]
 
 

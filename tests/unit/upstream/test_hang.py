@@ -96,7 +96,7 @@ def test_streams_without_a_first_event_in_several_rounds() -> None:
         backend.silences += 1
         seen.append(backend.look())
     assert seen[:6] == [None] * 6
-    assert seen[6] == "hangs: streams have no first event in time"
+    assert seen[6] == "hangs: requests have nothing from it when their time is over"
 
 
 def test_one_burst_of_long_prompts_is_no_hang() -> None:

@@ -212,6 +212,7 @@ impl Ledger<'_> {
     /// When it is worth to ask again: once what waits now has been served, give or take. It waits no longer
     /// than it may.
     pub(super) fn retry_after(&mut self, tier: usize, why: Refusal) -> Nanos {
+        let longest = self.tiers[tier].wait.max(LEAST_RETRY);
         let wait = match why {
             Refusal::NoBackend | Refusal::TooWide { .. } | Refusal::TooLong { .. } => LEAST_RETRY,
             _ => {
@@ -219,11 +220,13 @@ impl Ledger<'_> {
                 let waiting: u32 = state.bands.iter().map(|band| band.slots).sum();
                 let drained =
                     state.speed.guess().map_or(0.0, |speed| f64::from(waiting + 1) / speed);
-                seconds(drained).min(state.wait).max(LEAST_RETRY)
+                seconds(drained).clamp(LEAST_RETRY, longest)
             }
         };
         let spread = 100 - JITTER_PERCENT + self.random() % (2 * JITTER_PERCENT + 1);
-        wait / 100 * spread
+        let spread = wait / 100 * spread;
+        // What would be too long is as much too short, so that they do not all come back at once.
+        if spread > longest { 2 * longest - spread } else { spread }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::heap::NONE;
 use super::ledger::Ledger;
-use super::offer::{Fault, Health, Proof, Refusal};
+use super::offer::{Health, Proof, Refusal};
 use super::row::State;
 use super::tier::{BANDS, TierState};
 use crate::routing::BackendIndex;
@@ -36,11 +36,7 @@ impl Ledger<'_> {
             // What answers a probe may still break requests off, unless it has been started anew.
             Health::Healthy if was_down => self.reached(backend, Proof::Served, now),
             Health::Healthy => self.reached(backend, Proof::Connected, now),
-            Health::Down => {
-                self.confirm_death(backend, Fault::Refused, now);
-                None
-            }
-            Health::Unknown => None,
+            Health::Down | Health::Unknown => None,
         };
         self.publish(usize::from(backend));
         self.after_change();
@@ -92,7 +88,7 @@ impl Ledger<'_> {
             let backlog = self.has_backlog(backend);
             self.backends[backend].turn(backlog, now);
             self.end_readings(backend);
-            self.end_survived_outage(backend, now);
+            self.end_long_trial(backend, now);
             self.publish(backend);
         }
         for tier in 0..self.tiers.len() {

@@ -167,7 +167,8 @@ impl Admission {
     }
 
     /// A request did not get through to a backend, which is closed for a moment (50 ms, doubling up to
-    /// 2 s) and then tried by one request at a time. Returns whether it is the first in a row.
+    /// 2 s) and then tried by one request at a time; for [`Fault::Unavailable`] from the third in a row
+    /// on. Returns whether that begins an outage.
     pub fn fail(&self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
         self.with(|ledger| ledger.fail(backend, fault, now))
     }

@@ -12,6 +12,8 @@ pub struct Load {
     pub life: u8,
     /// Requests do not get through to it at present.
     pub is_out: bool,
+    /// It is out, or has turned requests away of late: that one gets through is news.
+    pub is_suspected: bool,
 }
 
 const UNUSABLE: u32 = u32::MAX;
@@ -25,11 +27,13 @@ impl Load {
             // Never 0, which is what an empty place of the prefix index says.
             life: (backend.generation % 255) as u8 + 1,
             is_out: backend.outage.is_on(),
+            is_suspected: backend.outage.is_suspected(),
         }
     }
 
     pub(super) fn word(self) -> u64 {
-        u64::from(self.is_out) << 40
+        u64::from(self.is_suspected) << 41
+            | u64::from(self.is_out) << 40
             | u64::from(self.life) << 32
             | u64::from(self.fullness.unwrap_or(UNUSABLE))
     }
@@ -40,6 +44,7 @@ impl Load {
             fullness: (fullness != UNUSABLE).then_some(fullness),
             life: (word >> 32) as u8,
             is_out: word >> 40 & 1 != 0,
+            is_suspected: word >> 41 & 1 != 0,
         }
     }
 }

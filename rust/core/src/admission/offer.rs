@@ -193,10 +193,21 @@ pub struct Usage {
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// No connection was made: the request has not begun.
+    /// Nobody listens there: the request has not begun.
     Refused = 0,
+    /// No connection was made, for whatever else: nor has it.
+    Unreachable,
     /// The connection was broken off without a byte of an answer.
     Died,
+    /// Somebody in front of the server says that it cannot be used (RFC 9110 §15.6.3, §15.6.4).
+    Unavailable,
+}
+
+impl Fault {
+    /// Whether no connection was made.
+    pub fn is_before_connected(self) -> bool {
+        matches!(self, Fault::Refused | Fault::Unreachable)
+    }
 }
 
 /// That a request got through.
@@ -206,6 +217,8 @@ pub enum Proof {
     Connected,
     /// Something of an answer has come, perhaps of one that began before.
     Answered,
+    /// A request that was sent since is neither broken off nor turned away after some time.
+    Survived,
     /// An answer to a request that was sent since, or the server has been away and is back.
     Served,
 }

@@ -4,6 +4,7 @@
 //! A connection that is refused has not begun its request, so the request goes back to its queue with its
 //! deadline and its place. All at once they would be refused all at once, as an engine that starts again
 //! takes seconds to open its port; and a health probe needs several failures to call a backend down.
+//! A proxy in front of such an engine accepts connections and answers 502 or 503 in its stead.
 
 use super::heap::NONE;
 use super::ledger::Ledger;
@@ -15,9 +16,11 @@ use crate::time::{MILLISECOND, Nanos, SECOND};
 /// How long a backend is closed after the first failure; each one in a row doubles it.
 const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
 const LONGEST_PAUSE: Nanos = 2 * SECOND;
-/// A trial that lives for so long behind a port that has broken connections off is through: such ports
-/// break them off at once, and a first token may take its time.
-const SURVIVAL: Nanos = SECOND;
+/// Who tries for so long lets another try: its worker may be stopped.
+const LONGEST_TRIAL: Nanos = 5 * SECOND;
+/// So many requests in a row are turned away before a backend counts as out: one alone may have failed for
+/// reasons of its own.
+const TURNED_AWAY_IN_A_ROW: u32 = 3;
 
 /// Failures in a row, and who tries whether they are over.
 #[repr(C)]
@@ -31,8 +34,10 @@ pub(super) struct Outage {
     failures: u32,
     /// The row that tries.
     pub(super) trial: u32,
+    /// Requests in a row that were turned away while all was well.
+    turned_away: u32,
     fault: Fault,
-    _padding: [u8; 7],
+    _padding: [u8; 3],
 }
 
 impl Outage {
@@ -41,12 +46,18 @@ impl Outage {
         until: 0,
         failures: 0,
         trial: NONE,
+        turned_away: 0,
         fault: Fault::Refused,
-        _padding: [0; 7],
+        _padding: [0; 3],
     };
 
     pub(super) fn is_on(&self) -> bool {
         self.failures > 0
+    }
+
+    /// Whether there is anything that a proof may refute.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.is_on() || self.turned_away > 0
     }
 
     /// Whether another request may go there, as far as this is concerned.
@@ -60,6 +71,12 @@ impl Outage {
             return;
         }
         if !self.is_on() {
+            if fault == Fault::Unavailable {
+                self.turned_away += 1;
+                if self.turned_away < TURNED_AWAY_IN_A_ROW {
+                    return;
+                }
+            }
             self.since = now;
         }
         let pause = (SHORTEST_PAUSE << self.failures.min(16)).min(LONGEST_PAUSE);
@@ -72,23 +89,31 @@ impl Outage {
     fn is_refuted_by(&self, proof: Proof) -> bool {
         self.is_on()
             && match proof {
-                Proof::Connected => self.fault == Fault::Refused,
-                Proof::Answered => self.fault == Fault::Died,
+                Proof::Connected => self.fault.is_before_connected(),
+                Proof::Answered | Proof::Survived => !self.fault.is_before_connected(),
                 Proof::Served => true,
             }
+    }
+
+    /// A request was answered: those that were turned away before are of no row any more.
+    fn note(&mut self, proof: Proof) {
+        if matches!(proof, Proof::Answered | Proof::Served) {
+            self.turned_away = 0;
+        }
     }
 }
 
 impl Ledger<'_> {
-    /// A request did not get through to a backend. Returns whether it is the first one.
+    /// A request did not get through to a backend. Returns whether that begins an outage.
     pub(super) fn fail(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
         let now = self.at(now);
         let state = &mut self.backends[usize::from(backend)];
-        let is_first = !state.outage.is_on();
+        let was_on = state.outage.is_on();
         state.outage.fail(fault, now);
+        let is_on = state.outage.is_on();
         self.confirm_death(backend, fault, now);
         self.publish(usize::from(backend));
-        is_first
+        is_on && !was_on
     }
 
     /// A request got through to a backend. Returns how long none did, if that is over now.
@@ -99,11 +124,13 @@ impl Ledger<'_> {
         now: Nanos,
     ) -> Option<Nanos> {
         let now = self.at(now);
-        let outage = &self.backends[usize::from(backend)].outage;
+        let outage = &mut self.backends[usize::from(backend)].outage;
+        outage.note(proof);
+        let lasted = now.saturating_sub(outage.since);
         if !outage.is_refuted_by(proof) {
+            self.publish(usize::from(backend));
             return None;
         }
-        let lasted = now.saturating_sub(outage.since);
         self.end_outage(usize::from(backend));
         self.dispatch();
         Some(lasted)
@@ -114,6 +141,7 @@ impl Ledger<'_> {
         let row = &self.rows[at as usize];
         let backend = usize::from(row.backend);
         let proof = if row.trial == 0 { Proof::Answered } else { Proof::Served };
+        self.backends[backend].outage.note(proof);
         let is_over = self.backends[backend].outage.is_refuted_by(proof);
         if is_over {
             self.end_outage(backend);
@@ -130,14 +158,12 @@ impl Ledger<'_> {
         self.publish(backend);
     }
 
-    /// Time has passed: who has survived for long enough behind such a port is through.
-    pub(super) fn end_survived_outage(&mut self, backend: usize, now: Nanos) {
-        let outage = &self.backends[backend].outage;
-        let has_survived = outage.fault == Fault::Died
-            && outage.trial != NONE
-            && now >= self.rows[outage.trial as usize].granted + SURVIVAL;
-        if has_survived {
-            self.end_outage(backend);
+    /// Time has passed: a trial without an outcome gives way.
+    pub(super) fn end_long_trial(&mut self, backend: usize, now: Nanos) {
+        let trial = self.backends[backend].outage.trial;
+        if trial != NONE && now >= self.rows[trial as usize].granted + LONGEST_TRIAL {
+            self.rows[trial as usize].trial = 0;
+            self.backends[backend].outage.trial = NONE;
         }
     }
 

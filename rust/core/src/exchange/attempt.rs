@@ -61,6 +61,14 @@ impl Attempt {
         self.stale_until.is_some_and(|until| now < until)
     }
 
+    /// Whether a server has answered, and not somebody in its stead who says that it cannot be used.
+    pub(super) fn is_answered(&self) -> bool {
+        match &self.phase {
+            Phase::Head(_) => false,
+            Phase::Body { head, .. } => !matches!(head.status, 502 | 503),
+        }
+    }
+
     /// From now on everything is dropped up to the end of the message.
     pub(super) fn drain(&mut self) {
         if let Phase::Body { sink, .. } = &mut self.phase {

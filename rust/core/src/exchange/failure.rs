@@ -35,7 +35,11 @@ pub enum Progress {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Refused, unreachable, or no address.
+    /// Nobody listens there.
+    ConnectRefused {
+        detail: String,
+    },
+    /// Unreachable for anything else, or no address.
     Connect {
         detail: String,
     },
@@ -93,9 +97,10 @@ pub enum Failure {
 impl Failure {
     pub fn retry(&self) -> Retry {
         match self {
-            Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Loading => {
-                Retry::NotStarted
-            }
+            Failure::ConnectRefused { .. }
+            | Failure::Connect { .. }
+            | Failure::ConnectTimeout
+            | Failure::Loading => Retry::NotStarted,
             Failure::Tls { .. } => Retry::OtherBackend,
             Failure::Reset { progress: Progress::Nothing, stale: true } => Retry::Stale,
             Failure::Reset { progress: Progress::Nothing | Progress::Something, .. }
@@ -110,12 +115,34 @@ impl Failure {
     /// Why the request did not get through to its backend, if that is what happened.
     pub fn fault(&self) -> Option<Fault> {
         match self {
+            Failure::ConnectRefused { .. } => Some(Fault::Refused),
             Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Tls { .. } => {
-                Some(Fault::Refused)
+                Some(Fault::Unreachable)
             }
             Failure::Reset { progress: Progress::Nothing, stale: false } => Some(Fault::Died),
+            Failure::Fault { status: 502 | 503, .. } => Some(Fault::Unavailable),
             _ => None,
         }
+    }
+
+    /// Whether the backend itself has said so: it is there, and at work.
+    pub fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Failure::Refused { .. }
+                | Failure::Full { .. }
+                | Failure::Fault { status: ..502 | 504.., .. }
+                | Failure::Garbage { .. }
+                | Failure::TooLarge { .. }
+                | Failure::IgnoredChoices { .. }
+        )
+    }
+
+    /// Whether the time for an answer is over without a sign of one.
+    pub fn is_silence(&self) -> bool {
+        let nothing = Progress::Nothing;
+        matches!(self, Failure::FirstEventTimeout)
+            || *self == Failure::Deadline { progress: nothing }
     }
 
     /// Whether the backend broke the connection off under the request, which may be the cause.
@@ -126,7 +153,7 @@ impl Failure {
     pub fn error(&self) -> ApiError {
         let error = |code, message: &str| ApiError::new(code, message);
         match self {
-            Failure::Connect { detail } => {
+            Failure::ConnectRefused { detail } | Failure::Connect { detail } => {
                 let message = format!("the model server cannot be reached: {detail}");
                 ApiError::new(Code::UpstreamConnect, message)
             }
@@ -184,9 +211,10 @@ impl Failure {
     /// How the attempt is counted.
     pub fn attempt_result(&self) -> AttemptResult {
         match self {
-            Failure::Connect { .. } | Failure::ConnectTimeout | Failure::Tls { .. } => {
-                AttemptResult::ConnectFailed
-            }
+            Failure::ConnectRefused { .. }
+            | Failure::Connect { .. }
+            | Failure::ConnectTimeout
+            | Failure::Tls { .. } => AttemptResult::ConnectFailed,
             Failure::Reset { .. } => AttemptResult::Reset,
             Failure::Truncated { .. } => AttemptResult::Truncated,
             // A redirect or another odd status is what the contract has no word for.
@@ -211,7 +239,9 @@ impl Failure {
         let phase = if begun { Where::Stream } else { Where::FirstEvent };
         match self {
             Failure::ConnectTimeout => Term(Who::Gateway, Where::Connect),
-            Failure::Connect { .. } | Failure::Tls { .. } => Term(Who::Backend, Where::Connect),
+            Failure::ConnectRefused { .. } | Failure::Connect { .. } | Failure::Tls { .. } => {
+                Term(Who::Backend, Where::Connect)
+            }
             Failure::FirstEventTimeout
             | Failure::Stalled
             | Failure::Deadline { .. }

@@ -223,6 +223,21 @@ impl Exchange {
         self.first.is_some()
     }
 
+    /// Whether the backend has begun to answer, or has answered.
+    pub fn is_answered(&self) -> bool {
+        match &self.state {
+            State::Waiting => false,
+            State::Attempting(attempt) => attempt.is_answered(),
+            State::Lingering(_) | State::Over => true,
+        }
+    }
+
+    /// When the request was written to its backend, if nothing has come since.
+    pub fn unanswered_since(&self) -> Option<Nanos> {
+        let is_waited_for = matches!(&self.state, State::Attempting(one) if !one.is_answered());
+        is_waited_for.then_some(self.last_event)
+    }
+
     /// No permit is held: the request waits for its first one, or for another after a bounce.
     pub fn is_queued(&self) -> bool {
         self.requeued || self.queued.is_none()
@@ -239,6 +254,11 @@ impl Exchange {
     pub fn requeued(&mut self) {
         self.requeued = true;
         self.state = State::Waiting;
+    }
+
+    /// The client's connection is to end with this answer, if its head can still say so.
+    pub fn close_client(&mut self) {
+        self.client.keep_alive &= self.begun;
     }
 
     /// Whether the client's connection may carry another request behind this answer.

@@ -36,6 +36,10 @@ impl ResponseHead {
     }
 }
 
+/// Most that is made of a server's word on when to come back, in seconds: one whose clock is wrong, or that
+/// counts in milliseconds, must not keep clients away for days.
+const LONGEST_RETRY_AFTER: u32 = 3600;
+
 /// `Retry-After` (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
@@ -55,14 +59,15 @@ impl RetryAfter {
         Some(RetryAfter::At(since.as_secs()))
     }
 
-    /// Seconds from `unix_seconds` on; a date that has passed is now.
+    /// Seconds from `unix_seconds` on, an hour at most; a date that has passed is now.
     pub fn seconds(self, unix_seconds: u64) -> u32 {
-        match self {
+        let seconds = match self {
             RetryAfter::Seconds(seconds) => seconds,
             RetryAfter::At(moment) => {
                 u32::try_from(moment.saturating_sub(unix_seconds)).unwrap_or(u32::MAX)
             }
-        }
+        };
+        seconds.min(LONGEST_RETRY_AFTER)
     }
 }
 
@@ -188,7 +193,9 @@ fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
         (false, Some(length)) => Framing::Length(length),
         (false, None) => Framing::UntilClose,
     };
-    if framing == Framing::UntilClose {
+    // A body behind a head that can have none would be taken for the next answer.
+    let has_surplus = framing == Framing::Length(0) && (chunked || content_length > Some(0));
+    if framing == Framing::UntilClose || has_surplus {
         keep_alive = false;
     }
     let head = ResponseHead { status, framing, content_type, keep_alive, retry_after };

@@ -46,11 +46,13 @@ enum Known {
     Unusual,
 }
 
-const KNOWN: [(&[u8], Known); 12] = [
+const KNOWN: [(&[u8], Known); 13] = [
     (b"host", Known::Host),
     (b"content-length", Known::Length),
     (b"content-type", Known::Type),
     (b"connection", Known::Connection),
+    // aiohttp's parser takes it for `connection`.
+    (b"proxy-connection", Known::Unusual),
     (b"transfer-encoding", Known::Unusual),
     (b"expect", Known::Unusual),
     (b"upgrade", Known::Unusual),

@@ -92,7 +92,8 @@ impl Messages {
     }
 }
 
-/// The members of a content part that hold, or name, something that is no text.
+/// The members of a content part that hold, or name, something that is no text (`OpenAI`'s API reference, and
+/// vLLM's parts of embeddings, of which `prompt_embeds` has them in `data`).
 fn is_media(name: &[u8]) -> bool {
     matches!(
         name,
@@ -103,9 +104,13 @@ fn is_media(name: &[u8]) -> bool {
             | b"input_audio"
             | b"audio_url"
             | b"audio"
+            | b"audio_embeds"
             | b"video_url"
             | b"video"
+            | b"video_embeds"
             | b"file"
+            | b"file_data"
+            | b"data"
     )
 }
 

@@ -150,6 +150,8 @@ pub struct Backend {
     /// Requests that did not get through in a row, and what the last of them met.
     failures: u32,
     fault: Fault,
+    /// Requests in a row that were turned away while it was not out.
+    turned_away: u32,
     /// Nobody tries before.
     pub out_until: Nanos,
     squeeze: u32,
@@ -202,9 +204,15 @@ impl Backend {
         self.failures > 0
     }
 
-    /// Returns whether it is the first failure in a row.
+    /// Returns whether that begins an outage.
     pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
         let is_first = self.failures == 0;
+        if is_first && fault == Fault::Unavailable {
+            self.turned_away += 1;
+            if self.turned_away < 3 {
+                return false;
+            }
+        }
         if is_first || now >= self.out_until {
             let pause = ((50 * MILLISECOND) << self.failures.min(16)).min(2 * SECOND);
             (self.out_until, self.fault) = (now + pause, fault);
@@ -213,18 +221,18 @@ impl Backend {
         is_first
     }
 
-    pub fn was_broken_off(&self) -> bool {
-        self.is_out() && self.fault == Fault::Died
-    }
-
     /// Returns whether that ends a row of failures.
     pub fn reached(&mut self, proof: Proof) -> bool {
+        let is_unconnected = matches!(self.fault, Fault::Refused | Fault::Unreachable);
         let ends = self.is_out()
             && match proof {
-                Proof::Connected => self.fault == Fault::Refused,
-                Proof::Answered => self.fault == Fault::Died,
+                Proof::Connected => is_unconnected,
+                Proof::Answered | Proof::Survived => !is_unconnected,
                 Proof::Served => true,
             };
+        if matches!(proof, Proof::Answered | Proof::Served) {
+            self.turned_away = 0;
+        }
         if ends {
             self.failures = 0;
         }
@@ -275,6 +283,7 @@ impl Model {
             was_healthy: false,
             failures: 0,
             fault: Fault::Refused,
+            turned_away: 0,
             out_until: 0,
             squeeze: 0,
             squeezed: 0,

@@ -173,6 +173,8 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
         1 => -5000i64..0,
     ];
     let far = 10_000i64..4_000_000_000;
+    let fault = select(vec![Fault::Refused, Fault::Unreachable, Fault::Died, Fault::Unavailable]);
+    let proof = select(vec![Proof::Connected, Proof::Answered, Proof::Survived, Proof::Served]);
     let op = prop_oneof![
         24 => wish(uniform).prop_map(Op::Offer),
         16 => prop::collection::vec((leave, which()), 1..4).prop_map(Op::Leave),
@@ -180,10 +182,8 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
         6 => (which(), report).prop_map(|(at, report)| Op::Report(at, report)),
         2 => (0..3usize, 0u32..10).prop_map(|(at, slots)| Op::Limit(at, slots)),
         2 => (0..3usize, health).prop_map(|(at, health)| Op::Health(at, health)),
-        2 => (0..3usize, select(vec![Fault::Refused, Fault::Died]))
-            .prop_map(|(at, fault)| Op::Fail(at, fault)),
-        1 => (0..3usize, select(vec![Proof::Connected, Proof::Answered, Proof::Served]))
-            .prop_map(|(at, proof)| Op::Reached(at, proof)),
+        3 => (0..3usize, fault).prop_map(|(at, fault)| Op::Fail(at, fault)),
+        1 => (0..3usize, proof).prop_map(|(at, proof)| Op::Reached(at, proof)),
         2 => which().prop_map(Op::PutBack),
         1 => (0..3usize, 1u64..1500).prop_map(|(at, tokens)| Op::LearnKv(at, tokens)),
         10 => time.prop_map(Op::Pass),

@@ -180,15 +180,53 @@ fn old_streams_do_not_end_refusals() {
 }
 
 #[test]
-fn behind_an_open_port_who_survives_a_second_is_through() {
+fn behind_an_open_port_who_survives_is_through() {
+    for fault in [Fault::Died, Fault::Unavailable] {
+        let admission = one_tier(&[4]);
+        (0..3).for_each(|_| _ = admission.fail(0, fault, START));
+        let waiting: Vec<Ticket> =
+            (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
+        let mut now = START;
+        assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
+        assert!(admission.reached(0, Proof::Survived, now).is_some());
+        assert_eq!(tickets(&grants(&admission)), waiting[1..]);
+    }
     let admission = one_tier(&[4]);
-    admission.fail(0, Fault::Died, START);
-    let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
+    admission.fail(0, Fault::Refused, START);
+    assert_eq!(admission.reached(0, Proof::Survived, START), None, "it is no connection");
+}
+
+#[test]
+fn a_trial_without_an_outcome_gives_way_after_a_while() {
+    let admission = one_tier(&[4]);
+    admission.fail(0, Fault::Unreachable, START);
+    let waiting: Vec<Ticket> = (0..2).map(|_| queued(admission.offer(&offer(), START))).collect();
     let mut now = START;
     assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
     let tried = now;
-    assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[1..]);
-    assert_eq!(now - tried, SECOND);
+    assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[1..], "its worker is stopped");
+    assert_eq!(now - tried, 5 * SECOND);
+    assert!(admission.invariants().ok);
+}
+
+#[test]
+fn who_is_turned_away_three_times_in_a_row_waits() {
+    let admission = one_tier(&[4]);
+    for proof in [Proof::Answered, Proof::Served] {
+        for _ in 0..2 {
+            assert!(!admission.fail(0, Fault::Unavailable, START), "it may be for its own reasons");
+        }
+        assert!(admission.load(0).is_suspected && !admission.load(0).is_out);
+        assert_eq!(admission.reached(0, proof, START), None);
+        assert!(!admission.load(0).is_suspected, "others are answered in between");
+    }
+    let begins: Vec<bool> = (0..5).map(|_| admission.fail(0, Fault::Unavailable, START)).collect();
+    assert_eq!(begins, [false, false, true, false, false]);
+    assert!(admission.load(0).is_out);
+    // Somebody in front of the server accepts connections; an answer is what proves it back.
+    assert_eq!(admission.reached(0, Proof::Connected, START + SECOND), None);
+    assert_eq!(admission.reached(0, Proof::Answered, START + SECOND), Some(SECOND));
+    assert!(!admission.load(0).is_suspected);
 }
 
 #[test]

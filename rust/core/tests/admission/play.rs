@@ -349,16 +349,9 @@ impl Play {
         self.model.ticked = now;
         (self.dispatched, self.ticked) = (true, true);
         self.model.backends.iter_mut().for_each(|backend| backend.turn(now));
-        for backend in 0..self.model.backends.len() {
-            // Who lives for a second behind a port that broke connections off is through.
-            let survives = |request: &Request| request.is_trial && now >= request.granted + SECOND;
-            let here = |request: &Request| request.backend == backend && survives(request);
-            if self.model.backends[backend].was_broken_off() && self.model.holding(here).count() > 0
-            {
-                self.reached(backend, Proof::Answered);
-            }
-        }
         for request in &mut self.model.requests {
+            // Who tries for so long lets another try.
+            request.is_trial &= !request.holds_permit() || now < request.granted + 5 * SECOND;
             if matches!(request.state, State::Orphan(until) if until <= now) {
                 (request.state, request.is_trial) = (State::Over, false);
             }

@@ -84,6 +84,19 @@ fn assert_true([least, most]: [Nanos; 2], served: Nanos) {
 }
 
 #[test]
+fn nobody_is_told_to_wait_longer_than_he_would_have_waited() {
+    for wait in [SECOND, 3 * SECOND] {
+        let mut line = Line::new(1, 1, wait);
+        for _ in 0..20 {
+            let told: Vec<Nanos> =
+                line.burst(6, 4 * SECOND).iter().map(|one| one.retry_after).collect();
+            assert!(told.iter().all(|&told| told <= wait && told >= SECOND * 3 / 4), "{told:?}");
+            line.wait(10 * SECOND);
+        }
+    }
+}
+
+#[test]
 fn after_quiet_traffic_it_is_soon() {
     let mut line = Line::new(1, 1, SECOND);
     for _ in 0..8 {

@@ -52,6 +52,8 @@ fn the_total_time_bounds_it() {
     run.time(at(120.0));
     let error = Answer::read(&run.ran.wire).error().expect("an error");
     assert_eq!((error.status, &*error.code), (504, "deadline_exceeded"));
+    let failure = run.finish().failure.expect("a failure");
+    assert!(!failure.is_silence(), "the backend has spoken");
 }
 
 #[test]

@@ -14,7 +14,12 @@ impl Exchange {
             return Next::Continue;
         }
         let timeouts = &self.tier(table).timeouts;
-        let progress = if self.begun { Progress::Begun } else { Progress::Nothing };
+        let progress = match self.first {
+            _ if self.begun => Progress::Begun,
+            // The client has nothing of it yet.
+            Some(_) => Progress::Something,
+            None => Progress::Nothing,
+        };
         let failure = if now.mono >= self.arrived + timeouts.total {
             Failure::Deadline { progress }
         } else if self.first.is_some() {

@@ -163,11 +163,6 @@ impl Exchange {
         out.extend_from_slice(&begin);
         self.last_event = now.mono;
         self.held.clear();
-        if self.first.take().is_some() {
-            // An attempt that failed under way is not what the client sees.
-            self.gaps = Histogram::fine();
-            self.pieces = 0;
-        }
         self.reading = self.reading(streams);
         self.state = State::Attempting(Attempt::new(
             streams,
@@ -252,6 +247,11 @@ impl Exchange {
 
     /// The attempt is over without an answer, and the request waits again.
     pub fn requeued(&mut self) {
+        if self.first.take().is_some() {
+            // What an attempt had said that failed under way is not what the client will see.
+            self.gaps = Histogram::fine();
+            self.pieces = 0;
+        }
         self.requeued = true;
         self.state = State::Waiting;
     }

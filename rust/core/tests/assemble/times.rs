@@ -119,4 +119,12 @@ fn a_client_that_leaves_is_recorded_where_it_left() {
     run.exchange.client_gone(at(2.0));
     let record = run.finish().record.expect("a record");
     assert_eq!((record.status, record.term.letters()), (499, *b"CS"));
+    // Back in the queue, nothing of the attempt counts.
+    let mut run = Run::new(&table, plan(&table, 1), client());
+    run.feed(HEAD.as_bytes(), at(0.5)).feed(&text("a"), at(1.0)).feed(&text("b"), at(1.5));
+    run.exchange.requeued();
+    run.exchange.client_gone(at(2.0));
+    let record = run.finish().record.expect("a record");
+    assert_eq!((record.term.letters(), record.first), (*b"CQ", None));
+    assert_eq!(record.gaps.count(), 0);
 }

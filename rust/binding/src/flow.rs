@@ -132,7 +132,6 @@ impl Engine {
     ) {
         let Some(call) = self.calls.get(key) else { return };
         let (had_begun, pace) = (call.exchange.has_begun(), call.exchange.pace());
-        let had_first = call.exchange.has_first();
         let mut out = Output::new(&mut self.memory);
         let next = step(&mut call.exchange, &self.table, &mut out);
         let is_answered = match &next {
@@ -146,7 +145,7 @@ impl Engine {
                 self.answered = Some((call.exchange.plan.tier, call.overhead));
             }
             // Where a whole answer comes as a stream, long before the client has anything.
-            ticket = call.ticket.filter(|_| !had_first && call.exchange.has_first());
+            ticket = call.ticket.filter(|_| pace.pieces == 0 && call.exchange.has_first());
         }
         if let Some(backend) = backend {
             self.note_reached(backend, Proof::Answered, now);

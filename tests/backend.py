@@ -185,6 +185,13 @@ def config_of(*backends: Backend, profile: str = "instant", concurrency: int = 4
     return "\n".join(lines)
 
 
+def streamed(*backends: Backend, concurrency: int = 4, more: str = "") -> str:
+    """Return a configuration whose first backend streams whole answers (``stream_whole``)."""
+    config = config_of(*backends, concurrency=concurrency, more=more)
+    slots = f"concurrency: {concurrency}"
+    return config.replace(slots, f"{slots}, stream_whole: true", 1)
+
+
 async def reset_at_once(peer: Peer) -> None:
     """Break the connection off without a byte."""
     peer.reset()

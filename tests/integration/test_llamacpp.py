@@ -131,3 +131,47 @@ async def test_a_client_that_leaves_frees_the_engine(gateway: Gateway, connect: 
         sums = await gateway.settled(seconds=5)
         assert sums["running"] == 0
     assert gateway.numbers["client_aborts"] == 2
+
+
+async def test_whole_answers_as_streams(engine: str, connect: Connect) -> None:
+    """`stream_whole` changes nothing for clients, and the engine stops as fast as a stream when one leaves."""
+    config = f"""
+backends:
+  asked: {{url: "{engine}", concurrency: 2, abort_grace: 20s}}
+  streamed: {{url: "{engine}", concurrency: 2, abort_grace: 20s, stream_whole: true}}
+tiers:
+  a: {{models: [asked], backends: [asked], timeouts: {{first_event: 60s}}}}
+  b: {{models: [streamed], backends: [streamed], timeouts: {{first_event: 60s}}}}
+"""
+    async with gateway_of(config) as gateway:
+        raw = await connect(gateway)
+        options: dict[str, Any] = {"max_tokens": 24, "temperature": 0, "seed": 1, "logprobs": True, "top_logprobs": 2}
+        for more in ({}, {"n": 2}):
+            answers = []
+            for model in ("asked", "streamed"):
+                response = await raw.chat(ask(model=model, **options, **more))
+                assert response.status == 200, response.body
+                answers.append(response.value)
+            own, ours = answers
+            assert set(ours) == set(own)
+            assert len(ours["choices"]) == len(own["choices"])
+            for mine, theirs in zip(ours["choices"], own["choices"], strict=True):
+                assert set(mine) == set(theirs)
+                assert mine["message"] == theirs["message"]
+                assert mine["finish_reason"] == theirs["finish_reason"]
+                tokens = [[token["token"] for token in one["logprobs"]["content"]] for one in (mine, theirs)]
+                assert tokens[0] == tokens[1]
+            for count in ("prompt_tokens", "completion_tokens"):
+                assert ours["usage"][count] == own["usage"][count]
+        fastest = 5.0
+        for _ in range(3):
+            raw = await connect(gateway)
+            await raw.send(post(ask("Tell me a long story.", model="streamed", max_tokens=1500, ignore_eos=True)))
+            await asyncio.sleep(1)
+            left = asyncio.get_running_loop().time()
+            raw.abort()
+            await gateway.settled(seconds=5)
+            fastest = min(fastest, asyncio.get_running_loop().time() - left)
+        # A stream ends within some 10 ms where the machine has time for it; a whole answer takes a second.
+        assert fastest < 0.5
+        assert gateway.numbers["client_aborts"] == 3

@@ -80,6 +80,7 @@ def _backend(name: str, raw: schema.Backend) -> Backend:
         keep_alive=parse_duration(raw.keep_alive),
         abort_grace=parse_duration(raw.abort_grace),
         abort_hold=parse_duration(raw.abort_hold),
+        stream_whole=raw.stream_whole,
         headers=tuple(headers),
         tls=None if raw.tls is None else BackendTls(raw.tls.ca, raw.tls.cert, raw.tls.key),
     )

@@ -75,6 +75,7 @@ def _backend(backend: Backend) -> dict[str, Any]:
         "keep_alive": format_duration(backend.keep_alive),
         "abort_grace": format_duration(backend.abort_grace),
         "abort_hold": format_duration(backend.abort_hold),
+        "stream_whole": backend.stream_whole,
         "headers": {name: REDACTED for name, _ in backend.headers},
         "tls": None if tls is None else {"ca": tls.ca, "cert": tls.cert, "key": tls.key},
     }

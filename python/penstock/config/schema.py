@@ -145,6 +145,7 @@ class Backend(_Section):
     abort_hold: Annotated[
         Duration, Meta(description="How long it counts at least: the server closes before its engine stops")
     ] = units.format_duration(settings.Backend.abort_hold)
+    stream_whole: Annotated[bool, Meta(description="Ask for whole answers as streams")] = settings.Backend.stream_whole
     api_key: Annotated[Token | None, Meta(description="Sent as Authorization: Bearer")] = None
     headers: Annotated[dict[BackendHeader, HeaderValue], Meta(description="Sent with every request")] = {}
     tls: Annotated[BackendTls | None, Meta(description="TLS files; only with https")] = None

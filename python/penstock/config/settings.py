@@ -143,7 +143,8 @@ class Backend:
     ``serves`` is the model name that the server knows (None: found by a probe); ``keep_alive`` how many seconds an idle
     connection is kept; ``abort_grace`` how many seconds an aborted request counts as running at most, and
     ``abort_hold`` at least, for servers that close the connection before their engine has stopped. ``headers`` are sent
-    with each request, names in lower case; their values are secrets.
+    with each request, names in lower case; their values are secrets. With ``stream_whole`` whole answers are asked for
+    as streams and put together, for servers that notice only while they stream that a client has left.
 
     ``prefill_tokens`` bounds the prompt tokens in flight that its cache does not hold, ``kv_tokens`` the tokens of its
     KV memory that are reserved; ``"auto"``: by the learned rate, and by the engine's own facts. ``weight`` is what it
@@ -161,6 +162,7 @@ class Backend:
     keep_alive: float = 3.0
     abort_grace: float = 0.25
     abort_hold: float = 0.0
+    stream_whole: bool = False
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: BackendTls | None = None
 

@@ -36,6 +36,7 @@ def _backend(backend: Backend) -> dict[str, object]:
         "keep_alive": backend.keep_alive,
         "abort_grace": max(backend.abort_grace, backend.abort_hold),
         "abort_hold": backend.abort_hold,
+        "stream_whole": backend.stream_whole,
         "prefill_tokens": backend.prefill_tokens,
         "kv_tokens": backend.kv_tokens,
         "weight": round(backend.weight * 1000),

@@ -139,11 +139,14 @@ impl Engine {
             _ => call.exchange.is_answered(),
         };
         let backend = call.exchange.backend().filter(|_| is_answered);
-        let begins = !had_begun && (call.exchange.has_begun() || !out.is_empty());
-        if begins {
-            self.answered = Some((call.exchange.plan.tier, call.overhead));
+        let mut ticket = None;
+        if !had_begun {
+            if call.exchange.has_begun() || !out.is_empty() {
+                self.answered = Some((call.exchange.plan.tier, call.overhead));
+            }
+            // Where a whole answer comes as a stream, long before the client has anything.
+            ticket = call.ticket.filter(|_| pace.pieces == 0 && call.exchange.has_first());
         }
-        let ticket = call.ticket.filter(|_| begins);
         if let Some(backend) = backend {
             self.note_reached(backend, Proof::Answered, now);
         }

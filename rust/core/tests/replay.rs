@@ -7,14 +7,13 @@
 mod support;
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use penstock_core::routing::{Plan, Table};
 use serde_json::json;
 use support::client::{Answer, Error};
 use support::drive::{Ending, Ran, run};
+use support::recordings::Recorded;
 use support::{INSTANT, naive, shape, show};
 
 /// Good answers that wait for a rule of a later step: recording, the code it fails with today, rule.
@@ -444,30 +443,12 @@ fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
 }
 
 fn recordings(table: &Table) -> Vec<Recording> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recordings");
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for folder in fs::read_dir(&root).expect("tests/recordings") {
-        let folder = folder.expect("an entry").path();
-        if folder.is_dir() {
-            paths.extend(
-                fs::read_dir(folder)
-                    .expect("a folder")
-                    .map(|entry| entry.expect("an entry").path()),
-            );
-        }
-    }
-    paths.retain(|path| path.extension().is_some_and(|ext| ext == "http"));
-    paths.sort();
-    paths.iter().map(|path| recording(table, &root, path)).collect()
+    let recorded = support::recordings::all().into_iter();
+    recorded.map(|recorded| recording(table, recorded)).collect()
 }
 
-fn recording(table: &Table, root: &Path, path: &Path) -> Recording {
-    let name = path.strip_prefix(root).expect("below the root").with_extension("");
-    let name = name.to_string_lossy().replace('\\', "/");
-    let request = fs::read(path).expect("a request");
-    let raw = fs::read(path.with_extension("raw")).expect("an answer");
-    let body = naive::find(&request, b"\r\n\r\n").map_or(&[][..], |at| &request[at + 4..]);
-    let body = with_alias(body);
+fn recording(table: &Table, recorded: Recorded) -> Recording {
+    let Recorded { name, body, raw } = recorded;
     let stream = naive::find(&body, b"\"stream\": true").is_some();
     let (plan, refused) = match Plan::make(table, &body) {
         Ok(plan) => (plan, None),
@@ -479,14 +460,4 @@ fn recording(table: &Table, root: &Path, path: &Path) -> Recording {
         }
     };
     Recording { name, raw, plan, refused }
-}
-
-/// Replaces the model's name as text, because not every recorded body is JSON.
-fn with_alias(body: &[u8]) -> Vec<u8> {
-    const KEY: &[u8] = b"\"model\": \"";
-    let Some(start) = naive::find(body, KEY).map(|at| at + KEY.len()) else {
-        return body.to_vec();
-    };
-    let end = start + body[start..].iter().position(|&b| b == b'"').unwrap_or(0);
-    [&body[..start], INSTANT.as_bytes(), &body[end..]].concat()
 }

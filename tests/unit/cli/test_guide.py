@@ -15,6 +15,7 @@ def test_a_page() -> None:
     shown = CliRunner().invoke(guide, ["limits"])
     assert shown.exit_code == 0
     assert "abort_hold" in shown.output
+    assert "stream_whole" in shown.output
     assert "\x1b" not in shown.output, "no colours where no terminal is"
 
 

@@ -33,6 +33,9 @@ def test_adaptive(minimal: str, spelling: str, adaptive: str) -> None:
         ("weight", "2", 2.0),
         ("weight", "0.001", 0.001),
         ("weight", "1e3", 1000.0),
+        ("stream_whole", "true", True),
+        ("stream_whole", "false", False),
+        ("stream_whole", "${NOT_SET:-true}", True),
     ],
 )
 def test_resources_of_a_backend(minimal: str, key: str, spelling: str, value: object) -> None:

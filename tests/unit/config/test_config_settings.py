@@ -59,6 +59,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 keep_alive=3.0,
                 abort_grace=0.25,
                 abort_hold=0.0,
+                stream_whole=False,
                 headers=(),
                 tls=None,
             )
@@ -95,6 +96,7 @@ def test_every_key_arrives(example: str) -> None:
         "keep_alive": 2.0,
         "abort_grace": 1.2,
         "abort_hold": 0.3,
+        "stream_whole": True,
     }
     settings = load_text(example, "e")
     assert settings == Settings(

@@ -15,7 +15,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let config = serde_json::json!({
         "nodes": [],
         "backends": [{"name": "a", "prefix": "", "headers": [], "serves": "served", "node": null,
-                      "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25, "abort_hold": 0.0, "prefill_tokens": null,
+                      "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25, "abort_hold": 0.0,
+                      "stream_whole": false, "prefill_tokens": null,
                       "kv_tokens": null, "weight": 1000}],
         "tiers": [{"name": "t", "profile": "instant", "models": ["m"], "backends": ["a"], "concurrency": null,
                    "queue": {"requests": 1, "tokens": 1, "bytes": 1, "wait": 1.0, "tenant_requests": 1},

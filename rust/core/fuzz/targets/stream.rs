@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::dialect::{Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of};
+use penstock_core::dialect::{
+    Assembler, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
+};
 use serde_json::Value;
 
 #[allow(dead_code)]
@@ -63,6 +65,25 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         }
         assert!(again.is_complete());
         strict(&twice);
+    }
+
+    // Put together, it is JSON, and whole where the stream is.
+    let mut assembler = Assembler::new(identity.clone(), n);
+    let mut is_good = true;
+    for (_, data) in naive::events(text) {
+        match assembler.event(&data) {
+            Ok(StreamEvent::Done) => break,
+            Ok(_) => {}
+            Err(_) => is_good = false,
+        }
+    }
+    assert!(!is_good || assembler.is_complete() == normaliser.is_complete());
+    if assembler.is_complete() {
+        let mut whole = Vec::new();
+        assembler.write(&mut whole);
+        if naive::json_depth(&whole) < 127 {
+            serde_json::from_slice::<&serde_json::value::RawValue>(&whole).expect("JSON");
+        }
     }
 
     // The same bytes as a whole answer.

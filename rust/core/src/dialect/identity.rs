@@ -130,16 +130,23 @@ impl Identity {
         });
     }
 
-    /// Appends the start of a chunk of our own, up to and with `"choices":[`. `server`: what the backend's
-    /// chunks say about it, each member with a comma behind it.
-    pub(super) fn write_chunk_start(&self, server: &[u8], out: &mut Vec<u8>) {
+    /// Appends the start of an answer or chunk of our own, the model's comma included.
+    pub(super) fn write_start(&self, kind: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"id\":");
         out.extend_from_slice(self.id());
-        out.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        out.extend_from_slice(b",\"object\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"created\":");
         out.extend_from_slice(self.created());
         out.extend_from_slice(b",\"model\":");
         out.extend_from_slice(self.model());
         out.push(b',');
+    }
+
+    /// Appends the start of a chunk of our own, up to and with `"choices":[`. `server`: what the backend's
+    /// chunks say about it, each member with a comma behind it.
+    pub(super) fn write_chunk_start(&self, server: &[u8], out: &mut Vec<u8>) {
+        self.write_start("chat.completion.chunk", out);
         out.extend_from_slice(server);
         out.extend_from_slice(b"\"choices\":[");
     }

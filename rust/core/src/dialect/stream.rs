@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::identity::{Identity, UsageRule};
+use super::progress::Progress;
 use super::rule::{Rule, RuleCounts};
 use super::template::Template;
 use crate::json::{Cutter, Edits, Kind, Span};
@@ -33,9 +34,6 @@ pub struct StreamFault;
 
 const OBJECT: &str = "chat.completion.chunk";
 
-/// A set of choices, by index.
-type ChoiceSet = u128;
-
 #[derive(Debug)]
 pub struct StreamNormaliser {
     identity: Identity,
@@ -43,9 +41,8 @@ pub struct StreamNormaliser {
     include_usage: bool,
     /// How many choices were asked for.
     n: u32,
-    /// Choices whose role has been said.
-    introduced: ChoiceSet,
-    finished: ChoiceSet,
+    /// A choice begins when its role has been said.
+    progress: Progress,
     /// The last `usage` object seen, as it came.
     usage: Vec<u8>,
     /// What the chunks say about the server, as [`write_server`] has it.
@@ -65,8 +62,7 @@ impl StreamNormaliser {
             identity,
             include_usage,
             n,
-            introduced: 0,
-            finished: 0,
+            progress: Progress::default(),
             usage: Vec::new(),
             server: Vec::new(),
             chunk: Chunk::default(),
@@ -131,7 +127,7 @@ impl StreamNormaliser {
             if u64::from(choice.index) >= MAX_CHOICES {
                 return Err(StreamFault);
             }
-            if self.is_droppable(&choice) {
+            if self.progress.is_droppable(&choice) {
                 self.rules.hit(Rule::P6);
                 cutter.cut(choice.span.end, &mut self.edits);
             } else {
@@ -170,27 +166,11 @@ impl StreamNormaliser {
         Ok(StreamEvent::Chunk { meaningful })
     }
 
-    /// P6: a delta that says nothing is dropped, but for the first one's role; so is what comes
-    /// after a choice has finished.
-    fn is_droppable(&self, choice: &Choice) -> bool {
-        let bit = 1 << choice.index;
-        if self.finished & bit != 0 {
-            return true;
-        }
-        let introduces = self.introduced & bit == 0 && matches!(choice.role, Role::Given(..));
-        !introduces
-            && choice.finish == Finish::Open
-            && !choice.carries_something
-            && !choice.has_logprobs
-    }
-
     fn edit_choice(&mut self, choice: &Choice, data: &[u8]) {
-        let bit = 1 << choice.index;
-        let first = self.introduced & bit == 0;
-        self.introduced |= bit;
+        let first = self.progress.begin(choice.index);
         self.edit_role(choice, first, data);
         if let Finish::Reason(reason) = choice.finish {
-            self.finished |= bit;
+            self.progress.finish(choice.index);
             self.template.forget();
             if choice.says_something {
                 self.edits.replace(reason, |out| out.extend_from_slice(b"null"));
@@ -258,16 +238,16 @@ impl StreamNormaliser {
 
     /// Whether every choice that was asked for, and every one that was begun, has finished.
     pub fn is_complete(&self) -> bool {
-        self.has_finished_all_begun() && self.finished.count_ones() >= self.n
+        self.progress.is_complete(self.n)
     }
 
     /// Whether at least one choice was begun and all that were have finished.
     pub fn has_finished_all_begun(&self) -> bool {
-        self.introduced != 0 && self.introduced == self.finished
+        self.progress.has_finished_all_begun()
     }
 
     pub fn choices_begun(&self) -> u32 {
-        self.introduced.count_ones()
+        self.progress.choices_begun()
     }
 
     /// P7 and P12: the usage chunk, if it was asked for and known, and `[DONE]`. Only to be called

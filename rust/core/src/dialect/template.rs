@@ -57,7 +57,7 @@ impl Template {
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let [_, came, before] = self.cuts;
         let (before, behind) = (&self.parts[came..before], &self.parts[before..]);
-        out.reserve(before.len() + text.len() + behind.len());
+        // The memory is that of the event before: it has the room.
         out.extend_from_slice(before);
         out.extend_from_slice(text);
         out.extend_from_slice(behind);

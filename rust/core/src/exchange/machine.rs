@@ -1,6 +1,7 @@
 //! The exchange itself: from the grant of a permit to the last byte for the client.
 
 mod answer;
+mod assembled;
 mod ending;
 mod next;
 mod reading;
@@ -11,7 +12,7 @@ pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 use super::attempt::Attempt;
 use super::record::{Record, Served};
 use crate::decimal::write_hex;
-use crate::dialect::{Identity, RuleCounts, StreamNormaliser};
+use crate::dialect::{Assembler, Identity, RuleCounts, StreamNormaliser};
 use crate::http::{Framed, write_request_head};
 use crate::metrics::Histogram;
 use crate::openai::Usage;
@@ -42,14 +43,25 @@ enum State {
     Over,
 }
 
+/// How an attempt's answer is read.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would be one more allocation for each stream
+enum Reading {
+    /// A whole answer, which comes whole.
+    Whole,
+    /// A stream for a client that wants one, by the stream's rules.
+    Stream(StreamNormaliser),
+    /// A stream of which a whole answer is made: the client gets nothing before its end.
+    Assembled(Box<Assembler>),
+}
+
 #[derive(Debug)]
 pub struct Exchange {
     pub plan: Plan,
     pub client: Client,
     identity: Identity,
     state: State,
-    /// The stream's rules of this attempt.
-    normaliser: Option<StreamNormaliser>,
+    reading: Reading,
     /// Normalised events from before the first meaningful one (P14).
     held: Vec<u8>,
     /// The client has the head of its answer.
@@ -60,6 +72,7 @@ pub struct Exchange {
     arrived: Nanos,
     queued: Option<Nanos>,
     dispatched: Nanos,
+    /// When the first meaningful event of this attempt came, or the whole answer: from the arrival.
     first: Option<Nanos>,
     last_event: Nanos,
     /// When the client last got a piece of the answer, and the times between.
@@ -87,7 +100,7 @@ impl Exchange {
             plan,
             client,
             state: State::Waiting,
-            normaliser: None,
+            reading: Reading::Whole,
             held: Vec::new(),
             begun: false,
             upstream_id: None,
@@ -136,24 +149,41 @@ impl Exchange {
             return b"";
         };
         let id = self.upstream_id.as_deref().unwrap_or_default();
-        let mut model = Vec::with_capacity(64);
-        Plan::write_model(serves, &mut model);
-        let length = model.len() + self.plan.tail().len();
-        let Backend { chat_path, headers, keep_alive, .. } = backend;
-        write_request_head(chat_path, headers, id, self.plan.stream, length, out);
-        out.extend_from_slice(&model);
+        let Backend { chat_path, headers, keep_alive, stream_whole, .. } = backend;
+        let streams = self.plan.stream || *stream_whole;
+        let mut begin = Vec::with_capacity(64);
+        let rest = if streams {
+            self.plan.write_streamed(serves, &mut begin)
+        } else {
+            Plan::write_model(serves, &mut begin);
+            0
+        };
+        let length = begin.len() + self.plan.tail().len() - rest;
+        write_request_head(chat_path, headers, id, streams, length, out);
+        out.extend_from_slice(&begin);
         self.last_event = now.mono;
         self.held.clear();
-        self.normaliser = self.plan.stream.then(|| {
-            StreamNormaliser::new(self.identity.clone(), self.plan.n, self.plan.include_usage)
-        });
+        self.reading = self.reading(streams);
         self.state = State::Attempting(Attempt::new(
-            self.plan.stream,
+            streams,
             last_use.map(|last| last + keep_alive),
             table.event_limit,
             table.response_limit,
         ));
-        self.plan.tail()
+        &self.plan.tail()[rest..]
+    }
+
+    /// `streams`: the backend was asked for a stream.
+    fn reading(&self, streams: bool) -> Reading {
+        let identity = || self.identity.clone();
+        if self.plan.stream {
+            let Plan { n, include_usage, .. } = self.plan;
+            Reading::Stream(StreamNormaliser::new(identity(), n, include_usage))
+        } else if streams {
+            Reading::Assembled(Box::new(Assembler::new(identity(), self.plan.n)))
+        } else {
+            Reading::Whole
+        }
     }
 
     pub fn backend(&self) -> Option<BackendIndex> {
@@ -180,6 +210,12 @@ impl Exchange {
     /// Whether the client has the head of its answer.
     pub fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether the backend has begun to answer: the first meaningful event of this attempt has come,
+    /// or the whole answer.
+    pub fn has_first(&self) -> bool {
+        self.first.is_some()
     }
 
     /// Whether the backend has begun to answer, or has answered.
@@ -211,6 +247,11 @@ impl Exchange {
 
     /// The attempt is over without an answer, and the request waits again.
     pub fn requeued(&mut self) {
+        if self.first.take().is_some() {
+            // What an attempt had said that failed under way is not what the client will see.
+            self.gaps = Histogram::fine();
+            self.pieces = 0;
+        }
         self.requeued = true;
         self.state = State::Waiting;
     }

@@ -47,6 +47,8 @@ pub struct BackendConfig {
     /// At least `abort_hold`.
     pub abort_grace: f64,
     pub abort_hold: f64,
+    /// Whole answers are asked for as streams.
+    pub stream_whole: bool,
     pub prefill_tokens: TokenLimitConfig,
     pub kv_tokens: TokenLimitConfig,
     /// Thousandths.

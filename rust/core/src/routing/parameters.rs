@@ -51,6 +51,9 @@ pub struct Rewritten {
     pub max_tokens: Option<u64>,
 }
 
+/// How a body that wants no stream begins behind its model where some backend will be asked for one.
+pub(super) const NO_STREAM: &[u8] = b"\"stream\":false,";
+
 /// The two names of the length cap.
 const LENGTH_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
@@ -62,6 +65,8 @@ pub struct ParameterPolicy {
     max_tokens: Option<u64>,
     unsupported: Unsupported,
     allow: Vec<String>,
+    /// `stream` stands first if it is false, where it is easily exchanged.
+    stream_first: bool,
     /// A default or a forced value may change what a request takes of a backend.
     changes_needs: bool,
     /// The names in `default` and `force` that are the operator's own.
@@ -69,7 +74,7 @@ pub struct ParameterPolicy {
 }
 
 impl ParameterPolicy {
-    pub(super) fn new(config: ParameterConfig) -> Self {
+    pub(super) fn new(config: ParameterConfig, stream_first: bool) -> Self {
         let mut default = config.default;
         let old = default.remove("max_tokens");
         let new = default.remove("max_completion_tokens");
@@ -87,6 +92,7 @@ impl ParameterPolicy {
             changes_needs: default.keys().chain(config.force.keys()).any(is_need),
             default,
             default_max_tokens,
+            stream_first,
             force: config.force,
             max_tokens: config.max_tokens,
             unsupported: config.unsupported,
@@ -148,6 +154,9 @@ impl ParameterPolicy {
             }
         });
         let mut out = Vec::with_capacity(request.text.len() + 64);
+        if self.stream_first && request.get(Parameter::Stream).is_some() && !request.stream {
+            out.extend_from_slice(NO_STREAM);
+        }
         // The object's own opening brace is written by whoever puts the model in front.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
         Ok(Rewritten { tail: out, max_tokens })
@@ -205,6 +214,7 @@ impl ParameterPolicy {
     ) -> Result<Fate, ApiError> {
         let name = member.name.as_ref();
         let mut fate = match member.parameter {
+            Parameter::Stream if self.stream_first && !request.stream => return Ok(Fate::Drop),
             Parameter::Model
             | Parameter::StreamOptions
             | Parameter::MaxTokens

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::parameters::{Rewritten, Warning};
+use super::parameters::{NO_STREAM, Rewritten, Warning};
 use super::table::{Addressee, ModelIndex, Table, Tier, TierIndex};
 use crate::admission::Blocks;
 use crate::json::{JsonError, Reader, unescape, write_string};
@@ -94,6 +94,17 @@ impl Plan {
         out.extend_from_slice(b"{\"model\":");
         write_string(serves, out);
         out.push(b',');
+    }
+
+    /// Appends the beginning of a body that asks for a stream, whatever the client has asked for. From
+    /// where it is returned on, the tail is the rest.
+    pub fn write_streamed(&self, serves: &str, out: &mut Vec<u8>) -> usize {
+        Self::write_model(serves, out);
+        if self.stream {
+            return 0;
+        }
+        out.extend_from_slice(b"\"stream\":true,\"stream_options\":{\"include_usage\":true},");
+        if self.tail.starts_with(NO_STREAM) { NO_STREAM.len() } else { 0 }
     }
 
     /// The body behind the model, the same for every backend.

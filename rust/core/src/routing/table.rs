@@ -76,6 +76,8 @@ pub struct Tier {
     pub adaptive: AdaptiveMode,
     /// What an image, a sound, a video or a file counts as, in tokens of the prompt.
     pub media_tokens: u64,
+    /// All of its backends stream whole answers too, so that every request shows its first token.
+    pub streams_whole: bool,
     pub parameters: ParameterPolicy,
 }
 
@@ -95,6 +97,9 @@ pub struct Backend {
     /// How long an aborted request counts at most, and at least.
     pub abort_grace: Nanos,
     pub abort_hold: Nanos,
+    /// Whole answers are asked for as streams, and assembled: the server notices that a client has left
+    /// only while it streams.
+    pub stream_whole: bool,
     pub prefill: TokenLimit,
     pub kv: TokenLimit,
     /// Thousandths.
@@ -144,6 +149,7 @@ impl Table {
                 keep_alive: seconds(backend.keep_alive),
                 abort_grace: seconds(backend.abort_grace),
                 abort_hold: seconds(backend.abort_hold),
+                stream_whole: backend.stream_whole,
                 prefill: backend.prefill_tokens.into(),
                 kv: backend.kv_tokens.into(),
                 weight: backend.weight,
@@ -155,7 +161,7 @@ impl Table {
             for model in &tier.models {
                 owners.push((model.clone(), index as TierIndex));
             }
-            tiers.push(build_tier(tier, &backend_index)?);
+            tiers.push(build_tier(tier, &backend_index, &backends)?);
         }
         owners.sort_unstable();
         let models: Vec<String> = owners.iter().map(|(model, _)| model.clone()).collect();
@@ -193,15 +199,20 @@ fn index_of<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<String, usiz
     names.enumerate().map(|(index, name)| (name.clone(), index)).collect()
 }
 
-fn build_tier(tier: TierConfig, backends: &HashMap<String, usize>) -> Result<Tier, String> {
-    let indices = tier
+fn build_tier(
+    tier: TierConfig,
+    by_name: &HashMap<String, usize>,
+    backends: &[Backend],
+) -> Result<Tier, String> {
+    let indices: Vec<BackendIndex> = tier
         .backends
         .iter()
         .map(|name| {
-            let index = backends.get(name).ok_or(format!("no backend {name}"))?;
+            let index = by_name.get(name).ok_or(format!("no backend {name}"))?;
             Ok(*index as BackendIndex)
         })
         .collect::<Result<_, String>>()?;
+    let stream_whole = |at: &BackendIndex| backends[usize::from(*at)].stream_whole;
     Ok(Tier {
         timeouts: Timeouts {
             connect: seconds(tier.timeouts.connect),
@@ -209,7 +220,8 @@ fn build_tier(tier: TierConfig, backends: &HashMap<String, usize>) -> Result<Tie
             between_events: seconds(tier.timeouts.between_events),
             total: seconds(tier.timeouts.total),
         },
-        parameters: ParameterPolicy::new(tier.parameters),
+        parameters: ParameterPolicy::new(tier.parameters, indices.iter().any(stream_whole)),
+        streams_whole: indices.iter().all(stream_whole),
         name: tier.name,
         profile: tier.profile,
         models: tier.models,

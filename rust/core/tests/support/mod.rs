@@ -8,6 +8,7 @@
 pub mod client;
 pub mod drive;
 pub mod naive;
+pub mod recordings;
 pub mod shape;
 
 use std::hash::{BuildHasher, RandomState};
@@ -49,6 +50,7 @@ pub fn config() -> Value {
         json!({
             "name": name, "prefix": prefix, "headers": [["host", name]], "serves": "served",
             "node": null, "concurrency": 4, "keep_alive": 3.0, "abort_grace": 0.25, "abort_hold": 0.0,
+            "stream_whole": false,
             "prefill_tokens": null, "kv_tokens": null, "weight": 1000,
         })
     };

@@ -2,7 +2,7 @@
 
 use super::next::served;
 use super::reading::failure_of;
-use super::{Client, Exchange, Next, State, UpstreamEnd};
+use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
 use crate::decimal::write_ms;
 use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
@@ -40,35 +40,52 @@ impl Exchange {
         framed(&self.client)
     }
 
+    /// Writes the end of the stream, or the answer made of it, if that is complete.
+    pub(super) fn finish(
+        &mut self,
+        table: &Table,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        match &self.reading {
+            Reading::Stream(_) => self.finish_stream(out),
+            Reading::Assembled(_) => self.finish_assembled(table, now, out),
+            Reading::Whole => Err(Failure::Truncated { progress: Progress::Something }),
+        }
+    }
+
     /// Writes the end of the stream, if the answer is complete.
     pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Some(normaliser) = &self.normaliser else {
-            return Err(Failure::Truncated { progress: Progress::Something });
-        };
+        let Reading::Stream(normaliser) = &self.reading else { return Ok(()) };
         if !normaliser.is_complete() {
-            let (asked, got) = (self.plan.n, normaliser.choices_begun());
-            return Err(if normaliser.has_finished_all_begun() {
-                Failure::IgnoredChoices { asked, got }
-            } else {
-                Failure::Truncated { progress: Progress::Something }
-            });
+            let got = normaliser.choices_begun();
+            return Err(self.incomplete(got, normaliser.has_finished_all_begun()));
         }
         normaliser.finish(out.body());
         self.usage = normaliser.usage();
+        out.piece(self.framed());
         out.end_stream();
         Ok(())
     }
 
-    /// The stream is complete. `report`: how far the backend's message is; `None` if it broke
-    /// behind the answer.
-    pub(super) fn answer_stream(
+    /// What is wrong with a stream that ends before its answer does. `got`: choices that were begun;
+    /// `all`: all of these have finished.
+    pub(super) fn incomplete(&self, got: u32, all: bool) -> Failure {
+        if all {
+            Failure::IgnoredChoices { asked: self.plan.n, got }
+        } else {
+            Failure::Truncated { progress: Progress::Something }
+        }
+    }
+
+    /// The client has its answer, and the backend's stream is complete. `report`: how far the backend's
+    /// message is; `None` if it broke behind the answer.
+    pub(super) fn answered(
         &mut self,
         mut attempt: Attempt,
         report: Option<&Report<'_>>,
         now: Now,
-        out: &mut Output,
     ) -> Next {
-        out.piece(self.framed());
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
         match report {
             None => served(false),
@@ -106,14 +123,7 @@ impl Exchange {
             Ok(usage) => {
                 self.usage = usage;
                 self.first = Some(now.mono - self.arrived);
-                let head = AnswerHead {
-                    status: 200,
-                    content_type: "application/json",
-                    framed: Framed::Length(out.body().len()),
-                    keep_alive: self.client.keep_alive,
-                    http10: self.client.http10,
-                };
-                out.write_head(&head, now, |lines| self.write_headers(table, lines));
+                self.write_whole_head(table, now, out);
                 self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
                 served(reuse)
             }
@@ -143,9 +153,21 @@ impl Exchange {
         if let Some(failure) = failure {
             return self.fail(failure, upstream, now, out);
         }
-        out.piece(self.framed());
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
         served(upstream == UpstreamEnd::Reuse)
+    }
+
+    /// The head of a whole answer, whose body is there.
+    #[inline]
+    pub(super) fn write_whole_head(&self, table: &Table, now: Now, out: &mut Output) {
+        let head = AnswerHead {
+            status: 200,
+            content_type: "application/json",
+            framed: Framed::Length(out.body().len()),
+            keep_alive: self.client.keep_alive,
+            http10: self.client.http10,
+        };
+        out.write_head(&head, now, |lines| self.write_headers(table, lines));
     }
 
     /// Ends a stream that has begun: one error event, the end, and no `[DONE]`.

@@ -1,7 +1,7 @@
 //! Every way in which a request ends without its whole answer, and the record that each end leaves.
 
-use super::{Ended, Exchange, Next, State, UpstreamEnd};
-use crate::dialect::{Rule, StreamNormaliser};
+use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
+use crate::dialect::Rule;
 use crate::exchange::failure::Failure;
 use crate::exchange::output::{Output, write_error};
 use crate::exchange::record::{Outcome, Record, Term, Where, Who};
@@ -29,7 +29,9 @@ impl Exchange {
         let error = failure.error();
         self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
-        self.usage = self.normaliser.as_ref().and_then(StreamNormaliser::usage);
+        if let Reading::Stream(normaliser) = &self.reading {
+            self.usage = normaliser.usage();
+        }
         self.close_record(200, Some(&failure), failure.term(true), outcome, now);
         Next::Ended(Ended { upstream, result: failure.attempt_result() })
     }
@@ -40,7 +42,8 @@ impl Exchange {
         write_error(&error, &self.client, |lines| self.write_names(table, lines), now, out);
         let outcome = Outcome::of_error(error.code);
         self.state = State::Over;
-        self.close_record(error.status(), Some(failure), failure.term(false), outcome, now);
+        let term = failure.term(self.first.is_some());
+        self.close_record(error.status(), Some(failure), term, outcome, now);
     }
 
     /// The request was refused without an attempt, or a drain cuts it: `error` as a status, or as an
@@ -74,7 +77,7 @@ impl Exchange {
     /// The client has left.
     pub fn client_gone(&mut self, now: Now) {
         let phase = match &self.state {
-            _ if self.begun => Where::Stream,
+            _ if self.first.is_some() => Where::Stream,
             State::Waiting if self.is_queued() => Where::Queue,
             State::Waiting => Where::Connect,
             _ => Where::FirstEvent,
@@ -96,7 +99,7 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        if let Some(normaliser) = &self.normaliser {
+        if let Reading::Stream(normaliser) = &self.reading {
             self.rules.add(normaliser.rules());
         }
         self.record = Some(Record {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::answer::framed;
 use super::next::served;
-use super::{Exchange, Next, State, UpstreamEnd};
+use super::{Exchange, Next, Reading, State, UpstreamEnd};
 use crate::dialect::{Rule, StreamEvent};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
@@ -78,7 +78,7 @@ impl Exchange {
                 }
             });
         if done {
-            return self.answer_stream(attempt, report.ok().as_ref(), now, out);
+            return self.answered(attempt, report.ok().as_ref(), now);
         }
         if let Some(failure) = failure {
             // The backend may well go on after its own error or garbage.
@@ -116,10 +116,10 @@ impl Exchange {
             Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
             Report::StreamEnd { .. } | Report::Drained { .. } => {
                 // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
-                match self.finish_stream(out) {
+                match self.finish(table, now, out) {
                     Ok(()) => {
                         self.rules.hit(Rule::P12);
-                        self.answer_stream(attempt, Some(&report), now, out)
+                        self.answered(attempt, Some(&report), now)
                     }
                     Err(failure) => self.fail(failure, UpstreamEnd::Close, now, out),
                 }
@@ -135,7 +135,9 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Some(normaliser) = &mut self.normaliser else { return Ok(false) };
+        let Reading::Stream(normaliser) = &mut self.reading else {
+            return self.assembled_event(data, table, now, out);
+        };
         let text = if self.begun {
             // Every write is a piece of its own.
             out.piece(framed(&self.client));

@@ -1,7 +1,7 @@
 //! The timers of an exchange: none of its own, it is asked.
 
 use super::next::served;
-use super::{Exchange, LINGER, Next, State, UpstreamEnd};
+use super::{Exchange, LINGER, Next, Reading, State, UpstreamEnd};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;
@@ -14,10 +14,15 @@ impl Exchange {
             return Next::Continue;
         }
         let timeouts = &self.tier(table).timeouts;
-        let progress = if self.begun { Progress::Begun } else { Progress::Nothing };
+        let progress = match self.first {
+            _ if self.begun => Progress::Begun,
+            // The client has nothing of it yet.
+            Some(_) => Progress::Something,
+            None => Progress::Nothing,
+        };
         let failure = if now.mono >= self.arrived + timeouts.total {
             Failure::Deadline { progress }
-        } else if self.begun {
+        } else if self.first.is_some() {
             Failure::Stalled
         } else {
             Failure::FirstEventTimeout
@@ -47,11 +52,11 @@ impl Exchange {
             State::Waiting if self.is_queued() => Some(total),
             State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
             State::Attempting(_) if self.paused => Some(total),
-            State::Attempting(_) if self.begun => {
+            State::Attempting(_) if self.first.is_some() => {
                 Some(total.min(self.last_event + timeouts.between_events))
             }
-            // A whole answer has no first event but itself; only the total bounds it.
-            State::Attempting(_) if !self.plan.stream => Some(total),
+            // What comes whole has no first event but itself; only the total bounds it.
+            State::Attempting(_) if matches!(self.reading, Reading::Whole) => Some(total),
             State::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
         }
     }

@@ -1,0 +1,141 @@
+//! One choice of an assembled answer: its message, and what stands beside it.
+
+use std::io::Write;
+
+use super::calls::{Calls, TooManyCalls, add_function, each_member, quoted, write_function};
+use super::members::Members;
+use crate::json::Kind;
+use crate::openai::{Choice, Delta, Finish, Role};
+
+const CONTENT: &[u8] = b"\"content\"";
+const REFUSAL: &[u8] = b"\"refusal\"";
+
+#[derive(Debug, Default)]
+pub(super) struct Message {
+    pub(super) index: u32,
+    /// The role as JSON; empty: nobody has said it.
+    role: Vec<u8>,
+    /// Content, reasoning, refusal, and what else a delta holds besides role and calls.
+    members: Members,
+    calls: Calls,
+    /// The older form of a single call.
+    function: Members,
+    /// `None`: not a word of them.
+    logprobs: Option<Members>,
+    /// The reason as JSON; empty: the choice goes on.
+    finish: Vec<u8>,
+    /// What else a choice holds.
+    rest: Members,
+}
+
+impl Message {
+    pub(super) fn new(index: u32) -> Self {
+        Message { index, ..Message::default() }
+    }
+
+    /// Adds a choice of a chunk, which is `text`.
+    pub(super) fn add(
+        &mut self,
+        choice: &Choice,
+        text: &[u8],
+        size: &mut usize,
+    ) -> Result<(), TooManyCalls> {
+        if let Role::Given(_, role) = choice.role
+            && self.role.is_empty()
+        {
+            self.role.extend_from_slice(role.of(text));
+        }
+        if let Finish::Reason(reason) = choice.finish {
+            self.finish.extend_from_slice(reason.of(text));
+        }
+        let own = choice.span.of(text);
+        each_member(own, |key, value| match &*key.name() {
+            b"index" | b"delta" | b"finish_reason" => {}
+            b"logprobs" => {
+                let logprobs = self.logprobs.get_or_insert_default();
+                if value.kind == Kind::Object {
+                    let inner = value.span.of(own);
+                    each_member(inner, |key, value| {
+                        logprobs.list(quoted(&key, inner), value, inner, size);
+                    });
+                }
+            }
+            // What vLLM adds on request: the tokens of this chunk alone.
+            b"token_ids" => self.rest.list(b"\"token_ids\"", value, own, size),
+            _ => self.rest.set(quoted(&key, own), value, own, size),
+        });
+        match choice.delta {
+            Delta::Object(delta) => self.add_delta(delta.of(text), size),
+            Delta::Missing | Delta::Odd(_) => Ok(()),
+        }
+    }
+
+    fn add_delta(&mut self, text: &[u8], size: &mut usize) -> Result<(), TooManyCalls> {
+        let mut result = Ok(());
+        each_member(text, |key, value| match &*key.name() {
+            b"role" => {}
+            b"content" => self.members.say(CONTENT, value, text, size),
+            b"reasoning_content" | b"reasoning" | b"refusal" => {
+                self.members.say(quoted(&key, text), value, text, size);
+            }
+            b"tool_calls" => {
+                if result.is_ok() {
+                    result = self.calls.add(value, text, size);
+                }
+            }
+            b"function_call" if value.kind == Kind::Object => {
+                add_function(&mut self.function, value.span.of(text), size);
+            }
+            _ => self.members.set(quoted(&key, text), value, text, size),
+        });
+        result
+    }
+
+    /// Appends the choice of a whole answer.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{{\"index\":{},\"message\":{{\"role\":", self.index);
+        out.extend_from_slice(if self.role.is_empty() { b"\"assistant\"" } else { &self.role });
+        out.extend_from_slice(b",\"content\":");
+        self.write_content(out);
+        if self.function.is_empty() {
+            self.members.write(&[CONTENT], out);
+        } else {
+            self.members.write(&[CONTENT, b"\"function_call\""], out);
+            out.extend_from_slice(b",\"function_call\":");
+            write_function(&self.function, out);
+        }
+        if !self.calls.is_empty() {
+            out.extend_from_slice(b",\"tool_calls\":");
+            self.calls.write(out);
+        }
+        out.push(b'}');
+        if let Some(logprobs) = &self.logprobs {
+            out.extend_from_slice(b",\"logprobs\":");
+            if logprobs.is_empty() {
+                out.extend_from_slice(b"null");
+            } else {
+                out.push(b'{');
+                logprobs.write(&[], out);
+                out.push(b'}');
+            }
+        }
+        out.extend_from_slice(b",\"finish_reason\":");
+        out.extend_from_slice(&self.finish);
+        self.rest.write(&[], out);
+        out.push(b'}');
+    }
+
+    /// Null where calls or a refusal stand in its place, as in whole answers; else clients may rely on
+    /// a string.
+    fn write_content(&self, out: &mut Vec<u8>) {
+        let calls = !self.calls.is_empty() || !self.function.is_empty();
+        if self.members.says(CONTENT) {
+            self.members.write_value(CONTENT, out);
+        } else if calls || self.members.says(REFUSAL) {
+            out.extend_from_slice(b"null");
+        } else {
+            out.extend_from_slice(b"\"\"");
+        }
+    }
+}

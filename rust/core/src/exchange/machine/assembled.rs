@@ -1,0 +1,74 @@
+//! A whole answer that comes as a stream: read by the stream's rules, and given at its end.
+
+use super::reading::failure_of;
+use super::{Exchange, Reading};
+use crate::dialect::{Rule, StreamEvent};
+use crate::exchange::failure::Failure;
+use crate::exchange::output::Output;
+use crate::routing::Table;
+use crate::time::Now;
+
+impl Exchange {
+    /// One event of it. True: the answer is complete, and written.
+    #[inline(never)] // the way of an ordinary stream's events stays short
+    pub(super) fn assembled_event(
+        &mut self,
+        data: &[u8],
+        table: &Table,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<bool, Failure> {
+        let Reading::Assembled(assembler) = &mut self.reading else { return Ok(false) };
+        let event = assembler
+            .event(data)
+            .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
+        if assembler.size() > table.response_limit {
+            return Err(Failure::TooLarge { limit: table.response_limit });
+        }
+        match event {
+            // No timer is about the connection, so comments and empty events move none.
+            StreamEvent::KeepAlive => return Ok(false),
+            StreamEvent::Swallowed | StreamEvent::Chunk { meaningful: false } => {}
+            StreamEvent::Chunk { meaningful: true } => {
+                if self.first.is_some() {
+                    self.gaps.observe(now.mono - self.last_piece);
+                } else {
+                    self.first = Some(now.mono - self.arrived);
+                }
+                self.last_piece = now.mono;
+                self.pieces += 1;
+            }
+            StreamEvent::Done => {
+                self.finish_assembled(table, now, out)?;
+                return Ok(true);
+            }
+            StreamEvent::Failure(failure) => {
+                self.rules.hit(Rule::P14);
+                return Err(failure_of(&failure, None));
+            }
+        }
+        self.last_event = now.mono;
+        Ok(false)
+    }
+
+    /// Writes the whole answer, if it is complete.
+    pub(super) fn finish_assembled(
+        &mut self,
+        table: &Table,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let Reading::Assembled(assembler) = &self.reading else { return Ok(()) };
+        if !assembler.is_complete() {
+            let got = assembler.choices_begun();
+            return Err(self.incomplete(got, assembler.has_finished_all_begun()));
+        }
+        assembler.write(out.body());
+        if out.body().len() > table.response_limit {
+            return Err(Failure::TooLarge { limit: table.response_limit });
+        }
+        self.usage = assembler.usage();
+        self.write_whole_head(table, now, out);
+        Ok(())
+    }
+}

@@ -22,11 +22,12 @@ class Backend:
         *,
         idle: tuple[float, float] | None = None,
         keep_alive: float = 3.0,
+        streams_whole: bool = False,
     ) -> None:
         """Take what counts its sequences, its own limit first.
 
         `idle`: after how many seconds it closes a kept connection, least and most. `keep_alive`: for how many the
-        gateway may keep one.
+        gateway may keep one. `streams_whole`: the gateway asks it for streams alone.
         """
         self.name = name
         self.book = book
@@ -37,6 +38,7 @@ class Backend:
         self.dice = random.Random(f"{book.seed}/{name}")
         self.connections: set[Connection] = set()
         self.keep_alive = keep_alive
+        self.streams_whole = streams_whole
         self._idle = idle
         self._numbers = 0
         self._server: asyncio.Server | None = None
@@ -46,7 +48,8 @@ class Backend:
         # It notices every abort, so none is let go before.
         return (
             f'url: "http://127.0.0.1:{self.port}", serves: served, concurrency: {self.caps[0].limit}, '
-            f"keep_alive: {self.keep_alive * 1000:.0f}ms, abort_grace: 20s{more}"
+            f"keep_alive: {self.keep_alive * 1000:.0f}ms, abort_grace: 20s, "
+            f"stream_whole: {str(self.streams_whole).lower()}{more}"
         )
 
     def next_number(self) -> int:

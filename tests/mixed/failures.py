@@ -47,7 +47,7 @@ async def half_head(turn: Turn) -> None:
 
 async def cut_early(turn: Turn) -> None:
     """Close before there is anything for the client: behind the role, or within a whole answer."""
-    if turn.ask.stream:
+    if turn.streams:
         turn.send(EVENT_STREAM_HEAD)
         tell(turn, Event({"role": "assistant", "content": ""}))
     else:

@@ -22,19 +22,20 @@ NODE_LIMIT = 11
 
 
 def stage_of(seed: int) -> Stage:
-    """Return two steady backends on one node, one that restarts, and one beside them."""
+    """Return two steady backends on one node, one that restarts, one that streams alone, and one beside them."""
     stage = Stage(seed)
     node = stage.cap("node gpu", NODE_LIMIT)
     stage.backend("a", 8, node)
     stage.backend("b", 6, node, idle=(0.02, 0.5), keep_alive=0.3)
     stage.backend("c", 10, idle=(0.5, 3.0))
     stage.backend("d", 6)
+    stage.backend("e", 6, streams_whole=True)
     return stage
 
 
 def config_of(stage: Stage) -> str:
     """Return the configuration. The script of a request decides, and no bound of a queue, a budget or a timer."""
-    a, b, c, d = (stage.backends[name] for name in "abcd")
+    a, b, c, d, e = (stage.backends[name] for name in "abcde")
     patient = "profile: instant, queue: {wait: 50s, requests: 10000}, retry: {budget: 100%}"
     long = "timeouts: {connect: 10s, first_event: 50s, between_events: 50s, total: 90s}"
     short = "timeouts: {connect: 10s, first_event: 2s, between_events: 2s, total: 6s}"
@@ -47,8 +48,9 @@ backends:
   b: {{{b.config(", node: gpu")}}}
   c: {{{c.config()}}}
   d: {{{d.config()}}}
+  e: {{{e.config()}}}
 tiers:
-  fast: {{models: [fast], backends: [a, b, c], {patient}, {long}}}
+  fast: {{models: [fast], backends: [a, b, c, e], {patient}, {long}}}
   wide: {{models: [wide], backends: [a, d], {patient}, {long}, {n}}}
   brief: {{models: [brief], backends: [b, d], {patient}, {short}, share: 64}}
 """

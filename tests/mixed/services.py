@@ -41,7 +41,7 @@ def note(turn: Turn, event: Event) -> None:
 async def good(turn: Turn) -> None:
     """Answer well, in whatever pieces."""
     await turn.pause(turn.dice.choice((0, 0, 0, 0.002, 0.02)))
-    if turn.ask.stream:
+    if turn.streams:
         await stream(turn, 0, 0)
         return
     body = whole_of(turn.ask, turn.attempt, turn.dice)
@@ -83,12 +83,12 @@ async def stream(turn: Turn, pause: float, swallow: float, end: bytes = chunk(DO
 async def paused(turn: Turn) -> None:
     """Answer well, and slowly."""
     await turn.pause(turn.dice.uniform(0.01, 0.1))
-    await (stream(turn, 0.03, 0) if turn.ask.stream else good(turn))
+    await (stream(turn, 0.03, 0) if turn.streams else good(turn))
 
 
 async def swallow(turn: Turn) -> None:
     """Stream, with events alone in a read of which the client gets nothing, and then silence."""
-    await (stream(turn, 0, 0.7) if turn.ask.stream else good(turn))
+    await (stream(turn, 0, 0.7) if turn.streams else good(turn))
 
 
 async def keepalive(turn: Turn) -> None:
@@ -112,7 +112,7 @@ async def no_done(turn: Turn) -> None:
 
 async def closes(turn: Turn) -> None:
     """Answer well, and close."""
-    if turn.ask.stream:
+    if turn.streams:
         head_ = EVENT_STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
         turn.send(head_)
         tell(turn, *events_of(turn.ask, turn.attempt, turn.dice))

@@ -38,6 +38,8 @@ class Turn:
     def __init__(self, connection: Connection, ask: Ask, attempt: Attempt) -> None:
         self.ask = ask
         self.attempt = attempt
+        # Whether the gateway wants a stream, which the client may not.
+        self.streams = ask.stream or connection.backend.streams_whole
         book = connection.backend.book
         self.dice = random.Random(f"{book.seed}/{ask.marker}/{len(ask.attempts)}")
         self._connection = connection
@@ -203,8 +205,9 @@ class Connection(asyncio.Protocol):
         ask = self.backend.book.asks.get(prompt.partition(" ")[0])
         if ask is None or not ask.is_sent or prompt != ask.prompt or len(value["messages"]) != 1:
             raise Fault(f"expected what a client has sent and waits for, not {ask}", body, 0)
-        if value["model"] != "served" or bool(value.get("stream")) != ask.stream:
-            raise Fault(f"expected the model `served` and stream: {ask.stream}", body, 0)
+        streams = ask.stream or self.backend.streams_whole
+        if value["model"] != "served" or bool(value.get("stream")) != streams:
+            raise Fault(f"expected the model `served` and stream: {streams}", body, 0)
         sequences = max(value.get("n") or 1, value.get("best_of") or 1)
         word = ask.words[min(len(ask.attempts), len(ask.words) - 1)]
         attempt = Attempt(self.backend.name, word, self._last is not None, value.get("n") or 1, [])

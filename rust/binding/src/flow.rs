@@ -4,7 +4,7 @@ use penstock_core::admission::Proof;
 use penstock_core::exchange::{
     AttemptResult, Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd,
 };
-use penstock_core::routing::Table;
+use penstock_core::routing::{BackendIndex, Table};
 use penstock_core::time::Now;
 use pyo3::prelude::*;
 
@@ -134,11 +134,9 @@ impl Engine {
         let (had_begun, pace) = (call.exchange.has_begun(), call.exchange.pace());
         let mut out = Output::new(&mut self.memory);
         let next = step(&mut call.exchange, &self.table, &mut out);
-        let is_answered = match &next {
-            Next::Failed { failure, .. } => failure.is_answer(),
-            _ => call.exchange.is_answered(),
-        };
-        let backend = call.exchange.backend().filter(|_| is_answered);
+        // Nearly always all is well, and to see that takes no lock and no look at what has come.
+        let is_suspected = |&at: &BackendIndex| self.admission.load(at).is_suspected;
+        let suspected = call.exchange.backend().filter(is_suspected);
         let mut ticket = None;
         if !had_begun {
             if call.exchange.has_begun() || !out.is_empty() {
@@ -147,8 +145,8 @@ impl Engine {
             // Where a whole answer comes as a stream, long before the client has anything.
             ticket = call.ticket.filter(|_| pace.pieces == 0 && call.exchange.has_first());
         }
-        if let Some(backend) = backend {
-            self.note_reached(backend, Proof::Answered, now);
+        if let Some(backend) = suspected {
+            self.note_answer(backend, key, &next, now);
         }
         if let Some(ticket) = ticket {
             self.admission.first_token(ticket, now.mono);

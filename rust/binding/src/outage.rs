@@ -1,7 +1,7 @@
 //! What is told of backends that requests do not get through to.
 
 use penstock_core::admission::Proof;
-use penstock_core::exchange::Failure;
+use penstock_core::exchange::{Failure, Next};
 use penstock_core::routing::BackendIndex;
 use penstock_core::time::{Nanos, Now, SECOND};
 
@@ -34,9 +34,26 @@ impl Engine {
         }
     }
 
+    /// Something has come for a request, perhaps of an answer.
+    #[cold]
+    pub(super) fn note_answer(
+        &mut self,
+        backend: BackendIndex,
+        key: CallKey,
+        next: &Next,
+        now: Now,
+    ) {
+        let is_answered = match next {
+            Next::Failed { failure, .. } => failure.is_answer(),
+            _ => self.calls.get(key).is_some_and(|call| call.exchange.is_answered()),
+        };
+        if is_answered {
+            self.note_reached(backend, Proof::Answered, now);
+        }
+    }
+
     /// A request got through; `proof` says how that shows.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
-        // Nearly always all is well, and to see that takes no lock.
         if self.admission.load(backend).is_suspected
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {

@@ -37,9 +37,10 @@ pub struct Client {
 enum State {
     /// In the queue, or connecting.
     Waiting,
-    Attempting(Attempt),
+    /// Boxed, as it is taken out and put back with each piece that comes.
+    Attempting(Box<Attempt>),
     /// The client is served; only the end of the backend's message is awaited.
-    Lingering(Attempt),
+    Lingering(Box<Attempt>),
     Over,
 }
 
@@ -164,12 +165,12 @@ impl Exchange {
         self.last_event = now.mono;
         self.held.clear();
         self.reading = self.reading(streams);
-        self.state = State::Attempting(Attempt::new(
+        self.state = State::Attempting(Box::new(Attempt::new(
             streams,
             last_use.map(|last| last + keep_alive),
             table.event_limit,
             table.response_limit,
-        ));
+        )));
         &self.plan.tail()[rest..]
     }
 

@@ -82,7 +82,7 @@ impl Exchange {
     /// message is; `None` if it broke behind the answer.
     pub(super) fn answered(
         &mut self,
-        mut attempt: Attempt,
+        mut attempt: Box<Attempt>,
         report: Option<&Report<'_>>,
         now: Now,
     ) -> Next {

@@ -154,6 +154,13 @@ class Segment:
             ValueError: no such backend or health, or a backend that is not down without a known name.
         """
 
+    def note_closed(self, backend: int) -> None:
+        """Tell that nobody listens at a backend; if it has broken connections off just before, it has died.
+
+        Raises:
+            ValueError: no such backend.
+        """
+
     def set_limit(self, backend: int, slots: int) -> None:
         """Change the slots of a backend; 0 drains it. Nothing that runs is killed."""
 

@@ -9,7 +9,9 @@ import pytest
 
 from tests.protocol.wire import (
     CONFIG,
+    SSE_HEAD,
     Wire,
+    chunk,
     tick_until,
     tick_until_there_are,
     whole,
@@ -158,6 +160,82 @@ def test_a_proxy_that_answers_for_a_dead_engine_does_not_empty_the_queue(answer:
     assert wire.settled()
 
 
+@pytest.mark.parametrize("answer", [BAD_GATEWAY, UNAVAILABLE])
+def test_old_streams_do_not_speak_for_what_is_behind_a_proxy(answer: bytes) -> None:
+    """An old server sends its streams to their ends while its proxy turns new requests away."""
+    wire = Wire(CONFIG.replace("concurrency: 2", "concurrency: 3"))
+    wire.submit(stream=True)
+    stream = wire.attempts[0].connect()
+    stream.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    clients = [wire.submit() for _ in range(12)]
+    for attempt in range(1, 5):
+        stream.feed(chunk({"content": "b"}))
+        wire.attempts[attempt].connect().feed(answer)
+    stream.feed(chunk({"content": "c"}))
+    assert wire.backend(0)["state"] == "ejected"
+    tick_until_there_are(wire, 6)
+    stream.feed(chunk({"content": "d"}))
+    assert len(wire.attempts) == 6, "one at a time"
+    assert [client for client in clients[4:] if client.written] == []
+    wire.attempts[5].connect().feed(whole(headers=CLOSE))
+    assert len(wire.attempts) == 8
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+def test_the_end_of_an_old_stream_proves_nothing(error: BaseException | None) -> None:
+    wire = Wire()
+    wire.submit(stream=True)
+    stream = wire.attempts[0].connect()
+    stream.feed(SSE_HEAD + chunk({"role": "assistant", "content": "a"}))
+    lost = wire.submit()
+    waiting = [wire.submit() for _ in range(3)]
+    wire.attempts[1].connect().lost(ConnectionResetError())
+    assert lost.status == 502
+    # What it had sent before it died, and its end.
+    stream.feed(chunk({"content": "b"}))
+    tick_until(wire, 0.03)
+    stream.lost(error)
+    assert len(wire.attempts) == 2
+    assert wire.backend(0)["state"] == "ejected"
+    tick_until_there_are(wire, 3)
+    assert len(wire.attempts) == 3, "one at a time"
+    wire.attempts[2].connect().feed(whole(headers=CLOSE))
+    assert waiting[0].status == 200
+    assert len(wire.attempts) == 5
+
+
+def test_a_worker_that_stood_still_takes_no_pause_of_its_own_for_life() -> None:
+    wire = Wire()
+    wire.submit()
+    wire.attempts[0].connect().lost(ConnectionResetError())
+    for _ in range(2):
+        wire.submit()
+    tick_until_there_are(wire, 2)
+    wire.attempts[1].connect()
+    wire.gateway.tick()
+    time.sleep(1.2)
+    wire.gateway.tick()
+    assert wire.backend(0)["state"] == "ejected", "what came meanwhile is not read yet"
+    tick_until(wire, 1.2)
+    assert wire.backend(0)["state"] != "ejected"
+
+
+def test_where_all_backends_are_out_a_trial_is_none_of_the_attempts() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    assert wire.backend(0)["state"] == wire.backend(1)["state"] == "ejected"
+    client = wire.submit()
+    for _ in range(4):
+        tried = len(wire.attempts)
+        tick_until_there_are(wire, tried + 1)
+        wire.attempts[tried].connect().lost(ConnectionResetError())
+        assert client.written == []
+    tried = len(wire.attempts)
+    tick_until_there_are(wire, tried + 1)
+    wire.attempts[tried].connect().feed(whole(headers=CLOSE))
+    assert client.status == 200
+
+
 def test_one_request_that_is_turned_away_closes_nothing() -> None:
     wire = Wire()
     for _ in range(5):
@@ -165,6 +243,13 @@ def test_one_request_that_is_turned_away_closes_nothing() -> None:
             wire.submit()
             wire.attempts[-1].connect().feed(answer)
             assert wire.backend(0)["state"] != "ejected"
+    # What the server reports itself may be the request's fault.
+    error = b'{"error": {"message": "x", "type": "server_error", "code": "upstream_ignored_parameter"}}'
+    for _ in range(10):
+        wire.submit()
+        head = b"HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(error)
+        wire.attempts[-1].connect().feed(head + error)
+    assert wire.backend(0)["state"] != "ejected"
     assert wire.gateway.take_outages() == []
 
 

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
-use crate::outage::Outage;
+use crate::outage::{Outage, Trial};
 use crate::pool::Pool;
 use crate::segment::Segment;
 use crate::serves::Serves;
@@ -68,7 +68,9 @@ pub(crate) struct Engine {
     /// Outages that have begun or ended since they were last taken.
     pub(crate) outages: Vec<Outage>,
     /// Requests that try whether their backend is back.
-    pub(super) trials: Vec<CallKey>,
+    pub(super) trials: Vec<Trial>,
+    /// When these were last looked at.
+    pub(super) looked: Nanos,
     /// KV tokens that running answers have grown by since the last tick.
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
@@ -110,6 +112,7 @@ impl Engine {
             budgets: table.tiers.iter().map(budget).collect(),
             outages: Vec::new(),
             trials: Vec::new(),
+            looked: now,
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
             memory: OutputMemory::default(),

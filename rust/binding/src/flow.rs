@@ -19,6 +19,14 @@ use crate::upstream::{Duty, UpstreamConnection};
 /// rare.
 const GROWTH: u64 = 64;
 
+/// What an exchange is fed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Bytes,
+    /// The end of the connection, which is no sign of life.
+    End,
+}
+
 impl Engine {
     /// A connection is open: its request is written, or it joins the pool.
     pub(crate) fn connected(
@@ -70,10 +78,12 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
-                faults::check("upstream");
-                exchange.upstream_bytes(table, data, now, out)
-            }),
+            Duty::Serving(key) => {
+                self.feed(gateway, key, Source::Bytes, now, |exchange, table, out| {
+                    faults::check("upstream");
+                    exchange.upstream_bytes(table, data, now, out)
+                });
+            }
             // Nobody asked: whatever it is, it must not become the next request's answer.
             Duty::Idle => self.close(connection),
             Duty::Aborting(_) | Duty::Closed => {}
@@ -87,9 +97,11 @@ impl Engine {
         now: Now,
     ) {
         match connection.borrow().duty() {
-            Duty::Serving(key) => self.feed(gateway, key, now, |exchange, table, out| {
-                exchange.upstream_eof(table, now, out)
-            }),
+            Duty::Serving(key) => {
+                self.feed(gateway, key, Source::End, now, |exchange, table, out| {
+                    exchange.upstream_eof(table, now, out)
+                });
+            }
             Duty::Idle => self.close(connection),
             Duty::Aborting(_) => self.aborted(gateway, connection, now),
             Duty::Closed => {}
@@ -107,7 +119,7 @@ impl Engine {
         let duty = connection.borrow().duty();
         match duty {
             Duty::Serving(key) => {
-                self.feed(gateway, key, now, |exchange, table, out| {
+                self.feed(gateway, key, Source::End, now, |exchange, table, out| {
                     if broken {
                         exchange.upstream_lost(table, now, out)
                     } else {
@@ -127,6 +139,7 @@ impl Engine {
         &mut self,
         gateway: &Bound<'_, Gateway>,
         key: CallKey,
+        source: Source,
         now: Now,
         step: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
     ) {
@@ -135,8 +148,8 @@ impl Engine {
         let mut out = Output::new(&mut self.memory);
         let next = step(&mut call.exchange, &self.table, &mut out);
         // Nearly always all is well, and to see that takes no lock and no look at what has come.
-        let is_suspected = |&at: &BackendIndex| self.admission.load(at).is_suspected;
-        let suspected = call.exchange.backend().filter(is_suspected);
+        let is_suspected = |at: BackendIndex| self.admission.load(at).is_suspected;
+        let is_news = source == Source::Bytes && call.exchange.backend().is_some_and(is_suspected);
         let mut ticket = None;
         if !had_begun {
             if call.exchange.has_begun() || !out.is_empty() {
@@ -145,8 +158,8 @@ impl Engine {
             // Where a whole answer comes as a stream, long before the client has anything.
             ticket = call.ticket.filter(|_| pace.pieces == 0 && call.exchange.has_first());
         }
-        if let Some(backend) = suspected {
-            self.note_answer(backend, key, &next, now);
+        if is_news {
+            self.note_if_answered(key, &next, now);
         }
         if let Some(ticket) = ticket {
             self.admission.first_token(ticket, now.mono);

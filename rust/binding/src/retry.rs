@@ -14,8 +14,8 @@ use crate::gateway::Gateway;
 
 /// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
-/// So often a request tries a backend that breaks requests off, or turns them away, and waits again: with the growing pauses some
-/// three seconds, in which nobody else is tried.
+/// So often a request tries a backend that breaks requests off, or turns them away, and waits again: with
+/// the growing pauses some three seconds, in which nobody else is tried.
 const MAX_TRIALS: u8 = 6;
 
 impl Engine {
@@ -37,23 +37,28 @@ impl Engine {
             return self.collect(gateway, now);
         }
         let Some(backend) = call.exchange.backend() else { return };
+        let is_silence = call.exchange.is_silence(&self.table, failure, now);
         if failure.breaks_off() {
             let body = call.exchange.plan.fingerprint();
             self.admission.broken_off(backend, body, now.mono);
         }
         // Others fared like that there before, so this request is hardly the cause, unless it fails
-        // again and again; and there is no other backend.
+        // again and again; and there is no other backend that is well.
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
+        let mut others = tier.backends.iter().copied().filter(|&other| other != backend);
         let has_died_trying = call.is_trial
             && call.trials < MAX_TRIALS
             && self.admission.load(backend).is_out
             && failure.fault().is_some_and(|fault| !fault.is_before_connected())
-            && tier.backends.len() == 1;
+            && others.all(|other| {
+                let load = self.admission.load(other);
+                load.is_out || load.fullness.is_none()
+            });
         call.trials += u8::from(has_died_trying);
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
-        if failure.is_silence() {
+        if is_silence {
             self.shared.count_silence(backend);
         }
         let result = failure.attempt_result();

@@ -169,6 +169,13 @@ impl Segment {
         Ok(lasted.map(in_seconds))
     }
 
+    /// A probe has found that nobody listens at a backend: if it broke connections off just before, it has died.
+    fn note_closed(&self, backend: u16) -> PyResult<()> {
+        let backend = self.backend(backend)?;
+        self.shared.admission.note_closed(backend, monotonic());
+        Ok(())
+    }
+
     /// The slots of a backend; 0 drains it.
     fn set_limit(&self, backend: u16, slots: u32) -> PyResult<()> {
         self.shared.admission.set_limits(self.backend(backend)?, slots, monotonic());

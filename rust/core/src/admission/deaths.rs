@@ -113,6 +113,7 @@ impl Ledger<'_> {
     }
 
     pub(super) fn confirm_death(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) {
+        let now = self.at(now);
         if fault == Fault::Refused
             && let Some(until) = self.board.deaths.confirm(backend, now)
         {

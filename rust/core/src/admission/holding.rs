@@ -60,7 +60,7 @@ impl Ledger<'_> {
         let Some(at) = self.holder(ticket) else { return };
         let backend = usize::from(self.rows[at as usize].backend);
         self.backends[backend].heard = now;
-        let is_back = self.note_answer(at);
+        let is_back = self.refute_by_answer(at).is_some();
         if self.rows[at as usize].resources.prefill == 0 {
             if is_back {
                 self.dispatch();
@@ -128,7 +128,7 @@ impl Ledger<'_> {
             return true;
         }
         if outcome == Outcome::Success {
-            self.note_answer(at);
+            self.refute_by_answer(at);
         }
         if outcome != Outcome::Dropped {
             let row = &self.rows[at as usize];

@@ -179,6 +179,17 @@ impl Admission {
         self.with(|ledger| ledger.reached(backend, proof, now))
     }
 
+    /// Something of a request's answer has come. Returns for how long none got through to its backend, if
+    /// that is over now: an answer to a request that was sent before proves less than one that was sent since.
+    pub fn answered(&self, ticket: Ticket, now: Nanos) -> Option<Nanos> {
+        self.with(|ledger| ledger.answered(ticket, now))
+    }
+
+    /// Nobody listens at a backend, as a probe has found: if it has broken connections off, it has died.
+    pub fn note_closed(&self, backend: BackendIndex, now: Nanos) {
+        self.with(|ledger| ledger.confirm_death(backend, Fault::Refused, now));
+    }
+
     /// Gives a permit back because the request has not begun; it goes to another backend, or waits with
     /// its deadline and its place. False: there is no such permit.
     pub fn put_back(&self, ticket: Ticket, now: Nanos) -> bool {

@@ -199,7 +199,7 @@ pub enum Fault {
     Unreachable,
     /// The connection was broken off without a byte of an answer.
     Died,
-    /// Somebody in front of the server says that it cannot be used (RFC 9110 §15.6.3, §15.6.4).
+    /// Somebody in front of the server has answered that it cannot be used (RFC 9110 §15.6.3, §15.6.4).
     Unavailable,
 }
 
@@ -215,11 +215,12 @@ impl Fault {
 pub enum Proof {
     /// A connection was made: there is somebody who does not refuse any more.
     Connected,
-    /// Something of an answer has come, perhaps of one that began before.
+    /// Something of an answer has come, to a request that was sent before.
     Answered,
-    /// A request that was sent since is neither broken off nor turned away after some time.
+    /// A request that was sent since is not broken off after some time.
     Survived,
-    /// An answer to a request that was sent since, or the server has been away and is back.
+    /// Something of an answer has come to a request that was sent since, or the server has been away as a
+    /// whole and is back.
     Served,
 }
 

@@ -26,7 +26,7 @@ const TURNED_AWAY_IN_A_ROW: u32 = 3;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outage {
-    /// When the first of them was; of no meaning without any.
+    /// When the first of them was, or the first that was turned away; of no meaning without any.
     since: Nanos,
     /// Nobody tries before; and what fails before is of the same event.
     until: Nanos,
@@ -70,14 +70,14 @@ impl Outage {
         if self.is_on() && now < self.until {
             return;
         }
-        if !self.is_on() {
-            if fault == Fault::Unavailable {
-                self.turned_away += 1;
-                if self.turned_away < TURNED_AWAY_IN_A_ROW {
-                    return;
-                }
-            }
+        if !self.is_suspected() {
             self.since = now;
+        }
+        if !self.is_on() && fault == Fault::Unavailable {
+            self.turned_away += 1;
+            if self.turned_away < TURNED_AWAY_IN_A_ROW {
+                return;
+            }
         }
         let pause = (SHORTEST_PAUSE << self.failures.min(16)).min(LONGEST_PAUSE);
         (self.until, self.fault) = (now + pause, fault);
@@ -86,20 +86,15 @@ impl Outage {
 
     /// A server that shuts down refuses connections while its old streams run on, and one that breaks
     /// requests off may accept them first.
-    fn is_refuted_by(&self, proof: Proof) -> bool {
+    fn is_refuted_by(&self, proof: Proof, now: Nanos) -> bool {
         self.is_on()
             && match proof {
                 Proof::Connected => self.fault.is_before_connected(),
-                Proof::Answered | Proof::Survived => !self.fault.is_before_connected(),
+                // What a server had sent before it died may be read after.
+                Proof::Answered => self.fault == Fault::Died && self.until <= now,
+                Proof::Survived => self.fault == Fault::Died,
                 Proof::Served => true,
             }
-    }
-
-    /// A request was answered: those that were turned away before are of no row any more.
-    fn note(&mut self, proof: Proof) {
-        if matches!(proof, Proof::Answered | Proof::Served) {
-            self.turned_away = 0;
-        }
     }
 }
 
@@ -124,29 +119,49 @@ impl Ledger<'_> {
         now: Nanos,
     ) -> Option<Nanos> {
         let now = self.at(now);
-        let outage = &mut self.backends[usize::from(backend)].outage;
-        outage.note(proof);
-        let lasted = now.saturating_sub(outage.since);
-        if !outage.is_refuted_by(proof) {
-            self.publish(usize::from(backend));
-            return None;
+        let lasted = self.refute(usize::from(backend), proof, now);
+        if lasted.is_some() {
+            self.dispatch();
         }
-        self.end_outage(usize::from(backend));
-        self.dispatch();
-        Some(lasted)
+        lasted
     }
 
-    /// Something of a row's answer has come. Returns whether that ends an outage.
-    pub(super) fn note_answer(&mut self, at: u32) -> bool {
+    /// Something of a request's answer has come. Returns how long none got through, if that is over now.
+    pub(super) fn answered(&mut self, ticket: Ticket, now: Nanos) -> Option<Nanos> {
+        self.at(now);
+        let at = self.holder(ticket)?;
+        let lasted = self.refute_by_answer(at);
+        if lasted.is_some() {
+            self.dispatch();
+        }
+        lasted
+    }
+
+    /// As [`Self::answered`], of a row; the caller dispatches.
+    pub(super) fn refute_by_answer(&mut self, at: u32) -> Option<Nanos> {
         let row = &self.rows[at as usize];
         let backend = usize::from(row.backend);
-        let proof = if row.trial == 0 { Proof::Answered } else { Proof::Served };
-        self.backends[backend].outage.note(proof);
-        let is_over = self.backends[backend].outage.is_refuted_by(proof);
-        if is_over {
-            self.end_outage(backend);
+        let outage = &mut self.backends[backend].outage;
+        if !outage.is_suspected() {
+            return None;
         }
-        is_over
+        let is_since = row.granted > outage.since;
+        if is_since && outage.turned_away > 0 {
+            outage.turned_away = 0;
+            self.publish(backend);
+        }
+        let proof = if is_since { Proof::Served } else { Proof::Answered };
+        self.refute(backend, proof, self.board.now)
+    }
+
+    fn refute(&mut self, backend: usize, proof: Proof, now: Nanos) -> Option<Nanos> {
+        let outage = &self.backends[backend].outage;
+        if !outage.is_refuted_by(proof, now) {
+            return None;
+        }
+        let lasted = now.saturating_sub(outage.since);
+        self.end_outage(backend);
+        Some(lasted)
     }
 
     pub(super) fn end_outage(&mut self, backend: usize) {

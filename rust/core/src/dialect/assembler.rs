@@ -1,13 +1,13 @@
 //! A streamed chat answer put together into a whole one, for clients that asked for no stream.
 //!
-//! Texts of the answer, arguments of calls and log probabilities grow; of everything else the last
-//! value that is not null counts. Texts are joined as they stand in JSON, so nothing is decoded, and
+//! Texts of the answer, sound, arguments of calls, log probabilities and arrays of deltas grow; of
+//! everything else the last value that is not null counts. Texts are joined as they stand in JSON, so nothing is decoded, and
 //! after the first chunk an event only appends to what is there.
 
 use super::identity::Identity;
 use super::members::Members;
 use super::message::Message;
-use super::progress::Progress;
+use super::progress::ChoiceProgress;
 use super::stream::{StreamEvent, StreamFault};
 use crate::json::Kind;
 use crate::openai::{BackendFailure, Chunk, Field, Finish, MAX_CHOICES, Part, Usage, find};
@@ -17,7 +17,7 @@ pub struct Assembler {
     identity: Identity,
     /// How many choices were asked for.
     n: u32,
-    progress: Progress,
+    progress: ChoiceProgress,
     chunk: Chunk,
     /// In the order of their indices.
     choices: Vec<Message>,
@@ -34,7 +34,7 @@ impl Assembler {
         Assembler {
             identity,
             n,
-            progress: Progress::default(),
+            progress: ChoiceProgress::default(),
             chunk: Chunk::default(),
             choices: Vec::new(),
             usage: Vec::new(),

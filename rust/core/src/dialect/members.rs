@@ -93,9 +93,9 @@ impl Members {
         }
     }
 
-    /// Strings are joined. Their escapes stay as they are, so halves of one character meet again.
+    /// Strings are joined, and so are arrays. Their escapes stay as they are, so halves of one character meet again.
     pub(super) fn say(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
-        let Some(raw) = value.raw_str(text) else { return self.set(key, value, text, size) };
+        let Some(raw) = value.raw_str(text) else { return self.list(key, value, text, size) };
         if let Some(member) = self.entry(key, size) {
             member.open(b'"', b'"', size);
             member.extend(raw, size);

@@ -9,6 +9,8 @@ use crate::openai::{Choice, Delta, Finish, Role};
 
 const CONTENT: &[u8] = b"\"content\"";
 const REFUSAL: &[u8] = b"\"refusal\"";
+const FUNCTION_CALL: &[u8] = b"\"function_call\"";
+const AUDIO: &[u8] = b"\"audio\"";
 
 #[derive(Debug, Default)]
 pub(super) struct Message {
@@ -20,6 +22,8 @@ pub(super) struct Message {
     calls: Calls,
     /// The older form of a single call.
     function: Members,
+    /// What is said aloud, piece by piece.
+    audio: Members,
     /// `None`: not a word of them.
     logprobs: Option<Members>,
     /// The reason as JSON; empty: the choice goes on.
@@ -42,6 +46,7 @@ impl Message {
     ) -> Result<(), TooManyCalls> {
         if let Role::Given(_, role) = choice.role
             && self.role.is_empty()
+            && role.of(text) != b"\"\""
         {
             self.role.extend_from_slice(role.of(text));
         }
@@ -50,7 +55,8 @@ impl Message {
         }
         let own = choice.span.of(text);
         each_member(own, |key, value| match &*key.name() {
-            b"index" | b"delta" | b"finish_reason" => {}
+            // Some servers repeat the whole message beside each delta.
+            b"index" | b"delta" | b"message" | b"finish_reason" => {}
             b"logprobs" => {
                 let logprobs = self.logprobs.get_or_insert_default();
                 if value.kind == Kind::Object {
@@ -86,7 +92,10 @@ impl Message {
             b"function_call" if value.kind == Kind::Object => {
                 add_function(&mut self.function, value.span.of(text), size);
             }
-            _ => self.members.set(quoted(&key, text), value, text, size),
+            b"audio" if value.kind == Kind::Object => {
+                add_audio(&mut self.audio, value.span.of(text), size);
+            }
+            _ => self.members.list(quoted(&key, text), value, text, size),
         });
         result
     }
@@ -98,12 +107,18 @@ impl Message {
         out.extend_from_slice(if self.role.is_empty() { b"\"assistant\"" } else { &self.role });
         out.extend_from_slice(b",\"content\":");
         self.write_content(out);
-        if self.function.is_empty() {
-            self.members.write(&[CONTENT], out);
-        } else {
-            self.members.write(&[CONTENT, b"\"function_call\""], out);
+        let or_content = |key, is_apart| if is_apart { key } else { CONTENT };
+        let function = or_content(FUNCTION_CALL, !self.function.is_empty());
+        let audio = or_content(AUDIO, !self.audio.is_empty());
+        self.members.write(&[CONTENT, function, audio], out);
+        if !self.function.is_empty() {
             out.extend_from_slice(b",\"function_call\":");
             write_function(&self.function, out);
+        }
+        if !self.audio.is_empty() {
+            out.extend_from_slice(b",\"audio\":{");
+            self.audio.write(&[], out);
+            out.push(b'}');
         }
         if !self.calls.is_empty() {
             out.extend_from_slice(b",\"tool_calls\":");
@@ -138,4 +153,12 @@ impl Message {
             out.extend_from_slice(b"\"\"");
         }
     }
+}
+
+/// Adds a piece of a spoken answer: its sound and its transcript grow (`OpenAI`'s API reference).
+fn add_audio(audio: &mut Members, text: &[u8], size: &mut usize) {
+    each_member(text, |key, value| match &*key.name() {
+        b"data" | b"transcript" => audio.say(quoted(&key, text), value, text, size),
+        _ => audio.set(quoted(&key, text), value, text, size),
+    });
 }

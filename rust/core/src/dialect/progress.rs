@@ -8,12 +8,12 @@ type ChoiceSet = u128;
 /// Which choices have begun, and which have finished. Indices must be below
 /// [`crate::openai::MAX_CHOICES`].
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
+pub(super) struct ChoiceProgress {
     begun: ChoiceSet,
     finished: ChoiceSet,
 }
 
-impl Progress {
+impl ChoiceProgress {
     /// P6: a delta that says nothing is dropped, but for the first one's role; so is what comes
     /// after a choice has finished.
     pub(super) fn is_droppable(self, choice: &Choice) -> bool {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::identity::{Identity, UsageRule};
-use super::progress::Progress;
+use super::progress::ChoiceProgress;
 use super::rule::{Rule, RuleCounts};
 use super::template::Template;
 use crate::json::{Cutter, Edits, Kind, Span};
@@ -42,7 +42,7 @@ pub struct StreamNormaliser {
     /// How many choices were asked for.
     n: u32,
     /// A choice begins when its role has been said.
-    progress: Progress,
+    progress: ChoiceProgress,
     /// The last `usage` object seen, as it came.
     usage: Vec<u8>,
     /// What the chunks say about the server, as [`write_server`] has it.
@@ -62,7 +62,7 @@ impl StreamNormaliser {
             identity,
             include_usage,
             n,
-            progress: Progress::default(),
+            progress: ChoiceProgress::default(),
             usage: Vec::new(),
             server: Vec::new(),
             chunk: Chunk::default(),

@@ -61,11 +61,11 @@ impl Attempt {
         self.stale_until.is_some_and(|until| now < until)
     }
 
-    /// Whether a server has answered, and not somebody in its stead who says that it cannot be used.
+    /// Whether a server has begun to answer. Of a 502, 503 or 504 only the body tells whether it is from one.
     pub(super) fn is_answered(&self) -> bool {
         match &self.phase {
             Phase::Head(_) => false,
-            Phase::Body { head, .. } => !matches!(head.status, 502 | 503),
+            Phase::Body { head, .. } => !matches!(head.status, 502..=504),
         }
     }
 

@@ -80,6 +80,11 @@ pub enum Failure {
         error: ApiError,
         status: u16,
     },
+    /// A proxy in front of the backend has answered in its stead.
+    Unavailable {
+        error: ApiError,
+        status: u16,
+    },
     /// The backend refused the request for the client's reasons.
     Refused {
         error: ApiError,
@@ -105,7 +110,8 @@ impl Failure {
             Failure::Reset { progress: Progress::Nothing, stale: true } => Retry::Stale,
             Failure::Reset { progress: Progress::Nothing | Progress::Something, .. }
             | Failure::Truncated { progress: Progress::Nothing | Progress::Something }
-            | Failure::Fault { status: 502..=504, .. } => Retry::Budgeted,
+            | Failure::Fault { status: 502..=504, .. }
+            | Failure::Unavailable { .. } => Retry::Budgeted,
             Failure::FirstEventTimeout => Retry::BudgetedIfInstant,
             Failure::Full { .. } => Retry::Bounce,
             _ => Retry::Never,
@@ -120,29 +126,23 @@ impl Failure {
                 Some(Fault::Unreachable)
             }
             Failure::Reset { progress: Progress::Nothing, stale: false } => Some(Fault::Died),
-            Failure::Fault { status: 502 | 503, .. } => Some(Fault::Unavailable),
+            Failure::Unavailable { .. } => Some(Fault::Unavailable),
             _ => None,
         }
     }
 
     /// Whether the backend itself has said so: it is there, and at work.
     pub fn is_answer(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            // A 504 is a proxy's word about a server that is silent (RFC 9110 §15.6.5).
+            Failure::Fault { status, .. } => *status != 504,
             Failure::Refused { .. }
-                | Failure::Full { .. }
-                | Failure::Fault { status: ..502 | 504.., .. }
-                | Failure::Garbage { .. }
-                | Failure::TooLarge { .. }
-                | Failure::IgnoredChoices { .. }
-        )
-    }
-
-    /// Whether the time for an answer is over without a sign of one.
-    pub fn is_silence(&self) -> bool {
-        let nothing = Progress::Nothing;
-        matches!(self, Failure::FirstEventTimeout)
-            || *self == Failure::Deadline { progress: nothing }
+            | Failure::Full { .. }
+            | Failure::Garbage { .. }
+            | Failure::TooLarge { .. }
+            | Failure::IgnoredChoices { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the backend broke the connection off under the request, which may be the cause.
@@ -194,7 +194,9 @@ impl Failure {
                     format!("the model server gave {got} choice(s) where {asked} were asked for");
                 ApiError::new(Code::UpstreamIgnoredParameter, message).param("n")
             }
-            Failure::Fault { error, .. } | Failure::Refused { error } => error.clone(),
+            Failure::Fault { error, .. }
+            | Failure::Unavailable { error, .. }
+            | Failure::Refused { error } => error.clone(),
             Failure::Full { retry_after } => {
                 let wait = u64::from(retry_after.unwrap_or(1).max(1)) * 1000;
                 error(Code::UpstreamOverloaded, "the model server is overloaded")
@@ -228,7 +230,9 @@ impl Failure {
             Failure::Refused { .. } | Failure::Fault { status: 400..500, .. } => {
                 AttemptResult::Http4xx
             }
-            Failure::Fault { .. } | Failure::Loading => AttemptResult::Http5xx,
+            Failure::Fault { .. } | Failure::Unavailable { .. } | Failure::Loading => {
+                AttemptResult::Http5xx
+            }
             Failure::Full { .. } => AttemptResult::Bounced,
             Failure::Internal => AttemptResult::Cancelled,
         }

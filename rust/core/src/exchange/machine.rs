@@ -10,6 +10,7 @@ mod timers;
 pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
 use super::attempt::Attempt;
+use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
 use crate::decimal::write_hex;
 use crate::dialect::{Assembler, Identity, RuleCounts, StreamNormaliser};
@@ -234,6 +235,19 @@ impl Exchange {
         is_waited_for.then_some(self.last_event)
     }
 
+    /// Whether this failure means that the backend had its time for an answer, and gave no sign of one.
+    /// A total time runs from the arrival, and may have been spent in the queue.
+    pub fn is_silence(&self, table: &Table, failure: &Failure, now: Now) -> bool {
+        let had = now.mono - self.dispatched;
+        match failure {
+            Failure::FirstEventTimeout => true,
+            Failure::Deadline { progress: Progress::Nothing } => {
+                had >= self.tier(table).timeouts.total / 2
+            }
+            _ => false,
+        }
+    }
+
     /// No permit is held: the request waits for its first one, or for another after a bounce.
     pub fn is_queued(&self) -> bool {
         self.requeued || self.queued.is_none()
@@ -253,6 +267,7 @@ impl Exchange {
             self.gaps = Histogram::fine();
             self.pieces = 0;
         }
+        self.reading = Reading::Whole;
         self.requeued = true;
         self.state = State::Waiting;
     }

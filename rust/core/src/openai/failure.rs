@@ -17,6 +17,8 @@ pub enum Verdict {
     Loading,
     /// The backend failed; 502, 503 and 504 say that another try may help.
     Fault { error: ApiError, status: u16 },
+    /// Somebody in front of the backend says that it cannot be used.
+    Unavailable { error: ApiError, status: u16 },
 }
 
 /// A failure as read from a body or an error event.
@@ -34,6 +36,8 @@ pub struct BackendFailure {
     pub kind: String,
     /// It came in an event of a stream, so its status is the event's own.
     pub in_event: bool,
+    /// It is an error object in one of the shapes of model servers.
+    pub is_reported: bool,
 }
 
 /// Codes and types that say that a prompt does not fit (`OpenAI`, llama.cpp).
@@ -99,6 +103,7 @@ impl BackendFailure {
         let mut reader = Reader::new(body);
         reader.object(|reader, key| {
             let value = reader.value()?;
+            self.is_reported |= key.is("error") || key.is("detail") || key.is("code");
             if key.is("error") {
                 self.read_error(body, value)?;
             } else {
@@ -195,14 +200,22 @@ impl BackendFailure {
                 Code::RequestTooLarge,
                 self.text_or("the request is too large for the model server"),
             )),
-            status => Verdict::Fault {
-                error: ApiError::new(
-                    Code::UpstreamError,
-                    self.text_or(&format!("the model server answered with status {status}")),
-                ),
-                status,
-            },
+            status => {
+                let message = format!("the model server answered with status {status}");
+                let error = ApiError::new(Code::UpstreamError, self.text_or(&message));
+                if self.is_of_a_proxy() {
+                    Verdict::Unavailable { error, status }
+                } else {
+                    Verdict::Fault { error, status }
+                }
+            }
         }
+    }
+
+    /// Whether it is a proxy that has answered in the server's stead, with a page or a line of its own: nginx,
+    /// `HAProxy`, Envoy, Traefik, Kong. What a server reports itself may be the fault of one request alone.
+    fn is_of_a_proxy(&self) -> bool {
+        matches!(self.status, 502 | 503) && !self.in_event && !self.is_reported
     }
 
     fn text_or(&self, other: &str) -> String {
@@ -315,12 +328,41 @@ mod tests {
                 );
             }
             for body in &bodies {
-                assert!(matches!(verdict(503, body), Verdict::Fault { status: 503, .. }), "{body}");
+                let is_fault = match verdict(503, body) {
+                    Verdict::Fault { status, .. } => status == 503 && body.starts_with('{'),
+                    Verdict::Unavailable { status, .. } => status == 503 && !body.starts_with('{'),
+                    _ => false,
+                };
+                assert!(is_fault, "{body}");
                 assert!(matches!(verdict(500, body), Verdict::Fault { status: 500, .. }), "{body}");
             }
         }
         for message in ["Model is overloaded", "The request queue is full."] {
             assert_eq!(code(&verdict(400, message)), Some(Code::InvalidValue), "{message}");
+        }
+    }
+
+    #[test]
+    fn who_has_answered_shows_in_how() {
+        for (status, body, is_a_proxy) in [
+            (502, "<html><head><title>502 Bad Gateway</title></head></html>", true),
+            (503, "upstream connect error or disconnect/reset before headers", true),
+            (503, "", true),
+            (503, "Service Unavailable", true),
+            (
+                502,
+                r#"{"message":"An invalid response was received from the upstream server"}"#,
+                true,
+            ),
+            (504, "<h1>504 Gateway Time-out</h1>", false),
+            (500, "Internal Server Error", false),
+            (503, r#"{"error":"server busy, please try again"}"#, false),
+            (503, r#"{"detail":"Worker is shutting down"}"#, false),
+            (502, r#"{"object":"error","message":"x","type":"BadGateway","code":502}"#, false),
+            (502, r#"{"error":{"message":"x","type":null,"param":"n","code":null}}"#, false),
+        ] {
+            let is_it = matches!(verdict(status, body), Verdict::Unavailable { .. });
+            assert_eq!(is_it, is_a_proxy, "{status} {body}");
         }
     }
 

@@ -85,11 +85,6 @@ impl Request {
         self.state == State::Queued
     }
 
-    /// What something of its answer proves.
-    pub fn proof(&self) -> Proof {
-        if self.is_trial { Proof::Served } else { Proof::Answered }
-    }
-
     pub fn holds_permit(&self) -> bool {
         !matches!(self.state, State::Queued | State::Over)
     }
@@ -150,6 +145,8 @@ pub struct Backend {
     /// Requests that did not get through in a row, and what the last of them met.
     failures: u32,
     fault: Fault,
+    /// When the first of them was, or the first that was turned away.
+    since: Nanos,
     /// Requests in a row that were turned away while it was not out.
     turned_away: u32,
     /// Nobody tries before.
@@ -207,6 +204,9 @@ impl Backend {
     /// Returns whether that begins an outage.
     pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
         let is_first = self.failures == 0;
+        if is_first && self.turned_away == 0 {
+            self.since = now;
+        }
         if is_first && fault == Fault::Unavailable {
             self.turned_away += 1;
             if self.turned_away < 3 {
@@ -222,21 +222,28 @@ impl Backend {
     }
 
     /// Returns whether that ends a row of failures.
-    pub fn reached(&mut self, proof: Proof) -> bool {
+    pub fn reached(&mut self, proof: Proof, now: Nanos) -> bool {
         let is_unconnected = matches!(self.fault, Fault::Refused | Fault::Unreachable);
         let ends = self.is_out()
             && match proof {
                 Proof::Connected => is_unconnected,
-                Proof::Answered | Proof::Survived => !is_unconnected,
+                Proof::Answered => self.fault == Fault::Died && now >= self.out_until,
+                Proof::Survived => self.fault == Fault::Died,
                 Proof::Served => true,
             };
-        if matches!(proof, Proof::Answered | Proof::Served) {
-            self.turned_away = 0;
-        }
         if ends {
-            self.failures = 0;
+            (self.failures, self.turned_away) = (0, 0);
         }
         ends
+    }
+
+    /// Something of the answer to a request came that was sent then. Returns what that proves.
+    pub fn answered(&mut self, sent: Nanos) -> Proof {
+        if sent <= self.since {
+            return Proof::Answered;
+        }
+        self.turned_away = 0;
+        Proof::Served
     }
 
     pub fn bounced(&mut self, now: Nanos) {
@@ -283,6 +290,7 @@ impl Model {
             was_healthy: false,
             failures: 0,
             fault: Fault::Refused,
+            since: 0,
             turned_away: 0,
             out_until: 0,
             squeeze: 0,

@@ -181,19 +181,18 @@ fn old_streams_do_not_end_refusals() {
 
 #[test]
 fn behind_an_open_port_who_survives_is_through() {
-    for fault in [Fault::Died, Fault::Unavailable] {
+    let admission = one_tier(&[4]);
+    admission.fail(0, Fault::Died, START);
+    let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
+    let mut now = START;
+    assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
+    assert!(admission.reached(0, Proof::Survived, now).is_some());
+    assert_eq!(tickets(&grants(&admission)), waiting[1..]);
+    for fault in [Fault::Refused, Fault::Unreachable, Fault::Unavailable] {
         let admission = one_tier(&[4]);
         (0..3).for_each(|_| _ = admission.fail(0, fault, START));
-        let waiting: Vec<Ticket> =
-            (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
-        let mut now = START;
-        assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
-        assert!(admission.reached(0, Proof::Survived, now).is_some());
-        assert_eq!(tickets(&grants(&admission)), waiting[1..]);
+        assert_eq!(admission.reached(0, Proof::Survived, START + SECOND), None, "{fault:?}");
     }
-    let admission = one_tier(&[4]);
-    admission.fail(0, Fault::Refused, START);
-    assert_eq!(admission.reached(0, Proof::Survived, START), None, "it is no connection");
 }
 
 #[test]
@@ -212,21 +211,44 @@ fn a_trial_without_an_outcome_gives_way_after_a_while() {
 #[test]
 fn who_is_turned_away_three_times_in_a_row_waits() {
     let admission = one_tier(&[4]);
-    for proof in [Proof::Answered, Proof::Served] {
+    let old = granted(admission.offer(&offer(), START)).ticket;
+    let mut now = START;
+    for _ in 0..2 {
         for _ in 0..2 {
-            assert!(!admission.fail(0, Fault::Unavailable, START), "it may be for its own reasons");
+            assert!(!admission.fail(0, Fault::Unavailable, now), "it may be for its own reasons");
         }
         assert!(admission.load(0).is_suspected && !admission.load(0).is_out);
-        assert_eq!(admission.reached(0, proof, START), None);
+        assert_eq!(admission.answered(old, now), None);
+        assert!(admission.load(0).is_suspected, "of what was sent before it proves nothing");
+        now += MILLISECOND;
+        let since = granted(admission.offer(&offer(), now)).ticket;
+        assert_eq!(admission.answered(since, now), None);
         assert!(!admission.load(0).is_suspected, "others are answered in between");
+        admission.release(since, Outcome::Success, now);
     }
-    let begins: Vec<bool> = (0..5).map(|_| admission.fail(0, Fault::Unavailable, START)).collect();
+    let begins: Vec<bool> = (0..5).map(|_| admission.fail(0, Fault::Unavailable, now)).collect();
     assert_eq!(begins, [false, false, true, false, false]);
     assert!(admission.load(0).is_out);
-    // Somebody in front of the server accepts connections; an answer is what proves it back.
-    assert_eq!(admission.reached(0, Proof::Connected, START + SECOND), None);
-    assert_eq!(admission.reached(0, Proof::Answered, START + SECOND), Some(SECOND));
+    let began = now;
+    let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), now))).collect();
+    assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
+    // Somebody in front of the server accepts connections, and lets old streams run on.
+    assert_eq!(admission.reached(0, Proof::Connected, now), None);
+    assert_eq!(admission.answered(old, now), None);
+    admission.first_token(old, now);
+    assert_eq!(grants(&admission), []);
+    assert_eq!(admission.answered(waiting[0], now), Some(now - began));
     assert!(!admission.load(0).is_suspected);
+    assert_eq!(tickets(&grants(&admission)), waiting[1..]);
+}
+
+#[test]
+fn what_is_read_after_a_death_had_been_sent_before() {
+    let admission = one_tier(&[4]);
+    let old = granted(admission.offer(&offer(), START)).ticket;
+    admission.fail(0, Fault::Died, START);
+    assert_eq!(admission.answered(old, START + 49 * MILLISECOND), None);
+    assert!(admission.answered(old, START + 50 * MILLISECOND).is_some(), "it lives on");
 }
 
 #[test]

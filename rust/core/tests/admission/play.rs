@@ -193,7 +193,7 @@ impl Play {
     }
 
     pub fn release(&mut self, at: usize, outcome: Outcome) -> Checked {
-        let Request { ticket, state, backend, .. } = self.model.requests[at];
+        let Request { ticket, state, .. } = self.model.requests[at];
         if matches!(state, State::Queued | State::Orphan(_)) {
             // Nobody has a permit to release: its owner is dead, or never got it.
             return Ok(());
@@ -201,10 +201,9 @@ impl Play {
         let held = self.admission.release(ticket, outcome, self.model.now);
         prop_assert_eq!(held, self.model.requests[at].holds_permit());
         if held {
-            let proof = self.model.requests[at].proof();
             self.model.requests[at].end(outcome);
             if outcome == Outcome::Success {
-                self.reached(backend, proof);
+                self.answered(at);
             }
             self.dispatched = true;
             prop_assert!(!self.admission.release(ticket, outcome, self.model.now), "twice");
@@ -225,8 +224,7 @@ impl Play {
         self.admission.first_token(request.ticket, self.model.now);
         if request.holds_permit() {
             request.prefill = Span::default();
-            let (backend, proof) = (request.backend, request.proof());
-            self.dispatched |= self.reached(backend, proof);
+            self.dispatched |= self.answered(at);
         }
     }
 
@@ -304,8 +302,15 @@ impl Play {
         Ok(())
     }
 
+    /// Something of a request's answer came. Returns whether that ends a row of failures.
+    fn answered(&mut self, at: usize) -> bool {
+        let Request { backend, granted, .. } = self.model.requests[at];
+        let proof = self.model.backends[backend].answered(granted);
+        self.reached(backend, proof)
+    }
+
     fn reached(&mut self, backend: usize, proof: Proof) -> bool {
-        let ends = self.model.backends[backend].reached(proof);
+        let ends = self.model.backends[backend].reached(proof, self.model.now);
         if ends {
             let here = self.model.requests.iter_mut().filter(|other| other.backend == backend);
             here.for_each(|other| other.is_trial = false);

@@ -84,11 +84,16 @@ fn join(members: &mut Members, name: &str, value: &Value) {
     members.insert(name.to_owned(), joined);
 }
 
+/// Arrays are joined.
+fn list(members: &mut Members, name: &str, value: &Value) {
+    if value.is_array() { join(members, name, value) } else { last(members, name, value) }
+}
+
 /// `choice` holds `message` as it grows; its calls are pairs of their index and the call.
 fn add_choice(choice: &mut Members, from: &Value) {
     for (name, value) in from.as_object().expect("a choice") {
         match &**name {
-            "index" => {}
+            "index" | "message" => {}
             "delta" => {
                 let mut message = choice.remove("message").unwrap_or_else(|| json!({}));
                 if let Some(delta) = value.as_object() {
@@ -120,7 +125,7 @@ fn add_delta(message: &mut Members, delta: &Members) {
     for (name, value) in delta {
         match &**name {
             "role" => {
-                if value.is_string() && !message.contains_key("role") {
+                if value.is_string() && !is_empty(value) && !message.contains_key("role") {
                     message.insert(name.clone(), value.clone());
                 }
             }
@@ -145,7 +150,20 @@ fn add_delta(message: &mut Members, delta: &Members) {
                 add_function(&mut function, value);
                 message.insert(name.clone(), Value::Object(function));
             }
-            _ => last(message, name, value),
+            "audio" if value.is_object() => {
+                let mut audio = match message.remove(name) {
+                    Some(Value::Object(audio)) => audio,
+                    _ => Members::new(),
+                };
+                for (name, value) in value.as_object().expect("an object") {
+                    match &**name {
+                        "data" | "transcript" => join(&mut audio, name, value),
+                        _ => last(&mut audio, name, value),
+                    }
+                }
+                message.insert(name.clone(), Value::Object(audio));
+            }
+            _ => list(message, name, value),
         }
     }
 }

@@ -65,17 +65,32 @@ fn call() -> BoxedStrategy<Value> {
     ])
 }
 
+fn audio() -> BoxedStrategy<Value> {
+    some_of(vec![
+        ("id", Just(json!("audio-1")).boxed()),
+        ("data", said().boxed()),
+        ("transcript", said().boxed()),
+    ])
+    .prop_map(|mut audio| {
+        // An object without a member is no sound.
+        audio.as_object_mut().expect("an object").entry("expires_at").or_insert(json!(1));
+        audio
+    })
+    .boxed()
+}
+
 fn delta() -> BoxedStrategy<Value> {
     let calls = proptest::collection::vec(call(), 0..3).prop_map(Value::from).boxed();
     some_of(vec![
-        ("role", prop_oneof![Just(json!("assistant")), Just(Value::Null)].boxed()),
-        ("content", said().boxed()),
+        ("role", prop_oneof![Just(json!("assistant")), Just(json!("")), Just(Value::Null)].boxed()),
+        ("content", prop_oneof![4 => said().boxed(), 1 => list()].boxed()),
         ("reasoning", said().boxed()),
         ("reasoning_content", said().boxed()),
         ("refusal", said().boxed()),
         ("tool_calls", calls),
         ("function_call", prop_oneof![Just(Value::Null), function()].boxed()),
-        ("annotations", odd()),
+        ("annotations", prop_oneof![odd(), list()].boxed()),
+        ("audio", prop_oneof![Just(Value::Null), audio()].boxed()),
     ])
 }
 
@@ -84,6 +99,7 @@ fn choice(n: u32) -> impl Strategy<Value = Value> {
         ("logprobs", some_of(vec![("content", list()), ("refusal", list())])),
         ("stop_reason", odd()),
         ("token_ids", list()),
+        ("message", Just(json!({"role": "assistant", "content": "so far"})).boxed()),
     ]);
     (0..n, delta(), more).prop_map(|(index, delta, more)| {
         let mut choice = json!({"index": index, "delta": delta, "finish_reason": null});

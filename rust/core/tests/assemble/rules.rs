@@ -175,20 +175,48 @@ fn log_probabilities_are_joined() {
 }
 
 #[test]
+fn a_message_beside_the_deltas_is_none_of_the_answer() {
+    let message = json!({"role": "assistant", "content": ""});
+    let chunk = |delta, reason| json!({"choices": [{"index": 0, "delta": delta, "message": message, "finish_reason": reason}]});
+    let events = [
+        chunk(json!({"role": "", "content": "hello"}), Value::Null),
+        chunk(json!({"content": " world"}), json!("stop")),
+    ];
+    let answer = assembled(&table(), 1, &events);
+    let expected = json!({"role": "assistant", "content": "hello world"});
+    assert_eq!(answer["choices"][0]["message"], expected);
+}
+
+#[test]
+fn content_in_parts_and_sound_grow() {
+    let events = [
+        json!({"choices": [{"index": 0, "delta": {"content": [{"text": "hello"}], "audio": null}}]}),
+        json!({"choices": [{"index": 0, "delta": {"audio": {"id": "a", "data": "AAAA"}}}]}),
+        json!({"choices": [{"index": 0, "delta": {"content": [{"text": " world"}],
+                            "audio": {"data": "BBBB", "transcript": "hi"}}, "finish_reason": "stop"}]}),
+    ];
+    let answer = assembled(&table(), 1, &events);
+    let expected = json!({"role": "assistant", "content": [{"text": "hello"}, {"text": " world"}],
+                          "audio": {"id": "a", "data": "AAAABBBB", "transcript": "hi"}});
+    assert_eq!(answer["choices"][0]["message"], expected);
+}
+
+#[test]
 fn of_what_is_not_known_the_last_value_counts_but_null_takes_nothing_back() {
     let answer = assembled(
         &table(),
         1,
         &[
             json!({"service_tier": "default", "timings": {"n": 1}, "obfuscation": "xyz",
-                   "choices": [{"index": 0, "delta": {"content": "a", "odd": [1]}, "stop_reason": null, "token_ids": [1, 2]}]}),
+                   "choices": [{"index": 0, "delta": {"content": "a", "odd": {"n": 1}, "list": [1]}, "stop_reason": null, "token_ids": [1, 2]}]}),
             json!({"service_tier": null, "timings": {"n": 2}, "system_fingerprint": "late", "usage": null,
-                   "choices": [{"index": 0, "delta": {"odd": [2]}, "stop_reason": 7, "token_ids": [3],
+                   "choices": [{"index": 0, "delta": {"odd": {"n": 2}, "list": [2]}, "stop_reason": 7, "token_ids": [3],
                                 "finish_reason": "stop"}]}),
         ],
     );
     let choice = &answer["choices"][0];
-    assert_eq!(choice["message"]["odd"], json!([2]));
+    assert_eq!(choice["message"]["odd"], json!({"n": 2}));
+    assert_eq!(choice["message"]["list"], json!([1, 2]), "arrays of deltas grow");
     assert_eq!(choice["stop_reason"], json!(7));
     assert_eq!(choice["token_ids"], json!([1, 2, 3]));
     assert_eq!(answer["service_tier"], "default");

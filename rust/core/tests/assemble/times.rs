@@ -52,8 +52,8 @@ fn the_total_time_bounds_it() {
     run.time(at(120.0));
     let error = Answer::read(&run.ran.wire).error().expect("an error");
     assert_eq!((error.status, &*error.code), (504, "deadline_exceeded"));
-    let failure = run.finish().failure.expect("a failure");
-    assert!(!failure.is_silence(), "the backend has spoken");
+    let failure = run.ran.failure.clone().expect("a failure");
+    assert!(!run.exchange.is_silence(&table, &failure, at(120.0)), "the backend has spoken");
 }
 
 #[test]

@@ -189,5 +189,6 @@ pub(super) fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) ->
         Verdict::Full => Failure::Full { retry_after },
         Verdict::Loading => Failure::Loading,
         Verdict::Fault { error, status } => Failure::Fault { error, status },
+        Verdict::Unavailable { error, status } => Failure::Unavailable { error, status },
     }
 }

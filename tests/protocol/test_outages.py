@@ -270,6 +270,18 @@ def test_a_trial_survives_from_when_it_was_sent(is_connected: bool) -> None:
     assert ended == ([("a", None)] if is_connected else []), "its end is told as well"
 
 
+def test_a_probe_that_finds_nobody_confirms_a_death() -> None:
+    wire = Wire(TWO)
+    kill(wire)
+    assert wire.submit().written == [], "they may have stumbled"
+    wire.segment.note_closed(0)
+    wire.segment.note_closed(1)
+    again = wire.submit()
+    assert (again.status, again.error["code"]) == (502, "upstream_reset")
+    with pytest.raises(ValueError):
+        wire.segment.note_closed(2)
+
+
 def kill(wire: Wire, **body: object) -> None:
     """Let a request kill both backends: connections break off, and then none is accepted."""
     start = len(wire.attempts)

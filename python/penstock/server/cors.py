@@ -1,9 +1,9 @@
 """Which web pages may use the data listener (Fetch Standard, https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A browser lets any page send requests to any server, and only keeps the answers from it. Whatever shows that a page sends
-it, all but health checks are refused unless they come from a page of this very origin or of one that the configuration names. An origin with a
-name is not this one by having the name of the request's Host: a page that has let its own name resolve to this address
-(DNS rebinding) has both. Whoever is no browser sends none of these headers.
+A browser lets any page send requests to any server, and only keeps the answers from it. Whatever shows that a page
+sends it, all but health checks are refused unless they come from a page of this very origin or of one that the
+configuration names. An origin with a name is not this one by having the name of the request's Host: a page that has let
+its own name resolve to this address (DNS rebinding) has both. Whoever is no browser sends none of these headers.
 """
 
 from __future__ import annotations

@@ -940,6 +940,21 @@ fn the_total_time_ends_everything() {
 }
 
 #[test]
+fn a_total_time_that_was_spent_in_the_queue_is_no_silence_of_the_backend() {
+    let table = table();
+    for (granted, is_silence) in [(0.0, true), (59.0, true), (61.0, false), (119.0, false)] {
+        let mut exchange = Exchange::new(plan(&table, false), client(), "id", START);
+        exchange.granted(0, 1, at(granted));
+        exchange.send(&table, "served", None, at(granted), &mut Vec::new());
+        let Next::Failed { failure, .. } = exchange.time(&table, at(120.0), &mut Output::default())
+        else {
+            panic!("no failure")
+        };
+        assert_eq!(exchange.is_silence(&table, &failure, at(120.0)), is_silence, "{granted}");
+    }
+}
+
+#[test]
 fn connecting_has_its_own_time() {
     let table = table();
     let mut exchange = Exchange::new(plan(&table, true), client(), "id", START);

@@ -123,6 +123,28 @@ async def test_without_a_name_it_is_down(body: bytes, status: int, reason: str) 
         assert [line["reason"] for line in probed.log.lines("backend_down")] == [reason], "it is told once"
 
 
+class Listening:
+    """A segment, and what it is told of backends where nobody listens."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.closed: list[int] = []
+        self._segment = segment
+
+    def note_closed(self, backend: int) -> None:
+        self.closed.append(backend)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._segment, name)
+
+
+@pytest.mark.parametrize(("host", "is_closed"), [("127.0.0.1", True), ("no-such-name.invalid", False)])
+async def test_that_nobody_listens_is_told(host: str, is_closed: bool) -> None:
+    segment = Listening(segment_of("one"))
+    async with probing(Url("http", host, 1), serves="one", segment=cast(Segment, segment)) as probed:
+        await until(lambda: probed.known[0] == "down")
+    assert set(segment.closed) == ({0} if is_closed else set())
+
+
 async def test_without_a_name_it_is_down_before_the_first_probe() -> None:
     segment = segment_of()
     assert segment.states() == [("a", "down")]

@@ -4,7 +4,8 @@
 //! other. That a connection was reset proves little: it happens to whatever is in flight when a server
 //! stumbles, load testers send the same body again and again, and a body that is in flight more than
 //! once is no suspect. So a server has died only if nobody listens there after it has broken connections
-//! off (a network that is cut breaks them off, too, and then they time out), and a body is set aside only if it is the one that was in flight at two such deaths.
+//! off (a network that is cut breaks them off, too, and then they time out), and a body is set aside only
+//! if it is the one that was in flight at two such deaths.
 
 use super::ledger::Ledger;
 use super::offer::Fault;

@@ -36,7 +36,7 @@ class Attempt:
     # Near that time it is neither for sure.
     is_stale: bool = False
     is_late: bool = False
-    # A reset came so soon behind the answer that it may have overtaken it.
+    # A reset came so soon behind the answer, or behind an orderly end within it, that it may have overtaken that.
     may_be_lost: bool = False
 
     def __str__(self) -> str:

@@ -105,9 +105,10 @@ def has_failed(attempt: Attempt) -> bool:
 def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
     """Return the codes that the request may end with, before or behind a part of its answer; None is a good one."""
     word = last.word
+    # A reset may overtake what was sent, and then nothing has begun.
+    by_reset: Codes = (RESET,) if is_begun else _given_up(ask, RESET)
     if last.end == "restarted" or word == "reset_stream":
-        # The reset may overtake what was sent, and then nothing has begun.
-        allowed: Codes = (RESET,) if is_begun else _given_up(ask, RESET)
+        allowed: Codes = by_reset
     elif word in WELL:
         allowed = (None,)
     elif word in FINAL:
@@ -119,7 +120,7 @@ def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
         allowed = ("upstream_timeout",) if ask.stream else ("deadline_exceeded",)
     else:
         allowed = _given_up(ask, RETRIED[word])
-    return (*allowed, *_given_up(ask, RESET)) if last.may_be_lost else allowed
+    return (*allowed, *by_reset) if last.may_be_lost else allowed
 
 
 def _given_up(ask: Ask, code: str) -> Codes:
@@ -140,7 +141,11 @@ def _judge_content(ask: Ask, last: Attempt, outcome: Outcome) -> None:
         what = f"content of choice {index} of {ask}"
         if outcome.is_good:
             same(what, content, told)
-        elif last.word in ("cut_stream", "error_event", "garbled_stream") and last.end in ("died", "answered"):
+        elif (
+            last.word in ("cut_stream", "error_event", "garbled_stream")
+            and last.end in ("died", "answered")
+            and not last.may_be_lost
+        ):
             # What was sent before an orderly end has come.
             same(what, content, told)
         else:

@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         if self._attempt is not None:
             self.over("restarted")
         elif self._last is not None and asyncio.get_running_loop().time() - self._last[1] < 2:
-            self._last[0].may_be_lost = self._last[0].end == "answered"
+            self._last[0].may_be_lost = self._last[0].end in ("answered", "died")
         connection = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()

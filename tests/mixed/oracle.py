@@ -120,7 +120,8 @@ def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
         allowed = ("upstream_timeout",) if ask.stream else ("deadline_exceeded",)
     else:
         allowed = _given_up(ask, RETRIED[word])
-    return (*allowed, *by_reset) if last.may_be_lost else allowed
+    # So may the last attempt be one that a backend never saw, as it died before.
+    return (*allowed, *by_reset) if last.may_be_lost or ask.died else allowed
 
 
 def _given_up(ask: Ask, code: str) -> Codes:

@@ -78,7 +78,7 @@ class Turn:
     def die(self, *, reset: bool) -> None:
         """Break off."""
         self._connection.over("died")
-        self._connection.reset() if reset else self._connection.close()
+        self._connection.abort() if reset else self._connection.close()
 
 
 class Connection(asyncio.Protocol):
@@ -145,6 +145,12 @@ class Connection(asyncio.Protocol):
             self.over("restarted")
         elif self._last is not None and asyncio.get_running_loop().time() - self._last[1] < 2:
             self._last[0].may_be_lost = self._last[0].end in ("answered", "died")
+        self.abort()
+
+    def abort(self) -> None:
+        """Close with a reset, which is all that is to be seen."""
+        if self._transport is None:
+            return
         connection = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()

@@ -220,22 +220,6 @@ def test_a_worker_that_stood_still_takes_no_pause_of_its_own_for_life() -> None:
     assert wire.backend(0)["state"] != "ejected"
 
 
-def test_where_all_backends_are_out_a_trial_is_none_of_the_attempts() -> None:
-    wire = Wire(TWO)
-    kill(wire)
-    assert wire.backend(0)["state"] == wire.backend(1)["state"] == "ejected"
-    client = wire.submit()
-    for _ in range(4):
-        tried = len(wire.attempts)
-        tick_until_there_are(wire, tried + 1)
-        wire.attempts[tried].connect().lost(ConnectionResetError())
-        assert client.written == []
-    tried = len(wire.attempts)
-    tick_until_there_are(wire, tried + 1)
-    wire.attempts[tried].connect().feed(whole(headers=CLOSE))
-    assert client.status == 200
-
-
 def test_one_request_that_is_turned_away_closes_nothing() -> None:
     wire = Wire()
     for _ in range(5):

@@ -43,17 +43,13 @@ impl Engine {
             self.admission.broken_off(backend, body, now.mono);
         }
         // Others fared like that there before, so this request is hardly the cause, unless it fails
-        // again and again; and there is no other backend that is well.
+        // again and again; and there is no other backend.
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
-        let mut others = tier.backends.iter().copied().filter(|&other| other != backend);
         let has_died_trying = call.is_trial
             && call.trials < MAX_TRIALS
             && self.admission.load(backend).is_out
             && failure.fault().is_some_and(|fault| !fault.is_before_connected())
-            && others.all(|other| {
-                let load = self.admission.load(other);
-                load.is_out || load.fullness.is_none()
-            });
+            && tier.backends.len() == 1;
         call.trials += u8::from(has_died_trying);
         let is_first_stale = !call.wants_fresh;
         call.wants_fresh |= failure.retry() == Retry::Stale;

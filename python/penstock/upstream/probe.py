@@ -4,8 +4,8 @@ What counts as a failure: no connection, no answer in time, a 502, 503 or 504, a
 same headers), and a list without the name that a request would ask for, where the server refuses what it does not list.
 Any other answer shows that somebody is there; some servers have no list. After three failures in a row a backend is
 down: it gets no new requests, what runs there goes on, and the first good probe brings it back. One that has never been
-well is down as soon as it says itself that it cannot be used. Requests that do not get through close a backend before
-that, each for a moment and then all but one; that is `ejected`, and the next probe comes at once.
+well is down as soon as it says itself that it cannot be used. A backend that requests do not get through to is closed
+before that, for a moment, and then tried by one request at a time (`ejected`); its next probe comes at once.
 
 A backend whose model has no known name is down from the start of the process, because no request can be written for it.
 

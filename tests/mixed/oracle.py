@@ -120,8 +120,9 @@ def allowed_codes(ask: Ask, last: Attempt, is_begun: bool) -> Codes:
         allowed = ("upstream_timeout",) if ask.stream else ("deadline_exceeded",)
     else:
         allowed = _given_up(ask, RETRIED[word])
-    # So may the last attempt be one that a backend never saw, as it died before.
-    return (*allowed, *by_reset) if last.may_be_lost or ask.died else allowed
+    # Where nothing has begun, the last attempt may be one that a backend never saw, as it died before.
+    is_unsure = last.may_be_lost or (bool(ask.died) and not is_begun)
+    return (*allowed, *by_reset) if is_unsure else allowed
 
 
 def _given_up(ask: Ask, code: str) -> Codes:

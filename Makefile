@@ -22,8 +22,8 @@ test: lint test-rust test-python test-instructions ## everything that CI runs
 	  | comm -13 tests/not-run.txt - > $(VENV)/not-run.new; cat $(VENV)/not-run
 	@test ! -s $(VENV)/not-run.new || { echo "more was not run than tests/not-run.txt allows"; exit 1; }
 
-test-rust: ## the core's tests: parsers, admission, exchange, every recording at every split
-	cargo test -p penstock-core -p penstock-load
+test-rust: ## the Rust side's tests: parsers, admission, exchange, every recording at every split
+	cargo test --workspace --exclude penstock-binding
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest
@@ -85,7 +85,7 @@ bench-inproc: build ## microseconds per request and per event, without a kernel
 	$(BIN)/python benches/inproc/run.py
 
 bench-micro: ## the core's own speed: a request's body, a grant, and four processes at one lock
-	cargo bench -p penstock-core
+	cargo bench -p penstock-admission -p penstock-core
 
 bench-exactness: build ## four workers, limit 7, 2,000 clients: what the simulated backend has counted (2 minutes)
 	$(BIN)/python benches/exactness/run.py

@@ -1,6 +1,6 @@
 //! What one decision of admission costs, on the shared segment with nobody else at it.
 //!
-//! `cargo bench -p penstock-core --bench admission`
+//! `cargo bench -p penstock-admission --bench admission`
 
 #![allow(missing_docs)]
 
@@ -10,8 +10,9 @@ mod setup;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use penstock_core::admission::{Decision, Grant, Notice, Outcome};
-use penstock_core::shm::monotonic;
+use penstock_admission::shm::monotonic;
+use penstock_admission::{Decision, Grant, Notice, Outcome};
+
 use setup::{offer, shared, sizes};
 
 fn decisions(criterion: &mut Criterion) {

@@ -1,6 +1,6 @@
 //! Decisions a second when several processes are at the lock all the time.
 //!
-//! `cargo bench -p penstock-core --bench contention`; prints one JSON line for each number of
+//! `cargo bench -p penstock-admission --bench contention`; prints one JSON line for each number of
 //! processes. Run it under `taskset -c 1` for the figure on one core.
 
 #![allow(missing_docs, unsafe_code)]
@@ -10,8 +10,9 @@ mod setup;
 
 use std::time::{Duration, Instant};
 
-use penstock_core::admission::{Admission, Decision, Outcome};
-use penstock_core::shm::monotonic;
+use penstock_admission::shm::monotonic;
+use penstock_admission::{Admission, Decision, Outcome};
+
 use setup::{offer, shared, sizes};
 
 const TIME: Duration = Duration::from_secs(3);

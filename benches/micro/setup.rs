@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use penstock_core::admission::{
+use penstock_admission::AdaptiveMode;
+use penstock_admission::shm::{Layout, Region, Wakers, monotonic};
+use penstock_admission::time::SECOND;
+use penstock_admission::{
     Admission, AdmissionParts, BackendLimits, Band, Candidates, Offer, Owner, Sizes, Tenant,
     TierLimits, TokenLimit,
 };
-use penstock_core::routing::AdaptiveMode;
-use penstock_core::shm::{Layout, Region, Wakers, monotonic};
-use penstock_core::time::SECOND;
 
 /// Rows of four workers with 10,000 connections each, as `serve` makes them.
 const ROWS: usize = 44_000;

@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use crate::until;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+
+use crate::until;
 
 #[derive(Debug)]
 pub struct Alarm {

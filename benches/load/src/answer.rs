@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use penstock_core::http::{BodyDecoder, BodyEnd, HeadReader, ResponseHead};
-use penstock_core::sse::SseScanner;
+use penstock_wire::http::{BodyDecoder, BodyEnd, HeadReader, ResponseHead};
+use penstock_wire::sse::SseScanner;
 
 use crate::request::Kind;
 

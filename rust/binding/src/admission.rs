@@ -1,7 +1,7 @@
 //! `Admission`: the limiter alone, on the caller's own time. For simulations of a gateway without
 //! sockets; the gateway itself has it in its `Segment`.
 
-use penstock_core::admission::{
+use penstock_admission::{
     Admission as Core, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer,
     Outcome, Owner, Refused, Tenant, Ticket, Usage,
 };

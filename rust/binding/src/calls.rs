@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use penstock_core::admission::Ticket;
+use penstock_admission::Ticket;
 use penstock_core::exchange::Exchange;
 use penstock_core::time::Nanos;
 use pyo3::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use penstock_core::shm::monotonic;
+use penstock_admission::shm::monotonic;
 use penstock_core::time::{Nanos, Now};
 
 /// Both clocks at the price of one reading: the wall clock is read once a tick, and goes on with the

@@ -1,6 +1,6 @@
 //! How a request ends for its client: refused, or served; counted and logged once.
 
-use penstock_core::admission::{Refusal, Refused, Usage};
+use penstock_admission::{Refusal, Refused, Usage};
 use penstock_core::dialect::RuleCounts;
 use penstock_core::exchange::{
     Client, Outcome, Output, Record, Served, Term, Where, Who, write_error,

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use penstock_core::admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
+use penstock_admission::shm::monotonic;
+use penstock_admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
 use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{BackendIndex, Plan, Table, TierIndex};
 use penstock_core::segment::Segment as Shared;
-use penstock_core::shm::monotonic;
 use penstock_core::time::{MILLISECOND, Nanos, Now, TimerWheel};
 use pyo3::prelude::*;
 

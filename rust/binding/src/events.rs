@@ -1,7 +1,7 @@
 //! What connections tell the gateway, each event under one hold of the engine.
 
+use penstock_admission::shm::monotonic;
 use penstock_core::exchange::Failure;
-use penstock_core::shm::monotonic;
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;

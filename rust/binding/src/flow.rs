@@ -1,6 +1,6 @@
 //! What follows from the events of a call: bytes, ends, a client that leaves.
 
-use penstock_core::admission::Proof;
+use penstock_admission::Proof;
 use penstock_core::exchange::{
     AttemptResult, Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd,
 };

@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use penstock_core::admission::Owner;
+use penstock_admission::Owner;
+use penstock_admission::shm::monotonic;
 use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
-use penstock_core::shm::monotonic;
 use penstock_core::time::{Nanos, Now, in_seconds};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

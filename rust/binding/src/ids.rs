@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use penstock_core::decimal::write_hex;
+use penstock_wire::decimal::write_hex;
 
 /// `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014),
 /// seeded from the system's random source.

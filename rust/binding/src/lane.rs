@@ -10,9 +10,10 @@ pub(crate) mod terms;
 
 use std::cell::{Cell, RefCell};
 
-use penstock_core::http::{Request, Taken};
 use penstock_core::time::{Nanos, seconds};
+use penstock_wire::http::{Request, Taken};
 use pyo3::prelude::*;
+use terms::LaneTerms;
 
 use crate::calls::{ClientSide, Done};
 use crate::faults;
@@ -21,7 +22,6 @@ use crate::poller::Reader;
 use crate::standing::Standing;
 use crate::transport::ways;
 use state::{Overdue, State, Transport};
-use terms::LaneTerms;
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
 /// which says whether it may stay on the lane, `handed_over(connection, transport, data, since)`,

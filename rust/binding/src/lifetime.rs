@@ -1,6 +1,6 @@
 //! What happens by itself: timers, and the ends of the process and of a call that panicked.
 
-use penstock_core::admission::Outcome as PermitOutcome;
+use penstock_admission::Outcome as PermitOutcome;
 use penstock_core::exchange::{AttemptResult, Output, Term, UpstreamEnd, Where, Who};
 use penstock_core::metrics::{Gauge, Histogram, Total};
 use penstock_core::openai::{ApiError, Code};

@@ -1,6 +1,6 @@
 //! What a worker asks of admission, and what it hears.
 
-use penstock_core::admission::{
+use penstock_admission::{
     Candidate, Candidates, Decision, Load, Notice, Offer, Outcome as PermitOutcome, Refusal,
     Refused, Ticket,
 };

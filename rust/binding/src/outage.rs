@@ -1,6 +1,6 @@
 //! What is told of backends that requests do not get through to.
 
-use penstock_core::admission::Proof;
+use penstock_admission::Proof;
 use penstock_core::exchange::{AttemptResult, Failure, Next};
 use penstock_core::routing::BackendIndex;
 use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};

@@ -1,6 +1,6 @@
 //! What follows when an attempt has failed: again, elsewhere, or the client is told.
 
-use penstock_core::admission::{Admission, Health, Ticket};
+use penstock_admission::{Admission, Health, Ticket};
 use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };

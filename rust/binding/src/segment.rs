@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use penstock_core::admission::{Health, Owner};
+use penstock_admission::shm::{Watchdog, monotonic};
+use penstock_admission::{Health, Owner};
 use penstock_core::metrics::{Drift, Gauge, Shard, Total};
 use penstock_core::routing::{BackendIndex, RoutingConfig, Table, TierIndex};
 use penstock_core::segment::{Memory, Segment as Shared};
-use penstock_core::shm::{Watchdog, monotonic};
 use penstock_core::time::{SECOND, in_seconds};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;

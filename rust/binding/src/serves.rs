@@ -1,6 +1,6 @@
 //! The names of the backends' models: this worker's copies of what the segment says.
 
-use penstock_core::names::Names;
+use penstock_admission::shm::Names;
 use penstock_core::routing::BackendIndex;
 
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! The counters as plain Python values, for the admin plane.
 
-use penstock_core::admission::{Admission, Health};
+use penstock_admission::{Admission, Health};
 use penstock_core::metrics::{Gauge, Histogram, Series, Times, Total};
 use penstock_core::routing::{BackendIndex, TierIndex};
 use pyo3::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use penstock_core::admission::{Band, Blocks, Tenant};
+use penstock_admission::{Band, Blocks, Tenant};
 use penstock_core::routing::Tier;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use penstock_core::admission::Ticket;
+use penstock_admission::Ticket;
 use penstock_core::routing::BackendIndex;
 use penstock_core::time::Nanos;
 use pyo3::prelude::*;

@@ -20,20 +20,11 @@
 
 #![deny(unsafe_code)]
 
-pub mod admission;
-pub mod decimal;
 pub mod dialect;
 pub mod exchange;
-pub mod http;
-pub mod json;
 pub mod metrics;
-pub mod names;
 pub mod openai;
 pub mod routing;
-pub mod scan;
 pub mod segment;
-#[allow(unsafe_code)]
-pub mod shm;
-pub mod sse;
 pub mod time;
 pub mod tokens;

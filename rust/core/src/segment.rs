@@ -5,13 +5,13 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::admission::{
+use penstock_admission::shm::{Holder, Layout, Names, NamesParts, Open, Region, Wakers};
+use penstock_admission::{
     Admission, AdmissionParts, BackendLimits, Health, PrefixIndex, PrefixParts, Sizes, TierLimits,
 };
+
 use crate::metrics::{Registry, RegistryParts};
-use crate::names::{Names, NamesParts};
 use crate::routing::{AdaptiveMode, BackendIndex, Table, TierIndex};
-use crate::shm::{Holder, Layout, Open, Region, Wakers};
 use crate::time::{Nanos, seconds};
 use crate::tokens::{Ratios, RatiosParts};
 

@@ -6,6 +6,7 @@ use penstock_core::openai::{ApiError, ChatRequest, Code, Parameter};
 use penstock_core::routing::{Plan, Table};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
 use support::{INSTANT, THINKING, build, config, property, show, table};
 
 const HI: &str = r#"[{"role":"user","content":"hi"}]"#;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use penstock_core::admission::Fault;
+use penstock_admission::Fault;
 use penstock_core::exchange::{
     Client, Exchange, Failure, Next, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -10,6 +10,7 @@ use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{Plan, Table};
 use penstock_core::time::{Nanos, SECOND};
 use serde_json::{Value, json};
+
 use support::client::Answer;
 use support::drive::{Ending, Ran, Run, client, sent};
 use support::{INSTANT, START, at, build, config, naive, shape, show, table};

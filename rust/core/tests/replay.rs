@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use penstock_core::routing::{Plan, Table};
 use serde_json::json;
+
 use support::client::{Answer, Error};
 use support::drive::{Ending, Ran, run};
 use support::recordings::Recorded;

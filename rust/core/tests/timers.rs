@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use penstock_core::time::{MILLISECOND, Nanos, SECOND, TimerWheel};
 use proptest::prelude::*;
+
 use support::property;
 
 thread_local! {

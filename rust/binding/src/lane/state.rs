@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use penstock_core::http::Intake;
 use penstock_core::time::{Nanos, SECOND};
+use penstock_wire::http::Intake;
 use pyo3::prelude::*;
 
 use crate::calls::CallKey;

@@ -1,6 +1,6 @@
 //! What all connections of the lane have in common: limits, and the headers that they read.
 
-use penstock_core::http::{Request, Terms};
+use penstock_wire::http::{Request, Terms};
 use pyo3::prelude::*;
 
 use crate::standing::{Standing, band_of, tenant_of};
@@ -27,7 +27,7 @@ impl LaneTerms {
     }
 
     /// The id of a request whose body has not come.
-    pub(crate) fn request_id_of(intake: &penstock_core::http::Intake) -> Option<&str> {
+    pub(crate) fn request_id_of(intake: &penstock_wire::http::Intake) -> Option<&str> {
         intake.noted(REQUEST_ID)
     }
 

@@ -5,11 +5,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use penstock_core::routing::{Plan, Table};
+use penstock_testing::naive;
 use serde_json::value::RawValue;
-
-#[allow(dead_code)]
-#[path = "../../tests/support/naive.rs"]
-mod naive;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let config = serde_json::json!({

@@ -2,11 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::http::{ChunkedDecoder, FramingError};
-
-#[allow(dead_code)]
-#[path = "../../tests/support/naive.rs"]
-mod naive;
+use penstock_testing::naive;
+use penstock_wire::http::{ChunkedDecoder, FramingError};
 
 fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Option<usize>), FramingError> {
     let mut decoder = ChunkedDecoder::default();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::http::{HeadError, HeadReader, ResponseHead};
+use penstock_wire::http::{HeadError, HeadReader, ResponseHead};
 
 fn read(pieces: &[&[u8]]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
     let mut reader = HeadReader::default();

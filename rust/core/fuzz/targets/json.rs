@@ -2,12 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::json::{JsonFault, Kind, Reader, unescape};
+use penstock_testing::naive;
+use penstock_wire::json::{JsonFault, Kind, Reader, unescape};
 use serde_json::value::RawValue;
-
-#[allow(dead_code)]
-#[path = "../../tests/support/naive.rs"]
-mod naive;
 
 fuzz_target!(|text: &str| {
     let bytes = text.as_bytes();

@@ -4,11 +4,8 @@
 use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::sse::{SseScanner, TooLong};
-
-#[allow(dead_code)]
-#[path = "../../tests/support/naive.rs"]
-mod naive;
+use penstock_testing::naive;
+use penstock_wire::sse::{SseScanner, TooLong};
 
 fn scan(pieces: &[&[u8]], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TooLong> {
     let mut scanner = SseScanner::new(limit);

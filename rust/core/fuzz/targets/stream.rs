@@ -6,11 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use penstock_core::dialect::{
     Assembler, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
 };
+use penstock_testing::naive;
 use serde_json::Value;
-
-#[allow(dead_code)]
-#[path = "../../tests/support/naive.rs"]
-mod naive;
 
 /// Every event of `out` is one line of JSON behind `data: `, or `[DONE]` at the end.
 fn strict(out: &[u8]) {
@@ -40,7 +37,8 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         match normaliser.event(&data, &mut out) {
             Ok(StreamEvent::Chunk { meaningful }) => assert!(!meaningful || out.len() > before),
             Ok(StreamEvent::Done) => break,
-            Ok(StreamEvent::Swallowed | StreamEvent::KeepAlive | StreamEvent::Failure(_)) | Err(_) => {
+            Ok(StreamEvent::Swallowed | StreamEvent::KeepAlive | StreamEvent::Failure(_))
+            | Err(_) => {
                 assert_eq!(out.len(), before);
             }
         }

@@ -4,12 +4,13 @@
 //! everything else the last value that is not null counts. Texts are joined as they stand in JSON, so nothing is decoded, and
 //! after the first chunk an event only appends to what is there.
 
+use penstock_wire::json::Kind;
+
 use super::identity::Identity;
 use super::members::Members;
 use super::message::Message;
 use super::progress::ChoiceProgress;
 use super::stream::{StreamEvent, StreamFault};
-use crate::json::Kind;
 use crate::openai::{BackendFailure, Chunk, Field, Finish, MAX_CHOICES, Part, Usage, find};
 
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use penstock_wire::json::{Edits, JsonError, Kind, Reader, Span};
+
 use super::identity::{Identity, UsageRule};
-use crate::json::{Edits, JsonError, Kind, Reader, Span};
 use crate::openai::{BackendFailure, Completion, Field, Usage, WholeChoice, find, write_server};
 
 /// Why a whole answer on status 200 cannot be passed on.

@@ -1,7 +1,8 @@
 //! The calls of tools in an assembled answer: pieces of each, joined by its index.
 
+use penstock_wire::json::{JsonError, Key, Kind, Reader, Value};
+
 use super::members::{Members, separate};
-use crate::json::{JsonError, Key, Kind, Reader, Value};
 
 /// More calls than any answer makes; above, the answer is garbage.
 const MOST: usize = 1024;

@@ -1,7 +1,8 @@
 //! P1: one id, one creation time and the asked-for model name on everything of one answer.
 
-use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Span, write_string};
+use penstock_wire::decimal::write_decimal;
+use penstock_wire::json::{Cutter, Edits, Span, write_string};
+
 use crate::openai::{Field, Part};
 
 /// Who an answer says it is: id, time and model one behind the other, as JSON that is ready to be spliced

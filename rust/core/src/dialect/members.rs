@@ -1,6 +1,6 @@
 //! The members of one object of an assembled answer, while the chunks that make it still come.
 
-use crate::json::{Kind, Value};
+use penstock_wire::json::{Kind, Value};
 
 /// So many members one object may gather; further ones are left out. Each is looked for among those
 /// before it, so without a bound a huge chunk could hold the worker up.

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use penstock_wire::json::Kind;
+
 use super::calls::{Calls, TooManyCalls, add_function, each_member, quoted, write_function};
 use super::members::Members;
-use crate::json::Kind;
 use crate::openai::{Choice, Delta, Finish, Role};
 
 const CONTENT: &[u8] = b"\"content\"";

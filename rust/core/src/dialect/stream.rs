@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use penstock_wire::json::{Cutter, Edits, Kind, Span};
+
 use super::identity::{Identity, UsageRule};
 use super::progress::ChoiceProgress;
 use super::rule::{Rule, RuleCounts};
 use super::template::Template;
-use crate::json::{Cutter, Edits, Kind, Span};
 use crate::openai::{
     BackendFailure, Choice, Chunk, Delta, Field, Finish, MAX_CHOICES, Role, Usage, find,
     write_server,

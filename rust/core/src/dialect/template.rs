@@ -1,7 +1,7 @@
 //! The chunk before as a template: nearly every chunk of a stream differs from it in one string
 //! alone, the text that it adds. Such a chunk needs no reading and no edits.
 
-use crate::json::{Edits, Span, is_inside_of_string};
+use penstock_wire::json::{Edits, Span, is_inside_of_string};
 
 /// One chunk as it came and as it went, each without the text in its middle. All four parts lie one
 /// behind the other: with many streams they are rarely in a cache, and neighbours come together.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use penstock_wire::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
+use penstock_wire::sse::{Event, SseScanner};
+
 use super::failure::{Failure, Progress};
-use crate::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
-use crate::sse::{Event, SseScanner};
 use crate::time::Nanos;
 
 /// What a piece of the response has brought to its end.

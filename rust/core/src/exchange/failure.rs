@@ -1,7 +1,8 @@
 //! How one attempt at a backend can fail, and what follows from it.
 
+use penstock_admission::Fault;
+
 use super::record::{AttemptResult, Term, Where, Who};
-use crate::admission::Fault;
 use crate::openai::{ApiError, Code};
 
 /// What may be done after a failure before the first event.

@@ -9,13 +9,14 @@ mod timers;
 
 pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
+use penstock_admission::Histogram;
+use penstock_wire::decimal::write_hex;
+use penstock_wire::http::{Framed, write_request_head};
+
 use super::attempt::Attempt;
 use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
-use crate::decimal::write_hex;
 use crate::dialect::{Assembler, Identity, RuleCounts, StreamNormaliser};
-use crate::http::{Framed, write_request_head};
-use crate::metrics::Histogram;
 use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
 use crate::time::{Nanos, Now, SECOND};

@@ -2,13 +2,13 @@
 //!
 //! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
 
-use crate::http::{
+use penstock_wire::http::{
     AnswerHead, CHUNK_SIZE_LINE, DateText, Framed, LAST_CHUNK, chunk_size, write_answer_head,
 };
-use crate::openai::ApiError;
-use crate::time::Now;
 
 use super::machine::Client;
+use crate::openai::ApiError;
+use crate::time::Now;
 
 /// Memory that outputs are made of, one after the other. It holds no bytes and no framing between two
 /// of them, so nothing of one request can reach the answer of another.

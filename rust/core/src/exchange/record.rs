@@ -1,9 +1,10 @@
 //! What is known of a request when it has ended: the source of its log line and its metrics.
 
-use crate::decimal::{write_decimal, write_ms, write_three};
+use penstock_admission::Histogram;
+use penstock_wire::decimal::{write_decimal, write_ms, write_three};
+use penstock_wire::json::write_string;
+
 use crate::dialect::RuleCounts;
-use crate::json::write_string;
-use crate::metrics::Histogram;
 use crate::openai::Code;
 use crate::routing::{Addressee, BackendIndex, ModelIndex, Table, TierIndex};
 use crate::time::{MILLISECOND, Nanos, SECOND};

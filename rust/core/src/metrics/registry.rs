@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::histogram::Histogram;
+use penstock_admission::Histogram;
+use penstock_admission::shm::{Layout, Open, Region};
+
 use super::series::{Drift, Series};
 use crate::exchange::{AttemptResult, Outcome, Record, Served};
 use crate::routing::{BackendIndex, TierIndex};
-use crate::shm::{Layout, Open, Region, plain};
 use crate::time::Nanos;
 
 /// Labelled counters of a shard (at most 2,000 series a node).
@@ -76,23 +77,10 @@ pub enum Gauge {
 const TOTALS: usize = 6;
 const GAUGES: usize = 5;
 
-#[repr(C)]
-#[derive(Debug)]
-struct Counter {
-    key: AtomicU64,
-    count: AtomicU64,
-}
-
-plain!(Counter);
-
-#[repr(C)]
-#[derive(Debug)]
-struct Cell {
-    counts: [AtomicU64; BUCKETS],
-    sum: AtomicU64,
-}
-
-plain!(Cell);
+/// A labelled counter: its key (0: none), and the count.
+type Counter = [AtomicU64; 2];
+/// A histogram: the counts of its buckets, then the sum.
+type Cell = [AtomicU64; BUCKETS + 1];
 
 /// Where the counters lie in a segment.
 #[derive(Debug, Clone, Copy)]
@@ -145,10 +133,10 @@ impl Registry {
     /// Every labelled counter, summed over the shards.
     pub fn series(&self) -> Vec<(Series, u64)> {
         let mut sums = BTreeMap::new();
-        for counter in self.region.open(self.parts.series) {
-            let key = counter.key.load(Ordering::Acquire);
+        for [key, count] in self.region.open(self.parts.series) {
+            let key = key.load(Ordering::Acquire);
             if key != 0 {
-                *sums.entry(key).or_insert(0) += counter.count.load(Ordering::Relaxed);
+                *sums.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
             }
         }
         sums.into_iter().filter_map(|(key, count)| Some((Series::of_key(key)?, count))).collect()
@@ -157,9 +145,9 @@ impl Registry {
     pub fn times(&self, tier: TierIndex, times: Times) -> Histogram {
         let mut all = times.empty();
         for shard in 0..self.parts.shards {
-            let cell = self.cell(shard, tier, times);
-            let counts = cell.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-            all.merge(&counts, cell.sum.load(Ordering::Relaxed));
+            let [counts @ .., sum] = self.cell(shard, tier, times);
+            let counts = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+            all.merge(&counts, sum.load(Ordering::Relaxed));
         }
         all
     }
@@ -222,11 +210,11 @@ impl Shard {
         if let Some(first) = record.first {
             self.observe(tier, Times::FirstToken, first);
         }
-        let gaps = self.registry.cell(self.index, tier, Times::InterToken);
-        for (count, more) in gaps.counts.iter().zip(record.gaps.counts()) {
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, Times::InterToken);
+        for (count, more) in counts.iter().zip(record.gaps.counts()) {
             add(count, *more);
         }
-        add(&gaps.sum, record.gaps.sum());
+        add(sum, record.gaps.sum());
         self.observe(tier, Times::Duration, record.total);
     }
 
@@ -255,9 +243,9 @@ impl Shard {
     }
 
     fn observe(&self, tier: TierIndex, times: Times, time: Nanos) {
-        let cell = self.registry.cell(self.index, tier, times);
-        add(&cell.counts[times.empty().bucket(time)], 1);
-        add(&cell.sum, time);
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, times);
+        add(&counts[times.empty().bucket(time)], 1);
+        add(sum, time);
     }
 
     /// Adds to a labelled counter: its place is looked for from where its key's hash points.
@@ -267,15 +255,15 @@ impl Shard {
         let own = &all[self.index * SERIES..][..SERIES];
         let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
         for step in 0..SERIES {
-            let counter = &own[(start + step) % SERIES];
-            let found = counter.key.load(Ordering::Relaxed);
-            if found == key {
-                return add(&counter.count, more);
-            }
-            if found == 0 {
-                add(&counter.count, more);
-                // A reader that sees the key sees its count.
-                return counter.key.store(key, Ordering::Release);
+            let [found, count] = &own[(start + step) % SERIES];
+            match found.load(Ordering::Relaxed) {
+                at if at == key => return add(count, more),
+                0 => {
+                    add(count, more);
+                    // A reader that sees the key sees its count.
+                    return found.store(key, Ordering::Release);
+                }
+                _ => {}
             }
         }
         self.add(Total::SeriesDropped, 1);

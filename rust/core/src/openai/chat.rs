@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use penstock_wire::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
+
 use super::error::{ApiError, Code};
 use super::messages::Messages;
 use super::parameter::{Parameter, Shape, meant_by, misspelt, refuse_misspelt};
-use crate::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
 
 /// One top-level member: its name, where it starts, and its value.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! One choice of a chunk: what it says, and what it leaves out.
 
-use crate::json::{JsonError, Kind, Reader, Span};
+use penstock_wire::json::{JsonError, Kind, Reader, Span};
 
 /// The `delta` of a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

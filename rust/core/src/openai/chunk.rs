@@ -1,8 +1,9 @@
 //! One chunk of a streamed answer: where its members lie.
 
+use penstock_wire::json::{JsonError, Kind, Reader, Span, Value};
+
 use super::choice::Choice;
 use super::envelope::{Field, Part};
-use crate::json::{JsonError, Kind, Reader, Span, Value};
 
 /// The view of one chunk; kept and reused, so that reading one allocates nothing.
 #[derive(Debug)]

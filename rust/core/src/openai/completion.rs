@@ -1,7 +1,8 @@
 //! A whole answer: `chat.completion`.
 
+use penstock_wire::json::{JsonError, Kind, Reader, Span, Value};
+
 use super::envelope::{Field, Part};
-use crate::json::{JsonError, Kind, Reader, Span, Value};
 
 /// One choice of a whole answer.
 #[derive(Debug, Clone, Copy, Default)]

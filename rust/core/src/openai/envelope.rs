@@ -1,6 +1,6 @@
 //! The top-level members that a chunk and a whole answer have in common.
 
-use crate::json::{Key, Kind, Value};
+use penstock_wire::json::{Key, Kind, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {

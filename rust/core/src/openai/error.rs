@@ -1,7 +1,7 @@
 //! Errors as clients see them: one table of statuses and codes, one place that
 //! writes them.
 
-use crate::json::write_string;
+use penstock_wire::json::write_string;
 
 /// The `type` of an error object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! What a model server says when it fails, in whichever of its shapes.
 
+use penstock_wire::json::{JsonError, Kind, Reader, Value, unescape};
+
 use super::error::{ApiError, Code};
-use crate::json::{JsonError, Kind, Reader, Value, unescape};
 
 /// Longest text of a backend that is passed on.
 const MAX_MESSAGE: usize = 512;
@@ -130,7 +131,7 @@ impl BackendFailure {
         Ok(())
     }
 
-    fn read_member(&mut self, text: &[u8], key: &crate::json::Key<'_>, value: Value) {
+    fn read_member(&mut self, text: &[u8], key: &penstock_wire::json::Key<'_>, value: Value) {
         if key.is("message") || key.is("detail") {
             self.set_message(text, value);
         } else if key.is("param") {

@@ -1,8 +1,9 @@
 //! The messages of a chat request: what each must hold, and what in them is text.
 
+use penstock_wire::json::{JsonError, Kind, Reader, Span, unescape};
+
 use super::error::{ApiError, Code};
 use super::parameter::{meant_by, misspelt};
-use crate::json::{JsonError, Kind, Reader, Span, unescape};
 
 /// What was read of the array of messages.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! The parameters of a chat request, and what each may hold: checked here, once, so that a wrong type is
 //! a 400 that names the parameter and never a backend's 500.
 
+use penstock_wire::json::{Kind, folded, is_folded};
+
 use super::error::{ApiError, Code};
-use crate::json::{Kind, folded, is_folded};
 
 /// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
 /// optional field is nullable in the `OpenAI` specification.

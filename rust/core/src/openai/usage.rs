@@ -1,6 +1,6 @@
 //! Token counts as a backend reports them.
 
-use crate::json::{JsonError, Kind, Reader};
+use penstock_wire::json::{JsonError, Kind, Reader};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

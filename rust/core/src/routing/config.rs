@@ -3,12 +3,12 @@
 //! Python has refused everything invalid with file and line; what is wrong here is a bug, and a
 //! plain error is enough. Times are in seconds, sizes in bytes.
 
+use penstock_admission::{AdaptiveMode, TokenLimit};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::parameters::Unsupported;
-use super::table::{AdaptiveMode, Profile};
-use crate::admission::TokenLimit;
+use super::table::Profile;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

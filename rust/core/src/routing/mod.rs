@@ -10,8 +10,6 @@ pub use config::{
     TimeoutConfig,
 };
 pub use parameters::{ParameterPolicy, Unsupported, Warning};
+pub use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex};
 pub use plan::Plan;
-pub use table::{
-    AdaptiveMode, Addressee, Backend, BackendIndex, ModelIndex, Profile, Slo, Table, Tier,
-    TierIndex, Timeouts,
-};
+pub use table::{Addressee, Backend, ModelIndex, Profile, Slo, Table, Tier, Timeouts};

@@ -1,11 +1,11 @@
 //! A tier's parameter policy: defaults, forced values, the length cap.
 
+use penstock_wire::decimal::write_decimal;
+use penstock_wire::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
-use crate::decimal::write_decimal;
-use crate::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
 use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
 
 /// What happens to a parameter that cannot be honoured as sent.

@@ -2,10 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use penstock_admission::Blocks;
+use penstock_admission::TierIndex;
+use penstock_wire::json::{JsonError, Reader, unescape, write_string};
+
 use super::parameters::{NO_STREAM, Rewritten, Warning};
-use super::table::{Addressee, ModelIndex, Table, Tier, TierIndex};
-use crate::admission::Blocks;
-use crate::json::{JsonError, Reader, unescape, write_string};
+use super::table::{Addressee, ModelIndex, Table, Tier};
 use crate::openai::{ApiError, ChatRequest, Parameter};
 use crate::tokens::PromptSize;
 

@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
+use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex, TokenLimit};
 use serde::Deserialize;
 
 use super::config::{AffinityConfig, QueueConfig, RoutingConfig, TierConfig};
 use super::parameters::ParameterPolicy;
-use crate::admission::TokenLimit;
 use crate::openai::{ApiError, Code};
 use crate::time::{Nanos, seconds};
 
-pub type TierIndex = u16;
-pub type BackendIndex = u16;
 pub type ModelIndex = u16;
 
 /// Whom a request is for.
@@ -45,17 +43,6 @@ pub struct Timeouts {
 pub struct Slo {
     pub first_token: Option<Nanos>,
     pub inter_token: Option<Nanos>,
-}
-
-/// What becomes of the limit that a backend's own times suggest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdaptiveMode {
-    Off,
-    /// It is computed and shown.
-    Observe,
-    /// It is computed and holds, below the operator's own.
-    Enforce,
 }
 
 #[derive(Debug)]

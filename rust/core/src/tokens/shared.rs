@@ -3,19 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use penstock_admission::shm::{Layout, Open, Region};
+
 use super::ratio::LearnedRatio;
 use crate::routing::ModelIndex;
-use crate::shm::{Layout, Open, Region, plain};
 
-#[repr(C)]
-#[derive(Debug)]
-struct Stored {
-    /// Bits of the ratio; 0: nothing learned yet.
-    bytes_per_token: AtomicU64,
-    lessons: AtomicU64,
-}
-
-plain!(Stored);
+/// The bits of a ratio (0: nothing learned yet), and of how many lessons.
+type Stored = [AtomicU64; 2];
 
 #[derive(Debug, Clone, Copy)]
 pub struct RatiosParts(Open<Stored>);
@@ -38,21 +32,18 @@ impl Ratios {
     }
 
     pub fn get(&self, model: ModelIndex) -> LearnedRatio {
-        let stored = self.stored(model);
-        let bits = stored.bytes_per_token.load(Ordering::Relaxed);
-        match bits {
+        let [bits, lessons] = self.stored(model);
+        match bits.load(Ordering::Relaxed) {
             0 => LearnedRatio::default(),
-            bits => {
-                LearnedRatio::restored(f64::from_bits(bits), stored.lessons.load(Ordering::Relaxed))
-            }
+            bits => LearnedRatio::restored(f64::from_bits(bits), lessons.load(Ordering::Relaxed)),
         }
     }
 
     /// Two workers that learn at the same moment may lose one lesson: there are plenty.
     pub fn set(&self, model: ModelIndex, ratio: LearnedRatio) {
-        let stored = self.stored(model);
-        stored.lessons.store(ratio.lessons(), Ordering::Relaxed);
-        stored.bytes_per_token.store(ratio.bytes_per_token().to_bits(), Ordering::Relaxed);
+        let [bits, lessons] = self.stored(model);
+        lessons.store(ratio.lessons(), Ordering::Relaxed);
+        bits.store(ratio.bytes_per_token().to_bits(), Ordering::Relaxed);
     }
 
     fn stored(&self, model: ModelIndex) -> &Stored {

@@ -1,22 +1,17 @@
-//! What the tests share: a routing table, a driver of the exchange, and slow, simple decoders.
-//!
-//! The decoders read whole texts with the plainest code that does the job; none of them uses a
-//! parser of the crate under test.
+//! What the tests share: a routing table, a driver of the exchange, and its client.
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
 pub mod client;
 pub mod drive;
-pub mod naive;
 pub mod recordings;
 pub mod shape;
 
-use std::hash::{BuildHasher, RandomState};
+#[allow(unused_imports)]
+pub use penstock_testing::{naive, property, show};
 
 use penstock_core::routing::{RoutingConfig, Table};
 use penstock_core::time::{Now, SECOND};
-use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 /// The names that clients use for the two tiers of [`table`].
@@ -71,45 +66,4 @@ pub fn build(config: Value) -> Table {
 
 pub fn table() -> Table {
     build(config())
-}
-
-/// Bytes as text for messages of assertions.
-pub fn show(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    if text.len() > 3000 {
-        let head: String = text.chars().take(1500).collect();
-        let tail: String = text.chars().rev().take(1500).collect();
-        let tail: String = tail.chars().rev().collect();
-        format!("{head}\n… {} bytes …\n{tail}", bytes.len())
-    } else {
-        text.into_owned()
-    }
-}
-
-/// Runs a property on `cases` values; `PROPTEST_CASES` overrides how many.
-///
-/// A failure prints the minimal input and the seed; no file is written into the tree. The seed is new
-/// on every run; `PENSTOCK_SEED=<64 hex digits>` repeats one.
-pub fn property<S: Strategy>(
-    cases: u32,
-    strategy: &S,
-    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
-    let mut seed = [0u8; 32];
-    if let Ok(text) = std::env::var("PENSTOCK_SEED") {
-        for (at, byte) in seed.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("64 hex digits");
-        }
-    } else {
-        for part in seed.chunks_mut(8) {
-            part.copy_from_slice(&RandomState::new().hash_one(0u8).to_le_bytes());
-        }
-    }
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    if let Err(error) = TestRunner::new_with_rng(config, rng).run(strategy, test) {
-        let seed = seed.map(|byte| format!("{byte:02x}")).concat();
-        panic!("{error}\nrepeat with PENSTOCK_SEED={seed}");
-    }
 }

@@ -1,15 +1,16 @@
 //! What the client gets: the begin, the end, and the whole of an answer.
 
+use penstock_wire::decimal::write_ms;
+use penstock_wire::http::{AnswerHead, Framed, ResponseHead};
+
 use super::next::served;
 use super::reading::failure_of;
 use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
-use crate::decimal::write_ms;
 use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::exchange::record::{Outcome, Term, Where, Who};
-use crate::http::{AnswerHead, Framed, ResponseHead};
 use crate::openai::{ApiError, BackendFailure};
 use crate::routing::Table;
 use crate::time::Now;

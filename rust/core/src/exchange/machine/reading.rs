@@ -42,7 +42,7 @@ impl Exchange {
         out: &mut Output,
         step: impl FnOnce(
             &mut Attempt,
-            &mut dyn FnMut(crate::sse::Event<'_>) -> ControlFlow<()>,
+            &mut dyn FnMut(penstock_wire::sse::Event<'_>) -> ControlFlow<()>,
         ) -> Result<Report<'a>, Failure>,
     ) -> Next {
         let mut attempt = match std::mem::replace(&mut self.state, State::Over) {

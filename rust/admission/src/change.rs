@@ -1,0 +1,159 @@
+//! What changes from outside: limits, health, facts, time.
+
+use super::heap::NONE;
+use super::ledger::Ledger;
+use super::offer::{Health, Proof, Refusal};
+use super::row::State;
+use super::tier::{BANDS, TierState};
+use crate::index::BackendIndex;
+use crate::time::{MILLISECOND, Nanos};
+
+/// Several processes call `tick`; one is enough.
+const TICK: Nanos = 5 * MILLISECOND;
+
+impl Ledger<'_> {
+    /// Changes a backend's slots. Lower than what runs: nothing is killed, nothing is granted until
+    /// it fits. 0: drained.
+    pub(super) fn set_limits(&mut self, backend: BackendIndex, slots: u32, now: Nanos) {
+        self.at(now);
+        self.backends[usize::from(backend)].cap.set_limit(Some(slots));
+        self.publish(usize::from(backend));
+        self.after_change();
+    }
+
+    /// Returns how long requests did not get through, if that is over by this.
+    pub(super) fn set_health(
+        &mut self,
+        backend: BackendIndex,
+        health: Health,
+        now: Nanos,
+    ) -> Option<Nanos> {
+        let now = self.at(now);
+        let state = &mut self.backends[usize::from(backend)];
+        let was_down = state.is_down();
+        state.set_health(health, now);
+        let lasted = match health {
+            // What answers a probe may still break requests off, unless it has been started anew.
+            Health::Healthy if was_down => self.reached(backend, Proof::Served, now),
+            Health::Healthy => self.reached(backend, Proof::Connected, now),
+            Health::Down | Health::Unknown => None,
+        };
+        self.publish(usize::from(backend));
+        self.after_change();
+        lasted
+    }
+
+    pub(super) fn learn_kv(&mut self, backend: BackendIndex, tokens: u64, now: Nanos) {
+        self.at(now);
+        self.backends[usize::from(backend)].learn_kv(tokens);
+        self.after_change();
+    }
+
+    /// A backend was drained or shrank: whoever can no longer be served at all hears it now. Who waits
+    /// for one that is down waits for as long as it may, as it may come back.
+    pub(super) fn after_change(&mut self) {
+        for tier in 0..self.tiers.len() {
+            if self.tiers[tier].requests > 0 && !self.has_backend(tier) {
+                self.expel_all(tier, Refusal::NoBackend);
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Whether requests wait in a tier that a backend serves.
+    fn has_backlog(&self, backend: usize) -> bool {
+        let waits = |tier: &TierState| tier.requests > 0 && tier.backends.contains(backend);
+        self.board.waiting != 0 && self.tiers.iter().any(waits)
+    }
+
+    fn expel_all(&mut self, tier: usize, why: Refusal) {
+        for at in 0..self.board.free.touched() as u32 {
+            let row = &self.rows[at as usize];
+            if row.state() == State::Queued && usize::from(row.tier) == tier {
+                self.expel(at, why);
+            }
+        }
+    }
+
+    /// Time has passed: the expired leave the queues, waiting rows age, orphans end, what a bounce
+    /// had closed opens again.
+    pub(super) fn tick(&mut self, now: Nanos) {
+        let now = self.at(now);
+        if now < self.board.ticked + TICK {
+            return;
+        }
+        let passed = now - std::mem::replace(&mut self.board.ticked, now);
+        self.find_absent(passed);
+        for backend in 0..self.backends.len() {
+            let backlog = self.has_backlog(backend);
+            self.backends[backend].turn(backlog, now);
+            self.end_readings(backend);
+            self.end_long_trial(backend, now);
+            self.publish(backend);
+        }
+        for tier in 0..self.tiers.len() {
+            self.tiers[tier].speed.turn(now);
+            if self.tiers[tier].earliest <= now {
+                self.expire(tier, now);
+            }
+            self.age(tier, now);
+        }
+        if self.board.orphans > 0 {
+            self.end_orphans(now);
+        }
+        self.dispatch();
+    }
+
+    /// Puts the expired out of a tier's flows, and finds the earliest deadline of those that stay.
+    fn expire(&mut self, tier: usize, now: Nanos) {
+        let mut earliest = Nanos::MAX;
+        for flow in 0..self.flows.len() {
+            // Places behind were never used.
+            if flow >= self.board.flows.touched() {
+                break;
+            }
+            if self.flows[flow].waiting == 0 || usize::from(self.flows[flow].tier()) != tier {
+                continue;
+            }
+            for band in 0..BANDS {
+                loop {
+                    let head = self.flows[flow].heads[band];
+                    if head == NONE {
+                        break;
+                    }
+                    let deadline = self.rows[head as usize].deadline;
+                    if deadline > now {
+                        earliest = earliest.min(deadline);
+                        break;
+                    }
+                    let why = self.why_late(head);
+                    self.expel(head, why);
+                }
+            }
+        }
+        self.tiers[tier].earliest = earliest;
+    }
+
+    /// Lets the oldest rise where a more urgent band would starve them.
+    fn age(&mut self, tier: usize, now: Nanos) {
+        for band in 1..BANDS {
+            if self.tiers[tier].bands[..band].iter().all(|above| above.requests == 0) {
+                continue;
+            }
+            loop {
+                // The next in turn is the oldest of its flow; others rise when they are next.
+                let root = self.tiers[tier].bands[band].root;
+                if root == NONE {
+                    break;
+                }
+                let head = self.flows[root as usize].heads[band];
+                let row = &mut self.rows[head as usize];
+                if row.ages > now {
+                    break;
+                }
+                row.ages = now + (row.deadline - row.arrived) / 2;
+                self.promote(head);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Limits that change while there is a queue, of 0 and below what runs; permits through `closing`.
+
+use penstock_admission::time::{MILLISECOND, SECOND};
+use penstock_admission::{
+    Admission, Band, Candidates, Health, Offer, Outcome, Refusal, Sizes, Tenant, Ticket,
+};
+
+use crate::stage::{
+    GRACE, START, WAIT, backend, expelled, granted, grants, mail, offer, one_tier, open, queued,
+    refused, sizes, tickets, tier,
+};
+
+fn used(admission: &Admission, backend: u16) -> u32 {
+    admission.backend(backend).cap.used.slots
+}
+
+#[test]
+fn a_limit_of_0_lets_nothing_in_and_says_so_at_once() {
+    let admission = one_tier(&[0]);
+    assert_eq!(refused(admission.offer(&offer(), START)).why, Refusal::NoBackend);
+    assert!(!admission.is_usable(0));
+    admission.set_limits(0, 1, START);
+    granted(admission.offer(&offer(), START));
+    let waits = queued(admission.offer(&offer(), START));
+    admission.set_limits(0, 0, START);
+    assert_eq!(expelled(&admission), [(waits, Refusal::NoBackend)]);
+    assert_eq!(admission.invariants().running, 1, "nobody is killed");
+}
+
+#[test]
+fn a_limit_lowered_below_what_runs_lets_nothing_in_until_it_fits() {
+    let admission = one_tier(&[4]);
+    let running: Vec<Ticket> =
+        (0..4).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
+    let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
+    admission.set_limits(0, 2, START);
+    for ticket in &running[..2] {
+        assert!(admission.release(*ticket, Outcome::Success, START));
+        assert_eq!(grants(&admission), []);
+    }
+    assert_eq!(used(&admission, 0), 2);
+    admission.release(running[2], Outcome::Success, START);
+    assert_eq!(tickets(&grants(&admission)), waiting[..1]);
+    admission.set_limits(0, 4, START);
+    assert_eq!(tickets(&grants(&admission)), waiting[1..3], "a raised limit is given away at once");
+}
+
+#[test]
+fn who_no_longer_fits_hears_it_and_keeps_nobody_waiting() {
+    let admission = one_tier(&[4]);
+    let running = granted(admission.offer(&Offer { slots: 4, ..offer() }, START)).ticket;
+    let wide = queued(admission.offer(&Offer { slots: 3, ..offer() }, START));
+    let narrow = queued(admission.offer(&offer(), START));
+    admission.set_limits(0, 2, START);
+    admission.release(running, Outcome::Success, START);
+    let mail = mail(&admission, 0);
+    assert_eq!(mail.len(), 2, "{mail:?}");
+    assert!(format!("{mail:?}").contains("TooWide { most: 2 }"), "{mail:?}");
+    assert_eq!(admission.permits_of(offer().owner), [narrow]);
+    assert!(!admission.cancel(wide, START));
+}
+
+#[test]
+fn a_backend_that_goes_gives_its_queue_to_another() {
+    let admission = one_tier(&[1, 1]);
+    let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
+    let running: Vec<_> = (0..2).map(|_| granted(admission.offer(&both, START))).collect();
+    let waits = queued(admission.offer(&both, START));
+    admission.set_health(0, Health::Down, START);
+    assert_eq!(expelled(&admission), []);
+    for grant in running {
+        admission.release(grant.ticket, Outcome::Dropped, START);
+    }
+    let fresh = grants(&admission);
+    assert_eq!((fresh[0].ticket, fresh[0].backend), (waits, 1));
+}
+
+#[test]
+fn when_the_last_backend_is_drained_the_whole_queue_hears_it_at_once() {
+    let admission = one_tier(&[1, 1]);
+    let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
+    let running: Vec<_> = (0..2).map(|_| granted(admission.offer(&both, START))).collect();
+    let waiting: Vec<Ticket> = (0..200).map(|_| queued(admission.offer(&both, START))).collect();
+    admission.set_limits(0, 0, START);
+    assert_eq!(expelled(&admission), []);
+    admission.set_limits(1, 0, START);
+    let told: Vec<_> = waiting.iter().map(|&ticket| (ticket, Refusal::NoBackend)).collect();
+    assert_eq!(expelled(&admission), told);
+    assert_eq!(admission.tier(0).queued, 0);
+    assert_eq!(refused(admission.offer(&both, START)).why, Refusal::NoBackend);
+    assert_eq!(admission.invariants().running, running.len() as u64);
+}
+
+#[test]
+fn a_permit_counts_through_closing_until_its_release() {
+    let admission = one_tier(&[1]);
+    let first = granted(admission.offer(&offer(), START)).ticket;
+    let second = queued(admission.offer(&offer(), START));
+    admission.closing(first);
+    admission.closing(first);
+    admission.tick(START + 5 * SECOND);
+    assert_eq!(grants(&admission), [], "a live worker's permit comes back by its own hand only");
+    assert_eq!(admission.invariants().closing, 1);
+    assert!(admission.release(first, Outcome::Ignored, START));
+    assert!(!admission.release(first, Outcome::Ignored, START));
+    assert_eq!(tickets(&grants(&admission)), [second]);
+}
+
+#[test]
+fn an_endless_stream_keeps_its_slot() {
+    let admission = one_tier(&[2]);
+    for _ in 0..2 {
+        let grant = granted(admission.offer(&offer(), START));
+        admission.first_token(grant.ticket, START + SECOND);
+    }
+    let third = queued(admission.offer(&offer(), START));
+    for step in 1..1000 {
+        admission.tick(START + step * 5 * MILLISECOND);
+    }
+    assert_eq!(grants(&admission), []);
+    admission.tick(START + WAIT + 3600 * SECOND);
+    assert_eq!(expelled(&admission), [(third, Refusal::Expired)]);
+    assert_eq!(used(&admission, 0), 2);
+}
+
+/// A tenant's own cap, over both tiers; what waits for it keeps nobody else waiting.
+#[test]
+fn a_tenant_waits_for_itself_alone() {
+    let admission = open(&sizes(vec![tier(&[0]), tier(&[1])], vec![backend(8), backend(8)]));
+    let greedy = Tenant { slots: Some(2), ..Tenant::named(7) };
+    let ask =
+        |tenant, at: u16| Offer { tier: at, tenant, candidates: Candidates::cold([at]), ..offer() };
+    let first = granted(admission.offer(&ask(greedy, 0), START)).ticket;
+    granted(admission.offer(&ask(greedy, 1), START));
+    let waiting: Vec<Ticket> =
+        (0..20).map(|_| queued(admission.offer(&ask(greedy, 0), START))).collect();
+    for _ in 0..3 {
+        // Not granted at once, because others wait in the tier; but in the same step.
+        let ticket = queued(admission.offer(&ask(Tenant::named(8), 0), START));
+        assert_eq!(tickets(&grants(&admission)), [ticket]);
+    }
+    admission.release(first, Outcome::Success, START);
+    assert_eq!(tickets(&grants(&admission)), waiting[..1]);
+    // Its key has been given more.
+    let generous = Tenant { slots: Some(4), ..greedy };
+    queued(admission.offer(&ask(generous, 0), START));
+    assert_eq!(tickets(&grants(&admission)), waiting[1..3]);
+}
+
+#[test]
+fn urgent_requests_of_a_tenant_do_not_wait_behind_its_wide_ones() {
+    let admission = one_tier(&[8]);
+    let tenant = Tenant { slots: Some(3), ..Tenant::named(7) };
+    let ask = |band, slots| Offer { tenant, band, slots, ..offer() };
+    granted(admission.offer(&ask(Band::Normal, 1), START));
+    let wide = queued(admission.offer(&ask(Band::Low, 3), START));
+    let urgent = queued(admission.offer(&ask(Band::High, 1), START));
+    assert_eq!(tickets(&grants(&admission)), [urgent]);
+    // Whoever stands behind the wide one in its own band goes when that has left.
+    let behind = queued(admission.offer(&ask(Band::Low, 1), START));
+    assert_eq!(grants(&admission), []);
+    admission.cancel(wide, START);
+    assert_eq!(tickets(&grants(&admission)), [behind]);
+}
+
+#[test]
+fn a_node_and_a_tier_limit_what_their_backends_would_allow() {
+    let mut limits = tier(&[0, 1]);
+    limits.concurrency = Some(5);
+    let mut backends = vec![backend(4), backend(4)];
+    for backend in &mut backends {
+        backend.node = Some(0);
+    }
+    let with = |node| {
+        let sizes = Sizes { nodes: vec![node], ..sizes(vec![limits.clone()], backends.clone()) };
+        let admission = open(&sizes);
+        let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
+        for _ in 0..10 {
+            admission.offer(&both, START);
+        }
+        (admission.node_used(0), admission.invariants().queued)
+    };
+    assert_eq!(with(None), (5, 5));
+    assert_eq!(with(Some(3)), (3, 7));
+    assert_eq!(with(Some(0)), (0, 0), "closed: every offer is refused");
+}
+
+#[test]
+fn a_clock_that_jumps_back_changes_nothing() {
+    let admission = one_tier(&[1]);
+    let running = granted(admission.offer(&offer(), START)).ticket;
+    let first = queued(admission.offer(&offer(), START));
+    admission.tick(START + SECOND);
+    let late = queued(admission.offer(&offer(), 5));
+    admission.tick(7);
+    assert_eq!(mail(&admission, 0), []);
+    admission.release(running, Outcome::Success, 9);
+    assert_eq!(tickets(&grants(&admission)), [first]);
+    // The one that came with a wrong time has a full wait from the true one.
+    admission.tick(START + SECOND + WAIT - MILLISECOND);
+    assert_eq!(mail(&admission, 0), []);
+    admission.tick(START + SECOND + WAIT + 5 * MILLISECOND);
+    assert_eq!(expelled(&admission), [(late, Refusal::Expired)]);
+}
+
+#[test]
+fn a_clock_that_jumps_far_ahead_ends_all_waits_and_no_work() {
+    let admission = one_tier(&[1]);
+    let running = granted(admission.offer(&offer(), START)).ticket;
+    let waits = queued(admission.offer(&offer(), START));
+    let far = u64::MAX / 2;
+    admission.tick(far);
+    assert_eq!(expelled(&admission), [(waits, Refusal::Expired)]);
+    let next = queued(admission.offer(&offer(), far));
+    admission.release(running, Outcome::Success, far);
+    assert_eq!(tickets(&grants(&admission)), [next]);
+    assert!(admission.invariants().ok);
+}
+
+/// A worker's death: its queue goes with its clients, its permits when its backends have let go.
+#[test]
+fn a_dead_worker_gives_back_its_permits_after_the_grace_and_a_live_one_never() {
+    let admission = one_tier(&[2]);
+    let of =
+        |worker| Offer { owner: penstock_admission::Owner { worker, generation: 0 }, ..offer() };
+    let dead = granted(admission.offer(&of(0), START)).ticket;
+    let live = granted(admission.offer(&of(1), START)).ticket;
+    queued(admission.offer(&of(0), START));
+    let waits = queued(admission.offer(&of(1), START));
+    admission.reclaim(of(0).owner, START);
+    let sums = admission.invariants();
+    assert_eq!((sums.queued, sums.running, sums.closing), (1, 1, 1));
+    admission.tick(START + GRACE - MILLISECOND);
+    assert_eq!(mail(&admission, 1), []);
+    admission.tick(START + GRACE + 5 * MILLISECOND);
+    assert_eq!(admission.permits_of(of(1).owner), [live, waits]);
+    assert!(!admission.release(dead, Outcome::Success, START), "it is nobody's any more");
+    admission.tick(START + 3600 * SECOND);
+    assert_eq!(admission.permits_of(of(1).owner).len(), 2);
+    let _ = mail(&admission, 1);
+    assert_eq!(admission.begin_worker(0), 1);
+    assert_eq!(mail(&admission, 0), [], "a new life has no mail of the old");
+}

@@ -1,0 +1,379 @@
+//! What admission should know, kept the slow way: a list of all requests there ever were, and sums
+//! over it.
+//!
+//! Three things are left open here that admission decides by dice or by what it has learned: which
+//! backend, how many prompt tokens are cached there, and how long a bounce closes it. So the model
+//! does not foresee decisions; it says what a decision must not be.
+
+use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
+use penstock_admission::{
+    Candidate, Fault, Health, Outcome, Proof, Refusal, Sizes, Tenant, Ticket, TokenLimit,
+};
+
+pub const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
+pub const LONGEST_PAUSE: Nanos = 200 * MILLISECOND;
+const SLOW_START: Nanos = 30 * SECOND;
+const UNSQUEEZE: Nanos = 200 * MILLISECOND;
+/// Low-band requests may fill so much of a backend.
+const LOW_PERCENT: u64 = 85;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Queued,
+    Running,
+    Closing,
+    /// Its worker has died; it ends at that moment.
+    Orphan(Nanos),
+    Over,
+}
+
+/// What lies between two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub low: u64,
+    pub high: u64,
+}
+
+impl Span {
+    pub fn exactly(value: u64) -> Self {
+        Span { low: value, high: value }
+    }
+
+    pub fn contains(self, value: u64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
+    pub fn plus(self, other: Span) -> Self {
+        Span { low: self.low + other.low, high: self.high + other.high }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub ticket: Ticket,
+    pub worker: u16,
+    pub tier: usize,
+    /// Index in the model's list of tenants.
+    pub tenant: usize,
+    /// 0 is the most urgent. Ageing may have raised it since.
+    pub band: usize,
+    pub slots: u32,
+    pub prompt: u64,
+    pub max_tokens: u64,
+    pub streams: bool,
+    pub bytes: u64,
+    pub candidates: Vec<Candidate>,
+    pub arrived: Nanos,
+    pub deadline: Nanos,
+    pub state: State,
+    pub backend: usize,
+    pub prefill: Span,
+    pub kv: u64,
+    pub charged: Span,
+    /// Whether the backend has said what was really used.
+    pub settled: bool,
+    pub bounces: u32,
+    /// Grants of its tier to others while it waited.
+    pub passed_by: u32,
+    /// It tries whether its backend is back.
+    pub is_trial: bool,
+    pub granted: Nanos,
+}
+
+impl Request {
+    pub fn is_queued(&self) -> bool {
+        self.state == State::Queued
+    }
+
+    pub fn holds_permit(&self) -> bool {
+        !matches!(self.state, State::Queued | State::Over)
+    }
+
+    /// Its permit is given back. What was not reported is charged by the outcome: nobody pays for a
+    /// backend's failure, and who left before the first token pays for the prompt alone.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.state = State::Over;
+        self.is_trial = false;
+        if self.settled {
+            return;
+        }
+        let prompt = self.uncached();
+        match outcome {
+            Outcome::Dropped => self.charged = Span::default(),
+            Outcome::Ignored if self.prefill.low > 0 => self.charged = prompt,
+            // A whole answer does not tell when its prompt has been read.
+            Outcome::Ignored if self.prefill.high > 0 => self.charged.low = prompt.low,
+            Outcome::Ignored | Outcome::Success => {}
+        }
+    }
+
+    /// What it has to read where it runs: all of its prompt, if the backend was too full to count on
+    /// what it has cached.
+    pub fn uncached(&self) -> Span {
+        let hit = self.hit(self.backend).unwrap_or(0);
+        Span { low: self.prompt.saturating_sub(hit).max(1), high: self.prompt }
+    }
+
+    pub fn hit(&self, backend: usize) -> Option<u64> {
+        let mut candidates = self.candidates.iter();
+        let found = candidates.find(|candidate| usize::from(candidate.backend) == backend);
+        found.map(|candidate| u64::from(candidate.hit))
+    }
+
+    /// Whether it may have risen to a higher band by now.
+    pub fn may_have_aged(&self, now: Nanos) -> bool {
+        now >= self.arrived + (self.deadline - self.arrived) / 2
+    }
+
+    /// Whether a backend may be kept free for it by now.
+    pub fn may_be_overdue(&self, now: Nanos) -> bool {
+        self.is_queued() && (now >= self.arrived + 250 * MILLISECOND || self.passed_by >= 8)
+    }
+}
+
+/// What is known of one backend.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    pub limit: u32,
+    pub node: Option<usize>,
+    pub grace: Nanos,
+    pub prefill: Option<u64>,
+    pub kv: Option<u64>,
+    pub learns_kv: bool,
+    pub health: Health,
+    was_healthy: bool,
+    /// Requests that did not get through in a row, and what the last of them met.
+    failures: u32,
+    fault: Fault,
+    /// When the first of them was, or the first that was turned away.
+    since: Nanos,
+    /// Requests in a row that were turned away while it was not out.
+    turned_away: u32,
+    /// Nobody tries before.
+    pub out_until: Nanos,
+    squeeze: u32,
+    squeezed: Nanos,
+    recovered: Option<Nanos>,
+    /// A bounce has closed it until some moment between these.
+    pub closed: Span,
+}
+
+impl Backend {
+    pub fn is_usable(&self) -> bool {
+        self.limit > 0 && self.health != Health::Down
+    }
+
+    pub fn effective(&self, now: Nanos) -> u32 {
+        let started = self.recovered.map_or(self.limit, |since| {
+            let grown = (now - since).min(SLOW_START);
+            let part = 0.1 + 0.9 * grown as f64 / SLOW_START as f64;
+            (f64::from(self.limit) * part - 1e-9).ceil() as u32
+        });
+        started.saturating_sub(self.squeeze).max(self.limit.min(1))
+    }
+
+    /// Whether its memory is large enough for a prompt, if nothing else ran.
+    pub fn holds(&self, request: &Request) -> bool {
+        self.kv.is_none_or(|limit| request.prompt <= limit)
+    }
+
+    /// The slots that a band may fill.
+    pub fn room_of(&self, band: usize, now: Nanos) -> u64 {
+        let limit = u64::from(self.effective(now));
+        if band == 2 { (limit * LOW_PERCENT).div_ceil(100) } else { limit }
+    }
+
+    pub fn set_health(&mut self, health: Health, now: Nanos) {
+        match health {
+            Health::Healthy => {
+                if self.health == Health::Down && self.was_healthy {
+                    self.recovered = Some(now);
+                }
+                self.was_healthy = true;
+            }
+            Health::Down => self.recovered = None,
+            Health::Unknown => {}
+        }
+        self.health = health;
+    }
+
+    pub fn is_out(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Returns whether that begins an outage.
+    pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
+        let is_first = self.failures == 0;
+        if is_first && self.turned_away == 0 {
+            self.since = now;
+        }
+        if is_first && fault == Fault::Unavailable {
+            self.turned_away += 1;
+            if self.turned_away < 3 {
+                return false;
+            }
+        }
+        if is_first || now >= self.out_until {
+            let pause = ((50 * MILLISECOND) << self.failures.min(16)).min(2 * SECOND);
+            (self.out_until, self.fault) = (now + pause, fault);
+            self.failures += 1;
+        }
+        is_first
+    }
+
+    /// Returns whether that ends a row of failures.
+    pub fn reached(&mut self, proof: Proof, now: Nanos) -> bool {
+        let is_unconnected = matches!(self.fault, Fault::Refused | Fault::Unreachable);
+        let ends = self.is_out()
+            && match proof {
+                Proof::Connected => is_unconnected,
+                Proof::Answered => self.fault == Fault::Died && now >= self.out_until,
+                Proof::Survived => self.fault == Fault::Died,
+                Proof::Served => true,
+            };
+        if ends {
+            (self.failures, self.turned_away) = (0, 0);
+        }
+        ends
+    }
+
+    /// Something of the answer to a request came that was sent then. Returns what that proves.
+    pub fn answered(&mut self, sent: Nanos) -> Proof {
+        if sent <= self.since {
+            return Proof::Answered;
+        }
+        self.turned_away = 0;
+        Proof::Served
+    }
+
+    pub fn bounced(&mut self, now: Nanos) {
+        self.closed.low = self.closed.low.max(now + SHORTEST_PAUSE);
+        self.closed.high = self.closed.high.max(now + LONGEST_PAUSE);
+        self.squeeze = (self.squeeze + 1).min(self.limit);
+        self.squeezed = now;
+    }
+
+    pub fn turn(&mut self, now: Nanos) {
+        if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
+            self.squeeze -= 1;
+            self.squeezed = now;
+        }
+        if self.recovered.is_some_and(|since| now >= since + SLOW_START) {
+            self.recovered = None;
+        }
+    }
+}
+
+pub struct Model {
+    pub sizes: Sizes,
+    pub tenants: Vec<Tenant>,
+    pub backends: Vec<Backend>,
+    pub requests: Vec<Request>,
+    /// Offers that were refused on arrival.
+    pub refused: u64,
+    pub now: Nanos,
+    pub ticked: Nanos,
+}
+
+impl Model {
+    pub fn new(sizes: Sizes, tenants: Vec<Tenant>, now: Nanos) -> Self {
+        let tokens =
+            |limit| if let TokenLimit::Tokens(tokens) = limit { Some(tokens) } else { None };
+        let backends = sizes.backends.iter().map(|limits| Backend {
+            limit: limits.slots,
+            node: limits.node,
+            grace: limits.abort_grace,
+            prefill: tokens(limits.prefill),
+            kv: tokens(limits.kv),
+            learns_kv: limits.kv == TokenLimit::Auto,
+            health: Health::Unknown,
+            was_healthy: false,
+            failures: 0,
+            fault: Fault::Refused,
+            since: 0,
+            turned_away: 0,
+            out_until: 0,
+            squeeze: 0,
+            squeezed: 0,
+            recovered: None,
+            closed: Span::default(),
+        });
+        let backends = backends.collect();
+        Model { backends, sizes, tenants, requests: Vec::new(), refused: 0, now, ticked: now }
+    }
+
+    pub fn used(&self, belongs: impl Fn(&Request) -> bool) -> u32 {
+        self.holding(belongs).map(|request| request.slots).sum()
+    }
+
+    /// Requests with a permit.
+    pub fn holding(&self, belongs: impl Fn(&Request) -> bool) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(move |request| request.holds_permit() && belongs(request))
+    }
+
+    pub fn queue(&self, tier: usize) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(move |request| request.is_queued() && request.tier == tier)
+    }
+
+    pub fn is_on_node(&self, request: &Request, node: usize) -> bool {
+        self.backends[request.backend].node == Some(node)
+    }
+
+    /// Whether a backend may get requests at all.
+    pub fn is_open(&self, backend: usize) -> bool {
+        let node = self.backends[backend].node.and_then(|node| self.sizes.nodes[node]);
+        self.backends[backend].is_usable() && node != Some(0)
+    }
+
+    /// Whether a tier has a backend that is worth waiting for: one that is down may come back.
+    pub fn has_backend(&self, tier: usize) -> bool {
+        let limits = &self.sizes.tiers[tier];
+        let mut backends = limits.backends.iter().map(|&backend| usize::from(backend));
+        let node = |at: usize| self.backends[at].node.and_then(|node| self.sizes.nodes[node]);
+        limits.concurrency != Some(0)
+            && backends.any(|at| self.backends[at].limit > 0 && node(at) != Some(0))
+    }
+
+    /// Whether a backend runs a request that tries whether it is back.
+    pub fn is_tried(&self, backend: usize) -> bool {
+        self.holding(|request| request.backend == backend).any(|request| request.is_trial)
+    }
+
+    /// Why a request cannot run anywhere as things are. It is too large only if it would be so with
+    /// every backend well; how large a drained one will be nobody knows.
+    /// `waits`: it waits already, and backends that are down may come back.
+    pub fn why_not(&self, request: &Request, waits: bool) -> Option<Refusal> {
+        let tier = self.sizes.tiers[request.tier].concurrency.unwrap_or(u32::MAX);
+        let above = tier.min(self.tenants[request.tenant].slots.unwrap_or(u32::MAX));
+        let slots = |backend: &Backend, limit: u32| {
+            let node = backend.node.and_then(|node| self.sizes.nodes[node]).unwrap_or(u32::MAX);
+            limit.min(node).min(above)
+        };
+        let ever = |backend: &Backend| match backend.limit {
+            0 => slots(backend, u32::MAX),
+            limit => slots(backend, limit),
+        };
+        let tokens = |backend: &Backend| backend.kv.unwrap_or(u64::MAX);
+        let all = || request.candidates.iter().map(|c| &self.backends[usize::from(c.backend)]);
+        let large = || all().filter(|backend| backend.holds(request));
+        let may_take = |b: &Backend| waits || b.is_usable();
+        let is_open = |at: &u16| self.is_open(usize::from(*at));
+        let has_open = request.candidates.iter().any(|one| is_open(&one.backend));
+        if waits && !has_open && self.sizes.tiers[request.tier].backends.iter().any(is_open) {
+            return Some(Refusal::NoBackend);
+        }
+        if large().any(|b| may_take(b) && slots(b, b.limit) >= request.slots) {
+            return None;
+        }
+        let any = all().map(ever).max().unwrap_or(0);
+        let most = large().map(ever).max().unwrap_or(0);
+        let most_tokens = all().map(tokens).max().unwrap_or(0);
+        if any > 0 && most_tokens < request.prompt {
+            Some(Refusal::TooLong { most: most_tokens as u32 })
+        } else if most > 0 && most < request.slots {
+            Some(Refusal::TooWide { most })
+        } else {
+            Some(Refusal::NoBackend)
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The parent: it starts workers, kills them, and cleans up after them.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use penstock_admission::shm::{Watchdog, monotonic};
+use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
+use penstock_admission::{Owner, Ticket};
+use penstock_testing::fork::{Child, until};
+
+use crate::backends::LANES;
+use crate::dice::Dice;
+use crate::machine::{GRACE, Machine, WORKERS};
+use crate::worker::Worker;
+
+/// The clock moves so far at most at once: a parent that was paused does not make time jump.
+const STEP: Nanos = 5 * MILLISECOND;
+/// How long a worker is looked for that dies with the lock, before any other will do.
+const SEARCH: Duration = Duration::from_millis(80);
+/// Backends are closed for 200 ms after a bounce, and the dead keep slots for half as long.
+const LONGEST_PAUSE: Nanos = 3 * SECOND;
+/// Who holds the rows of the dead.
+const NOBODY: Owner = Owner { worker: u16::MAX, generation: 0 };
+
+struct Life {
+    child: Child,
+    owner: Owner,
+    lane: usize,
+}
+
+/// What a life has left behind.
+struct Estate {
+    died: Nanos,
+    /// Until its requests have stopped at the backends.
+    lane: Option<usize>,
+    /// When they do: at some moment within the abort grace.
+    stops: Nanos,
+    permits: Vec<Ticket>,
+}
+
+pub struct Supervisor<'a> {
+    machine: &'a Machine,
+    dice: Dice,
+    lives: Vec<Life>,
+    estates: Vec<Estate>,
+    last: Instant,
+    /// Requests that have begun, and when this was seen to grow.
+    started: (u64, Nanos),
+    /// Workers that died with the lock.
+    pub with_lock: usize,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Starts all workers.
+    pub fn new(machine: &'a Machine, seed: u64) -> Self {
+        let (lives, estates) = (Vec::new(), Vec::new());
+        let (dice, last) = (Dice::new(seed), Instant::now());
+        let started = (0, machine.now());
+        let mut supervisor =
+            Supervisor { machine, dice, lives, estates, last, started, with_lock: 0 };
+        for worker in 0..WORKERS {
+            supervisor.start(worker);
+        }
+        supervisor
+    }
+
+    fn start(&mut self, worker: u16) {
+        let lane = loop {
+            match self.free_lane() {
+                Some(lane) => break lane,
+                None => self.turn(),
+            }
+        };
+        let generation = self.machine.admission.begin_worker(worker);
+        let owner = Owner { worker, generation };
+        let (machine, seed) = (self.machine, self.dice.roll(u64::MAX));
+        let child = Child::fork(|| Worker::new(machine, owner, lane, seed).live());
+        self.lives.push(Life { child, owner, lane });
+    }
+
+    fn free_lane(&self) -> Option<usize> {
+        let alive = self.lives.iter().map(|life| life.lane);
+        let used: Vec<usize> =
+            alive.chain(self.estates.iter().filter_map(|estate| estate.lane)).collect();
+        (0..LANES).find(|lane| !used.contains(lane))
+    }
+
+    /// Lets time pass, and looks after everything meanwhile.
+    pub fn pass(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        sleep(Duration::from_micros(500));
+        let passed = self.last.elapsed().as_nanos() as Nanos;
+        self.last = Instant::now();
+        let now = self.machine.now() + passed.min(STEP);
+        // The requests of the dead stop before it is too late, even if this process was.
+        for estate in self.estates.iter_mut().filter(|estate| estate.stops <= now) {
+            if let Some(lane) = estate.lane.take() {
+                self.machine.backends().stop_all(lane);
+            }
+        }
+        self.machine.set_clock(now);
+        self.machine.admission.tick(now);
+        self.settle_estates(now);
+        let started = self.machine.backends().started();
+        if started != self.started.0 || self.machine.is_draining() {
+            self.started = (started, now);
+        }
+        assert!(now - self.started.1 < LONGEST_PAUSE, "requests wait, and nothing begins");
+    }
+
+    /// The slots of the dead are back within a second.
+    fn settle_estates(&mut self, now: Nanos) {
+        let is_over = |estate: &mut Estate| estate.died + SECOND <= now;
+        let over: Vec<Estate> = self.estates.extract_if(.., is_over).collect();
+        if over.is_empty() {
+            return;
+        }
+        let held = self.machine.admission.permits_of(NOBODY);
+        let mut permits = over.iter().flat_map(|estate| &estate.permits);
+        assert!(permits.all(|ticket| !held.contains(ticket)), "the dead hold permits");
+    }
+
+    /// Kills a worker, wherever it is; if one is found soon, one that has the lock.
+    pub fn kill_one(&mut self) {
+        let life = self.catch(SEARCH);
+        let status = life.child.kill();
+        self.bury(life.owner, life.lane, status);
+    }
+
+    /// Stops a worker that has the lock. Nobody gets on until the watchdog finds it.
+    pub fn freeze_a_holder(&mut self) {
+        let life = self.catch(Duration::MAX);
+        let mut watchdog = Watchdog::new(SECOND);
+        let region = &self.machine.region;
+        until("the watchdog finds it", || {
+            sleep(Duration::from_millis(100));
+            let stuck = watchdog.look(region.holder(), monotonic());
+            stuck.is_some_and(|holder| region.kill(holder).expect("it is ours"))
+        });
+        let status = life.child.wait();
+        self.bury(life.owner, life.lane, status);
+    }
+
+    /// Stops workers at random until one has the lock, or the time is over. The last one stays
+    /// stopped.
+    fn catch(&mut self, time: Duration) -> Life {
+        let begin = Instant::now();
+        loop {
+            let mut life = self.dice.draw(&mut self.lives).expect("all live");
+            life.child.stop();
+            let holder = self.machine.region.holder();
+            let has_lock = holder.is_some_and(|holder| holder.tid == life.child.pid());
+            if has_lock || begin.elapsed() >= time {
+                self.with_lock += usize::from(has_lock);
+                return life;
+            }
+            life.child.signal(libc::SIGCONT);
+            self.lives.push(life);
+            self.turn();
+        }
+    }
+
+    /// Cleans up after a worker that was killed, and starts its next life.
+    fn bury(&mut self, dead: Owner, lane: usize, status: ExitStatus) {
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "it was well until now: {status}");
+        let died = self.machine.now();
+        let admission = &self.machine.admission;
+        let permits = admission.permits_of(dead);
+        admission.reclaim(dead, died);
+        assert_eq!(admission.permits_of(dead), []);
+        let stops = died + self.dice.roll(GRACE);
+        self.estates.push(Estate { died, lane: Some(lane), stops, permits });
+        self.start(dead.worker);
+    }
+
+    /// Lets the workers finish. They end well, and all of them.
+    pub fn drain(&mut self) {
+        self.machine.drain();
+        until("the workers and the dead are done", || {
+            self.turn();
+            self.lives.retain_mut(|life| match life.child.try_wait() {
+                Some(status) => {
+                    assert!(status.success(), "{status}");
+                    false
+                }
+                None => true,
+            });
+            self.lives.is_empty() && self.estates.is_empty()
+        });
+    }
+}

@@ -9,13 +9,12 @@ use penstock_core::openai::Code;
 use penstock_core::routing::{RoutingConfig, Table};
 use penstock_core::segment::{Memory, Segment};
 use penstock_core::time::MILLISECOND;
+use penstock_core::worker::{code_of, priority_of, tenant_of};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::ending::code_of_refusal;
 use crate::snapshot;
-use crate::standing::{band_of, tenant_of};
 
 /// Times are nanoseconds of any clock that goes forward; tickets are numbers.
 #[pyclass(frozen, module = "penstock._core")]
@@ -38,7 +37,7 @@ fn ticket(number: u64) -> Ticket {
 }
 
 fn refused(Refused { why, retry_after, .. }: Refused) -> (String, u64) {
-    let code: Code = code_of_refusal(why);
+    let code: Code = code_of(why);
     (format!("refused:{}", code.name()), retry_after / MILLISECOND)
 }
 
@@ -83,7 +82,8 @@ impl Admission {
         let Some(config) = self.table.tiers.get(usize::from(tier)) else {
             return Err(PyValueError::new_err(format!("no tier {tier}")));
         };
-        let band: Band = band_of(Some(band))?;
+        let band: Band = priority_of(Some(band))
+            .map_err(|_| PyValueError::new_err(format!("no band {band:?}")))?;
         let candidates = config.backends.iter().map(|&backend| {
             let hit = hits.iter().find(|(at, _)| *at == backend).map_or(0, |&(_, tokens)| tokens);
             Candidate { backend, hit }

@@ -1,38 +1,38 @@
-//! What the client's side holds of its request.
+//! A client's side of a request, while it waits for its answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use pyo3::prelude::*;
 
-use crate::calls::CallKey;
-use crate::gateway::Gateway;
+use crate::lane::LaneConnection;
+use crate::write_half::WriteHalf;
 
-/// One request in hand. It outlives its answer harmlessly: every method is then without effect.
-#[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
-pub(crate) struct Call {
-    gateway: Py<Gateway>,
-    key: CallKey,
+pub(crate) struct ClientSide {
+    pub(crate) half: Rc<WriteHalf>,
+    pub(crate) done: Done,
 }
 
-impl Call {
-    pub(crate) fn new(gateway: Py<Gateway>, key: CallKey) -> Self {
-        Call { gateway, key }
-    }
+/// Whom to tell that an answer is complete.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// Called with whether the connection stays open.
+    Callback(Py<PyAny>),
+    Lane(Py<LaneConnection>),
 }
 
-#[pymethods]
-impl Call {
-    /// The client has left: nothing more is written to it, and the backend is told at once.
-    pub(crate) fn gone(&self, py: Python<'_>) {
-        Gateway::client_gone(self.gateway.bind(py), self.key);
-    }
-
-    /// The client's transport is full: stop reading the backend.
-    pub(crate) fn pause(&self, py: Python<'_>) {
-        Gateway::client_flow(self.gateway.bind(py), self.key, true);
-    }
-
-    /// The client reads again.
-    pub(crate) fn resume(&self, py: Python<'_>) {
-        Gateway::client_flow(self.gateway.bind(py), self.key, false);
+impl Done {
+    pub(crate) fn tell(self, py: Python<'_>, keep_alive: bool) -> PyResult<()> {
+        match self {
+            Done::Callback(callback) => callback.call1(py, (keep_alive,)).map(|_| ()),
+            Done::Lane(connection) => {
+                let told = || LaneConnection::done(connection.bind(py), keep_alive);
+                // What panics over its next request costs that request and its connection. The answer
+                // that has just been written still leaves.
+                let told = catch_unwind(AssertUnwindSafe(told));
+                told.unwrap_or_else(|_| connection.borrow(py).force_close(py))
+            }
+        }
     }
 }

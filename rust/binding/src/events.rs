@@ -1,22 +1,20 @@
-//! What connections tell the gateway, each event under one hold of the engine.
+//! What connections tell the worker, each event under one borrow of it.
 
 use penstock_admission::shm::monotonic;
 use penstock_core::exchange::Failure;
+use penstock_core::worker::{ConnectionId, RequestId};
 use pyo3::prelude::*;
 
-use crate::calls::CallKey;
 use crate::gateway::Gateway;
-use crate::upstream::{Duty, UpstreamConnection};
 
 impl Gateway {
-    pub(crate) fn connected(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.connected(slf, connection, now));
+    pub(crate) fn connected(slf: &Bound<'_, Self>, id: ConnectionId) {
+        Self::run(slf, |worker, io, now| worker.connected(io, id, now));
     }
 
     pub(crate) fn connect_failed(
         slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
+        id: ConnectionId,
         kind: &str,
         detail: &str,
     ) {
@@ -27,55 +25,37 @@ impl Gateway {
             "refused" => Failure::ConnectRefused { detail },
             _ => Failure::Connect { detail },
         };
-        Self::run(slf, serving(connection), |engine, now| {
-            engine.connect_failed(slf, &connection.borrow(), &failure, now);
-        });
+        Self::run(slf, |worker, io, now| worker.connect_failed(io, id, &failure, now));
     }
 
-    pub(crate) fn upstream_data(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
-        data: &[u8],
-    ) {
+    pub(crate) fn upstream_data(slf: &Bound<'_, Self>, id: ConnectionId, data: &[u8]) {
         let mut started = 0;
-        Self::run(slf, serving(connection), |engine, now| {
+        Self::run(slf, |worker, io, now| {
             started = now.mono;
-            engine.upstream_data(slf, connection, data, now);
+            worker.upstream_bytes(io, id, data, now);
         });
         let this = slf.borrow();
-        let mut engine = this.engine.borrow_mut();
-        if let Some((tier, before)) = engine.answered.take() {
+        let worker = &mut this.state.borrow_mut().worker;
+        if let Some((tier, before)) = worker.answered.take() {
             let own = before + (monotonic() - started);
-            engine.shard.overhead(tier, own);
+            worker.shard.overhead(tier, own);
         }
     }
 
-    pub(crate) fn upstream_eof(slf: &Bound<'_, Self>, connection: &Bound<'_, UpstreamConnection>) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.upstream_eof(slf, connection, now));
+    pub(crate) fn upstream_eof(slf: &Bound<'_, Self>, id: ConnectionId) {
+        Self::run(slf, |worker, io, now| worker.upstream_eof(io, id, now));
     }
 
-    pub(crate) fn upstream_lost(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, UpstreamConnection>,
-        broken: bool,
-    ) {
-        let key = serving(connection);
-        Self::run(slf, key, |engine, now| engine.upstream_lost(slf, connection, broken, now));
+    /// The transport is gone. `broken`: by a reset rather than an orderly end.
+    pub(crate) fn upstream_lost(slf: &Bound<'_, Self>, id: ConnectionId, broken: bool) {
+        Self::run(slf, |worker, io, now| worker.upstream_lost(io, id, broken, now));
     }
 
-    pub(crate) fn client_gone(slf: &Bound<'_, Self>, key: CallKey) {
-        Self::run(slf, Some(key), |engine, now| engine.client_gone(slf, key, now));
+    pub(crate) fn client_gone(slf: &Bound<'_, Self>, id: RequestId) {
+        Self::run(slf, |worker, io, now| worker.client_gone(io, id, now));
     }
 
-    pub(crate) fn client_flow(slf: &Bound<'_, Self>, key: CallKey, full: bool) {
-        Self::run(slf, Some(key), |engine, now| engine.client_flow(slf.py(), key, full, now));
-    }
-}
-
-fn serving(connection: &Bound<'_, UpstreamConnection>) -> Option<CallKey> {
-    match connection.borrow().duty() {
-        Duty::Serving(key) => Some(key),
-        _ => None,
+    pub(crate) fn client_flow(slf: &Bound<'_, Self>, id: RequestId, full: bool) {
+        Self::run(slf, |worker, io, now| worker.client_flow(io, id, full, now));
     }
 }

@@ -1,6 +1,7 @@
 //! `Gateway`: one worker's data plane, as Python holds it.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -10,25 +11,35 @@ use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::time::{Nanos, Now, in_seconds};
+use penstock_core::worker::{Ids, Outage, RequestAttributes, RequestId, TICK, Worker};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::bytes::bytes_of;
-use crate::calls::{CallKey, ClientSide, Done};
-use crate::client::Call;
-use crate::engine::{Engine, TICK};
-use crate::outage::Outage;
-use crate::outlet::Outlet;
+use crate::client::{ClientSide, Done};
+use crate::clock::Clock;
+use crate::driver::{Driver, Transports};
+use crate::handle::RequestHandle;
 use crate::poller::{Poller, Watch};
 use crate::segment::Segment;
-use crate::standing::Standing;
+use crate::write_half::WriteHalf;
+
+/// What an event borrows.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) worker: Worker,
+    transports: Transports,
+    clock: Clock,
+    /// When the timers last ran.
+    ticked: Nanos,
+}
 
 /// The data plane of one worker. It belongs to the thread of its event loop.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    pub(crate) engine: RefCell<Engine>,
+    pub(crate) state: RefCell<State>,
     connector: Py<PyAny>,
     /// When anything last happened.
     latest: Cell<Nanos>,
@@ -37,42 +48,42 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Decides under the borrow, then acts without it. A panic inside costs `key`'s call alone.
+    /// Tells the worker of one event under the borrow, then runs what it led to without it. A panic inside costs the
+    /// request that was being handled.
     pub(crate) fn run<R>(
         slf: &Bound<'_, Self>,
-        key: Option<CallKey>,
-        decide: impl FnOnce(&mut Engine, Now) -> R,
+        tell: impl FnOnce(&mut Worker, &mut Driver<'_, '_>, Now) -> R,
     ) -> Option<R> {
         let this = slf.borrow();
-        let (result, mut acts) = {
-            let mut engine = this.engine.borrow_mut();
-            let now = engine.clock.now();
+        let (result, mut deferred) = {
+            let State { worker, transports, clock, .. } = &mut *this.state.borrow_mut();
+            let now = clock.now();
             this.latest.set(now.mono);
-            let result = catch_unwind(AssertUnwindSafe(|| decide(&mut engine, now))).ok();
-            if result.is_none() {
-                let key = key.or(engine.current.take());
-                if let Some(key) = key {
-                    // If even this panics, the call stays lost and its connection with it.
-                    let _ = catch_unwind(AssertUnwindSafe(|| engine.panicked(slf, key, now)));
-                }
+            let mut driver = Driver { gateway: slf, transports };
+            let result = catch_unwind(AssertUnwindSafe(|| tell(worker, &mut driver, now))).ok();
+            if result.is_none()
+                && let Some(id) = worker.current
+            {
+                // If even this panics, the request stays lost and its connection with it.
+                let _ = catch_unwind(AssertUnwindSafe(|| worker.panicked(&mut driver, id, now)));
             }
             // It ended well, so a later panic is another's.
-            engine.current = None;
-            (result, std::mem::take(&mut engine.acts))
+            worker.current = None;
+            (result, std::mem::take(&mut transports.deferred))
         };
-        for act in acts.drain(..) {
-            // The others' acts are not to be lost, whatever becomes of one.
-            let run = catch_unwind(AssertUnwindSafe(|| act.run(slf.py(), &this.connector)));
+        for call in deferred.drain(..) {
+            // The others' calls are not to be lost, whatever becomes of one.
+            let run = catch_unwind(AssertUnwindSafe(|| call.run(slf.py(), &this.connector)));
             if let Ok(Err(error)) = run {
                 error.write_unraisable(slf.py(), None);
             }
         }
         let is_due = {
-            let mut engine = this.engine.borrow_mut();
-            if engine.acts.capacity() == 0 {
-                engine.acts = acts;
+            let mut state = this.state.borrow_mut();
+            if state.transports.deferred.capacity() == 0 {
+                state.transports.deferred = deferred;
             }
-            this.latest.get().saturating_sub(engine.ticked) >= TICK
+            this.latest.get().saturating_sub(state.ticked) >= TICK
         };
         if is_due {
             // While something happens the loop's own timer has nothing to do.
@@ -86,36 +97,36 @@ impl Gateway {
         slf: &Bound<'_, Self>,
         body: &[u8],
         request_id: Option<&str>,
-        manners: &Manners,
+        options: &AnswerOptions,
         side: ClientSide,
-        standing: Standing,
-    ) -> Option<CallKey> {
+        attributes: RequestAttributes,
+    ) -> Option<RequestId> {
         let client = |request_id| {
-            let Manners { keep_alive, http10, headers } = manners;
+            let AnswerOptions { keep_alive, http10, headers } = options;
             let (keep_alive, http10, headers) = (*keep_alive, *http10, headers.clone());
             Client { request_id, keep_alive, http10, headers }
         };
-        let mut side = Some(side);
+        let client_id = slf.borrow().state.borrow_mut().transports.add_client(side);
         let mut started = 0;
-        let taken = Self::run(slf, None, |engine, now| {
+        let taken = Self::run(slf, |worker, io, now| {
             started = now.mono;
-            engine.current = None;
-            let client = client(engine.ids.request_id(request_id));
-            engine.submit(slf, body, client, &mut side, standing, now)
+            let client = client(worker.ids.request_id(request_id));
+            worker.submit(io, body, client, client_id, attributes, now)
         });
-        if let (None, Some(side)) = (taken, side) {
-            // It panicked before there was a call that could be given an answer.
-            Self::run(slf, None, |engine, now| {
-                let client = client(engine.ids.request_id(request_id));
-                let error = ApiError::new(Code::InternalError, "internal error");
-                engine.reject(slf.py(), &error, &client, side, None, now);
+        if taken.is_none() {
+            Self::run(slf, |worker, io, now| {
+                if io.transports.awaits(client_id) {
+                    // It panicked before there was a request that could be given an answer.
+                    let client = client(worker.ids.request_id(request_id));
+                    let error = ApiError::new(Code::InternalError, "internal error");
+                    worker.reject(io, &error, &client, client_id, None, now);
+                }
             });
         }
-        let key = taken??;
-        let this = slf.borrow();
-        let mut engine = this.engine.borrow_mut();
-        engine.calls.get(key)?.overhead = monotonic() - started;
-        Some(key)
+        let id = taken??;
+        let overhead = monotonic() - started;
+        slf.borrow().state.borrow_mut().worker.note_overhead(id, overhead);
+        Some(id)
     }
 
     /// When the loop last had something to do: at most a tick ago.
@@ -124,26 +135,26 @@ impl Gateway {
     }
 
     /// Counts and logs an inference request whose client left before it was read whole.
-    pub(crate) fn left(&self, request_id: Option<&str>, waited: Nanos) {
-        let mut engine = self.engine.borrow_mut();
-        let request_id = engine.ids.request_id(request_id);
-        engine.left_early(request_id, waited);
+    pub(crate) fn count_left_early(&self, request_id: Option<&str>, waited: Nanos) {
+        let State { worker, clock, .. } = &mut *self.state.borrow_mut();
+        let request_id = worker.ids.request_id(request_id);
+        worker.count_left_early(request_id, waited, clock.now());
     }
 }
 
-/// How a client's connection goes on behind an answer.
+/// How an answer is given, and whether the connection stays open behind it.
 #[derive(Debug)]
-pub(crate) struct Manners {
+pub(crate) struct AnswerOptions {
     pub(crate) keep_alive: bool,
     pub(crate) http10: bool,
     /// Lines that the answer's head carries besides, each ended by CRLF.
     pub(crate) headers: Vec<u8>,
 }
 
-impl Manners {
+impl AnswerOptions {
     /// HTTP/1.1's own.
-    pub(crate) const KEEP_ALIVE: Manners =
-        Manners { keep_alive: true, http10: false, headers: Vec::new() };
+    pub(crate) const KEEP_ALIVE: AnswerOptions =
+        AnswerOptions { keep_alive: true, http10: false, headers: Vec::new() };
 }
 
 fn code_of(name: &str) -> PyResult<Code> {
@@ -167,11 +178,16 @@ impl Gateway {
         if usize::from(worker) >= segment.workers() {
             return Err(PyValueError::new_err(format!("no worker {worker}")));
         }
-        let engine = Engine::new(segment, Owner { worker, generation });
-        engine.shard.set(Gauge::Pid, u64::from(std::process::id()));
-        let latest = Cell::new(monotonic());
+        let now = monotonic();
+        let ids = Ids::seeded(RandomState::new().hash_one(std::process::id()));
+        let owner = Owner { worker, generation };
+        let worker =
+            Worker::new(segment.generation.clone(), segment.shared.clone(), owner, ids, now);
+        worker.shard.set(Gauge::Pid, u64::from(std::process::id()));
+        let (transports, clock) = (Transports::default(), Clock::new());
+        let state = RefCell::new(State { worker, transports, clock, ticked: now });
         let watch = poller.map(Poller::watch);
-        Ok(Gateway { engine: RefCell::new(engine), connector: connect, latest, watch })
+        Ok(Gateway { state, connector: connect, latest: Cell::new(now), watch })
     }
 
     /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
@@ -191,13 +207,15 @@ impl Gateway {
         band: Option<&str>,
         sessions: Option<Vec<(String, String)>>,
         headers: Option<&[u8]>,
-    ) -> PyResult<Option<Call>> {
-        let standing = Standing::of(tenant, band, sessions)?;
+    ) -> PyResult<Option<RequestHandle>> {
+        let attributes = RequestAttributes::new(tenant, band, sessions.unwrap_or_default());
+        let attributes =
+            attributes.map_err(|_| PyValueError::new_err(format!("no priority {band:?}")))?;
         let headers = headers.unwrap_or_default().to_vec();
-        let manners = Manners { keep_alive, http10, headers };
-        let side = ClientSide { outlet: Outlet::through(write), done: Done::Callback(done) };
-        let key = Self::take(slf, body, request_id, &manners, side, standing);
-        Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
+        let options = AnswerOptions { keep_alive, http10, headers };
+        let side = ClientSide { half: WriteHalf::through(write), done: Done::Callback(done) };
+        let id = Self::take(slf, body, request_id, &options, side, attributes);
+        Ok(id.map(|id| RequestHandle::new(slf.clone().unbind(), id)))
     }
 
     /// The bytes of an error answer that Python's side gives by itself. `counted`: it ended an
@@ -222,15 +240,15 @@ impl Gateway {
         error.retry_after_ms = retry_after_ms;
         let total = penstock_core::time::seconds(seconds);
         let this = slf.borrow();
-        let mut engine = this.engine.borrow_mut();
-        let now = engine.clock.now();
-        let request_id = engine.ids.request_id(request_id);
+        let State { worker, clock, .. } = &mut *this.state.borrow_mut();
+        let now = clock.now();
+        let request_id = worker.ids.request_id(request_id);
         let client = Client { request_id, keep_alive, http10, headers: Vec::new() };
         let mut output = Output::default();
         let more = headers.unwrap_or_default();
         write_error(&error, &client, |lines| lines.extend_from_slice(more), now, &mut output);
         if counted {
-            engine.rejected(&error, client.request_id, None, total);
+            worker.count_rejected(&error, client.request_id, None, total, now);
         }
         output
             .assemble(|pieces| bytes_of(slf.py(), pieces, 0))
@@ -240,67 +258,68 @@ impl Gateway {
     /// A valid request id: the given one, or a new one.
     #[pyo3(signature = (own))]
     fn request_id(&self, own: Option<&str>) -> String {
-        self.engine.borrow_mut().ids.request_id(own)
+        self.state.borrow_mut().worker.ids.request_id(own)
     }
 
     /// There is mail: what others have granted is started, what was turned away is told.
     fn wake(slf: &Bound<'_, Self>) {
-        Self::run(slf, None, |engine, now| engine.woken(slf, now));
+        Self::run(slf, |worker, io, now| worker.woken(io, now));
     }
 
     /// What this worker is like: open client connections, and the lateness of its loop in seconds.
     fn gauges(&self, connections: u64, loop_lag: f64) {
-        let engine = self.engine.borrow();
-        engine.shard.set(Gauge::Connections, connections);
-        engine.shard.set(Gauge::LoopLag, penstock_core::time::seconds(loop_lag));
+        let worker = &self.state.borrow().worker;
+        worker.shard.set(Gauge::Connections, connections);
+        worker.shard.set(Gauge::LoopLag, penstock_core::time::seconds(loop_lag));
     }
 
     /// Counts log lines that this worker has dropped.
     fn log_dropped(&self, lines: u64) {
-        self.engine.borrow().shard.add(Total::LogDropped, lines);
+        self.state.borrow().worker.shard.add(Total::LogDropped, lines);
     }
 
     /// Runs every timer that is due, as whatever happens does too. To be called every 10 ms while
     /// `is_waiting`, and every 50 ms otherwise.
     pub(crate) fn tick(slf: &Bound<'_, Self>) {
-        Self::run(slf, None, |engine, now| {
-            engine.ticked = now.mono;
-            engine.shard.set(Gauge::Beat, now.mono);
-            engine.tick(slf, now);
+        {
+            let this = slf.borrow();
+            let mut state = this.state.borrow_mut();
+            // The wall clock is read once a tick, and goes on with the monotonic one in between.
+            state.clock = Clock::new();
+            state.ticked = state.clock.now().mono;
+        }
+        Self::run(slf, |worker, io, now| {
+            worker.shard.set(Gauge::Beat, now.mono);
+            worker.tick(io, now);
         });
     }
 
     /// From now on every new request is refused with `draining`.
     fn drain(slf: &Bound<'_, Self>) {
-        Self::run(slf, None, |engine, _| {
-            engine.drain();
-            for connection in engine.pool.drain() {
-                engine.close(connection.bind(slf.py()));
-            }
-        });
+        Self::run(slf, |worker, io, _| worker.drain(io));
     }
 
     /// Ends what still runs in these tiers with a `draining` error.
     #[allow(clippy::needless_pass_by_value)] // PyO3 hands lists over as vectors
     fn cut(slf: &Bound<'_, Self>, tiers: Vec<u16>) {
-        Self::run(slf, None, |engine, now| engine.cut(slf, &tiers, now));
+        Self::run(slf, |worker, io, now| worker.cut(io, &tiers, now));
     }
 
     /// Ends everything at once: open requests with a `draining` error, connections by force.
     fn close(slf: &Bound<'_, Self>) {
-        Self::run(slf, None, |engine, now| engine.shut_down(slf, now));
+        Self::run(slf, |worker, io, now| worker.shut_down(io, now));
     }
 
     /// Counts and logs an inference request whose client left before it was read whole.
     #[pyo3(signature = (request_id, seconds))]
     fn left_early(&self, request_id: Option<&str>, seconds: f64) {
-        self.left(request_id, penstock_core::time::seconds(seconds));
+        self.count_left_early(request_id, penstock_core::time::seconds(seconds));
     }
 
     /// Requests in hand, lingering ones included.
     #[getter]
     fn active(&self) -> usize {
-        self.engine.borrow().calls.len()
+        self.state.borrow().worker.active()
     }
 
     /// Whether requests are in hand and nothing has happened just now: only a timer can go on.
@@ -312,9 +331,10 @@ impl Gateway {
     /// The outages that have begun or ended since the last call: the backend's name, why requests do
     /// not get through to it (`None`: they do again), and how many seconds none did.
     fn take_outages(&self) -> Vec<(String, Option<String>, f64)> {
-        let mut engine = self.engine.borrow_mut();
-        let outages = std::mem::take(&mut engine.outages);
-        let name = |backend: u16| engine.table.backends[usize::from(backend)].name.clone();
+        let worker = &mut self.state.borrow_mut().worker;
+        let outages = std::mem::take(&mut worker.outages);
+        let table = &worker.generation().table;
+        let name = |backend: u16| table.backends[usize::from(backend)].name.clone();
         let told = outages.into_iter().map(|outage| match outage {
             Outage::Began { backend, reason } => (name(backend), Some(reason), 0.0),
             Outage::Ended { backend, lasted } => (name(backend), None, in_seconds(lasted)),
@@ -324,10 +344,10 @@ impl Gateway {
 
     /// The log lines since the last call, each ended by LF.
     fn take_log<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let mut engine = self.engine.borrow_mut();
-        let lines = PyBytes::new(py, &engine.log);
+        let worker = &mut self.state.borrow_mut().worker;
+        let lines = PyBytes::new(py, &worker.log);
         // It is as long the next time, so it keeps its memory.
-        engine.log.clear();
+        worker.log.clear();
         lines
     }
 }

@@ -11,15 +11,14 @@ pub(crate) mod terms;
 use std::cell::{Cell, RefCell};
 
 use penstock_core::time::{Nanos, seconds};
+use penstock_core::worker::{RequestAttributes, faults};
 use penstock_wire::http::{Request, Taken};
 use pyo3::prelude::*;
 use terms::LaneTerms;
 
-use crate::calls::{ClientSide, Done};
-use crate::faults;
-use crate::gateway::{Gateway, Manners};
+use crate::client::{ClientSide, Done};
+use crate::gateway::{AnswerOptions, Gateway};
 use crate::poller::Reader;
-use crate::standing::Standing;
 use crate::transport::ways;
 use state::{Overdue, State, Transport};
 
@@ -56,41 +55,43 @@ impl LaneConnection {
                 Taken::Nothing => return this.read_on(slf.py()),
                 Taken::Foreign => return Self::hand_over(slf),
                 Taken::Request(request) => {
-                    let Some(standing) = this.terms.get().standing(&request, this.trusted.get())
+                    let Some(attributes) =
+                        this.terms.get().attributes(&request, this.trusted.get())
                     else {
                         this.state.borrow_mut().intake.put_back(request);
                         return Self::hand_over(slf);
                     };
-                    Self::serve(slf, &request, standing);
+                    Self::serve(slf, &request, attributes);
                 }
             }
             data = b"";
         }
     }
 
-    fn serve(slf: &Bound<'_, Self>, request: &Request<'_>, standing: Standing) {
+    fn serve(slf: &Bound<'_, Self>, request: &Request<'_>, attributes: RequestAttributes) {
         let (this, py) = (slf.borrow(), slf.py());
         let side = {
             let mut state = this.state.borrow_mut();
             let Some(transport) = &state.transport else { return };
-            let outlet = transport.outlet.clone();
+            let half = transport.write_half.clone();
             state.submitting = true;
-            ClientSide { outlet, done: Done::Lane(slf.clone().unbind()) }
+            ClientSide { half, done: Done::Lane(slf.clone().unbind()) }
         };
         let gateway = this.gateway.bind(py);
         let id = LaneTerms::request_id(request);
-        let call = Gateway::take(gateway, request.body(), id, &Manners::KEEP_ALIVE, side, standing);
+        let options = &AnswerOptions::KEEP_ALIVE;
+        let submitted = Gateway::take(gateway, request.body(), id, options, side, attributes);
         let is_paused = {
             let mut state = this.state.borrow_mut();
             state.submitting = false;
             if !state.intake.is_serving() {
                 return;
             }
-            state.call = call;
+            state.request = submitted;
             state.writing_paused
         };
-        if let (Some(key), true) = (call, is_paused) {
-            Gateway::client_flow(gateway, key, true);
+        if let (Some(id), true) = (submitted, is_paused) {
+            Gateway::client_flow(gateway, id, true);
         }
     }
 
@@ -102,7 +103,7 @@ impl LaneConnection {
             if !state.intake.is_serving() {
                 return Ok(());
             }
-            (state.call, state.since) = (None, this.latest(slf.py()));
+            (state.request, state.since) = (None, this.latest(slf.py()));
             if keep_alive {
                 state.intake.finished();
             } else {
@@ -114,9 +115,9 @@ impl LaneConnection {
         if !keep_alive {
             return Self::close_gently(slf);
         }
-        if let Some(inlet) = this.inlet() {
+        if let Some(read_half) = this.read_half() {
             // There will be more of it than one request.
-            inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
+            read_half.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
         if submitting { Ok(()) } else { Self::advance(slf, b"") }
     }
@@ -132,20 +133,20 @@ impl LaneConnection {
 
     /// The client takes no more for now, or takes again.
     fn flow(&self, py: Python<'_>, full: bool) -> bool {
-        let call = {
+        let request = {
             let mut state = self.state.borrow_mut();
             state.writing_paused = full;
-            state.call
+            state.request
         };
-        if let Some(key) = call {
-            Gateway::client_flow(self.gateway.bind(py), key, full);
+        if let Some(id) = request {
+            Gateway::client_flow(self.gateway.bind(py), id, full);
         }
-        call.is_some()
+        request.is_some()
     }
 
     /// The client has left.
     fn leave(&self, py: Python<'_>) {
-        let (call, early) = {
+        let (request, early) = {
             let mut state = self.state.borrow_mut();
             // Of a request whose head had come a record is all that is left to do.
             let early = state.intake.is_reading_body().then(|| {
@@ -153,13 +154,13 @@ impl LaneConnection {
                 (LaneTerms::request_id_of(&state.intake).map(str::to_owned), waited)
             });
             state.intake.leave();
-            (state.call.take(), early)
+            (state.request.take(), early)
         };
-        if let Some(key) = call {
-            Gateway::client_gone(self.gateway.bind(py), key);
+        if let Some(id) = request {
+            Gateway::client_gone(self.gateway.bind(py), id);
         }
         if let Some((id, waited)) = early {
-            self.gateway.borrow(py).left(id.as_deref(), waited);
+            self.gateway.borrow(py).count_left_early(id.as_deref(), waited);
         }
     }
 }
@@ -176,10 +177,10 @@ impl LaneConnection {
         let this = slf.borrow();
         {
             let watch = this.gateway.borrow(slf.py()).watch.clone();
-            let (inlet, outlet) = ways(transport, watch)?;
+            let (read_half, write_half) = ways(transport, watch)?;
             let object = transport.clone().unbind();
             let mut state = this.state.borrow_mut();
-            state.transport = Some(Transport { object, inlet, outlet });
+            state.transport = Some(Transport { object, read_half, write_half });
             state.since = this.latest(slf.py());
         }
         let stays: bool =
@@ -203,9 +204,9 @@ impl LaneConnection {
         let this = slf.borrow();
         this.leave(slf.py());
         let transport = this.state.borrow_mut().transport.take();
-        if let Some(Transport { inlet, outlet, .. }) = transport {
-            inlet.close();
-            outlet.close();
+        if let Some(Transport { read_half, write_half, .. }) = transport {
+            read_half.close();
+            write_half.close();
         }
         this.host.call_method1(slf.py(), "lost", (slf,)).map(|_| ())
     }
@@ -252,8 +253,8 @@ impl LaneConnection {
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
     #[getter]
     fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
-        let outlet = self.state.borrow().transport.as_ref().map(|to| to.outlet.clone());
-        outlet.map_or(Ok(0), |outlet| outlet.unsent(py))
+        let write_half = self.state.borrow().transport.as_ref().map(|to| to.write_half.clone());
+        write_half.map_or(Ok(0), |write_half| write_half.unsent(py))
     }
 
     /// Whether no request is being read or answered.

@@ -1,36 +1,25 @@
 //! `penstock._core`: the Python face of `penstock_core`, and nothing else.
 
-mod acts;
 mod admission;
 mod bytes;
-mod calls;
 mod client;
 mod clock;
-mod ending;
-mod engine;
+mod deferred;
+mod driver;
 mod events;
+#[cfg(feature = "faults")]
 mod faults;
-mod flow;
 mod gateway;
-mod ids;
-mod inlet;
+mod handle;
 mod lane;
-mod lifetime;
-mod offering;
-mod outage;
-mod outlet;
 mod poller;
-mod pool;
-mod release;
-mod retry;
+mod read_half;
 mod segment;
-mod serves;
-mod slots;
 mod snapshot;
 mod socket;
-mod standing;
 mod transport;
 mod upstream;
+mod write_half;
 
 use pyo3::prelude::*;
 
@@ -38,13 +27,13 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::admission::Admission;
-    #[pymodule_export]
-    use crate::client::Call;
     #[cfg(feature = "faults")]
     #[pymodule_export]
     use crate::faults::arm_panic;
     #[pymodule_export]
     use crate::gateway::Gateway;
+    #[pymodule_export]
+    use crate::handle::RequestHandle;
     #[pymodule_export]
     use crate::lane::LaneConnection;
     #[pymodule_export]

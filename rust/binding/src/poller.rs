@@ -12,12 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use penstock_core::worker::{Key, Slab};
 use pyo3::prelude::*;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::time::Timespec;
 
 use crate::lane::LaneConnection;
-use crate::slots::{Key, Slots};
 use crate::socket::Socket;
 use crate::upstream::UpstreamConnection;
 
@@ -50,7 +50,7 @@ pub(crate) enum Reader {
 
 /// What a watched socket has to say.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Came<'a> {
+pub(crate) enum Incoming<'a> {
     Bytes(&'a [u8]),
     /// The peer has closed its side.
     End,
@@ -66,10 +66,12 @@ impl Reader {
         }
     }
 
-    fn take(&self, py: Python<'_>, came: Came<'_>) -> PyResult<()> {
+    fn take(&self, py: Python<'_>, incoming: Incoming<'_>) -> PyResult<()> {
         match self {
-            Reader::Client(connection) => LaneConnection::came(connection.bind(py), came),
-            Reader::Backend(connection) => UpstreamConnection::came(connection.bind(py), came),
+            Reader::Client(connection) => LaneConnection::incoming(connection.bind(py), incoming),
+            Reader::Backend(connection) => {
+                UpstreamConnection::incoming(connection.bind(py), incoming)
+            }
         }
     }
 }
@@ -84,7 +86,7 @@ struct Watched {
 #[derive(Debug)]
 pub(crate) struct Watch {
     epoll: OwnedFd,
-    watched: RefCell<Slots<Watched>>,
+    watched: RefCell<Slab<Watched>>,
 }
 
 impl Watch {
@@ -102,7 +104,7 @@ impl Watch {
 
     /// Lets what comes wait in the kernel.
     pub(crate) fn pause(&self, key: Key) {
-        if let Some(Watched { socket, reader }) = self.watched.borrow_mut().get(key) {
+        if let Some(Watched { socket, reader }) = self.watched.borrow().get(key) {
             let _ = match reader {
                 // It may leave meanwhile, and that must be seen.
                 Reader::Client(_) => {
@@ -115,7 +117,7 @@ impl Watch {
     }
 
     pub(crate) fn resume(&self, key: Key) {
-        if let Some(Watched { socket, reader }) = self.watched.borrow_mut().get(key) {
+        if let Some(Watched { socket, reader }) = self.watched.borrow().get(key) {
             let _ = match reader {
                 Reader::Client(_) => epoll::modify(&self.epoll, socket, data(key), COMING),
                 Reader::Backend(_) => epoll::add(&self.epoll, socket, data(key), COMING),
@@ -137,7 +139,7 @@ impl Watch {
     }
 
     fn find(&self, py: Python<'_>, key: Key) -> Option<(Socket, Reader)> {
-        let mut watched = self.watched.borrow_mut();
+        let watched = self.watched.borrow();
         let Watched { socket, reader } = watched.get(key)?;
         Some((*socket, reader.clone_ref(py)))
     }
@@ -169,24 +171,24 @@ impl Poller {
             Reader::Client(_) => &mut room[..CLIENT_ROOM],
             Reader::Backend(_) => room,
         };
-        let came = match socket.read(room) {
-            Ok(0) => Came::End,
+        let incoming = match socket.read(room) {
+            Ok(0) => Incoming::End,
             Ok(length) => {
                 // Nothing tells again of what is left now: more bytes, or the end behind them.
                 let is_left = length == room.len() || flags.intersects(LEFT);
                 if is_left || socket.stops_early() {
                     self.watch.again(socket, key);
                 }
-                Came::Bytes(&room[..length])
+                Incoming::Bytes(&room[..length])
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 return self.watch.again(socket, key);
             }
-            Err(_) => Came::Broken,
+            Err(_) => Incoming::Broken,
         };
         // Whatever goes wrong with one connection costs that connection.
-        let taken = catch_unwind(AssertUnwindSafe(|| reader.take(py, came)));
+        let taken = catch_unwind(AssertUnwindSafe(|| reader.take(py, incoming)));
         if let Ok(Ok(())) = taken {
             return;
         }
@@ -195,8 +197,8 @@ impl Poller {
         }
         // A client still gets what has been written to it: that was no part of what went wrong.
         let end = match reader {
-            Reader::Client(_) => Came::End,
-            Reader::Backend(_) => Came::Broken,
+            Reader::Client(_) => Incoming::End,
+            Reader::Backend(_) => Incoming::Broken,
         };
         let _ = catch_unwind(AssertUnwindSafe(|| reader.take(py, end)));
     }

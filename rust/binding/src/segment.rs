@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use penstock_admission::shm::{Watchdog, monotonic};
 use penstock_admission::{Health, Owner};
+use penstock_core::generation::Generation;
 use penstock_core::metrics::{Drift, Gauge, Shard, Total};
 use penstock_core::routing::{BackendIndex, RoutingConfig, Table, TierIndex};
 use penstock_core::segment::{Memory, Segment as Shared};
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) table: Arc<Table>,
+    pub(crate) generation: Arc<Generation>,
     pub(crate) shared: Shared,
     workers: usize,
     control: Shard,
@@ -41,7 +42,7 @@ impl Segment {
 
     /// Whether a tier has a backend that is known to be well.
     fn is_ready(&self, tier: usize) -> bool {
-        let tier = &self.table.tiers[tier];
+        let tier = &self.table().tiers[tier];
         let admission = &self.shared.admission;
         let is_well = |&backend: &BackendIndex| {
             admission.is_usable(backend) && admission.backend(backend).health == Health::Healthy
@@ -49,8 +50,12 @@ impl Segment {
         tier.concurrency != Some(0) && tier.backends.iter().any(is_well)
     }
 
+    pub(crate) fn table(&self) -> &Table {
+        &self.generation.table
+    }
+
     fn backend(&self, backend: u16) -> PyResult<BackendIndex> {
-        known("backend", backend, self.table.backends.len())
+        known("backend", backend, self.table().backends.len())
     }
 }
 
@@ -75,13 +80,14 @@ impl Segment {
         if !(1..=64).contains(&workers) {
             return Err(PyValueError::new_err("there are 1 to 64 workers"));
         }
-        let table = Arc::new(Table::build(config).map_err(PyValueError::new_err)?);
+        let table = Table::build(config).map_err(PyValueError::new_err)?;
         let memory = if shared { Memory::Shared } else { Memory::Private };
         let shared = Shared::new(&table, workers, memory, monotonic())
             .map_err(|error| PyOSError::new_err(format!("the shared segment: {error}")))?;
         let control = shared.registry.control();
         let unwatched = AtomicBool::new(false);
-        Ok(Segment { table, shared, workers, control, unwatched })
+        let generation = Arc::new(Generation::first(table));
+        Ok(Segment { generation, shared, workers, control, unwatched })
     }
 
     /// The descriptor that becomes readable when a worker has mail; `None` in ordinary memory.
@@ -156,12 +162,12 @@ impl Segment {
             self.shared.serves.set(usize::from(backend), name);
         }
         if health != Health::Down && self.shared.serves.get(usize::from(backend)).is_none() {
-            let name = &self.table.backends[usize::from(backend)].name;
+            let name = &self.table().backends[usize::from(backend)].name;
             let message = format!("backend {name}: the name of its model is not known");
             return Err(PyValueError::new_err(message));
         }
         let lasted = self.shared.admission.set_health(backend, health, monotonic());
-        for tier in 0..self.table.tiers.len() {
+        for tier in 0..self.table().tiers.len() {
             if self.is_ready(tier) {
                 self.shared.set_ready(tier as TierIndex);
             }
@@ -198,7 +204,7 @@ impl Segment {
 
     /// By backend: what `set_context` was told last.
     fn contexts(&self) -> Vec<Option<u64>> {
-        (0..self.table.backends.len()).map(|at| self.shared.context(at as BackendIndex)).collect()
+        (0..self.table().backends.len()).map(|at| self.shared.context(at as BackendIndex)).collect()
     }
 
     /// Of a backend: the slots in use, its limit, when in seconds of the monotonic clock a request last
@@ -236,13 +242,13 @@ impl Segment {
     /// By tier: whether it has a backend that is known to be well, and whether it has had one since
     /// the start.
     fn readiness(&self) -> Vec<(bool, bool)> {
-        let tiers = 0..self.table.tiers.len();
+        let tiers = 0..self.table().tiers.len();
         tiers.map(|tier| (self.is_ready(tier), self.shared.was_ready(tier as TierIndex))).collect()
     }
 
     /// The states of the backends, by name.
     fn states(&self) -> Vec<(String, &'static str)> {
-        let backends = self.table.backends.iter().enumerate();
+        let backends = self.table().backends.iter().enumerate();
         backends
             .map(|(at, backend)| (backend.name.clone(), snapshot::state(self, at as u16)))
             .collect()

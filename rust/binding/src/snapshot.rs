@@ -16,7 +16,7 @@ pub(crate) fn take<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'p
     all.set_item("backends", backends(py, segment)?)?;
     let nodes = PyList::empty(py);
     for (index, (name, limit)) in
-        segment.table.node_names.iter().zip(&segment.table.nodes).enumerate()
+        segment.table().node_names.iter().zip(&segment.table().nodes).enumerate()
     {
         nodes.append((name, limit, segment.shared.admission.node_used(index)))?;
     }
@@ -61,7 +61,7 @@ pub(crate) fn invariants<'py>(
 
 /// The labelled counters, by family.
 fn series<'py>(py: Python<'py>, segment: &Segment, all: &Bound<'py, PyDict>) -> PyResult<()> {
-    let table = &segment.table;
+    let table = segment.table();
     let tier_name = |tier: Option<TierIndex>| {
         tier.map_or("", |tier| table.tiers[usize::from(tier)].name.as_str())
     };
@@ -101,7 +101,7 @@ fn series<'py>(py: Python<'py>, segment: &Segment, all: &Bound<'py, PyDict>) -> 
 
 fn tiers<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for (index, tier) in segment.table.tiers.iter().enumerate() {
+    for (index, tier) in segment.table().tiers.iter().enumerate() {
         let entry = PyDict::new(py);
         let tier_index = index as TierIndex;
         let numbers = segment.shared.admission.tier(tier_index);
@@ -111,7 +111,7 @@ fn tiers<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyList>
         entry.set_item("slots_per_second", numbers.speed)?;
         let inflight = PyList::empty(py);
         for &backend in &tier.backends {
-            let name = &segment.table.backends[usize::from(backend)].name;
+            let name = &segment.table().backends[usize::from(backend)].name;
             inflight.append((name, segment.shared.admission.inflight(tier_index, backend)))?;
         }
         entry.set_item("inflight", inflight)?;
@@ -144,7 +144,7 @@ pub(crate) fn state(segment: &Segment, backend: BackendIndex) -> &'static str {
 
 fn backends<'py>(py: Python<'py>, segment: &Segment) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for (index, backend) in segment.table.backends.iter().enumerate() {
+    for (index, backend) in segment.table().backends.iter().enumerate() {
         let numbers = segment.shared.admission.backend(index as BackendIndex);
         let entry = PyDict::new(py);
         entry.set_item("name", &backend.name)?;

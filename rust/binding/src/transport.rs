@@ -4,17 +4,17 @@ use std::rc::Rc;
 
 use pyo3::prelude::*;
 
-use crate::inlet::Inlet;
-use crate::outlet::Outlet;
 use crate::poller::Watch;
+use crate::read_half::ReadHalf;
 use crate::socket::Socket;
+use crate::write_half::WriteHalf;
 
 /// What Penstock calls on a backend's transport.
 #[derive(Debug)]
 pub(crate) struct Transport {
     is_closing: Py<PyAny>,
-    pub(crate) inlet: Rc<Inlet>,
-    pub(crate) outlet: Rc<Outlet>,
+    pub(crate) read_half: Rc<ReadHalf>,
+    pub(crate) write_half: Rc<WriteHalf>,
     pub(crate) abort: Py<PyAny>,
     pub(crate) close: Py<PyAny>,
     /// `write_eof` where the transport can half-close (TLS cannot), else `close`.
@@ -26,10 +26,10 @@ impl Transport {
         let can_half_close: bool = object.call_method0("can_write_eof")?.extract()?;
         let half_close = if can_half_close { "write_eof" } else { "close" };
         let method = |name: &str| object.getattr(name).map(Bound::unbind);
-        let (inlet, outlet) = ways(object, watch)?;
+        let (read_half, write_half) = ways(object, watch)?;
         Ok(Transport {
-            inlet,
-            outlet,
+            read_half,
+            write_half,
             abort: method("abort")?,
             close: method("close")?,
             half_close: method(half_close)?,
@@ -46,8 +46,8 @@ impl Transport {
 pub(crate) fn ways(
     transport: &Bound<'_, PyAny>,
     watch: Option<Rc<Watch>>,
-) -> PyResult<(Rc<Inlet>, Rc<Outlet>)> {
+) -> PyResult<(Rc<ReadHalf>, Rc<WriteHalf>)> {
     let socket = Socket::of(transport)?;
-    let outlet = Outlet::of(transport, socket)?;
-    Ok((Rc::new(Inlet::of(transport, socket.zip(watch))?), outlet))
+    let write_half = WriteHalf::of(transport, socket)?;
+    Ok((Rc::new(ReadHalf::of(transport, socket.zip(watch))?), write_half))
 }

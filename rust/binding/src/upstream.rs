@@ -3,89 +3,52 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use penstock_admission::Ticket;
 use penstock_core::routing::BackendIndex;
-use penstock_core::time::Nanos;
+use penstock_core::worker::ConnectionId;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::calls::CallKey;
 use crate::gateway::Gateway;
-use crate::inlet::Inlet;
-use crate::outlet::Outlet;
-use crate::poller::{Came, Reader};
+use crate::poller::{Incoming, Reader};
+use crate::read_half::ReadHalf;
 use crate::transport::Transport;
+use crate::write_half::WriteHalf;
 
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Duty {
-    /// Carries, or is being opened for, a request.
-    Serving(CallKey),
-    /// In the pool, or on its way there.
-    Idle,
-    /// Half-closed: what comes is discarded, and the permit waits for the backend's end.
-    Aborting(Ticket),
-    Closed,
-}
-
-/// A pooled connection to one backend. Made by the gateway, driven by the event loop.
+/// A connection to one backend. The worker decides about it, the event loop drives it.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
     gateway: Py<Gateway>,
-    pub(crate) backend: BackendIndex,
-    duty: Cell<Duty>,
-    /// When it was last put into the pool.
-    last_use: Cell<Option<Nanos>>,
-    /// The backend is not read, because the client does not read.
-    paused: Cell<bool>,
-    pub(crate) transport: RefCell<Option<Transport>>,
+    backend: BackendIndex,
+    id: ConnectionId,
+    /// The worker has closed it: no event of it counts any more.
+    is_closed: Cell<bool>,
+    /// The worker does not want to read it for now.
+    is_paused: Cell<bool>,
+    transport: RefCell<Option<Transport>>,
     /// What the connector returned; cancelled if the connection is no longer wanted.
     connecting: RefCell<Option<Py<PyAny>>>,
 }
 
 impl UpstreamConnection {
-    pub(crate) fn new(gateway: Py<Gateway>, backend: BackendIndex, call: CallKey) -> Self {
+    pub(crate) fn new(gateway: Py<Gateway>, backend: BackendIndex, id: ConnectionId) -> Self {
         UpstreamConnection {
             gateway,
             backend,
-            duty: Cell::new(Duty::Serving(call)),
-            last_use: Cell::new(None),
-            paused: Cell::new(false),
+            id,
+            is_closed: Cell::new(false),
+            is_paused: Cell::new(false),
             transport: RefCell::new(None),
             connecting: RefCell::new(None),
         }
     }
 
-    pub(crate) fn duty(&self) -> Duty {
-        self.duty.get()
-    }
-
-    pub(crate) fn set_duty(&self, duty: Duty) {
-        self.duty.set(duty);
-    }
-
-    /// It joins the pool.
-    pub(crate) fn set_idle(&self, now: Nanos) {
-        self.duty.set(Duty::Idle);
-        self.last_use.set(Some(now));
-    }
-
-    /// When it was last put into the pool; `None`: never, it is new.
-    pub(crate) fn last_use(&self) -> Option<Nanos> {
-        self.last_use.get()
-    }
-
-    pub(crate) fn is_connected(&self) -> bool {
-        self.transport.borrow().is_some()
-    }
-
-    pub(crate) fn is_usable(&self, py: Python<'_>) -> bool {
+    pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
         self.transport.borrow().as_ref().is_some_and(|transport| !transport.is_closing(py))
     }
 
     pub(crate) fn set_connecting(&self, task: Py<PyAny>) {
-        if !self.is_connected() && self.duty.get() != Duty::Closed {
+        if self.transport.borrow().is_none() && !self.is_closed.get() {
             self.connecting.replace(Some(task));
         }
     }
@@ -100,54 +63,51 @@ impl UpstreamConnection {
     }
 
     /// The way to the backend, once there is one.
-    pub(crate) fn outlet(&self) -> Option<Rc<Outlet>> {
-        self.transport.borrow().as_ref().map(|transport| transport.outlet.clone())
+    pub(crate) fn write_half(&self) -> Option<Rc<WriteHalf>> {
+        self.transport.borrow().as_ref().map(|transport| transport.write_half.clone())
     }
 
-    fn inlet(&self) -> Option<Rc<Inlet>> {
-        self.transport.borrow().as_ref().map(|transport| transport.inlet.clone())
+    fn read_half(&self) -> Option<Rc<ReadHalf>> {
+        self.transport.borrow().as_ref().map(|transport| transport.read_half.clone())
     }
 
-    /// Stops or resumes reading, if there is anything to change. What is returned is to be called for
-    /// that.
-    pub(crate) fn flow(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
-        if !self.is_connected() || self.paused.replace(paused) == paused {
-            return None;
-        }
-        self.inlet()?.flow(py, paused)
+    /// Stops or resumes reading. What is returned is to be called for that.
+    pub(crate) fn set_paused(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
+        self.is_paused.set(paused);
+        self.read_half()?.set_paused(py, paused)
     }
 
-    /// The way to drop the connection, if there is one. Nothing that comes counts any more.
-    pub(crate) fn abort(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.inlet().inspect(|inlet| inlet.close());
-        self.method(py, |transport| &transport.abort)
+    /// The worker has closed it. What is returned is to be called: it drops the transport, or gives up getting one.
+    pub(crate) fn drop_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.is_closed.set(true);
+        self.read_half().inspect(|half| half.close());
+        self.method(py, |transport| &transport.abort).or_else(|| {
+            let task = self.connecting.take()?;
+            task.getattr(py, "cancel").ok()
+        })
     }
 
     /// Something has come from the socket.
-    pub(crate) fn came(slf: &Bound<'_, Self>, came: Came<'_>) -> PyResult<()> {
+    pub(crate) fn incoming(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
         let gateway = this.gateway.bind(py);
-        let end = match came {
-            Came::Bytes(data) => {
-                Gateway::upstream_data(gateway, slf, data);
+        let end = match incoming {
+            Incoming::Bytes(data) => {
+                Gateway::upstream_data(gateway, this.id, data);
                 return Ok(());
             }
-            Came::End => {
-                Gateway::upstream_eof(gateway, slf);
-                this.inlet().inspect(|inlet| inlet.close());
+            Incoming::End => {
+                Gateway::upstream_eof(gateway, this.id);
+                this.read_half().inspect(|half| half.close());
                 this.method(py, |transport| &transport.close)
             }
-            Came::Broken => {
-                Gateway::upstream_lost(gateway, slf, true);
-                this.abort(py)
+            Incoming::Broken => {
+                Gateway::upstream_lost(gateway, this.id, true);
+                this.read_half().inspect(|half| half.close());
+                this.method(py, |transport| &transport.abort)
             }
         };
         end.map_or(Ok(()), |end| end.call0(py).map(|_| ()))
-    }
-
-    pub(crate) fn cancel_connecting(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let task = self.connecting.take()?;
-        task.getattr(py, "cancel").ok()
     }
 }
 
@@ -155,7 +115,7 @@ impl UpstreamConnection {
 impl UpstreamConnection {
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
-        if this.duty.get() == Duty::Closed {
+        if this.is_closed.get() {
             // Nobody waits for it any more, and nobody says when it is lost.
             return transport.call_method0("abort").map(|_| ());
         }
@@ -163,40 +123,43 @@ impl UpstreamConnection {
         let transport = Transport::of(transport, watch)?;
         this.transport.replace(Some(transport));
         this.connecting.take();
-        Gateway::connected(this.gateway.bind(slf.py()), slf);
+        Gateway::connected(this.gateway.bind(slf.py()), this.id);
         Ok(())
     }
 
     /// The first bytes come this way, and all of them where nobody else may read the socket.
     fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let this = slf.borrow();
-        if let Some(inlet) = this.inlet() {
-            inlet.watch(slf.py(), || Reader::Backend(slf.clone().unbind()))?;
+        if let Some(half) = this.read_half() {
+            half.watch(slf.py(), || Reader::Backend(slf.clone().unbind()))?;
             // A transport that was not reading yet may have begun in spite of being paused.
-            if this.paused.get() {
-                inlet.flow_now(slf.py(), true)?;
+            if this.is_paused.get() {
+                half.set_paused_now(slf.py(), true)?;
             }
         }
-        Gateway::upstream_data(this.gateway.bind(slf.py()), slf, data.as_bytes());
+        Gateway::upstream_data(this.gateway.bind(slf.py()), this.id, data.as_bytes());
         Ok(())
     }
 
     /// The backend has closed its side. Returning nothing makes the transport close too.
     fn eof_received(slf: &Bound<'_, Self>) {
-        Gateway::upstream_eof(slf.borrow().gateway.bind(slf.py()), slf);
+        let this = slf.borrow();
+        Gateway::upstream_eof(this.gateway.bind(slf.py()), this.id);
     }
 
     #[pyo3(signature = (exc))]
     fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) {
-        Gateway::upstream_lost(slf.borrow().gateway.bind(slf.py()), slf, exc.is_some());
-        if let Some(transport) = slf.borrow().transport.take() {
-            transport.outlet.close();
+        let this = slf.borrow();
+        Gateway::upstream_lost(this.gateway.bind(slf.py()), this.id, exc.is_some());
+        if let Some(transport) = this.transport.take() {
+            transport.write_half.close();
         }
     }
 
-    /// The connection could not be made. `kind`: `connect`, `timeout` or `tls`.
+    /// The connection could not be made. `kind`: `refused`, `connect`, `timeout` or `tls`.
     fn connect_failed(slf: &Bound<'_, Self>, kind: &str, detail: &str) {
-        Gateway::connect_failed(slf.borrow().gateway.bind(slf.py()), slf, kind, detail);
+        let this = slf.borrow();
+        Gateway::connect_failed(this.gateway.bind(slf.py()), this.id, kind, detail);
     }
 
     #[allow(clippy::unused_self)] // part of the protocol interface
@@ -206,14 +169,11 @@ impl UpstreamConnection {
     fn resume_writing(&self) {}
 
     fn __repr__(&self) -> String {
-        let duty = match self.duty.get() {
-            Duty::Serving(_) if !self.is_connected() => "connecting",
-            Duty::Serving(_) => "serving",
-            Duty::Idle => "idle",
-            Duty::Aborting(_) => "aborting",
-            Duty::Closed => "closed",
+        let state = match (self.is_closed.get(), self.transport.borrow().is_some()) {
+            (true, _) => "closed",
+            (false, true) => "open",
+            (false, false) => "connecting",
         };
-        let reused = if self.last_use.get().is_some() { ", reused" } else { "" };
-        format!("<UpstreamConnection backend {} {duty}{reused}>", self.backend)
+        format!("<UpstreamConnection backend {} {state}>", self.backend)
     }
 }

@@ -22,9 +22,11 @@
 
 pub mod dialect;
 pub mod exchange;
+pub mod generation;
 pub mod metrics;
 pub mod openai;
 pub mod routing;
 pub mod segment;
 pub mod time;
 pub mod tokens;
+pub mod worker;

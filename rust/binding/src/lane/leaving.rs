@@ -31,8 +31,8 @@ impl LaneConnection {
             return Ok(None);
         }
         let Some(transport) = self.state.borrow_mut().transport.take() else { return Ok(None) };
-        transport.outlet.close();
-        transport.inlet.give_back(py)?;
+        transport.write_half.close();
+        transport.read_half.give_back(py)?;
         Ok(Some(transport.object))
     }
 

@@ -5,19 +5,19 @@ use std::rc::Rc;
 use pyo3::prelude::*;
 
 use super::LaneConnection;
-use crate::inlet::Inlet;
-use crate::poller::{Came, Reader};
+use crate::poller::{Incoming, Reader};
+use crate::read_half::ReadHalf;
 
 /// A client that sends ahead is read no further than this beyond the request in hand.
 const AHEAD: usize = 64 << 10;
 
 impl LaneConnection {
     /// Something has come from the socket.
-    pub(crate) fn came(slf: &Bound<'_, Self>, came: Came<'_>) -> PyResult<()> {
-        match came {
-            Came::Bytes(data) => Self::received(slf, data),
-            Came::End => slf.borrow().force_close(slf.py()),
-            Came::Broken => {
+    pub(crate) fn incoming(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> PyResult<()> {
+        match incoming {
+            Incoming::Bytes(data) => Self::received(slf, data),
+            Incoming::End => slf.borrow().force_close(slf.py()),
+            Incoming::Broken => {
                 slf.borrow().leave(slf.py());
                 slf.borrow().abort(slf.py())
             }
@@ -41,9 +41,9 @@ impl LaneConnection {
         };
         match is_ahead {
             None => Self::advance(slf, data),
-            Some(true) => this.inlet().map_or(Ok(()), |inlet| {
-                inlet.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
-                inlet.flow_now(slf.py(), true)
+            Some(true) => this.read_half().map_or(Ok(()), |read_half| {
+                read_half.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
+                read_half.set_paused_now(slf.py(), true)
             }),
             Some(false) => Ok(()),
         }
@@ -56,19 +56,19 @@ impl LaneConnection {
             let mut state = self.state.borrow_mut();
             !state.must_wait() && std::mem::take(&mut state.reading_paused)
         };
-        match self.inlet() {
-            Some(inlet) if may_read => inlet.flow_now(py, false),
+        match self.read_half() {
+            Some(read_half) if may_read => read_half.set_paused_now(py, false),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn inlet(&self) -> Option<Rc<Inlet>> {
-        self.state.borrow().transport.as_ref().map(|transport| transport.inlet.clone())
+    pub(super) fn read_half(&self) -> Option<Rc<ReadHalf>> {
+        self.state.borrow().transport.as_ref().map(|transport| transport.read_half.clone())
     }
 
     /// Has the transport `close` or `abort`.
     pub(super) fn end(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        self.inlet().inspect(|inlet| inlet.close());
+        self.read_half().inspect(|read_half| read_half.close());
         self.transport(py).map_or(Ok(()), |object| object.call_method0(py, method).map(|_| ()))
     }
 }

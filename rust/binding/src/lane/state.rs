@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use penstock_core::time::{Nanos, SECOND};
+use penstock_core::worker::RequestId;
 use penstock_wire::http::Intake;
 use pyo3::prelude::*;
 
-use crate::calls::CallKey;
-use crate::inlet::Inlet;
-use crate::outlet::Outlet;
+use crate::read_half::ReadHalf;
+use crate::write_half::WriteHalf;
 
 /// A request that takes longer to come is aiohttp's, which has the time-outs for it.
 const SLOW: Nanos = SECOND;
@@ -19,15 +19,15 @@ const IDLE: Nanos = 75 * SECOND;
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) object: Py<PyAny>,
-    pub(super) inlet: Rc<Inlet>,
-    pub(super) outlet: Rc<Outlet>,
+    pub(super) read_half: Rc<ReadHalf>,
+    pub(super) write_half: Rc<WriteHalf>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) intake: Intake,
     pub(super) transport: Option<Transport>,
-    pub(super) call: Option<CallKey>,
+    pub(super) request: Option<RequestId>,
     /// A request is being submitted: whoever ends it leaves it to the submitter to go on.
     pub(super) submitting: bool,
     pub(super) reading_paused: bool,

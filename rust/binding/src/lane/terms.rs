@@ -1,12 +1,9 @@
 //! What all connections of the lane have in common: limits, and the headers that they read.
 
+use penstock_core::worker::{RequestAttributes, shortened};
 use penstock_wire::http::{Request, Terms};
 use pyo3::prelude::*;
 
-use crate::standing::{Standing, band_of, tenant_of};
-
-/// Names are told apart by a hash of them; longer ones are no names.
-const LONGEST: usize = 256;
 /// The header at index 0 of those that are noted.
 const REQUEST_ID: usize = 0;
 
@@ -33,7 +30,11 @@ impl LaneTerms {
 
     /// Who a request comes from. Tenant and priority count only from a `trusted` peer.
     /// `None`: its priority is none, which is aiohttp's to refuse.
-    pub(crate) fn standing(&self, request: &Request<'_>, trusted: bool) -> Option<Standing> {
+    pub(crate) fn attributes(
+        &self,
+        request: &Request<'_>,
+        trusted: bool,
+    ) -> Option<RequestAttributes> {
         let noted = |header: Option<usize>| header.and_then(|header| request.noted(header));
         let named = |header: usize| {
             let value = request.noted(header)?;
@@ -42,15 +43,8 @@ impl LaneTerms {
         let sessions = self.sessions.iter().filter_map(|&header| named(header)).collect();
         let (tenant, priority) =
             if trusted { (noted(self.tenant), noted(self.priority)) } else { (None, None) };
-        let band = band_of(priority.map(str::to_ascii_lowercase).as_deref()).ok()?;
-        let tenant = tenant_of(tenant.filter(|name| !name.is_empty()).map(shortened));
-        Some(Standing { tenant, band, sessions })
+        RequestAttributes::new(tenant, priority, sessions).ok()
     }
-}
-
-/// A hot head is ASCII, so a character is a byte.
-fn shortened(name: &str) -> &str {
-    name.get(..LONGEST).unwrap_or(name)
 }
 
 #[pymethods]

@@ -204,6 +204,28 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of a request of which nothing is known but that its client is gone. `total`: since its arrival.
+    pub fn unread(request_id: String, total: Nanos) -> Self {
+        Record {
+            request_id,
+            upstream_id: None,
+            served: Served::default(),
+            status: 499,
+            code: None,
+            term: Term(Who::Client, Where::Request),
+            outcome: Outcome::ClientAbort,
+            attempts: 0,
+            queued: None,
+            first: None,
+            gaps: Histogram::fine(),
+            rules: RuleCounts::default(),
+            total,
+            prompt_tokens: None,
+            output_tokens: None,
+            cached_tokens: None,
+        }
+    }
+
     /// Appends the record as one JSON line. No prompt, answer or key is in it. `unix`:
     /// nanoseconds since 1970.
     pub fn write_line(&self, unix: Nanos, table: &Table, out: &mut Vec<u8>) {

@@ -1,12 +1,12 @@
-//! What is told of backends that requests do not get through to.
+//! Backends that requests do not get through to: noticed here, remembered by admission, told in the log.
 
 use penstock_admission::Proof;
-use penstock_core::exchange::{AttemptResult, Failure, Next};
-use penstock_core::routing::BackendIndex;
-use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};
 
-use crate::calls::{Call, CallKey};
-use crate::engine::Engine;
+use super::machine::Worker;
+use super::request::{Request, RequestId};
+use crate::exchange::{AttemptResult, Failure, Next};
+use crate::routing::BackendIndex;
+use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 
 /// A trial that is not broken off for so long is through: ports that break requests off do so at once, and a
 /// first token may take its time.
@@ -17,12 +17,12 @@ const MOST_AT_ONCE: Nanos = 100 * MILLISECOND;
 
 /// The begin or the end of an outage; the log has a line for each.
 #[derive(Debug)]
-pub(crate) enum Outage {
+pub enum Outage {
     Began { backend: BackendIndex, reason: String },
     Ended { backend: BackendIndex, lasted: Nanos },
 }
 
-impl Engine {
+impl Worker {
     /// A request did not get through, if that is what its failure says.
     pub(super) fn note_fault(&mut self, backend: BackendIndex, failure: &Failure, now: Now) {
         if let Some(fault) = failure.fault()
@@ -39,14 +39,14 @@ impl Engine {
 
     /// Something has come for a request, perhaps of an answer.
     #[cold]
-    pub(super) fn note_if_answered(&mut self, key: CallKey, next: &Next, now: Now) {
-        let Some(call) = self.calls.get(key) else { return };
+    pub(super) fn note_if_answered(&mut self, id: RequestId, next: &Next, now: Now) {
+        let Some(request) = self.requests.get(id) else { return };
         let is_answered = match next {
             Next::Failed { failure, .. } => failure.is_answer(),
             Next::Ended(ended) => ended.result == AttemptResult::Ok,
-            Next::Continue | Next::Answered => call.exchange.is_answered(),
+            Next::Continue | Next::Answered => request.exchange.is_answered(),
         };
-        let (ticket, backend) = (call.ticket, call.exchange.backend());
+        let (ticket, backend) = (request.ticket, request.exchange.backend());
         if let (true, Some(ticket), Some(backend)) = (is_answered, ticket, backend)
             && let Some(lasted) = self.admission.answered(ticket, now.mono)
         {
@@ -65,21 +65,21 @@ impl Engine {
     }
 
     /// A request is about to try whether a backend is back.
-    pub(super) fn note_trial(&mut self, key: CallKey) {
-        if self.trials.iter().all(|trial| trial.key != key) {
-            self.trials.push(Trial { key, sent: None, lived: 0 });
+    pub(super) fn note_trial(&mut self, id: RequestId) {
+        if self.trials.iter().all(|trial| trial.id != id) {
+            self.trials.push(Trial { id, sent: None, lived: 0 });
         }
     }
 
     /// Time has passed: looks whether requests that try a backend have survived there.
     pub(super) fn note_survivors(&mut self, now: Now) {
-        let passed = (now.mono - self.looked).min(MOST_AT_ONCE);
-        self.looked = now.mono;
+        let passed = (now.mono - self.trials_seen).min(MOST_AT_ONCE);
+        self.trials_seen = now.mono;
         let mut trials = std::mem::take(&mut self.trials);
         trials.retain_mut(|trial| {
-            let tries = |call: &&mut Box<Call>| call.is_trial && !call.exchange.is_answered();
-            let Some(call) = self.calls.get(trial.key).filter(tries) else { return false };
-            let (sent, backend) = (call.exchange.unanswered_since(), call.exchange.backend());
+            let tries = |one: &&Request| one.is_trial && !one.exchange.is_answered();
+            let Some(request) = self.requests.get(trial.id).filter(tries) else { return false };
+            let (sent, backend) = (request.exchange.unanswered_since(), request.exchange.backend());
             trial.live(sent, passed);
             let has_survived = trial.lived >= SURVIVAL;
             if let (true, Some(backend)) = (has_survived, backend) {
@@ -93,8 +93,8 @@ impl Engine {
 
 /// A request that tries whether its backend is back.
 #[derive(Debug)]
-pub(crate) struct Trial {
-    key: CallKey,
+pub(super) struct Trial {
+    id: RequestId,
     /// When it was written to its backend, if it has been.
     sent: Option<Nanos>,
     /// How long it has been there.

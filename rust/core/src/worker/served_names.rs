@@ -1,7 +1,8 @@
 //! The names of the backends' models: this worker's copies of what the segment says.
 
 use penstock_admission::shm::Names;
-use penstock_core::routing::BackendIndex;
+
+use crate::routing::BackendIndex;
 
 #[derive(Debug, Clone, Default)]
 struct Copy {
@@ -10,16 +11,16 @@ struct Copy {
 }
 
 #[derive(Debug)]
-pub(crate) struct Serves(Vec<Copy>);
+pub(super) struct ServedNames(Vec<Copy>);
 
-impl Serves {
-    pub(crate) fn new(backends: usize) -> Self {
-        Serves(vec![Copy::default(); backends])
+impl ServedNames {
+    pub(super) fn new(backends: usize) -> Self {
+        ServedNames(vec![Copy::default(); backends])
     }
 
-    /// Reads a name anew only after it has changed. Empty while it is not known; such a backend is
+    /// Reads a name again only after it has changed. Empty while it is not known; such a backend is
     /// down, so no request is written for it.
-    pub(crate) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
+    pub(super) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
         let copy = &mut self.0[usize::from(backend)];
         let version = names.version(usize::from(backend));
         if version != copy.version

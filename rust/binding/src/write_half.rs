@@ -10,23 +10,23 @@ use std::rc::Rc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::acts::Act;
 use crate::bytes::bytes_of;
+use crate::deferred::Deferred;
 use crate::socket::Socket;
 
 /// What would have to leave before what comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backlog {
     Nothing,
-    /// An [`Act::Write`] that has not run yet.
-    Act,
+    /// An [`Deferred::Write`] that has not run yet.
+    Deferred,
     /// Bytes that the transport may still hold.
     Transport,
 }
 
 /// The way out of one connection.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct WriteHalf {
     write: Py<PyAny>,
     /// The transport's `get_write_buffer_size`, if there is a transport.
     unsent: Option<Py<PyAny>>,
@@ -35,11 +35,11 @@ pub(crate) struct Outlet {
     backlog: Cell<Backlog>,
 }
 
-impl Outlet {
+impl WriteHalf {
     /// The way out through a function like a transport's `write`.
     pub(crate) fn through(write: Py<PyAny>) -> Rc<Self> {
         let backlog = Cell::new(Backlog::Nothing);
-        Rc::new(Outlet { write, unsent: None, socket: Cell::default(), backlog })
+        Rc::new(WriteHalf { write, unsent: None, socket: Cell::default(), backlog })
     }
 
     /// The way out of a transport. `socket`: what is under it, if what is written to the one may go to
@@ -49,7 +49,7 @@ impl Outlet {
         let (write, unsent) = (method("write")?, Some(method("get_write_buffer_size")?));
         // Whoever had the transport before may have left something in it.
         let (socket, backlog) = (Cell::new(socket), Cell::new(Backlog::Transport));
-        Ok(Rc::new(Outlet { write, unsent, socket, backlog }))
+        Ok(Rc::new(WriteHalf { write, unsent, socket, backlog }))
     }
 
     /// The transport is lost, or somebody else's.
@@ -58,7 +58,7 @@ impl Outlet {
     }
 
     /// Sends what can be sent now. What is left is to be written when nothing is borrowed.
-    pub(crate) fn send(self: &Rc<Self>, py: Python<'_>, pieces: &[&[u8]]) -> Option<Act> {
+    pub(crate) fn send(self: &Rc<Self>, py: Python<'_>, pieces: &[&[u8]]) -> Option<Deferred> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         let sent = match self.socket.get() {
             Some(socket) if self.is_clear(py) => socket.write(pieces),
@@ -69,15 +69,15 @@ impl Outlet {
         }
         let rest = bytes_of(py, pieces, sent);
         let rest = rest.inspect_err(|error| error.clone_ref(py).write_unraisable(py, None)).ok()?;
-        self.backlog.set(Backlog::Act);
-        Some(Act::Write(self.clone(), rest))
+        self.backlog.set(Backlog::Deferred);
+        Some(Deferred::Write(self.clone(), rest))
     }
 
     /// Whether nothing is left to leave.
     pub(crate) fn is_clear(&self, py: Python<'_>) -> bool {
         let is_clear = match self.backlog.get() {
             Backlog::Nothing => true,
-            Backlog::Act => false,
+            Backlog::Deferred => false,
             Backlog::Transport => self.unsent(py).is_ok_and(|unsent| unsent == 0),
         };
         if is_clear {

@@ -1,22 +1,20 @@
 //! Request ids, answer ids and nonces: unique, not secret.
 
-use std::hash::{BuildHasher, RandomState};
-
 use penstock_wire::decimal::write_hex;
 
 /// `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014),
-/// seeded from the system's random source.
+/// seeded by the caller: from the system's random source, or from the seed of a simulation.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub struct Ids {
     state: u64,
 }
 
 impl Ids {
-    pub(crate) fn new() -> Self {
-        Ids { state: RandomState::new().hash_one(std::process::id()) }
+    pub fn seeded(seed: u64) -> Self {
+        Ids { state: seed }
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,14 +23,14 @@ impl Ids {
     }
 
     /// The client's own id if it has the allowed form, else a new one.
-    pub(crate) fn request_id(&mut self, own: Option<&str>) -> String {
+    pub fn request_id(&mut self, own: Option<&str>) -> String {
         match own.filter(|id| is_valid(id)) {
             Some(own) => own.to_owned(),
             None => self.make("req-", 8),
         }
     }
 
-    pub(crate) fn answer_id(&mut self) -> String {
+    pub fn answer_id(&mut self) -> String {
         self.make("chatcmpl-", 16)
     }
 
@@ -40,8 +38,8 @@ impl Ids {
     fn make(&mut self, prefix: &str, more: usize) -> String {
         let mut id = Vec::with_capacity(48);
         id.extend_from_slice(prefix.as_bytes());
-        write_hex(self.next(), 16, &mut id);
-        write_hex(self.next(), more, &mut id);
+        write_hex(self.number(), 16, &mut id);
+        write_hex(self.number(), more, &mut id);
         String::from_utf8(id).unwrap_or_default()
     }
 }

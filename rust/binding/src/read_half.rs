@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use penstock_core::worker::Key;
 use pyo3::prelude::*;
 
 use crate::poller::{Reader, Watch};
-use crate::slots::Key;
 use crate::socket::Socket;
 
 /// Who reads the socket.
@@ -19,14 +19,14 @@ enum By {
 }
 
 #[derive(Debug)]
-pub(crate) struct Inlet {
+pub(crate) struct ReadHalf {
     socket: Option<(Socket, Rc<Watch>)>,
     by: Cell<By>,
     pause_reading: Py<PyAny>,
     resume_reading: Py<PyAny>,
 }
 
-impl Inlet {
+impl ReadHalf {
     /// The way in of a transport. `socket`: what is under it, if that may be read.
     pub(crate) fn of(
         transport: &Bound<'_, PyAny>,
@@ -34,7 +34,7 @@ impl Inlet {
     ) -> PyResult<Self> {
         let method = |name: &str| transport.getattr(name).map(Bound::unbind);
         let (pause_reading, resume_reading) = (method("pause_reading")?, method("resume_reading")?);
-        Ok(Inlet { socket, by: Cell::new(By::Transport), pause_reading, resume_reading })
+        Ok(ReadHalf { socket, by: Cell::new(By::Transport), pause_reading, resume_reading })
     }
 
     /// From now on the poller reads, if it can; paused or not.
@@ -51,7 +51,7 @@ impl Inlet {
     }
 
     /// Stops or resumes reading. What is returned is to be called for that.
-    pub(crate) fn flow(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
+    pub(crate) fn set_paused(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
         match (self.by.get(), &self.socket, paused) {
             (By::Poller(key), Some((_, watch)), true) => {
                 watch.pause(key);
@@ -70,8 +70,8 @@ impl Inlet {
     }
 
     /// The same at once, for whoever borrows nothing.
-    pub(crate) fn flow_now(&self, py: Python<'_>, paused: bool) -> PyResult<()> {
-        self.flow(py, paused).map_or(Ok(()), |method| method.call0(py).map(|_| ()))
+    pub(crate) fn set_paused_now(&self, py: Python<'_>, paused: bool) -> PyResult<()> {
+        self.set_paused(py, paused).map_or(Ok(()), |method| method.call0(py).map(|_| ()))
     }
 
     /// Whoever gets the transport finds it as it was.
@@ -93,7 +93,7 @@ impl Inlet {
     }
 }
 
-impl Drop for Inlet {
+impl Drop for ReadHalf {
     fn drop(&mut self) {
         self.close();
     }

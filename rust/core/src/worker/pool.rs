@@ -1,60 +1,53 @@
 //! Idle connections, by backend.
 
-use penstock_core::routing::{BackendIndex, Table};
-use penstock_core::time::Nanos;
-use pyo3::prelude::*;
-
-use crate::upstream::UpstreamConnection;
+use super::connection::ConnectionId;
+use crate::routing::{BackendIndex, Table};
+use crate::time::Nanos;
 
 #[derive(Debug)]
 struct Idle {
-    connection: Py<UpstreamConnection>,
+    connection: ConnectionId,
     since: Nanos,
 }
 
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(super) struct Pool {
     idle: Vec<Vec<Idle>>,
 }
 
 impl Pool {
-    pub(crate) fn new(backends: usize) -> Self {
+    pub(super) fn new(backends: usize) -> Self {
         Pool { idle: (0..backends).map(|_| Vec::new()).collect() }
     }
 
-    /// The connection that was used last, if it has not been idle for too long: the backend closes
-    /// its side after a while, and a request written into that moment is lost.
-    pub(crate) fn take(
+    /// The connection that was used last, if it has not been idle for too long: the backend closes its side after
+    /// a while, and a request written into that moment is lost.
+    pub(super) fn take(
         &mut self,
         backend: BackendIndex,
         keep_alive: Nanos,
         now: Nanos,
-    ) -> Option<Py<UpstreamConnection>> {
+    ) -> Option<ConnectionId> {
         let idle = self.idle[usize::from(backend)].pop()?;
         if now.saturating_sub(idle.since) < keep_alive {
             return Some(idle.connection);
         }
-        // Older ones are even staler; the sweep closes them all.
+        // Older ones are even staler; `expire` closes them all.
         self.idle[usize::from(backend)].push(idle);
         None
     }
 
-    pub(crate) fn put(
-        &mut self,
-        backend: BackendIndex,
-        connection: Py<UpstreamConnection>,
-        now: Nanos,
-    ) {
+    pub(super) fn put(&mut self, backend: BackendIndex, connection: ConnectionId, now: Nanos) {
         self.idle[usize::from(backend)].push(Idle { connection, since: now });
     }
 
     /// A connection has closed or misbehaved while idle.
-    pub(crate) fn remove(&mut self, backend: BackendIndex, connection: &Py<UpstreamConnection>) {
-        self.idle[usize::from(backend)].retain(|idle| !idle.connection.is(connection));
+    pub(super) fn remove(&mut self, backend: BackendIndex, connection: ConnectionId) {
+        self.idle[usize::from(backend)].retain(|idle| idle.connection != connection);
     }
 
     /// Takes out every connection that has been idle for too long.
-    pub(crate) fn expire(&mut self, table: &Table, now: Nanos) -> Vec<Py<UpstreamConnection>> {
+    pub(super) fn expire(&mut self, table: &Table, now: Nanos) -> Vec<ConnectionId> {
         let mut expired = Vec::new();
         for (backend, idle) in table.backends.iter().zip(&mut self.idle) {
             let fresh = idle.partition_point(|i| now.saturating_sub(i.since) >= backend.keep_alive);
@@ -63,11 +56,15 @@ impl Pool {
         expired
     }
 
-    pub(crate) fn drain(&mut self) -> Vec<Py<UpstreamConnection>> {
+    pub(super) fn drain(&mut self) -> Vec<ConnectionId> {
         self.idle.iter_mut().flat_map(|idle| idle.drain(..)).map(|i| i.connection).collect()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.idle.iter().map(Vec::len).sum()
+    }
+
+    pub(super) fn contains(&self, backend: BackendIndex, connection: ConnectionId) -> bool {
+        self.idle[usize::from(backend)].iter().any(|idle| idle.connection == connection)
     }
 }

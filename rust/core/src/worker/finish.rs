@@ -1,0 +1,121 @@
+//! How a request ends for its client: the last bytes, told once, counted once, logged once.
+
+use penstock_admission::Usage;
+
+use super::effects::Effects;
+use super::machine::Worker;
+use super::request::RequestId;
+use crate::exchange::{AttemptResult, Output, Record, Term, UpstreamEnd};
+use crate::metrics::Total;
+use crate::openai::ApiError;
+use crate::time::Now;
+use crate::tokens::TokenCounter;
+
+/// Log lines waiting to be written, in bytes; above, lines are dropped and counted.
+const LOG_LIMIT: usize = 4 << 20;
+
+impl Worker {
+    /// Ends a request with an error of ours: as a status, or as an event if the answer has begun.
+    pub(super) fn end_with(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        error: &ApiError,
+        term: Term,
+        now: Now,
+    ) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let mut out = Output::new(&mut self.output);
+        request.exchange.refuse(&request.generation.table, error, term, now, &mut out);
+        self.finish_client(io, id, out, now);
+        self.forget_if_over(id);
+    }
+
+    /// The client has its whole answer, of which `out` is the last piece.
+    pub(super) fn finish_client(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        out: Output,
+        now: Now,
+    ) {
+        self.flush(io, id, out);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if let Some(client) = request.client.take() {
+            io.answer_done(client, request.exchange.keeps_client());
+        }
+        self.close_record(id, now);
+    }
+
+    /// The client has left, at any moment.
+    pub fn client_gone(&mut self, io: &mut impl Effects, id: RequestId, now: Now) {
+        self.current = Some(id);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let Some(client) = request.client.take() else { return };
+        io.drop_client(client);
+        request.exchange.client_gone(now);
+        let is_waiting = request.exchange.is_queued();
+        self.close_record(id, now);
+        if is_waiting {
+            self.leave_queue(id, now);
+        } else {
+            self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
+        }
+        self.forget_if_over(id);
+        self.collect(io, now);
+        self.check_invariants();
+    }
+
+    /// The client's transport is full, or has room again.
+    pub fn client_flow(&mut self, io: &mut impl Effects, id: RequestId, full: bool, now: Now) {
+        self.current = Some(id);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if request.client.is_none() {
+            return;
+        }
+        if full {
+            request.exchange.pause();
+        } else {
+            request.exchange.resume(now);
+        }
+        match request.connection {
+            Some(connection) if full => self.pause(io, connection),
+            Some(connection) => {
+                self.resume(io, connection);
+            }
+            None => {}
+        }
+        self.arm(id);
+        self.check_invariants();
+    }
+
+    /// Counts and logs the request's record, once.
+    fn close_record(&mut self, id: RequestId, now: Now) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let Some(record) = request.exchange.take_record() else { return };
+        if let Some(tokens) = record.prompt_tokens {
+            let prompt = request.exchange.plan.prompt;
+            let model = request.exchange.plan.model_index;
+            let mut ratio = self.shared.ratios.get(model);
+            ratio.learn(prompt, tokens);
+            self.shared.ratios.set(model, ratio);
+            let output = record.output_tokens.unwrap_or(0);
+            if let Some(ticket) = request.ticket {
+                let counted = |tokens: u64| tokens.min(u64::from(u32::MAX)) as u32;
+                let cached = record.cached_tokens.unwrap_or(0);
+                let [prompt, cached, output] = [tokens, cached, output].map(counted);
+                self.admission.settle(ticket, Usage { prompt, cached, output });
+            }
+        }
+        self.finished(&record, now);
+    }
+
+    pub(super) fn finished(&mut self, record: &Record, now: Now) {
+        self.shard.finished(record);
+        if self.log.len() > LOG_LIMIT {
+            self.shard.add(Total::LogDropped, 1);
+            return;
+        }
+        record.write_line(now.unix, &self.generation.table, &mut self.log);
+    }
+}

@@ -1,0 +1,144 @@
+//! How an attempt ends for its backend: the connection pooled, closed or aborted, the permit given back.
+
+use penstock_admission::{Outcome as PermitOutcome, Ticket};
+
+use super::connection::{ConnectionId, ConnectionState};
+use super::effects::Effects;
+use super::machine::Worker;
+use super::request::RequestId;
+use crate::exchange::{AttemptResult, UpstreamEnd};
+use crate::time::{Nanos, Now};
+
+/// A half-closed connection whose permit waits for the backend's end.
+#[derive(Debug)]
+pub(super) struct Aborting {
+    pub(super) until: Nanos,
+    /// Until when the backend's end is no proof that its engine has stopped.
+    pub(super) held_until: Nanos,
+    pub(super) connection: ConnectionId,
+    pub(super) ticket: Ticket,
+}
+
+impl Worker {
+    /// The attempt is done with: its connection is put away and its permit goes back, now or when the
+    /// backend has really ended.
+    pub(super) fn attempt_over(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        upstream: UpstreamEnd,
+        result: AttemptResult,
+        now: Now,
+    ) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if let Some(backend) = request.exchange.backend() {
+            self.shard.attempt(backend, result);
+        }
+        let (ticket, connection) = (request.ticket.take(), request.connection.take());
+        let outcome = match (upstream, result) {
+            (_, AttemptResult::Ok) => PermitOutcome::Success,
+            (_, AttemptResult::Cancelled) => PermitOutcome::Ignored,
+            _ => PermitOutcome::Dropped,
+        };
+        if let Some(connection) = connection {
+            let is_open =
+                matches!(self.connections.state(connection), Some(ConnectionState::Serving(_)));
+            if let (UpstreamEnd::Abort, Some(ticket), true) = (upstream, ticket, is_open) {
+                return self.abort(io, id, connection, ticket, now);
+            }
+            self.put_away(io, connection, upstream, now);
+        }
+        if let Some(ticket) = ticket {
+            self.release(io, ticket, outcome, now);
+        }
+    }
+
+    /// Half-close, and wait for the backend's end with the permit still taken.
+    fn abort(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        connection: ConnectionId,
+        ticket: Ticket,
+        now: Now,
+    ) {
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(backend) = request.exchange.backend() else { return };
+        let backend = &request.generation.table.backends[usize::from(backend)];
+        self.aborting.push(Aborting {
+            until: now.mono + backend.abort_grace,
+            held_until: now.mono + backend.abort_hold,
+            connection,
+            ticket,
+        });
+        self.connections.set_state(connection, ConnectionState::Aborting(ticket));
+        self.rows[ticket.row as usize] = None;
+        self.admission.closing(ticket);
+        self.resume(io, connection);
+        io.half_close(connection);
+    }
+
+    /// The backend has ended an aborted request.
+    pub(super) fn aborted(
+        &mut self,
+        io: &mut impl Effects,
+        connection: ConnectionId,
+        ticket: Ticket,
+        now: Now,
+    ) {
+        let is_it = |aborting: &Aborting| aborting.connection == connection;
+        let Some(at) = self.aborting.iter().position(is_it) else { return };
+        self.close(io, connection);
+        let aborting = &mut self.aborting[at];
+        if now.mono < aborting.held_until {
+            // Its server closes the connection before its engine has stopped.
+            aborting.until = aborting.held_until;
+            return;
+        }
+        self.aborting.swap_remove(at);
+        self.release(io, ticket, PermitOutcome::Ignored, now);
+    }
+
+    /// Permits whose grace is over come back.
+    pub(super) fn end_overdue_aborts(&mut self, io: &mut impl Effects, now: Now) {
+        let overdue = |aborting: &Aborting| aborting.until <= now.mono;
+        while let Some(at) = self.aborting.iter().position(overdue) {
+            let Aborting { connection, ticket, .. } = self.aborting.swap_remove(at);
+            self.close(io, connection);
+            self.release(io, ticket, PermitOutcome::Ignored, now);
+        }
+    }
+
+    /// Back to the pool, or closed.
+    pub(super) fn put_away(
+        &mut self,
+        io: &mut impl Effects,
+        id: ConnectionId,
+        upstream: UpstreamEnd,
+        now: Now,
+    ) {
+        let may_carry_another = upstream == UpstreamEnd::Reuse
+            && !self.is_draining
+            // Who answers before it has the whole request may never read the rest.
+            && io.is_flushed(id)
+            // The client may have paused it; an idle connection must notice its backend's close. One that reads
+            // again only after this event would be in the pool before that, and might be paused anew by then.
+            && self.resume(io, id);
+        match self.connections.get_mut(id) {
+            Some(connection) if may_carry_another => {
+                connection.state = ConnectionState::Idle;
+                connection.last_use = Some(now.mono);
+                self.pool.put(connection.backend, id, now.mono);
+            }
+            _ => self.close(io, id),
+        }
+    }
+
+    pub(super) fn close(&mut self, io: &mut impl Effects, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if connection.state == ConnectionState::Idle {
+            self.pool.remove(connection.backend, id);
+        }
+        io.close(id);
+    }
+}

@@ -1,0 +1,215 @@
+//! What follows from the events of connections to backends: opened, bytes, ends.
+
+use penstock_admission::Proof;
+
+use super::connection::{ConnectionId, ConnectionState};
+use super::effects::Effects;
+use super::faults;
+use super::machine::Worker;
+use super::request::RequestId;
+use crate::exchange::{Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd};
+use crate::routing::{BackendIndex, Table};
+use crate::time::Now;
+
+/// KV tokens by which a reservation grows: a few blocks of an engine's cache, so that telling it is
+/// rare.
+const GROWTH: u64 = 64;
+
+/// What an exchange is fed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Bytes,
+    /// The end of the connection, which is no sign of life.
+    End,
+}
+
+impl Worker {
+    /// A connection is open: its request is written.
+    pub fn connected(&mut self, io: &mut impl Effects, connection: ConnectionId, now: Now) {
+        let Some(one) = self.connections.get_mut(connection) else { return };
+        let backend = one.backend;
+        let ConnectionState::Connecting(id) = one.state else { return };
+        self.current = Some(id);
+        one.state = ConnectionState::Serving(id);
+        self.note_reached(backend, Proof::Connected, now);
+        self.send(io, id, now);
+        self.arm(id);
+        // The end of an outage lets others in.
+        self.collect(io, now);
+        self.check_invariants();
+    }
+
+    pub fn connect_failed(
+        &mut self,
+        io: &mut impl Effects,
+        connection: ConnectionId,
+        failure: &Failure,
+        now: Now,
+    ) {
+        let Some(ConnectionState::Connecting(id)) = self.connections.state(connection) else {
+            return;
+        };
+        self.current = Some(id);
+        self.failed(io, id, failure, UpstreamEnd::Close, now);
+        self.collect(io, now);
+        self.check_invariants();
+    }
+
+    pub fn upstream_bytes(
+        &mut self,
+        io: &mut impl Effects,
+        connection: ConnectionId,
+        data: &[u8],
+        now: Now,
+    ) {
+        match self.connections.state(connection) {
+            Some(ConnectionState::Serving(id)) => {
+                self.feed(io, id, Source::Bytes, now, |exchange, table, out| {
+                    faults::check("upstream");
+                    exchange.upstream_bytes(table, data, now, out)
+                });
+            }
+            // Nobody asked: whatever it is, it must not become the next request's answer.
+            Some(ConnectionState::Idle) => self.close(io, connection),
+            _ => {}
+        }
+        self.check_invariants();
+    }
+
+    /// The backend has closed its side.
+    pub fn upstream_eof(&mut self, io: &mut impl Effects, connection: ConnectionId, now: Now) {
+        match self.connections.state(connection) {
+            Some(ConnectionState::Serving(id)) => {
+                self.feed(io, id, Source::End, now, |exchange, table, out| {
+                    exchange.upstream_eof(table, now, out)
+                });
+            }
+            Some(ConnectionState::Idle) => self.close(io, connection),
+            Some(ConnectionState::Aborting(ticket)) => self.aborted(io, connection, ticket, now),
+            Some(ConnectionState::Connecting(_)) | None => {}
+        }
+        self.check_invariants();
+    }
+
+    /// The connection is gone. `broken`: by a reset rather than an orderly end. Its id is not used again.
+    pub fn upstream_lost(
+        &mut self,
+        io: &mut impl Effects,
+        connection: ConnectionId,
+        broken: bool,
+        now: Now,
+    ) {
+        match self.connections.state(connection) {
+            Some(ConnectionState::Serving(id)) => {
+                self.feed(io, id, Source::End, now, |exchange, table, out| {
+                    if broken {
+                        exchange.upstream_lost(table, now, out)
+                    } else {
+                        exchange.upstream_eof(table, now, out)
+                    }
+                });
+            }
+            Some(ConnectionState::Aborting(ticket)) => self.aborted(io, connection, ticket, now),
+            Some(ConnectionState::Idle) => {}
+            // A connection that was never open cannot be lost.
+            Some(ConnectionState::Connecting(_)) | None => return,
+        }
+        self.close(io, connection);
+        self.check_invariants();
+    }
+
+    /// Feeds a request's exchange and does what it says.
+    fn feed(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        source: Source,
+        now: Now,
+        step: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
+    ) {
+        self.current = Some(id);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let (had_begun, pace) = (request.exchange.has_begun(), request.exchange.pace());
+        let mut out = Output::new(&mut self.output);
+        let next = step(&mut request.exchange, &request.generation.table, &mut out);
+        // Nearly always all is well, and to see that takes no lock and no look at what has come.
+        let is_suspected = |at: BackendIndex| self.admission.load(at).is_suspected;
+        let is_news =
+            source == Source::Bytes && request.exchange.backend().is_some_and(is_suspected);
+        let mut first_of = None;
+        if !had_begun {
+            if request.exchange.has_begun() || !out.is_empty() {
+                self.answered = Some((request.exchange.plan.tier, request.overhead));
+            }
+            // Where a whole answer comes as a stream, long before the client has anything.
+            first_of = request.ticket.filter(|_| pace.pieces == 0 && request.exchange.has_first());
+        }
+        if is_news {
+            self.note_if_answered(id, &next, now);
+        }
+        if let Some(ticket) = first_of {
+            self.admission.first_token(ticket, now.mono);
+        }
+        self.note_pieces(id, pace);
+        self.follow(io, id, next, out, now);
+        // A first token may have let others in.
+        self.collect(io, now);
+    }
+
+    /// Pieces of an answer have come: how fast, and whether it is longer than expected and needs
+    /// more KV memory. Both are told once a tick.
+    fn note_pieces(&mut self, id: RequestId, before: Pace) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let after = request.exchange.pace();
+        let came = after.pieces - before.pieces;
+        if came == 0 {
+            return;
+        }
+        if let Some(backend) = request.exchange.backend()
+            && before.pieces > 0
+        {
+            // What one read brings was made one after the other.
+            let gap = (after.last - before.last) / came;
+            self.gaps[usize::from(backend)].observe_times(gap, came);
+        }
+        if after.pieces > request.reserved
+            && let Some(ticket) = request.ticket
+        {
+            request.reserved += GROWTH;
+            self.growths.push((ticket, GROWTH));
+        }
+    }
+
+    /// Does what an exchange says.
+    pub(super) fn follow(
+        &mut self,
+        io: &mut impl Effects,
+        id: RequestId,
+        next: Next,
+        out: Output,
+        now: Now,
+    ) {
+        match next {
+            Next::Continue => {
+                self.flush(io, id, out);
+                self.arm(id);
+            }
+            Next::Answered => {
+                self.finish_client(io, id, out, now);
+                if let Some(ticket) = self.requests.get(id).and_then(|request| request.ticket) {
+                    self.admission.closing(ticket);
+                }
+                self.arm(id);
+            }
+            Next::Ended(Ended { upstream, result }) => {
+                self.finish_client(io, id, out, now);
+                self.attempt_over(io, id, upstream, result, now);
+                self.forget_if_over(id);
+            }
+            Next::Failed { failure, upstream } => {
+                out.give_back(&mut self.output);
+                self.failed(io, id, &failure, upstream, now);
+            }
+        }
+    }
+}

@@ -72,6 +72,6 @@ def _show(text: str) -> None:
     console = Console(color_system=color_system(), highlight=False)
     with console.capture() as laid_out:
         console.print(Markdown(text))
-    # As git has it: a page that fits the screen stays there, and colours pass.
-    os.environ.setdefault("LESS", "FRX")
+    # A page that fits the screen stays there and asks for no key, and colours pass.
+    os.environ.setdefault("LESS", "-FRX")
     click.echo_via_pager(laid_out.get())

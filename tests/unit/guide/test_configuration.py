@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.unit.guide.pages import name, names, section, table
 
 from penstock.cli.check import check
 from penstock.cli.config import config
 from penstock.config.availability import KEYS
-from tests.unit.guide.pages import name, names, section, table
 
 PROFILES = """
 backends: {a: {url: "http://h", concurrency: 1}}
@@ -23,7 +23,7 @@ tiers:
   instant: {models: [m], backends: [a]}
   thinking: {models: [n], backends: [a]}
 """
-# What the file says by other keys: which of them depends on the name of the tier.
+# Its default is neither the schema's nor the same for all tiers: it goes by the tier's name.
 BY_NAME = "tiers.*.profile"
 
 

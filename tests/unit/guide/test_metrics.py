@@ -8,13 +8,13 @@ import re
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.guide.pages import ROOT, letters_of, name, names, section, table, words_of
 
 from penstock._core import Gateway, Segment
 from penstock.config import load_text
 from penstock.metrics.exposition import page
 from penstock.server.routing import routing_json
 from penstock.upstream.gauges import Gauges
-from tests.unit.guide.pages import ROOT, letters_of, name, names, section, table, words_of
 
 CONFIG = """
 nodes: {gpu: {concurrency: 8}}
@@ -47,7 +47,9 @@ def exposition() -> str:
 def said() -> dict[str, tuple[str, set[str]]]:
     """Return kind and labels of each metric, by its name, as the page of the reference has them."""
     rows = table("metrics", "name", "type", "labels")
-    return {f"penstock_{name(row['name'])}": (row["type"], set(filter(None, row["labels"].split(", ")))) for row in rows}
+    return {
+        f"penstock_{name(row['name'])}": (row["type"], set(filter(None, row["labels"].split(", ")))) for row in rows
+    }
 
 
 def labels_in(text: str) -> dict[str, set[str]]:

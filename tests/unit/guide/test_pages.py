@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.unit.guide.pages import PAGES, ROOT
 
 from penstock.cli.guide import guide
-from tests.unit.guide.pages import PAGES, ROOT
 
 CITED = re.compile(r"`?penstock guide\s+([a-z]+)")
 PATH = re.compile(r"\b(?:rust|python|tests|benches)/[\w./-]*\w|\b[\w-]+\.(?:rs|py|toml|md)\b")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,11 @@ def test_links_lead_somewhere(file: str) -> None:
     links = LINK.findall(path.read_text(encoding="utf-8"))
     assert len(links) > 3
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_wheel_leaves_no_page_out() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["maturin"]
+    assert build["python-source"] == "python"
+    pages = [f"python/penstock/guide/{topic}.md" for topic in PAGES]
+    assert all((ROOT / page).is_file() for page in pages)
+    assert [page for page in pages if any(fnmatch(page, pattern) for pattern in build["exclude"])] == []

@@ -168,12 +168,14 @@ impl UpstreamConnection {
     #[allow(clippy::unused_self)] // part of the protocol interface
     fn resume_writing(&self) {}
 
-    fn __repr__(&self) -> String {
-        let state = match (self.is_closed.get(), self.transport.borrow().is_some()) {
-            (true, _) => "closed",
-            (false, true) => "open",
-            (false, false) => "connecting",
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let gateway = self.gateway.borrow(py);
+        // The worker may be in the middle of an event.
+        let Ok(state) = gateway.state.try_borrow() else {
+            return format!("<UpstreamConnection backend {} busy>", self.backend);
         };
-        format!("<UpstreamConnection backend {} {state}>", self.backend)
+        let (state, is_reused) = state.worker.describe(self.id);
+        let reused = if is_reused { ", reused" } else { "" };
+        format!("<UpstreamConnection backend {} {state}{reused}>", self.backend)
     }
 }

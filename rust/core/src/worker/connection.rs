@@ -31,6 +31,17 @@ pub(super) enum ConnectionState {
     Aborting(Ticket),
 }
 
+impl ConnectionState {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            ConnectionState::Connecting(_) => "connecting",
+            ConnectionState::Serving(_) => "serving",
+            ConnectionState::Idle => "idle",
+            ConnectionState::Aborting(_) => "aborting",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) backend: BackendIndex,

@@ -132,6 +132,13 @@ impl Worker {
         self.requests.len()
     }
 
+    /// What a connection is doing, for people who debug: its state, and whether it was used before.
+    pub fn describe(&self, id: ConnectionId) -> (&'static str, bool) {
+        self.connections
+            .get(id)
+            .map_or(("closed", false), |one| (one.state.name(), one.last_use.is_some()))
+    }
+
     /// A request has been read whole: it is refused, queued or begun. `None`: it was refused, and its client has the
     /// answer.
     pub fn submit(

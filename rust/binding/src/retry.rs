@@ -4,7 +4,7 @@ use penstock_admission::{Admission, Health, Ticket};
 use penstock_core::exchange::{
     AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
-use penstock_core::routing::Profile;
+use penstock_core::routing::TierProfile;
 use penstock_core::time::Now;
 use pyo3::prelude::*;
 
@@ -155,7 +155,7 @@ impl Engine {
     ) -> bool {
         let Some(call) = self.calls.get(key) else { return false };
         let tier = usize::from(call.exchange.plan.tier);
-        let instant = self.table.tiers[tier].profile == Profile::Instant;
+        let instant = self.table.tiers[tier].profile == TierProfile::Instant;
         if call.exchange.attempts() >= MAX_ATTEMPTS || kind == Retry::BudgetedIfInstant && !instant
         {
             return false;

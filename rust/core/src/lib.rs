@@ -9,6 +9,7 @@
 //! * [`http`]: heads, body framing, the answers that Penstock writes itself
 //! * [`json`]: one-pass reader of byte ranges, and edits by splicing
 //! * [`openai`]: the request's view, chunks, whole answers, errors
+//! * [`profile`]: what one family of model servers does differently from the others
 //! * [`routing`]: tiers, backends and names
 //! * [`tokens`]: bounds and estimates of prompt sizes
 //! * [`admission`]: when a request may go, and where
@@ -25,6 +26,7 @@ pub mod exchange;
 pub mod generation;
 pub mod metrics;
 pub mod openai;
+pub mod profile;
 pub mod routing;
 pub mod segment;
 pub mod time;

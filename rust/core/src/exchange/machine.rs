@@ -148,9 +148,7 @@ impl Exchange {
         now: Now,
         out: &mut Vec<u8>,
     ) -> &[u8] {
-        let Some(backend) = self.served.backend.map(|at| &table.backends[usize::from(at)]) else {
-            return b"";
-        };
+        let Some(backend) = self.served_by(table) else { return b"" };
         let id = self.upstream_id.as_deref().unwrap_or_default();
         let Backend { chat_path, headers, keep_alive, stream_whole, .. } = backend;
         let streams = self.plan.stream || *stream_whole;
@@ -286,6 +284,11 @@ impl Exchange {
     /// The finished request, once.
     pub fn take_record(&mut self) -> Option<Record> {
         self.record.take()
+    }
+
+    /// The backend of this attempt, or of the last one.
+    fn served_by<'t>(&self, table: &'t Table) -> Option<&'t Backend> {
+        self.served.backend.map(|at| &table.backends[usize::from(at)])
     }
 
     fn tier<'t>(&self, table: &'t Table) -> &'t Tier {

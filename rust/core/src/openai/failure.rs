@@ -3,6 +3,7 @@
 use penstock_wire::json::{JsonError, Kind, Reader, Value, unescape};
 
 use super::error::{ApiError, Code};
+use crate::profile::{ErrorReport, Profile};
 
 /// Longest text of a backend that is passed on.
 const MAX_MESSAGE: usize = 512;
@@ -25,7 +26,8 @@ pub enum Verdict {
 /// A failure as read from a body or an error event.
 ///
 /// What it means is decided by its status, its code and its type. Its message decides only by the
-/// sentences below: engines repeat what a client has sent, so a word in a message may be the client's.
+/// patterns of a profile: engines repeat what a client has sent, so a word in a message may be the
+/// client's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BackendFailure {
     pub status: u16,
@@ -40,43 +42,6 @@ pub struct BackendFailure {
     /// It is an error object in one of the shapes of model servers.
     pub is_reported: bool,
 }
-
-/// Codes and types that say that a prompt does not fit (`OpenAI`, llama.cpp).
-const OVERFLOW_WORDS: [&str; 2] = ["context_length_exceeded", "exceed_context_size_error"];
-
-/// How the other engines say so: how their messages begin; `#` stands for a number.
-const OVERFLOW_SENTENCES: [&str; 16] = [
-    // vLLM, LMDeploy
-    "This model's maximum context length is #",
-    "You passed # input tokens and requested # output tokens. However, the model's context length is only",
-    "You passed # input characters. However, the model's context length is only",
-    "'max_tokens' or 'max_completion_tokens' is too large: #. This model's maximum context length is",
-    "The decoder prompt (length #) is longer than the maximum model length",
-    "The prompt (total length #) is longer than the maximum model length",
-    // SGLang
-    "The input (# tokens) is longer than the model's context length",
-    "Input length (# tokens) exceeds the maximum allowed length",
-    "Requested token count exceeds the model's maximum context length",
-    // TGI
-    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= #",
-    "Input validation error: `inputs` must have less than # tokens",
-    // llama.cpp, llama-cpp-python
-    "the request exceeds the available context size",
-    "request (# tokens) exceeds the available context size",
-    "Requested tokens (#) exceed context window of #",
-    // LM Studio
-    "Trying to keep the first # tokens when context the overflows",
-    "The number of tokens to keep from the initial prompt is greater than the context length",
-];
-
-/// Codes and types that say that a server has no room.
-const FULL_WORDS: [&str; 3] = ["overloaded", "overloaded_error", "queue_full"];
-/// How TGI and `SGLang` say so where there is no such word: these are their whole messages.
-const FULL_MESSAGES: [&str; 2] = ["Model is overloaded", "The request queue is full."];
-
-/// llama.cpp's type, and its whole message, while it loads its model.
-const LOADING_WORDS: [&str; 1] = ["unavailable_error"];
-const LOADING_MESSAGES: [&str; 1] = ["Loading model"];
 
 impl BackendFailure {
     /// Reads the body of a response with an error status.
@@ -156,34 +121,28 @@ impl BackendFailure {
         };
     }
 
-    fn has_word(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| {
-            self.code.eq_ignore_ascii_case(word) || self.kind.eq_ignore_ascii_case(word)
-        })
+    fn report(&self) -> ErrorReport<'_> {
+        ErrorReport {
+            code: &self.code,
+            kind: &self.kind,
+            message: &self.message,
+            is_server_fault: self.in_event || self.status >= 500,
+        }
     }
 
-    /// Whether the message is one of these. On a client error it may be the client's own words.
-    fn is_message(&self, messages: &[&str]) -> bool {
-        let is_servers = self.in_event || self.status >= 500;
-        is_servers && messages.contains(&self.message.as_str())
-    }
-
-    /// What the failure means. `says_when`: the server has said when to come back. A backend's 401,
-    /// 403, 404 and the like are ours, not the client's: Penstock chose the credentials, the path and
-    /// the model name.
-    pub fn verdict(&self, says_when: bool) -> Verdict {
+    /// What the failure means from a backend of this profile. `says_when`: the server has said when to
+    /// come back. A backend's 401, 403, 404 and the like are ours, not the client's: Penstock chose the
+    /// credentials, the path and the model name.
+    pub fn verdict(&self, profile: &Profile, says_when: bool) -> Verdict {
+        let report = self.report();
         let may_be_overflow = matches!(self.status, 400 | 413 | 422) || self.status >= 500;
-        let is_overflow = self.has_word(&OVERFLOW_WORDS)
-            || OVERFLOW_SENTENCES.iter().any(|sentence| begins(&self.message, sentence));
-        if may_be_overflow && is_overflow {
+        if may_be_overflow && profile.is_overflow(&report) {
             return Verdict::Client(ApiError::new(Code::ContextLengthExceeded, &self.message));
         }
-        if self.status == 503
-            && (self.has_word(&LOADING_WORDS) || self.is_message(&LOADING_MESSAGES))
-        {
+        if self.status == 503 && profile.is_loading(&report) {
             return Verdict::Loading;
         }
-        if self.has_word(&FULL_WORDS) || self.is_message(&FULL_MESSAGES) {
+        if profile.is_full(&report) {
             return Verdict::Full;
         }
         match self.status {
@@ -238,31 +197,18 @@ fn clip(text: &str) -> String {
         .to_owned()
 }
 
-/// Whether a message begins with a sentence in which each `#` stands for a number.
-fn begins(message: &str, sentence: &str) -> bool {
-    let mut rest = message;
-    for (at, part) in sentence.split('#').enumerate() {
-        if at > 0 {
-            let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-            if number.len() == rest.len() {
-                return false;
-            }
-            rest = number;
-        }
-        match rest.strip_prefix(part) {
-            Some(behind) => rest = behind,
-            None => return false,
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BackendFailure, Code, FULL_WORDS, Verdict, begins};
+    use super::{BackendFailure, Code, Verdict};
+    use crate::profile::{GENERAL, Profile};
+
+    fn of_family(family: &str, status: u16, body: &str) -> Verdict {
+        let profile = Profile::named(family).expect("a profile");
+        BackendFailure::of_response(status, body.as_bytes()).verdict(profile, false)
+    }
 
     fn verdict(status: u16, body: &str) -> Verdict {
-        BackendFailure::of_response(status, body.as_bytes()).verdict(false)
+        of_family(GENERAL, status, body)
     }
 
     fn code(verdict: &Verdict) -> Option<Code> {
@@ -270,15 +216,6 @@ mod tests {
             Verdict::Client(error) => Some(error.code),
             _ => None,
         }
-    }
-
-    #[test]
-    fn a_number_is_digits_at_its_place() {
-        assert!(begins("request (12 tokens) exceeds", "request (# tokens) exceeds"));
-        assert!(begins("limit 7", "limit #"));
-        assert!(!begins("request ( tokens) exceeds", "request (# tokens) exceeds"));
-        assert!(!begins("say: limit 7", "limit #"));
-        assert!(!begins("limi", "limit #"));
     }
 
     #[test]
@@ -369,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_engines_say_is_understood() {
-        for word in FULL_WORDS {
+        for word in ["overloaded", "overloaded_error", "queue_full"] {
             let body = format!(r#"{{"error":"x","error_type":"{word}"}}"#);
             assert_eq!(verdict(503, &body), Verdict::Full);
         }
@@ -382,9 +319,27 @@ mod tests {
         assert_eq!(verdict(503, loading), Verdict::Loading);
         assert_eq!(verdict(429, ""), Verdict::Full);
         let busy = BackendFailure::of_response(503, br#"{"error":"the engine is currently busy"}"#);
-        assert_eq!(busy.verdict(true), Verdict::Full);
-        assert!(matches!(busy.verdict(false), Verdict::Fault { status: 503, .. }));
+        let general = Profile::named(GENERAL).expect("a profile");
+        assert_eq!(busy.verdict(general, true), Verdict::Full);
+        assert!(matches!(busy.verdict(general, false), Verdict::Fault { status: 503, .. }));
         let long = r#"{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (8192 tokens).","type":"BadRequestError","code":400}"#;
         assert_eq!(code(&verdict(400, long)), Some(Code::ContextLengthExceeded));
+    }
+
+    #[test]
+    fn what_another_family_says_is_an_error_like_any_other() {
+        let full = r#"{"error":"Model is overloaded","error_type":"overloaded"}"#;
+        let loading =
+            r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#;
+        let long =
+            r#"{"error":{"message":"the request exceeds the available context size","code":400}}"#;
+        assert!(matches!(of_family("vllm", 503, full), Verdict::Fault { status: 503, .. }));
+        assert!(matches!(of_family("vllm", 503, loading), Verdict::Fault { status: 503, .. }));
+        assert_eq!(code(&of_family("vllm", 400, long)), Some(Code::InvalidValue));
+        assert_eq!(of_family("llamacpp", 503, loading), Verdict::Loading);
+        assert_eq!(code(&of_family("llamacpp", 400, long)), Some(Code::ContextLengthExceeded));
+        for family in ["vllm", "llamacpp"] {
+            assert_eq!(of_family(family, 429, full), Verdict::Full, "{family}");
+        }
     }
 }

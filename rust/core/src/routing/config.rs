@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::parameters::Unsupported;
-use super::table::Profile;
+use super::table::TierProfile;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,8 @@ pub struct NodeConfig {
 #[serde(deny_unknown_fields)]
 pub struct BackendConfig {
     pub name: String,
+    /// The name of its profile; `None`: the general one. What is `None` below comes from the profile.
+    pub dialect: Option<String>,
     /// What stands before `/v1/…` in its paths; empty for none.
     pub prefix: String,
     /// Header lines for each request: host, credentials, configured headers.
@@ -43,12 +45,12 @@ pub struct BackendConfig {
     pub serves: Option<String>,
     pub node: Option<String>,
     pub concurrency: u32,
-    pub keep_alive: f64,
-    /// At least `abort_hold`.
-    pub abort_grace: f64,
-    pub abort_hold: f64,
+    pub keep_alive: Option<f64>,
+    /// Raised to `abort_hold` where that is longer.
+    pub abort_grace: Option<f64>,
+    pub abort_hold: Option<f64>,
     /// Whole answers are asked for as streams.
-    pub stream_whole: bool,
+    pub stream_whole: Option<bool>,
     pub prefill_tokens: TokenLimitConfig,
     pub kv_tokens: TokenLimitConfig,
     /// Thousandths.
@@ -84,7 +86,7 @@ impl From<TokenLimitConfig> for TokenLimit {
 #[serde(deny_unknown_fields)]
 pub struct TierConfig {
     pub name: String,
-    pub profile: Profile,
+    pub profile: TierProfile,
     pub models: Vec<String>,
     pub backends: Vec<String>,
     pub concurrency: Option<u32>,

@@ -12,4 +12,4 @@ pub use config::{
 pub use parameters::{ParameterPolicy, Unsupported, Warning};
 pub use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex};
 pub use plan::Plan;
-pub use table::{Addressee, Backend, ModelIndex, Profile, Slo, Table, Tier, Timeouts};
+pub use table::{Addressee, Backend, ModelIndex, Slo, Table, Tier, TierProfile, Timeouts};

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex, TokenLimit};
 use serde::Deserialize;
 
-use super::config::{AffinityConfig, QueueConfig, RoutingConfig, TierConfig};
+use super::config::{AffinityConfig, BackendConfig, QueueConfig, RoutingConfig, TierConfig};
 use super::parameters::ParameterPolicy;
 use crate::openai::{ApiError, Code};
+use crate::profile::{GENERAL, Profile};
 use crate::time::{Nanos, seconds};
 
 pub type ModelIndex = u16;
@@ -22,7 +23,7 @@ pub struct Addressee {
 /// What kind of answers a tier gives; it decides what may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+pub enum TierProfile {
     Instant,
     Thinking,
 }
@@ -48,7 +49,7 @@ pub struct Slo {
 #[derive(Debug)]
 pub struct Tier {
     pub name: String,
-    pub profile: Profile,
+    pub profile: TierProfile,
     pub models: Vec<String>,
     pub backends: Vec<BackendIndex>,
     pub concurrency: Option<u32>,
@@ -71,6 +72,8 @@ pub struct Tier {
 #[derive(Debug)]
 pub struct Backend {
     pub name: String,
+    /// What its family of servers does differently from the others.
+    pub profile: &'static Profile,
     pub chat_path: String,
     /// Header lines that every request to it carries, each ended by CRLF.
     pub headers: Vec<u8>,
@@ -118,29 +121,7 @@ impl Table {
         let backend_index = index_of(config.backends.iter().map(|backend| &backend.name));
         let mut backends = Vec::with_capacity(config.backends.len());
         for backend in config.backends {
-            let node = match &backend.node {
-                None => None,
-                Some(name) => Some(*node_index.get(name).ok_or(format!("no node {name}"))?),
-            };
-            let mut headers = Vec::new();
-            for (name, value) in &backend.headers {
-                headers.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-            }
-            backends.push(Backend {
-                chat_path: format!("{}/v1/chat/completions", backend.prefix),
-                name: backend.name,
-                headers,
-                node,
-                concurrency: backend.concurrency,
-                serves: backend.serves,
-                keep_alive: seconds(backend.keep_alive),
-                abort_grace: seconds(backend.abort_grace),
-                abort_hold: seconds(backend.abort_hold),
-                stream_whole: backend.stream_whole,
-                prefill: backend.prefill_tokens.into(),
-                kv: backend.kv_tokens.into(),
-                weight: backend.weight,
-            });
+            backends.push(build_backend(backend, &node_index)?);
         }
         let mut owners = Vec::new();
         let mut tiers = Vec::with_capacity(config.tiers.len());
@@ -184,6 +165,40 @@ impl Table {
 
 fn index_of<'a>(names: impl Iterator<Item = &'a String>) -> HashMap<String, usize> {
     names.enumerate().map(|(index, name)| (name.clone(), index)).collect()
+}
+
+fn build_backend(
+    backend: BackendConfig,
+    nodes: &HashMap<String, usize>,
+) -> Result<Backend, String> {
+    let node = match &backend.node {
+        None => None,
+        Some(name) => Some(*nodes.get(name).ok_or(format!("no node {name}"))?),
+    };
+    let mut headers = Vec::new();
+    for (name, value) in &backend.headers {
+        headers.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let profile = Profile::named(backend.dialect.as_deref().unwrap_or(GENERAL))?;
+    let defaults = &profile.defaults;
+    let abort_hold = backend.abort_hold.unwrap_or(defaults.abort_hold);
+    let abort_grace = backend.abort_grace.unwrap_or(defaults.abort_grace);
+    Ok(Backend {
+        profile,
+        chat_path: format!("{}{}", backend.prefix, profile.paths.chat),
+        name: backend.name,
+        headers,
+        node,
+        concurrency: backend.concurrency,
+        serves: backend.serves,
+        keep_alive: seconds(backend.keep_alive.unwrap_or(defaults.keep_alive)),
+        abort_grace: seconds(abort_grace.max(abort_hold)),
+        abort_hold: seconds(abort_hold),
+        stream_whole: backend.stream_whole.unwrap_or(defaults.stream_whole),
+        prefill: backend.prefill_tokens.into(),
+        kv: backend.kv_tokens.into(),
+        weight: backend.weight,
+    })
 }
 
 fn build_tier(

@@ -6,7 +6,7 @@ use super::effects::Effects;
 use super::machine::Worker;
 use super::request::RequestId;
 use crate::exchange::{AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who};
-use crate::routing::Profile;
+use crate::routing::TierProfile;
 use crate::time::Now;
 
 /// Most attempts of one request: the first, and one retry.
@@ -165,7 +165,7 @@ impl Worker {
     ) -> bool {
         let Some(request) = self.requests.get_mut(id) else { return false };
         let tier = usize::from(request.exchange.plan.tier);
-        let instant = request.generation.table.tiers[tier].profile == Profile::Instant;
+        let instant = request.generation.table.tiers[tier].profile == TierProfile::Instant;
         if request.exchange.attempts() >= MAX_ATTEMPTS
             || kind == Retry::BudgetedIfInstant && !instant
         {

@@ -4,7 +4,6 @@ use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framed, ResponseHead};
 
 use super::next::served;
-use super::reading::failure_of;
 use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
 use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
@@ -114,13 +113,14 @@ impl Exchange {
         if !head.is_success() {
             let failure = BackendFailure::of_response(head.status, body);
             let retry_after = head.retry_after.map(|when| when.seconds(now.unix_seconds()));
-            return self.fail(failure_of(&failure, retry_after), upstream, now, out);
+            let failure = self.failure_of(table, &failure, retry_after);
+            return self.fail(failure, upstream, now, out);
         }
         if self.plan.stream {
             return self.whole_as_stream(table, body, upstream, now, out);
         }
         match normalise_body(body, &self.identity, self.plan.n, out.body()) {
-            Err(fault) => self.fail(failure_of_body(fault, self.plan.n), upstream, now, out),
+            Err(fault) => self.fail(self.failure_of_body(table, fault), upstream, now, out),
             Ok(usage) => {
                 self.usage = usage;
                 self.first = Some(now.mono - self.arrived);
@@ -148,7 +148,7 @@ impl Exchange {
             }
         });
         let failure = match split {
-            Err(fault) => Some(failure_of_body(fault, self.plan.n)),
+            Err(fault) => Some(self.failure_of_body(table, fault)),
             Ok(()) => failure.or_else(|| self.finish_stream(out).err()),
         };
         if let Some(failure) = failure {
@@ -156,6 +156,17 @@ impl Exchange {
         }
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
         served(upstream == UpstreamEnd::Reuse)
+    }
+
+    fn failure_of_body(&self, table: &Table, fault: BodyFault) -> Failure {
+        match fault {
+            BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
+            BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
+            BodyFault::MissingChoices { got } => {
+                Failure::IgnoredChoices { asked: self.plan.n, got }
+            }
+            BodyFault::Failure(reported) => self.failure_of(table, &reported, None),
+        }
     }
 
     /// The head of a whole answer, whose body is there.
@@ -217,13 +228,4 @@ fn write_line(name: &[u8], value: &str, lines: &mut Vec<u8>) {
 /// How a stream is framed towards this client.
 pub(super) fn framed(client: &Client) -> Framed {
     if client.http10 { Framed::UntilClose } else { Framed::Chunked }
-}
-
-fn failure_of_body(fault: BodyFault, asked: u32) -> Failure {
-    match fault {
-        BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
-        BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
-        BodyFault::MissingChoices { got } => Failure::IgnoredChoices { asked, got },
-        BodyFault::Failure(reported) => failure_of(&reported, None),
-    }
 }

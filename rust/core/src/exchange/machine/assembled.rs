@@ -1,6 +1,5 @@
 //! A whole answer that comes as a stream: read by the stream's rules, and given at its end.
 
-use super::reading::failure_of;
 use super::{Exchange, Reading};
 use crate::dialect::{Rule, StreamEvent};
 use crate::exchange::failure::Failure;
@@ -44,7 +43,7 @@ impl Exchange {
             }
             StreamEvent::Failure(failure) => {
                 self.rules.hit(Rule::P14);
-                return Err(failure_of(&failure, None));
+                return Err(self.failure_of(table, &failure, None));
             }
         }
         self.last_event = now.mono;

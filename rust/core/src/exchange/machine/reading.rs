@@ -174,21 +174,28 @@ impl Exchange {
                 if !self.begun {
                     self.rules.hit(Rule::P14);
                 }
-                return Err(failure_of(&failure, None));
+                return Err(self.failure_of(table, &failure, None));
             }
         }
         self.last_event = now.mono;
         Ok(false)
     }
-}
 
-/// What a failure that the backend reports means for the attempt.
-pub(super) fn failure_of(reported: &BackendFailure, retry_after: Option<u32>) -> Failure {
-    match reported.verdict(retry_after.is_some()) {
-        Verdict::Client(error) => Failure::Refused { error },
-        Verdict::Full => Failure::Full { retry_after },
-        Verdict::Loading => Failure::Loading,
-        Verdict::Fault { error, status } => Failure::Fault { error, status },
-        Verdict::Unavailable { error, status } => Failure::Unavailable { error, status },
+    /// What a failure that the backend reports means for the attempt.
+    pub(super) fn failure_of(
+        &self,
+        table: &Table,
+        reported: &BackendFailure,
+        retry_after: Option<u32>,
+    ) -> Failure {
+        // Nothing is read before a backend has been granted.
+        let Some(backend) = self.served_by(table) else { return Failure::Internal };
+        match reported.verdict(backend.profile, retry_after.is_some()) {
+            Verdict::Client(error) => Failure::Refused { error },
+            Verdict::Full => Failure::Full { retry_after },
+            Verdict::Loading => Failure::Loading,
+            Verdict::Fault { error, status } => Failure::Fault { error, status },
+            Verdict::Unavailable { error, status } => Failure::Unavailable { error, status },
+        }
     }
 }

@@ -1,0 +1,124 @@
+//! What one family of model servers does differently from the others, as data.
+//!
+//! A backend's `dialect` names its profile. [`GENERAL`] is for servers without a profile of their own,
+//! so it knows the errors of every server that has been looked at.
+//!
+//! To add a family:
+//!
+//! 1. Record its answers (`tests/recordings/README.md`), its errors above all.
+//! 2. Write `families/NAME.json`. `paths` and `defaults` are complete; times are in seconds. In
+//!    `errors`, a pattern is a text that this server itself writes: prefer a `code`, which no client
+//!    can put there, to a message. An unknown key is an error.
+//! 3. Name the file in `FAMILIES` and the family in `errors_of` of `families/openai.json`; patterns
+//!    that the general profile had for this server move into the new file.
+//! 4. Add its recordings to `tests/profiles.rs` and its name to the configuration's `dialect`
+//!    (`python/penstock/config`).
+//!
+//! What all families do alike is code: how the fields of an error are found and what a status means
+//! (`openai::BackendFailure`), and how answers are put right (`dialect`). Where a family turns out to
+//! differ in that, the difference becomes a field here together with the code that reads it.
+
+mod errors;
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+pub use self::errors::ErrorReport;
+use self::errors::{ErrorPatterns, Patterns};
+
+/// The profile of servers that have none of their own, and of a backend that names no `dialect`.
+pub const GENERAL: &str = "openai";
+
+/// Each family and its file.
+const FAMILIES: [(&str, &str); 3] = [
+    (GENERAL, include_str!("families/openai.json")),
+    ("vllm", include_str!("families/vllm.json")),
+    ("llamacpp", include_str!("families/llamacpp.json")),
+];
+
+/// One family of model servers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub paths: Paths,
+    pub defaults: Defaults,
+    /// Families whose errors this one knows besides its own.
+    #[serde(default)]
+    errors_of: Vec<String>,
+    errors: Vec<ErrorPatterns>,
+}
+
+/// The path of each endpoint, behind the prefix of the backend's `url`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    pub chat: String,
+}
+
+/// What the keys of a backend are where the configuration does not set them. Times in seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// Shorter than the server keeps an idle connection.
+    pub keep_alive: f64,
+    /// After at most so long the server has stopped working on an aborted request, even if it has not
+    /// closed the connection.
+    pub abort_grace: f64,
+    /// For so long at least it goes on, even if it has closed the connection.
+    pub abort_hold: f64,
+    /// It notices that a client has left only while it streams.
+    pub stream_whole: bool,
+}
+
+impl Profile {
+    /// The profile of that name. Fails with a plain text if there is none.
+    pub fn named(name: &str) -> Result<&'static Profile, String> {
+        static PROFILES: LazyLock<Result<Vec<Profile>, String>> = LazyLock::new(|| read(&FAMILIES));
+        let profiles = PROFILES.as_ref().map_err(String::clone)?;
+        let at = FAMILIES.iter().position(|family| family.0 == name);
+        at.map(|at| &profiles[at]).ok_or_else(|| {
+            let known = FAMILIES.map(|family| family.0).join(", ");
+            format!("no profile {name}; there are {known}")
+        })
+    }
+
+    /// Whether the server says that the prompt does not fit into the model's context.
+    pub fn is_overflow(&self, report: &ErrorReport<'_>) -> bool {
+        self.matches(report, |server| &server.overflow)
+    }
+
+    /// Whether it says that it has no room for a further request.
+    pub fn is_full(&self, report: &ErrorReport<'_>) -> bool {
+        self.matches(report, |server| &server.full)
+    }
+
+    /// Whether it says that it is still loading its model.
+    pub fn is_loading(&self, report: &ErrorReport<'_>) -> bool {
+        self.matches(report, |server| &server.loading)
+    }
+
+    fn matches(&self, report: &ErrorReport<'_>, of: impl Fn(&ErrorPatterns) -> &Patterns) -> bool {
+        self.errors.iter().any(|server| of(server).match_report(report))
+    }
+}
+
+/// Reads the files, and adds to each profile the errors of the families that it names.
+fn read(families: &[(&str, &str)]) -> Result<Vec<Profile>, String> {
+    let parse = |&(name, text): &(&str, &str)| {
+        serde_json::from_str::<Profile>(text).map_err(|error| format!("profile {name}: {error}"))
+    };
+    let own = families.iter().map(parse).collect::<Result<Vec<Profile>, String>>()?;
+    let mut profiles = own.clone();
+    for profile in &mut profiles {
+        for name in &profile.errors_of {
+            let at = families.iter().position(|family| family.0 == name);
+            let at = at.ok_or_else(|| format!("errors_of: no profile {name}"))?;
+            profile.errors.extend_from_slice(&own[at].errors);
+        }
+    }
+    Ok(profiles)
+}
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,7 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
         "abort_grace": "1.2s",
         "abort_hold": "300ms",
         "stream_whole": True,
+        "api_key": None,
         "headers": {"x-api-key": "<redacted>", "x-team": "<redacted>"},
         "tls": {"ca": "/etc/ca.pem", "cert": "/etc/client.pem", "key": "/etc/client.key"},
     }

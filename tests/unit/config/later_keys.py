@@ -1,0 +1,16 @@
+"""The keys that are known and not available in this version; ``*`` stands for any name."""
+
+LATER_KEYS = [
+    ("cluster",),
+    ("keys",),
+    ("tls",),
+    ("limits", "connections_per_address"),
+    ("backends", "*", "context"),
+    ("backends", "*", "dialect"),
+    ("backends", "*", "health"),
+    ("backends", "*", "tokenizer"),
+    ("tiers", "*", "heartbeat"),
+    ("tiers", "*", "reasoning"),
+    ("tiers", "*", "retry", "hedge"),
+    ("tiers", "*", "variants"),
+]

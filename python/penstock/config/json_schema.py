@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.config.form import Form, List, Nullable, Table
+from penstock.config.containers import List, Nullable, Table
+from penstock.config.form import Form
 from penstock.config.section import Group, fields_of
 from penstock.config.settings import Settings
 

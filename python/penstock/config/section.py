@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from penstock.config import node as nodes
-from penstock.config.form import WRONG, Form, List, Nullable, Place, Table
+from penstock.config.containers import List, Nullable, Table
+from penstock.config.form import WRONG, Form, Place
 from penstock.config.node import Node, Scalar
 from penstock.config.problem import nearest
 from penstock.config.scalars import Boolean, Json, Text, Words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from penstock.config import address, network, origin, texts, units
-from penstock.config.form import Nullable
+from penstock.config.containers import Nullable
 from penstock.config.scalars import Number, NumberOrWord, Text, Words
 from penstock.config.secret import REDACTED, Secret
 from penstock.config.workers import auto_workers

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from penstock.config.section import Key, Section
+from penstock.config.section import Key, Later, Section
 from penstock.config.values import (
     BackendHeader,
     BackendUrl,
@@ -18,6 +18,11 @@ from penstock.config.values import (
     TokenLimit,
     Weight,
 )
+
+Dialect = Annotated[
+    Literal["llamacpp", "openai", "vllm"],
+    Later("auto", "lmdeploy", "lmstudio", "ollama", "sglang", "tgi", "transformers", "trtllm"),
+]
 
 
 class BackendTls(Section, frozen=True):
@@ -36,11 +41,12 @@ class Backend(Section, frozen=True):
     stream that a client has left.
     """
 
-    LATER: ClassVar = ("context", "dialect", "health", "tokenizer")
+    LATER: ClassVar = ("context", "health", "tokenizer")
 
     name: str
     url: Annotated[BackendUrl, Key("Root of its API: http://host:port, https:// or unix:/path", routed=False)]
     concurrency: Annotated[Concurrency, Key("Requests running at once; 0: drained on purpose")]
+    dialect: Annotated[Dialect, Key("Family of the server; openai: any that speaks OpenAI's API")] = "openai"
     prefill_tokens: Annotated[TokenLimit, Key("Uncached prompt tokens in flight; auto: learned; null: no limit")] = None
     kv_tokens: Annotated[TokenLimit, Key("Reserved tokens of KV memory; auto: by the engine; null: no limit")] = None
     weight: Annotated[Weight, Key("What it gets beside other backends of the same speed")] = 1.0

@@ -53,6 +53,13 @@ class Key:
     applies: Callable[[Any], bool] = lambda _: True
 
 
+class Later:
+    """In the type of a key whose values are words: those that are refused, as their feature does not exist yet."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+
 @dataclass(frozen=True)
 class Field:
     """A key as its section has it; ``key`` is None if its value is a section, which describes itself."""
@@ -226,6 +233,8 @@ def _annotated(kind: Any, *marks: Any) -> Form:
             form = replace(form, least=mark.min_length or 0)
         elif isinstance(mark, Meta) and isinstance(form, Table):
             form = replace(form, least=mark.min_length or 0, most=mark.max_length)
+        elif isinstance(mark, Later) and isinstance(form, Words):
+            form = replace(form, later=mark.words)
     return form
 
 

@@ -1,4 +1,4 @@
-"""The keys that are known and not available in this version; ``*`` stands for any name."""
+"""The keys and words that are known and not available in this version; ``*`` stands for any name."""
 
 LATER_KEYS = [
     ("cluster",),
@@ -6,7 +6,6 @@ LATER_KEYS = [
     ("tls",),
     ("limits", "connections_per_address"),
     ("backends", "*", "context"),
-    ("backends", "*", "dialect"),
     ("backends", "*", "health"),
     ("backends", "*", "tokenizer"),
     ("tiers", "*", "heartbeat"),
@@ -14,3 +13,5 @@ LATER_KEYS = [
     ("tiers", "*", "retry", "hedge"),
     ("tiers", "*", "variants"),
 ]
+
+LATER_DIALECTS = ["auto", "sglang", "ollama", "lmstudio", "tgi", "trtllm", "lmdeploy", "transformers"]

@@ -103,6 +103,7 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
     assert shown["backends"]["a2"] == {
         "url": "https://[2001:db8::1]/llm",
         "serves": "Qwen/Qwen3-8B",
+        "dialect": "vllm",
         "node": "gpu-b",
         "concurrency": 64,
         "prefill_tokens": 8192,

@@ -1,5 +1,6 @@
 """Valid files: text in, Settings out."""
 
+import json
 from collections.abc import Callable
 from importlib import import_module
 from ipaddress import ip_network
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config import ConfigError, load, load_text
+from penstock.config.routing import routing_json
 from penstock.config.settings import (
     Access,
     Address,
@@ -55,6 +57,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 "a1",
                 Url("http", "h", 8000),
                 4,
+                dialect="openai",
                 prefill_tokens=None,
                 kv_tokens=None,
                 weight=1.0,
@@ -96,6 +99,7 @@ def test_every_key_arrives(example: str) -> None:
         "kv_tokens": "auto",
         "weight": 1.5,
         "serves": "Qwen/Qwen3-8B",
+        "dialect": "vllm",
         "keep_alive": 2.0,
         "abort_grace": 1.2,
         "abort_hold": 0.3,
@@ -202,6 +206,13 @@ def test_profile_picks_the_defaults(
 ) -> None:
     tier = load_text(minimal.replace("instant: {", f"{name}: {{{line}"), "p").tiers[name]
     assert (tier.profile, tier.queue.wait, tier.share, tier.slo) == (profile, wait, share, slo)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "vllm", "llamacpp"])
+def test_dialects_reach_the_core(minimal: str, dialect: str) -> None:
+    settings = load_text(minimal.replace("url:", f"dialect: {dialect}, url:"), "p")
+    assert settings.backends["a1"].dialect == dialect
+    assert json.loads(routing_json(settings))["backends"][0]["dialect"] == dialect
 
 
 @pytest.mark.parametrize("spelling", ["off", "false", '"off"', "False"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock._core import Call, Gateway, Poller, Segment, UpstreamConnection
 from penstock.config import load_text
-from penstock.server.routing import routing_json
+from penstock.config.routing import routing_json
 
 CONFIG = """
 backends:

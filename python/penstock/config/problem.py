@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from penstock.errors import ConfigError
+from penstock.errors import PenstockError
 
 Path = tuple[str | int, ...]
 """Where a value is in the file: keys, and indices of lists, from the top."""
 
-# Enough to repair a file in one go. The bound keeps the work small for a file that is wrong in every line.
+# Reading stops here, so that a large file that is wrong in every line costs little.
 MAX_PROBLEMS = 100
 
 
@@ -42,12 +44,22 @@ class Problem:
         return _printable(f"{where}{self.message}{hint}")
 
 
+class ConfigError(PenstockError):
+    """A configuration file that cannot be used; ``problems`` holds at least one, in the order of the file."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
 class Report:
     """Collects the problems of one file, so that all of them can be shown at once."""
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._errors: dict[Problem, None] = {}  # a dict, as one node may be reached by several aliases
+        self._errors: dict[Problem, None] = {}  # a set with an order: one node may be read several times
         self._warnings: dict[Problem, None] = {}
 
     def error(self, mark: Mark | None, path: Path, message: str, suggestion: str | None = None) -> None:
@@ -84,6 +96,11 @@ class Report:
         return Problem(self.file, line, column, render_path(path), message, suggestion)
 
 
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is most likely meant, if any is close."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
+
+
 def render_path(path: Path) -> str:
     """``("tiers", "instant", "models", 0)`` → ``tiers.instant.models[0]``."""
     text = ""
@@ -100,5 +117,5 @@ def _in_file_order(problems: dict[Problem, None]) -> list[Problem]:
 
 
 def _printable(text: str) -> str:
-    # A quoted key may hold line breaks and terminal escapes; a problem stays one line and harmless.
+    # A quoted key may hold line breaks and terminal escapes, which must not reach a terminal or split the message.
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

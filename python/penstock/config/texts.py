@@ -5,25 +5,30 @@ from __future__ import annotations
 import re
 
 from penstock.config import units
+from penstock.config.secret import Secret
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 # `token` of RFC 9110 §5.6.2.
 HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
-# `field-value` of RFC 9110 §5.5 without obs-text, whose meaning nobody agrees on.
+# `field-value` of RFC 9110 §5.5 without obs-text, which has no agreed encoding.
 HEADER_VALUE_PATTERN = r"^([!-~]([\t -~]*[!-~])?)?$"
 TOKEN_PATTERN = r"^[!-~]+$"
 
-# Of the owner, the group and all others, as chmod takes them.
+# Octal digits for owner, group and others, as chmod takes them.
 MODE_PATTERN = r"^0?[0-7]{3}$"
 MODE_EXAMPLE = 'octal permissions in quotes, such as "0660"'
 
-_MAX_MODEL_BYTES = 256
+MAX_MODEL_BYTES = 256
 
-# What the gateway itself decides; and a forced stream_options would break the accounting of usage.
+# With a digit that is not 0.
+TIMEOUT_PATTERN = r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^")
+SIZE_PATTERN = r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^")
+
+# The gateway sets these itself. A forced stream_options could hide the usage that it counts.
 REFUSED_DEFAULTS = ("model", "messages", "stream")
 REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 
-# The parameters of a chat request that the gateway knows by name (rust/core/src/openai/parameter.rs).
+# The parameters of a chat request that the Rust core knows by name.
 PARAMETERS = frozenset(
     {
         "best_of",
@@ -53,7 +58,7 @@ PARAMETERS = frozenset(
     }
 )
 
-# What the lane reads for itself, and nobody else there is shown (rust/core/src/http/hot.rs).
+# Fields that say how to read a message. The fast path cannot look them up by a configured name.
 _MESSAGE_HEADERS = frozenset(
     {
         "connection",
@@ -68,7 +73,7 @@ _MESSAGE_HEADERS = frozenset(
         "upgrade",
     }
 )
-# Framing is the gateway's own business, and hop-by-hop fields belong to one connection (RFC 9110 §7.6.1).
+# The gateway writes these itself, or they belong to a single connection (RFC 9110 §7.6.1).
 _OWN_HEADERS = frozenset(
     {
         "accept",
@@ -119,17 +124,33 @@ def read_model(text: str) -> str:
         raise ValueError("a model name must not be empty")
     if not text.isprintable():
         raise ValueError("a model name holds only printable characters")
-    if len(text.encode()) > _MAX_MODEL_BYTES:
-        raise ValueError(f"a model name is at most {_MAX_MODEL_BYTES} bytes long")
+    if len(text.encode()) > MAX_MODEL_BYTES:
+        raise ValueError(f"a model name is at most {MAX_MODEL_BYTES} bytes long")
     return text
 
 
 def read_parameter(text: str) -> str:
-    """The name of a parameter. Some backends know it in any case, so another would stand beside a client's own."""
+    """The name of a parameter, in its usual case: some servers ignore case, so `N` would overrule a client's `n`."""
     known = text.casefold()
     if known in PARAMETERS and text != known:
         raise ValueError(f'"{text}" differs from "{known}" only in case')
     return text
+
+
+def read_default(text: str) -> str:
+    """The name of a parameter that may have a default."""
+    return _read_allowed(text, REFUSED_DEFAULTS)
+
+
+def read_forced(text: str) -> str:
+    """The name of a parameter that may be forced."""
+    return _read_allowed(text, REFUSED_FORCED)
+
+
+def _read_allowed(text: str, refused: tuple[str, ...]) -> str:
+    if text in refused:
+        raise ValueError(f'"{text}" cannot be set here')
+    return read_parameter(text)
 
 
 def read_header_name(text: str) -> str:
@@ -140,7 +161,7 @@ def read_header_name(text: str) -> str:
 
 
 def read_client_header(text: str) -> str:
-    """The name, in lower case, of a header field by which clients or proxies say whose a request is."""
+    """The name, in lower case, of a header field in which clients or proxies name the tenant, priority or session."""
     name = read_header_name(text)
     if name in _MESSAGE_HEADERS:
         raise ValueError(f'the header "{text}" says how a message is read, not whose it is')
@@ -155,20 +176,20 @@ def read_backend_header(text: str) -> str:
     return name
 
 
-def read_header_value(text: str) -> str:
-    """A header field value; messages never show it."""
+def read_header_value(text: str) -> Secret:
+    """A header field value, which may be a credential; messages never show it."""
     if re.fullmatch(HEADER_VALUE_PATTERN, text) is None:
         raise ValueError("a header value holds only printable ASCII characters, and no space at its ends")
-    return text
+    return Secret(text)
 
 
-def read_token(text: str) -> str:
+def read_token(text: str) -> Secret:
     """A secret that travels in a header; messages never show it."""
     if not text:
         raise ValueError("must not be empty")
     if re.fullmatch(TOKEN_PATTERN, text) is None:
         raise ValueError("a key holds only visible ASCII characters: no spaces, no line breaks")
-    return text
+    return Secret(text)
 
 
 def read_mode(text: str) -> int:

@@ -44,7 +44,7 @@ def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
         connector=_Connector(Dialer(backend)),
         timeout=aiohttp.ClientTimeout(total=seconds),
         # To compress a page of 60 KB every second would cost the server more than to send it.
-        headers={**dict(backend.headers), "accept-encoding": "identity"},
+        headers={**dict(backend.request_headers), "accept-encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 

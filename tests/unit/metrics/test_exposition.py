@@ -6,8 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock._core import Segment
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.metrics.exposition import page
-from penstock.server.routing import routing_json
 from penstock.upstream.gauges import Gauges
 
 CONFIG = """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import resource
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.address import Address
 from penstock.config.settings import Settings
@@ -25,7 +25,7 @@ def test_the_settings_as_they_run(settings: Settings) -> None:
         assert actual.admin.listen.port == admin.getsockname()[1]
         assert actual.admin.token is not None
         assert len(actual.admin.token) >= 32
-        given = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, token="t"))
+        given = replace(settings, admin=replace(settings.admin, token="t"))
         assert effective(given, data, admin).admin.token == "t"
 
 

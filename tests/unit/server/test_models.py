@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from penstock._core import Segment
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.server.models import Models
-from penstock.server.routing import routing_json
 
 CONFIG = """
 backends:

@@ -14,7 +14,7 @@ from penstock.metrics.exposition import CONTENT_TYPE_LATEST
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from penstock.process.control import Control
+    from penstock.app.control import Control
 
 __all__ = ["admin_app"]
 

@@ -8,9 +8,9 @@ import orjson
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from penstock.net.listener import BACKLOG
+from penstock.net.malformed import malformed
 from penstock.server.answer import ReadyAnswer, json_message
-from penstock.server.listener import BACKLOG
-from penstock.server.malformed import malformed
 
 if TYPE_CHECKING:
     import socket

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.errors import PenstockError
-from penstock.server.listener import key_of
+from penstock.net.listener import key_of
 
 if TYPE_CHECKING:
     from penstock.config.address import Address

@@ -17,9 +17,9 @@ from rich.table import Table
 from penstock import __version__
 
 if TYPE_CHECKING:
+    from penstock.app.control import Control
     from penstock.config.address import Address
     from penstock.config.settings import Settings
-    from penstock.process.control import Control
     from penstock.upstream.probe import Prober
 
 __all__ = ["greet"]

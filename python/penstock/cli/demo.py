@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from penstock.app.control import Control
     from penstock.config.settings import Settings
-    from penstock.process.control import Control
     from penstock.sim.server import SimServer
 
 __all__ = ["demo"]
@@ -106,10 +106,10 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
       penstock demo --sim --listen 127.0.0.1:8888
       penstock demo --print-config > penstock.yaml
     """
+    from penstock.app.run import run_within  # noqa: PLC0415
     from penstock.config import load_text  # noqa: PLC0415 - the event loop is imported only to serve
     from penstock.config.settings import Log  # noqa: PLC0415
     from penstock.metrics.log import LogWriter, make_logger  # noqa: PLC0415
-    from penstock.server.run import run_within  # noqa: PLC0415
 
     def config(instant: str, thinking: str) -> str:
         return CONFIG.format(

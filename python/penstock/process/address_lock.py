@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.server.listener import ListenError, key_of
+from penstock.net.listener import ListenError, key_of
 
 if TYPE_CHECKING:
     from penstock.config.settings import Address

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from penstock.net.listener import bind, bind_each, claim, remove_socket
 from penstock.process.address_lock import AddressLock
-from penstock.server.listener import bind, bind_each, claim, remove_socket
 
 if TYPE_CHECKING:
     import socket

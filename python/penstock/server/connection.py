@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
+from penstock.net.malformed import malformed
+from penstock.net.socket_options import set_socket_options
 from penstock.server.framing import Framing, Part
 from penstock.server.linger import Linger
-from penstock.server.malformed import malformed
-from penstock.server.socket_options import set_socket_options
 from penstock.server.target import head_line, is_inference
 
 if TYPE_CHECKING:

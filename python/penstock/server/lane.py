@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from penstock._core import LaneConnection
+from penstock.net.socket_options import set_socket_options
 from penstock.server.connection import WRITE_HIGH_WATER
-from penstock.server.socket_options import set_socket_options
 
 if TYPE_CHECKING:
     from penstock.server.connection import ClientConnection

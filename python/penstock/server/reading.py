@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp import HttpVersion10, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from penstock.net.malformed import malformed
 from penstock.server.connection import BODY_SECONDS
-from penstock.server.malformed import malformed
 from penstock.server.refused import Refused
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import HttpVersion10, web
 
+from penstock.net.malformed import fault_of
 from penstock.server.answer import ReadyAnswer, WrittenAnswer, empty_message, json_message
 from penstock.server.cors import is_preflight
 from penstock.server.headers import last
-from penstock.server.malformed import fault_of
 from penstock.server.reading import drop_body, read_body
 from penstock.server.refused import Refused
 from penstock.server.standing import UnknownPriorityError

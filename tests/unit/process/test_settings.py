@@ -8,12 +8,12 @@ import resource
 
 import pytest
 
+from penstock.app.effective_settings import effective
 from penstock.config.address import Address
 from penstock.config.settings import Settings
+from penstock.net.listener import bind
 from penstock.process.config_memfd import ConfigMemfd
-from penstock.process.effective import effective
 from penstock.process.file_limit import fit_connections
-from penstock.server.listener import bind
 
 ANY = Address("127.0.0.1", 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from penstock.process.ticker import Ticker
+from penstock.app.ticker import Ticker
 
 
 async def test_a_ticker_survives_its_callback_and_tells_the_worst_lag() -> None:

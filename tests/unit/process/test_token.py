@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from penstock.admin.token import remove_token
+from penstock.app.effective_settings import effective
 from penstock.config.address import Address
 from penstock.config.settings import Settings
 from penstock.errors import PenstockError
-from penstock.process.effective import effective
-from penstock.server.listener import bind
+from penstock.net.listener import bind
 
 
 def free_port() -> int:

@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from penstock._core import Segment
+from penstock.app.routing import routing_json
 from penstock.config.settings import Settings
 from penstock.process.watchdog import Watchdog
-from penstock.server.routing import routing_json
 
 # Longer than a tick takes, however slow the machine is.
 HELD_SECONDS = 0.2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock._core import Segment
+from penstock.app.routing import routing_json
 from penstock.config import load_text
 from penstock.server.models import Models
-from penstock.server.routing import routing_json
 
 CONFIG = """
 backends:

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from penstock._core import Segment
+from penstock.app.routing import routing_json
 from penstock.config import load_text
 from penstock.config.settings import Backend, Url
-from penstock.server.routing import routing_json
 from penstock.upstream import probe
 from penstock.upstream.probe import Prober
 

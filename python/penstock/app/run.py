@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from penstock.app.roles import Greet, settle
+from penstock.app.service import Service
 from penstock.process.file_limit import raise_file_limit
 from penstock.process.orders import HANGUP_REASON, Orders, Way
-from penstock.process.roles import Greet, settle
 from penstock.process.supervisor import EXIT_INTERRUPTED, EXIT_OK
-from penstock.server.service import Service
 
 if TYPE_CHECKING:
     from penstock.config.settings import Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from penstock.app.roles import ControlRole, Greet, WorkerRole, settle
+from penstock.app.shared import Shared
 from penstock.errors import PenstockError
 from penstock.process.file_limit import fit_connections, raise_file_limit
-from penstock.process.roles import ControlRole, Greet, WorkerRole, settle
-from penstock.process.shared import Shared
 from penstock.process.supervisor import Supervisor
 from penstock.upstream.dialer import tls_context
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from penstock import __version__
 from penstock.admin.app import admin_app
 from penstock.admin.listener import AdminListener
+from penstock.app.ticker import IDLE_SECONDS, Ticker
 from penstock.metrics.exposition import page
 from penstock.metrics.log import make_logger
 from penstock.process.pulse import Pulse
-from penstock.process.ticker import IDLE_SECONDS, Ticker
 from penstock.upstream.engines import Engines
 from penstock.upstream.probe import Prober
 from penstock.upstream.unlimited import LOOK_SECONDS as UNLIMITED_SECONDS

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from penstock.app.control import Control
+from penstock.app.worker import Worker
 from penstock.metrics.log import LogWriter
-from penstock.process.control import Control
 from penstock.process.orders import Orders, Way
 from penstock.process.roster import Roster
 from penstock.process.watchdog import Watchdog
-from penstock.process.worker import Worker
 
 if TYPE_CHECKING:
-    from penstock.process.shared import Shared
+    from penstock.app.shared import Shared
 
 __all__ = ["ControlRole", "Greet", "WorkerRole"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from penstock._core import Segment
 from penstock.admin.token import remove_token
+from penstock.app.control import Control
+from penstock.app.effective_settings import effective
+from penstock.app.routing import routing_json
+from penstock.app.worker import Worker
 from penstock.metrics.log import LogWriter
-from penstock.process.control import Control
-from penstock.process.effective import effective
+from penstock.net.listener import bind, remove_socket
 from penstock.process.file_limit import fit_connections
-from penstock.process.worker import Worker
-from penstock.server.listener import bind, remove_socket
-from penstock.server.routing import routing_json
 
 if TYPE_CHECKING:
     from penstock.config.settings import Settings

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock._core import Gateway, Poller
+from penstock.app.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.metrics.log import make_logger
+from penstock.net.listener import BACKLOG, backlog_of
 from penstock.process.orders import Way
-from penstock.process.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
-from penstock.server.listener import BACKLOG, backlog_of
 from penstock.server.models import Models
 from penstock.server.registry import ClientServer, Registry
 from penstock.server.routes import Routes

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from penstock._core import Segment
 from penstock.admin.token import remove_token
+from penstock.app.effective_settings import effective
+from penstock.app.routing import routing_json
 from penstock.errors import PenstockError
 from penstock.process.config_memfd import ConfigMemfd
-from penstock.process.effective import effective
 from penstock.process.news import News
 from penstock.process.sockets import Sockets
-from penstock.server.routing import routing_json
 
 if TYPE_CHECKING:
     from penstock.config.settings import Settings

@@ -11,11 +11,12 @@ from structlog import get_logger
 
 from penstock._core import UpstreamConnection
 from penstock.config import load_text
+from penstock.server.client_server import ClientServer
 from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.models import Models
-from penstock.server.registry import ClientServer, Registry
+from penstock.server.registry import Registry
 from penstock.server.routes import Routes
 from penstock.server.standing import StandingReader
 from tests.observation import DATE, IN_BODY, MADE_ID

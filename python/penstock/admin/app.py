@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from penstock.admin.listener import error_body
 from penstock.metrics.exposition import CONTENT_TYPE_LATEST
+from penstock.net.message import error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

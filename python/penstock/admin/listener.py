@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
+from penstock.net.answer import ReadyAnswer
 from penstock.net.listener import BACKLOG
 from penstock.net.malformed import malformed
-from penstock.server.answer import ReadyAnswer, json_message
+from penstock.net.message import error_body, json_message
+from penstock.net.private import RequestHandler
 
 if TYPE_CHECKING:
     import socket
 
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["AdminListener", "error_body"]
+__all__ = ["AdminListener"]
 
 IDLE_SECONDS = 75.0
 # How long a client that was refused may go on with its body, so that it reads the answer.
 LINGER_SECONDS = 2.0
 # What a client may still take when everything else has ended; aiohttp's default is a minute.
 CLOSE_SECONDS = 1.0
-
-
-def error_body(kind: str, code: str, message: str) -> bytes:
-    """Return an error with its four keys."""
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 class AdminListener:
@@ -71,7 +67,7 @@ class _Server(web.Server):
         return _Connection(
             self,
             self._log,
-            loop=self._loop,
+            loop=asyncio.get_running_loop(),
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
             access_log=None,

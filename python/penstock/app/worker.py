@@ -13,11 +13,12 @@ from penstock.app.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.metrics.log import make_logger
 from penstock.net.listener import BACKLOG, backlog_of
 from penstock.process.orders import Way
+from penstock.server.client_server import ClientServer
 from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.models import Models
-from penstock.server.registry import ClientServer, Registry
+from penstock.server.registry import Registry
 from penstock.server.routes import Routes
 from penstock.server.standing import StandingReader
 from penstock.upstream.connector import Connector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aiohttp.http_exceptions import LineTooLong
+from penstock.net.private import LineTooLong, is_too_many_headers
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,7 +18,7 @@ HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-F
 
 def malformed(error: BaseException | None) -> tuple[str, str]:
     """Return the error code and the message for what aiohttp's parser has raised."""
-    if isinstance(error, LineTooLong) or "Too many headers" in str(error):
+    if isinstance(error, LineTooLong) or is_too_many_headers(error):
         return "head_too_large", "the request line or a header line is too long, or there are too many"
     return "invalid_value", "the request is not well-formed HTTP/1.1"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from penstock.server.body import ChunkedBody, LengthBody
 
 if TYPE_CHECKING:
-    from aiohttp.http import RawRequestMessage
+    from penstock.net.private import RawRequestMessage
 
 __all__ = ["Framing", "Part"]
 

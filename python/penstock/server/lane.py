@@ -10,8 +10,9 @@ from penstock.net.socket_options import set_socket_options
 from penstock.server.connection import WRITE_HIGH_WATER
 
 if TYPE_CHECKING:
+    from penstock.server.client_server import ClientServer
     from penstock.server.connection import ClientConnection
-    from penstock.server.registry import ClientServer, Registry
+    from penstock.server.registry import Registry
     from penstock.server.standing import StandingReader
 
 __all__ = ["Lane"]

@@ -17,8 +17,7 @@ LINGER_BYTES = 32 << 20
 class Linger:
     """Half-closes a connection, and discards what still comes."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._over: asyncio.Future[None] | None = None
         self._bytes = 0
 
@@ -40,11 +39,12 @@ class Linger:
 
     async def wait(self, transport: asyncio.Transport) -> None:
         """Half-close, and wait until it has ended or the time is over."""
-        self._over = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
         if transport.can_write_eof():
             transport.write_eof()
         transport.resume_reading()
-        timer = self._loop.call_later(LINGER_SECONDS, self.end)
+        timer = loop.call_later(LINGER_SECONDS, self.end)
         try:
             await self._over
         finally:

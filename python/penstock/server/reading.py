@@ -7,10 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion10, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from penstock.net.malformed import malformed
-from penstock.server.connection import BODY_SECONDS
+from penstock.net.private import HttpProcessingError
+from penstock.server.deadlines import BODY_SECONDS
 from penstock.server.refused import Refused
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def _take(request: web.BaseRequest, limit: int, take: Callable[[bytes], No
     size = 0
     try:
         # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
-        async with asyncio.timeout_at(connection.body_due):
+        async with asyncio.timeout_at(connection.deadlines.body_due):
             async for piece in request.content.iter_any():
                 size += len(piece)
                 if size > limit:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from penstock.server.answer import ReadyAnswer
-from penstock.server.connection import ClientConnection
+from penstock.net.answer import ReadyAnswer
 from penstock.server.stall import Stalls
 from penstock.server.sweep import THOROUGH_ROUND, Sweep
 
@@ -18,29 +15,13 @@ if TYPE_CHECKING:
 
     from penstock._core import Gateway
     from penstock.config.settings import Limits
+    from penstock.server.open_connection import OpenConnection
 
-__all__ = ["ClientServer", "Registry"]
+__all__ = ["Registry"]
 
-IDLE_SECONDS = 75.0
 CLOSE_SECONDS = 0.5
 # Unsent output of a worker; above, the slowest client is closed.
 UNSENT_BYTES = 256 << 20
-
-
-class Connection(Protocol):
-    """A client connection, whoever serves it."""
-
-    @property
-    def wire(self) -> asyncio.Transport | None: ...
-    @property
-    def unsent(self) -> int: ...
-    @property
-    def is_idle(self) -> bool: ...
-    @property
-    def is_finishing(self) -> bool: ...
-    def force_close(self) -> None: ...
-    def abort(self) -> None: ...
-    def sweep(self, now: float) -> None: ...
 
 
 class Registry:
@@ -50,9 +31,9 @@ class Registry:
         self.gateway = gateway
         self.limits = limits
         self.log = log
-        self._open: set[Connection] = set()
+        self._open: set[OpenConnection] = set()
         # Those that were one too many when they came.
-        self._surplus: set[Connection] = set()
+        self._surplus: set[OpenConnection] = set()
         self._stalls = Stalls()
         self._sweep = Sweep([], self._stalls, log, time.monotonic())
         self._rounds = 0
@@ -60,11 +41,11 @@ class Registry:
     def __len__(self) -> int:
         return len(self._open)
 
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[OpenConnection]:
         """Return the open connections."""
         return list(self._open)
 
-    def add(self, connection: Connection) -> bool:
+    def add(self, connection: OpenConnection) -> bool:
         """Register a connection, unless it is. False: it was one too many when it came."""
         if connection not in self._open:
             self._open.add(connection)
@@ -72,14 +53,14 @@ class Registry:
                 self._surplus.add(connection)
         return connection not in self._surplus
 
-    def swap(self, old: Connection, new: Connection) -> None:
+    def swap(self, old: OpenConnection, new: OpenConnection) -> None:
         """Let `new` go on with the connection of `old`, as what it was when it came."""
         self._open.add(new)
         if old in self._surplus:
             self._surplus.add(new)
         self.remove(old)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: OpenConnection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
         self._surplus.discard(connection)
@@ -137,27 +118,3 @@ class Registry:
             code, message, request_id=request_id, keep_alive=False, http10=False, counted=counted, **extra
         )
         return ReadyAnswer(text, keep_alive=False, refusal=True)
-
-
-class ClientServer(web.Server):
-    """aiohttp's protocol factory, making our connections."""
-
-    def __init__(self, registry: Registry, handler: Any) -> None:
-        super().__init__(handler)
-        self._registry = registry
-
-    def __call__(self) -> ClientConnection:
-        """Make the protocol of a new connection."""
-        head = self._registry.limits.head
-        return ClientConnection(
-            self._registry,
-            self,
-            loop=self._loop,
-            keepalive_timeout=IDLE_SECONDS,
-            access_log=None,
-            auto_decompress=False,
-            lingering_time=0,
-            max_line_size=head,
-            max_field_size=head,
-            logger=self._registry.log,
-        )

@@ -11,8 +11,10 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import HttpVersion10, web
 
+from penstock.net.answer import ReadyAnswer
 from penstock.net.malformed import fault_of
-from penstock.server.answer import ReadyAnswer, WrittenAnswer, empty_message, json_message
+from penstock.net.message import empty_message, json_message
+from penstock.server.answer import CoreAnswer
 from penstock.server.cors import is_preflight
 from penstock.server.headers import last
 from penstock.server.reading import drop_body, read_body
@@ -111,11 +113,11 @@ class Routes:
             standing = self._standing.read(request.headers, transport)
         except UnknownPriorityError as error:
             raise Refused("invalid_value", str(error)) from None
-        answer = WrittenAnswer()
+        answer = CoreAnswer()
         if transport is None:
             answer.done(False)
         else:
-            call = self._gateway.submit(
+            handle = self._gateway.submit(
                 body,
                 request_id=last(request.headers, "x-request-id"),
                 keep_alive=_stays_open(request),
@@ -127,12 +129,12 @@ class Routes:
                 sessions=standing.sessions,
                 headers=self._origins.lines(request.headers),
             )
-            connection.attach(call, answer)
+            connection.running.begin(handle, answer, is_paused=connection.writing_paused)
         del body
         try:
             await answer.wait()
         finally:
-            connection.detach()
+            connection.running.end()
         if not answer.keep_alive and connection.is_ahead:
             await connection.linger()
         return answer
@@ -150,7 +152,7 @@ class Routes:
     @staticmethod
     def _arrived(request: web.BaseRequest) -> float:
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        return connection.head_came
+        return connection.deadlines.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
         raise Refused("unsupported_endpoint", f"{path_of(request)} is not available in this version")

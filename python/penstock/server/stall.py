@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from asyncio import Transport
 
-    from penstock.server.registry import Connection
+    from penstock.server.open_connection import OpenConnection
 
 __all__ = ["STALL_SECONDS", "Stalls"]
 
@@ -32,9 +32,9 @@ class Stalls:
     """The clients for which something waits, and when each took something last."""
 
     def __init__(self) -> None:
-        self._marks: dict[Connection, Mark] = {}
+        self._marks: dict[OpenConnection, Mark] = {}
 
-    def look(self, connection: Connection, unsent: int, now: float) -> bool:
+    def look(self, connection: OpenConnection, unsent: int, now: float) -> bool:
         """Return whether a client is stalled.
 
         Args:
@@ -52,7 +52,7 @@ class Stalls:
         self._marks[connection] = Mark(taken, since)
         return now - since > STALL_SECONDS
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: OpenConnection) -> None:
         """Forget a connection."""
         self._marks.pop(connection, None)
 

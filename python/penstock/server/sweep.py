@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from penstock.server.registry import Connection
+    from penstock.server.open_connection import OpenConnection
     from penstock.server.stall import Stalls
 
 __all__ = ["Sweep"]
@@ -32,7 +32,7 @@ class Sweep:
 
     def __init__(
         self,
-        connections: Sequence[Connection],
+        connections: Sequence[OpenConnection],
         stalls: Stalls,
         log: FilteringBoundLogger,
         began: float,
@@ -48,7 +48,7 @@ class Sweep:
         self._size = len(self.left)
         self._thorough = thorough
 
-    def go_on(self, there: Set[Connection], now: float) -> None:
+    def go_on(self, there: Set[OpenConnection], now: float) -> None:
         """Look after those whose turn has come, as far as they are still there, and add up what is unsent."""
         later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
         while len(self.left) > later:
@@ -62,7 +62,7 @@ class Sweep:
                 self._log.exception("sweep_failed")
                 connection.abort()
 
-    def _look_after(self, connection: Connection, now: float) -> None:
+    def _look_after(self, connection: OpenConnection, now: float) -> None:
         unsent = connection.unsent
         self.unsent += unsent
         if self._stalls.look(connection, unsent, now) or (self._thorough and _is_gone(connection)):
@@ -75,7 +75,7 @@ class Sweep:
         return not self.left and now - self.began >= SWEEP_SECONDS
 
 
-def _is_gone(connection: Connection) -> bool:
+def _is_gone(connection: OpenConnection) -> bool:
     """Tell whether a request is being served to a client that has vanished."""
     peer: socket.socket | None = connection.wire.get_extra_info("socket") if connection.wire is not None else None
     if peer is None or peer.family == socket.AF_UNIX or connection.is_idle:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["CHAT", "HEALTH", "LATER", "MODELS", "head_line", "is_inference", "nearest", "path_of", "query_of"]
+__all__ = [
+    "CHAT",
+    "HEALTH",
+    "LATER",
+    "MODELS",
+    "asks_for_head",
+    "head_line",
+    "is_inference",
+    "nearest",
+    "path_of",
+    "query_of",
+]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
@@ -38,6 +49,11 @@ def head_line(head: bytes) -> tuple[str, str]:
     """Return the method and the target with which a head begins, as far as they have come."""
     method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
     return method, rest.partition(" ")[0]
+
+
+def asks_for_head(head: bytes) -> bool:
+    """Tell whether an answer to the request that begins like this must have no body (RFC 9110 §9.3.2)."""
+    return head_line(head)[0] == "HEAD"
 
 
 def path_of(request: web.BaseRequest) -> str:

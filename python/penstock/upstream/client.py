@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
+from penstock.net.private import DialingConnector
 from penstock.upstream.dialer import ConnectError, Dialer
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
     from penstock.config.settings import Backend
 
 __all__ = ["NOT_NOW", "page_of", "session_for", "url_of", "whole"]
@@ -19,17 +18,6 @@ LONGEST_PAGE = 1 << 20
 # Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
 # for a page that is switched off.
 NOT_NOW = {408, 425, 429, 500, 502, 503, 504}
-
-
-class _Connector(aiohttp.BaseConnector):
-    """Connects aiohttp's client the way that requests are connected. What aiohttp says of TLS does not count."""
-
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__(force_close=True)
-        self._dialer = dialer
-
-    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:
-        return await self._dialer.dial(self._factory)
 
 
 def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
@@ -41,7 +29,7 @@ def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
         OSError, ssl.SSLError: a configured file cannot be read.
     """
     return aiohttp.ClientSession(
-        connector=_Connector(Dialer(backend)),
+        connector=DialingConnector(Dialer(backend).dial),
         timeout=aiohttp.ClientTimeout(total=seconds),
         # To compress a page of 60 KB every second would cost the server more than to send it.
         headers={**dict(backend.headers), "accept-encoding": "identity"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -14,27 +14,40 @@ from penstock.net.message import error_body
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from penstock.app.control import Control
+    from penstock.config.settings import Admin
 
-__all__ = ["admin_app"]
-
-CONTROL: web.AppKey[Control] = web.AppKey("control")
+__all__ = ["Reports", "admin_app"]
 
 
-def admin_app(control: Control) -> web.Application:
+class Reports(Protocol):
+    """What the admin plane shows."""
+
+    def metrics(self) -> bytes:
+        """Return the metrics page."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the status page; it becomes JSON."""
+
+    def invariants(self) -> dict[str, int | bool]:
+        """Return the conservation sums, and as `ok` whether they hold."""
+
+
+REPORTS: web.AppKey[Reports] = web.AppKey("reports")
+
+
+def admin_app(admin: Admin, reports: Reports) -> web.Application:
     """Return the application. On a listener that is not loopback /metrics needs the token too.
 
     Raises:
         ValueError: the settings hold no token.
     """
-    admin = control.settings.admin
     if admin.token is None:
         raise ValueError("the admin plane needs a token")
     app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _four_keys])
     for path, handler in (("/metrics", _metrics), ("/admin/status", _status), ("/admin/invariants", _invariants)):
         app.router.add_get(path, handler, expect_handler=_expect)
     app.on_response_prepare.append(_no_server)
-    app[CONTROL] = control
+    app[REPORTS] = reports
     return app
 
 
@@ -86,13 +99,13 @@ async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[CONTROL].metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return web.Response(body=request.app[REPORTS].metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _status(request: web.Request) -> web.Response:
-    return web.json_response(body=orjson.dumps(request.app[CONTROL].status()))
+    return web.json_response(body=orjson.dumps(request.app[REPORTS].status()))
 
 
 async def _invariants(request: web.Request) -> web.Response:
-    sums = request.app[CONTROL].segment.invariants()
+    sums = request.app[REPORTS].invariants()
     return web.json_response(body=orjson.dumps(sums), status=200 if sums["ok"] else 500)

@@ -44,7 +44,7 @@ class Control:
         self.unlimited = Unlimited(backends, self.log)
         self.pulse = Pulse(segment, self.log)
         self.draining = False
-        self._admin = AdminListener(admin_app(self), listener, self.log)
+        self._admin = AdminListener(admin_app(settings.admin, self), listener, self.log)
         self._ticker: Ticker | None = None
         self._looked = 0.0
         self._looked_at_limits = 0.0
@@ -108,5 +108,9 @@ class Control:
                 }
                 for index, backend in enumerate(numbers["backends"])
             ],
-            "invariants": self.segment.invariants(),
+            "invariants": self.invariants(),
         }
+
+    def invariants(self) -> dict[str, int | bool]:
+        """Return the conservation sums, and as `ok` whether they hold."""
+        return self.segment.invariants()

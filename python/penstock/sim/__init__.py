@@ -5,8 +5,9 @@ bytes of a real model server, at its pace, without a GPU.
 """
 
 from penstock.sim.faults import Fault
+from penstock.sim.model import INSTANT
 from penstock.sim.profiles import PROFILES, Profile
-from penstock.sim.server import INSTANT, SimServer
+from penstock.sim.server import SimServer
 from penstock.sim.stats import Abort, Stats
 
 __all__ = ["INSTANT", "PROFILES", "Abort", "Fault", "Profile", "SimServer", "Stats"]

@@ -16,57 +16,51 @@ from penstock.sim.script import plan
 
 if TYPE_CHECKING:
     from penstock.sim.connection import Connection
+    from penstock.sim.model import SimModel
     from penstock.sim.request import ChatRequest
-    from penstock.sim.server import SimServer
 
-__all__ = ["DONE", "Exchange", "choices_of"]
+__all__ = ["DONE", "Exchange"]
 
 DONE = b"data: [DONE]\n\n"
 FLOOD = b"a" * 65536
-
-
-def choices_of(server: SimServer, chat: ChatRequest) -> int:
-    """Return how many answers the request gets; not every server knows ``n``."""
-    return chat.choices if server.dialect.answers_n else 1
 
 
 class Exchange:
     """One request that runs in the engine. Make it, run it, and spoil it in the end, whatever has happened."""
 
     def __init__(
-        self, server: SimServer, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
+        self, model: SimModel, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
     ) -> None:
-        self._server = server
-        self._dialect = server.dialect
+        self._model = model
+        self._dialect = model.dialect
         self._wire = wire
         self._chat = chat
         self._fault = fault
-        room = server.context - prompt_tokens
+        room = model.context - prompt_tokens
         self._replies = [
-            plan(chat, choice, server.seed, room, reasoning=server.reasoning)
-            for choice in range(choices_of(server, chat))
+            plan(chat, choice, model.seed, room, reasoning=model.reasoning) for choice in range(model.choices(chat))
         ]
         named = isinstance(chat.tool_choice, ToolChoice)
         self._finishes = [self._dialect.finish(reply, named=named) for reply in self._replies]
         outputs = [max(1, len(reply.pieces)) for reply in self._replies]
         self._steps = max(outputs)
         self._answer = Answer(
-            seed=server.new_id(),
+            seed=model.new_id(),
             created=int(time.time()),
-            model=chat.model if self._dialect.echoes_model and chat.model else server.model,
+            model=chat.model if self._dialect.echoes_model and chat.model else model.model,
             wants_usage=chat.wants_usage,
             prompt_tokens=prompt_tokens,
             output_tokens=sum(len(reply.pieces) for reply in self._replies),
             request_id=wire.request_id,
         )
         priority, sticks = chat.priority or 0, fault in STUCK
-        self._generation = server.engine.submit(prompt_tokens, outputs, priority=priority, sticks=sticks)
+        self._generation = model.engine.submit(prompt_tokens, outputs, priority=priority, sticks=sticks)
         wire.generation = self._generation
 
     def spoil(self) -> None:
         """End the request as spoiled, unless it is over already."""
         if self._generation.abandon() is not None:
-            self._server.stats.faulted += 1
+            self._model.stats.faulted += 1
 
     async def run(self) -> bool:
         """Answer; returns whether the connection may stay open."""
@@ -218,7 +212,7 @@ class Exchange:
         self._answer.predicted_ms = round((asyncio.get_running_loop().time() - self._first) * 1000, 3)
 
     def _finish(self) -> None:
-        self._server.stats.output_tokens += self._answer.output_tokens
+        self._model.stats.output_tokens += self._answer.output_tokens
         self._generation.finish()
 
     def _cut(self) -> bool:

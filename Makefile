@@ -39,6 +39,7 @@ lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy -p benches.goodput
 	$(BIN)/python -m mypy.stubtest penstock._core
 
 fmt: $(VENV)/.tools ## format Rust and Python
@@ -91,7 +92,7 @@ bench-exactness: build ## four workers, limit 7, 2,000 clients: what the simulat
 	$(BIN)/python benches/exactness/run.py
 
 bench-goodput: build ## useful answers against load, by policy; simulated, table and plots (some minutes)
-	$(BIN)/python benches/goodput/run.py --out benches/results
+	$(BIN)/python -m benches.goodput.run --out benches/results
 
 bench-engine: build ## the gate before a real llama.cpp server with 4 slots, beside an open gate (some minutes)
 	$(BIN)/python benches/engine/run.py

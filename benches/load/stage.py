@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cases import LOAD_CORE, PEER_CORE, Faults, generate
+from generator import LOAD_CORE, PEER_CORE, WrongAnswersError, generate
 from own import BINARIES
 from process import free_port, running, tell
 
@@ -60,7 +60,7 @@ class Stage:
         """Start a peer and wait until it answers one request rightly.
 
         Raises:
-            Faults: it does not.
+            WrongAnswersError: it does not.
         """
         port, headers = free_port(), peer.headers(self._backend)
         log = self._folder / f"{port}.log"
@@ -70,9 +70,9 @@ class Stage:
         while True:
             try:
                 generate(port, 0.2, headers, mode="closed", connections=1)
-            except Faults as faults:
+            except WrongAnswersError as faults:
                 if time.monotonic() > end or process.poll() is not None:
-                    raise Faults(f"{faults}; {log.read_text()[-500:]}") from None
+                    raise WrongAnswersError(f"{faults}; {log.read_text()[-500:]}") from None
                 time.sleep(0.2)
             else:
                 return Started(peer, process.pid, port, headers)

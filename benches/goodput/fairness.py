@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from penstock.sim.admission import Penstock
-from penstock.sim.goodput import JITTER
+from benches.goodput.admission import Penstock
+from benches.goodput.measure import JITTER
+from benches.goodput.virtual import Policy, World
+from benches.goodput.workload import Job, Mix, arrivals
+
 from penstock.sim.profiles import PROFILES
-from penstock.sim.virtual import Policy, World
-from penstock.sim.workload import Job, Mix, arrivals
 
 __all__ = ["QUEUE", "Fairness", "measure"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from benches.goodput.measure import measure
+from benches.goodput.policies import RoundRobin, SlotCap
+from benches.goodput.virtual import World
+from benches.goodput.workload import MIXES, NO_SLO, Job, Mix, Part, Uniform, arrivals
 
-from penstock.sim.goodput import measure
-from penstock.sim.policies import RoundRobin, SlotCap
 from penstock.sim.profiles import PROFILES, attended
-from penstock.sim.virtual import World
-from penstock.sim.workload import MIXES, NO_SLO, Job, Mix, Part, Uniform, arrivals
 
 PROFILE = PROFILES["8b-h100"]
 PART = Part(1.0, Uniform(1000, 1000), Uniform(3, 3), NO_SLO, 16)

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock.sim.virtual import World
-    from penstock.sim.workload import Job
+    from benches.goodput.virtual import World
+    from benches.goodput.workload import Job
 
 __all__ = ["PassThrough", "RoundRobin", "SlotCap"]
 

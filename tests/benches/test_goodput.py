@@ -10,13 +10,12 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-
-from penstock.sim import fairness
-from penstock.sim.admission import Penstock
-from penstock.sim.goodput import Point, capacity, measure
-from penstock.sim.policies import PassThrough, RoundRobin, SlotCap
-from penstock.sim.virtual import Policy
-from penstock.sim.workload import MIXES, Mix, backlog
+from benches.goodput import fairness
+from benches.goodput.admission import Penstock
+from benches.goodput.measure import Point, capacity, measure
+from benches.goodput.policies import PassThrough, RoundRobin, SlotCap
+from benches.goodput.virtual import Policy
+from benches.goodput.workload import MIXES, Mix, backlog
 
 SEED = 1
 SECONDS = {"instant": 150.0, "thinking": 600.0}

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
+from benches.goodput.workload import Job
+
 from penstock.sim.batch import Batch
 from penstock.sim.profiles import Profile
-from penstock.sim.workload import Job
 
 __all__ = ["Policy", "World"]
 

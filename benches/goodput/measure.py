@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from penstock.sim.policies import SlotCap
+from benches.goodput.policies import SlotCap
+from benches.goodput.virtual import World
+from benches.goodput.workload import arrivals
+
 from penstock.sim.profiles import PROFILES
-from penstock.sim.virtual import World
-from penstock.sim.workload import arrivals
 
 if TYPE_CHECKING:
-    from penstock.sim.virtual import Policy
-    from penstock.sim.workload import Job, Mix
+    from benches.goodput.virtual import Policy
+    from benches.goodput.workload import Job, Mix
 
 __all__ = ["Point", "capacity", "measure"]
 

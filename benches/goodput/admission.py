@@ -11,8 +11,8 @@ from penstock.app.routing import routing_json
 from penstock.config import load_text
 
 if TYPE_CHECKING:
-    from penstock.sim.virtual import World
-    from penstock.sim.workload import Job, Mix
+    from benches.goodput.virtual import World
+    from benches.goodput.workload import Job, Mix
 
 __all__ = ["Penstock"]
 

@@ -1,4 +1,4 @@
-"""The admin plane and the probes: everything that no request waits for."""
+"""Control: the admin plane, the probes and the checks of workers. No request ever waits for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from penstock.admin.listener import AdminListener
 from penstock.app.ticker import IDLE_SECONDS, Ticker
 from penstock.metrics.exposition import page
 from penstock.metrics.log import make_logger
-from penstock.process.pulse import Pulse
-from penstock.upstream.engines import Engines
+from penstock.process.hang_detector import HangDetector
+from penstock.upstream.engine_monitor import EngineMonitor
 from penstock.upstream.probe import Prober
-from penstock.upstream.unlimited import LOOK_SECONDS as UNLIMITED_SECONDS
+from penstock.upstream.unlimited import CHECK_SECONDS as UNLIMITED_SECONDS
 from penstock.upstream.unlimited import Unlimited
 
 if TYPE_CHECKING:
@@ -26,28 +26,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Control"]
 
-LOOK_SECONDS = 1.0
+# How often the workers are checked.
+CHECK_SECONDS = 1.0
 
 
 class Control:
-    """Start it, and it probes the backends and answers on the admin listener."""
+    """Once started, it probes the backends and answers on the admin listener."""
 
     def __init__(self, settings: Settings, segment: Segment, listener: socket.socket, log_writer: LogWriter) -> None:
-        """Make it. The settings hold the admin token (`effective`)."""
+        """Make it; the settings must hold the admin token (`effective_settings`)."""
         self.settings = settings
         self.segment = segment
         self._log_writer = log_writer
         self.log = make_logger(log_writer, settings.log)
         backends = list(settings.backends.values())
-        self.engines = Engines(segment, backends, self.log)
+        self.engines = EngineMonitor(segment, backends, self.log)
         self.prober = Prober(segment, backends, self.log, gauges=self.engines.gauges)
         self.unlimited = Unlimited(backends, self.log)
-        self.pulse = Pulse(segment, self.log)
+        self.hang_detector = HangDetector(segment, self.log)
         self.draining = False
         self._admin = AdminListener(admin_app(settings.admin, self), listener, self.log)
         self._ticker: Ticker | None = None
-        self._looked = 0.0
-        self._looked_at_limits = 0.0
+        self._workers_checked_at = 0.0
+        self._limits_checked_at = 0.0
 
     async def start(self) -> None:
         """Answer, and begin to probe."""
@@ -59,19 +60,19 @@ class Control:
     def _tick(self) -> None:
         self.segment.tick()
         now = time.monotonic()
-        if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
-            self.pulse.look()
+        if now - self._workers_checked_at >= CHECK_SECONDS:
+            self._workers_checked_at = now
+            self.hang_detector.check()
             self.segment.log_dropped(self._log_writer.take_dropped())
-        if now - self._looked_at_limits >= UNLIMITED_SECONDS:
-            self._looked_at_limits = now
-            self.unlimited.look(self.segment.snapshot()["backends"])
+        if now - self._limits_checked_at >= UNLIMITED_SECONDS:
+            self._limits_checked_at = now
+            self.unlimited.check(self.segment.snapshot()["backends"])
 
     async def stop(self) -> None:
         """Close everything."""
         if self._ticker is not None:
             self._ticker.stop()
-        self.pulse.stop()
+        self.hang_detector.stop()
         await self.prober.stop()
         await self.engines.stop()
         await self._admin.stop()

@@ -1,4 +1,4 @@
-"""The settings as they run: what was left to the system or to chance is filled in, once, for all processes."""
+"""The settings that all processes run with: ports that the system chose and a generated token are filled in."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from penstock.config.settings import Address, Settings
 
-__all__ = ["effective"]
+__all__ = ["effective_settings"]
 
 NO_FOLDER = f"none is set, and there is no folder to leave one in: /admin/* stays locked; {CURE}"
 
 
-def effective(settings: Settings, data: socket.socket, admin: socket.socket) -> Settings:
-    """Return the settings with the ports of these sockets and with an admin token. A new one is left in a file.
+def effective_settings(settings: Settings, data: socket.socket, admin: socket.socket) -> Settings:
+    """Return the settings with the ports of these sockets and with an admin token; a generated one is left in a file.
 
     Raises:
         PenstockError: the run directory cannot be used.

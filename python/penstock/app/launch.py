@@ -1,13 +1,14 @@
-"""Serving in the foreground, with a process for each part."""
+"""`penstock serve`: a supervisor in the foreground, with a process for control and one for each worker."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.app.roles import ControlRole, Greet, WorkerRole, settle
+from penstock.app.roles import ControlRole, OnReady, WorkerRole
 from penstock.app.shared import Shared
 from penstock.errors import PenstockError
 from penstock.process.file_limit import fit_connections, raise_file_limit
+from penstock.process.freeze_gc import freeze_gc
 from penstock.process.supervisor import Supervisor
 from penstock.upstream.dialer import tls_context
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["launch"]
 
 
-def launch(settings: Settings, greet: Greet) -> int:
-    """Serve until a signal says otherwise, and return the exit code (`Supervisor.run`).
+def launch(settings: Settings, on_ready: OnReady) -> int:
+    """Serve until a signal ends it, and return the exit code (`Supervisor.run`).
 
-    `greet` is awaited once in control, when all workers accept connections.
+    `on_ready` is awaited once in control, when all workers accept connections.
 
     Raises:
         ListenError: an address cannot be had.
@@ -30,17 +31,16 @@ def launch(settings: Settings, greet: Greet) -> int:
     check_files(settings)
     shared = Shared(fit_connections(settings))
     try:
-        control = ControlRole(shared, greet)
+        control = ControlRole(shared, on_ready)
         workers = [WorkerRole(shared, index) for index in range(settings.workers)]
-        # A collection in a child would write to every object, and so copy the memory that it shares with the others.
-        settle()
-        return Supervisor(control, workers, news=shared.news, stop_accepting=shared.stop_accepting).run()
+        freeze_gc()
+        return Supervisor(control, workers, channel=shared.channel, stop_accepting=shared.stop_accepting).run()
     finally:
         shared.close()
 
 
 def check_files(settings: Settings) -> None:
-    """Read once what every process will read: else each would fail at its start, again and again.
+    """Read each backend's TLS files once: otherwise every process would fail at its start, again and again.
 
     Raises:
         PenstockError: naming the backend and the reason.

@@ -1,9 +1,8 @@
-"""What the supervisor's children do with their lives."""
+"""What the supervisor's children are: workers and control."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -12,21 +11,23 @@ import uvloop
 
 from penstock.app.control import Control
 from penstock.app.worker import Worker
+from penstock.app.worker_tracker import WorkerTracker
 from penstock.metrics.log import LogWriter
-from penstock.process.orders import Orders, Way
-from penstock.process.roster import Roster
+from penstock.process.freeze_gc import freeze_gc
+from penstock.process.shutdown_signals import DrainMode, ShutdownSignals
 from penstock.process.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from penstock.app.shared import Shared
 
-__all__ = ["ControlRole", "Greet", "WorkerRole"]
+__all__ = ["ControlRole", "OnReady", "WorkerRole"]
 
-Greet = Callable[[Control], Awaitable[None]]
+OnReady = Callable[[Control], Awaitable[None]]
+"""Awaited once when everything accepts connections; it prints the banner."""
 
 
 class WorkerRole:
-    """Serves on its own socket. Its rows in the segment belong to (index, generation)."""
+    """Serves clients on a socket of its own. What it holds in the segment belongs to (index, generation)."""
 
     def __init__(self, shared: Shared, index: int) -> None:
         self.name = f"worker {index}"
@@ -39,7 +40,7 @@ class WorkerRole:
         self._generation = self._shared.segment.begin(self._index)
 
     def ended(self) -> None:
-        """Give back what the dead one held; by way of `closing`, as its backends may still be at work."""
+        """Give back what the dead process held; by way of `closing`, as its backends may still be at work."""
         self._shared.segment.reclaim(self._index, self._generation)
 
     def run(self) -> int:
@@ -48,36 +49,39 @@ class WorkerRole:
 
     async def _serve(self) -> int:
         shared = self._shared
-        orders = Orders.of_supervisor(shared.supervisor)
+        signals = ShutdownSignals.of_child(shared.supervisor)
         listener = shared.sockets.keep_data(self._index)
-        shared.news.keep_sender()
+        shared.channel.close_receiver()
         settings = shared.config.load()
         log_writer = LogWriter.standard_output(settings.log)
         worker = Worker(settings, shared.segment, listener, log_writer, index=self._index, generation=self._generation)
         await worker.start()
-        settle()
-        shared.news.tell("worker_ready", worker=self._index, pid=os.getpid())
-        await orders.obey(worker)
+        freeze_gc()
+        shared.channel.send("worker_ready", worker=self._index, pid=os.getpid())
+        await signals.wait_and_drain(worker)
         await worker.stop()
         log_writer.close()
         return 0
 
 
 class ControlRole:
-    """Looks after the others until the last of them is gone; greets when all serve for the first time."""
+    """Probes backends, answers the admin listener and watches the workers, until the last of them is gone.
 
-    def __init__(self, shared: Shared, greet: Greet) -> None:
+    `on_ready` is awaited when all workers are ready for the first time, in the first process of this role only.
+    """
+
+    def __init__(self, shared: Shared, on_ready: OnReady) -> None:
         self.name = "control"
         self._shared = shared
-        self._greet = greet
-        self._lives = 0
+        self._on_ready = on_ready
+        self._starts = 0
 
     def begin(self) -> None:
-        """Count its lives."""
-        self._lives += 1
+        """Count the start."""
+        self._starts += 1
 
     def ended(self) -> None:
-        """Nothing to clear up: all that counts is in the segment."""
+        """Do nothing: control holds nothing in the segment."""
 
     def run(self) -> int:
         """Control until no worker is left."""
@@ -85,20 +89,20 @@ class ControlRole:
 
     async def _serve(self) -> int:
         shared = self._shared
-        orders = Orders.of_supervisor(shared.supervisor)
+        signals = ShutdownSignals.of_child(shared.supervisor)
         listener = shared.sockets.keep_admin()
-        shared.news.keep_receiver()
+        shared.channel.close_sender()
         settings = shared.config.load()
         log_writer = LogWriter.standard_output(settings.log)
         control = Control(settings, shared.segment, listener, log_writer)
         watchdog = Watchdog(shared.segment, control.log)
         await control.start()
         watchdog.start()
-        settle()
-        roster = Roster(shared.news, settings.workers, control.log)
-        greeting = asyncio.create_task(self._greet_all(control, roster))
-        await orders.obey(_Vigil(control, roster))
-        greeting.cancel()
+        freeze_gc()
+        workers = WorkerTracker(shared.channel, settings.workers, control.log)
+        announcement = asyncio.create_task(self._announce(control, workers))
+        await signals.wait_and_drain(_UntilWorkersEnd(control, workers))
+        announcement.cancel()
         watchdog.stop()
         await control.stop()
         log_writer.close()
@@ -106,25 +110,19 @@ class ControlRole:
             shared.close()
         return 0
 
-    async def _greet_all(self, control: Control, roster: Roster) -> None:
-        await roster.all_ready.wait()
-        if self._lives == 1:
-            await self._greet(control)
+    async def _announce(self, control: Control, workers: WorkerTracker) -> None:
+        await workers.all_ready.wait()
+        if self._starts == 1:
+            await self._on_ready(control)
 
 
-class _Vigil:
-    """Control's drain: it stays as long as any worker."""
+class _UntilWorkersEnd:
+    """Control's drain: it lasts as long as any worker does."""
 
-    def __init__(self, control: Control, roster: Roster) -> None:
+    def __init__(self, control: Control, workers: WorkerTracker) -> None:
         self._control = control
-        self._roster = roster
+        self._workers = workers
 
-    async def drain(self, way: Way) -> None:
+    async def drain(self, mode: DrainMode) -> None:
         self._control.draining = True
-        await self._roster.all_gone.wait()
-
-
-def settle() -> None:
-    """Tell the collector that what exists now lives as long as the process."""
-    gc.collect()
-    gc.freeze()
+        await self._workers.all_gone.wait()

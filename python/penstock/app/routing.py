@@ -1,4 +1,4 @@
-"""The part of the settings that the Rust core works from, as the JSON that it reads."""
+"""The part of the settings that the Rust core needs, as the JSON that it reads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A whole Penstock in one process: control and one worker on one loop, over ordinary memory.
 
-The demo runs like this, as its engines live on the same loop, and most tests do.
+`penstock demo` and most tests run like this: the demo's engines live on the same loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from penstock._core import Segment
 from penstock.admin.token import remove_token
 from penstock.app.control import Control
-from penstock.app.effective_settings import effective
+from penstock.app.effective_settings import effective_settings
 from penstock.app.routing import routing_json
 from penstock.app.worker import Worker
 from penstock.metrics.log import LogWriter
@@ -20,13 +20,13 @@ from penstock.process.file_limit import fit_connections
 
 if TYPE_CHECKING:
     from penstock.config.settings import Settings
-    from penstock.process.orders import Way
+    from penstock.process.shutdown_signals import DrainMode
 
 __all__ = ["Service"]
 
 
 class Service:
-    """Start it, and it serves; drain it, and it ends what it has begun."""
+    """Once started it serves, until it is drained and stopped."""
 
     def __init__(self, settings: Settings) -> None:
         """Open both listeners.
@@ -41,27 +41,27 @@ class Service:
                 stack.callback(remove_socket, address)
             data = stack.enter_context(bind(settings.listen, settings.listen_mode))
             admin = stack.enter_context(bind(settings.admin.listen, settings.admin.listen_mode))
-            settings = effective(settings, data, admin)
+            settings = effective_settings(settings, data, admin)
             stack.callback(remove_token, settings.admin)
             self.segment = Segment(routing_json(settings), shared=False)
             self.log_writer = LogWriter.standard_output(settings.log)
             self.worker = Worker(settings, self.segment, data, self.log_writer, index=0, generation=0)
             self.control = Control(settings, self.segment, admin, self.log_writer)
-            self._visible = stack.pop_all()
+            self._files = stack.pop_all()
 
     async def start(self) -> None:
         """Accept connections, and begin to probe."""
         await self.worker.start()
         await self.control.start()
 
-    async def drain(self, way: Way) -> None:
-        """Stop accepting, finish what runs, cut what takes too long."""
+    async def drain(self, mode: DrainMode) -> None:
+        """Stop accepting, let requests finish, and cut off those that take too long (`Worker.drain`)."""
         self.control.draining = True
-        await self.worker.drain(way)
+        await self.worker.drain(mode)
 
     async def stop(self) -> None:
-        """Close everything, and remove the files that others can see. What still runs is cut off."""
+        """Close everything, and remove the files of sockets and token. Requests in progress are cut off."""
         await self.control.stop()
         await self.worker.stop()
-        self._visible.close()
+        self._files.close()
         self.log_writer.close()

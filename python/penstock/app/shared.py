@@ -1,4 +1,4 @@
-"""What all processes share: made by the supervisor before it forks."""
+"""What all processes share. The supervisor makes it before it forks, so that it outlives each of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from penstock._core import Segment
 from penstock.admin.token import remove_token
-from penstock.app.effective_settings import effective
+from penstock.app.effective_settings import effective_settings
 from penstock.app.routing import routing_json
 from penstock.errors import PenstockError
 from penstock.process.config_memfd import ConfigMemfd
-from penstock.process.news import News
+from penstock.process.control_channel import ControlChannel
 from penstock.process.sockets import Sockets
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Shared"]
 
 
 class Shared:
-    """The sockets, the segment, the accepted configuration and the ways to hear of each other."""
+    """The sockets, the segment, the accepted configuration, the control channel and the supervisor's pidfd."""
 
     def __init__(self, settings: Settings) -> None:
         """Make all.
@@ -34,20 +34,20 @@ class Shared:
         """
         with contextlib.ExitStack() as stack:
             self.sockets = stack.enter_context(contextlib.closing(Sockets(settings)))
-            settings = effective(settings, self.sockets.data[0], self.sockets.admin)
+            settings = effective_settings(settings, self.sockets.data[0], self.sockets.admin)
             stack.callback(remove_token, settings.admin)
             self.config = ConfigMemfd(settings)
             try:
                 self.segment = Segment(routing_json(settings), settings.workers)
             except OSError as error:
                 raise PenstockError(str(error)) from error
-            self.news = News()
-            # Readable once this process has ended. It is opened here so that a child cannot come too late for it.
+            self.channel = ControlChannel()
+            # Readable once this process has ended. A child that opened it could be too late, and get a recycled pid.
             self.supervisor = os.pidfd_open(os.getpid())
-            self._visible = stack.pop_all()
+            self._files = stack.pop_all()
 
     def stop_accepting(self) -> None:
-        """Close what the supervisor keeps for later workers: there will be none."""
+        """Close the data sockets that the supervisor keeps for restarted workers: there will be none."""
         self.sockets.close_data()
 
     def has_supervisor(self) -> bool:
@@ -57,5 +57,5 @@ class Shared:
         return not poll.poll(0)
 
     def close(self) -> None:
-        """Close the sockets and remove the files that others can see. For the last process."""
-        self._visible.close()
+        """Close the sockets, and remove the files of sockets and token. For the last process."""
+        self._files.close()

@@ -1,4 +1,4 @@
-"""A timer that goes off again and again."""
+"""A repeating timer."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 __all__ = ["IDLE_SECONDS", "TICK_SECONDS", "Ticker"]
 
-# The core's timers are as coarse as this while there are requests.
+# The resolution of the core's timers while requests wait for one of them.
 TICK_SECONDS = 0.01
-# While there are none, or so much happens that the core looks at them by the way. A tick through Python costs more
-# than 0.1 ms: an idle gateway should cost next to nothing, and a busy one has better things to do.
+# The interval while there are no requests, or so many that the core checks its timers with each of them. A tick through
+# Python costs more than 0.1 ms, which an idle gateway should not spend and a busy one cannot spare.
 IDLE_SECONDS = 0.05
 
 
 class Ticker:
-    """Calls back every `pace()` seconds, and measures how late the loop is."""
+    """Calls `callback` every `pace()` seconds, and measures how late the loop is."""
 
     def __init__(self, callback: Callable[[], None], pace: Callable[[], float]) -> None:
         self._callback = callback
@@ -26,12 +26,12 @@ class Ticker:
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def take_lag(self) -> float:
-        """Return the seconds of the worst lateness since the last call."""
+        """Return the worst lateness since the last call, in seconds."""
         lag, self._lag = self._lag, 0.0
         return lag
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop it."""
         self._timer.cancel()
 
     def _tick(self) -> None:

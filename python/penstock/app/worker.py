@@ -1,4 +1,4 @@
-"""The data plane: one listener, its connections and the gateway between them and the backends."""
+"""A worker: one listener, its client connections, and the core between them and the backends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from penstock._core import Gateway, Poller
 from penstock.app.ticker import IDLE_SECONDS, TICK_SECONDS, Ticker
 from penstock.metrics.log import make_logger
 from penstock.net.listener import BACKLOG, backlog_of
-from penstock.process.orders import Way
+from penstock.process.shutdown_signals import DrainMode
+from penstock.server.attributes import AttributeReader
 from penstock.server.client_server import ClientServer
 from penstock.server.cors import Origins
 from penstock.server.health import Health
@@ -20,7 +21,6 @@ from penstock.server.lane import Lane
 from penstock.server.models import Models
 from penstock.server.registry import Registry
 from penstock.server.routes import Routes
-from penstock.server.standing import StandingReader
 from penstock.upstream.connector import Connector
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
-# How often a worker says what it is like.
-TELL_SECONDS = 1.0
-# How often lines are given to the log's thread: to wake it costs more than a request.
+# How often a worker publishes its gauges in the segment.
+GAUGE_SECONDS = 1.0
+# How often lines are given to the log's thread: waking it costs more than a request.
 LOG_SECONDS = 0.05
 
 
 class Worker:
-    """Start it, and it serves; drain it, and it ends what it has begun."""
+    """Once started it serves, until it is drained and stopped."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Worker:
         index: int,
         generation: int,
     ) -> None:
-        """Make it. `generation` is what `segment.begin(index)` has returned for this life."""
+        """Make it. `generation` is what `segment.begin(index)` has returned for this process."""
         self.settings = settings
         self.log = make_logger(log_writer, settings.log).bind(worker=index)
         connector = Connector(list(settings.backends.values()))
@@ -60,24 +60,24 @@ class Worker:
         self.health = Health(segment, list(settings.tiers.values()))
         self._wake_fd = segment.wake_fd(index)
         self._log_writer = log_writer
-        # A request's line is of level info.
+        # The access log has the level info.
         self._logs_requests = settings.log.level in ("debug", "info")
         self._listener = listener
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
-        self._told = 0.0
-        self._logged = 0.0
+        self._gauges_at = 0.0
+        self._logged_at = 0.0
 
     async def start(self) -> None:
         """Accept connections."""
         loop = asyncio.get_running_loop()
-        standing = StandingReader(self.settings)
+        attributes = AttributeReader(self.settings)
         origins = Origins(self.settings.cors)
-        routes = Routes(self.registry, Models(self.settings, self._segment), self.health, standing, origins)
+        routes = Routes(self.registry, Models(self.settings, self._segment), self.health, attributes, origins)
         server = ClientServer(self.registry, routes)
-        factory: Callable[[], Any] = Lane(self.registry, server, standing) if self.settings.lane else server
+        factory: Callable[[], Any] = Lane(self.registry, server, attributes) if self.settings.lane else server
         if self._listener.family == socket.AF_UNIX:
-            # The file belongs to all workers: whoever closes first would take it away, from Python 3.13 on.
+            # All workers share the file, and from Python 3.13 on the first that closes would remove it.
             unix: dict[str, Any] = {"cleanup_socket": False}
             self._server = await loop.create_unix_server(factory, sock=self._listener, backlog=BACKLOG, **unix)
         else:
@@ -96,11 +96,11 @@ class Worker:
         self.gateway.tick()
         self.registry.sweep()
         now = time.monotonic()
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
             self._write_log()
-        if now - self._told >= TELL_SECONDS:
-            self._told = now
+        if now - self._gauges_at >= GAUGE_SECONDS:
+            self._gauges_at = now
             self.gateway.log_dropped(self._log_writer.take_dropped())
             if self._ticker is not None:
                 self.gateway.gauges(len(self.registry), self._ticker.take_lag())
@@ -115,9 +115,9 @@ class Worker:
         if lines and self._logs_requests:
             self._log_writer.write(lines)
 
-    async def drain(self, way: Way) -> None:
-        """Stop accepting, finish what runs, cut what takes too long."""
-        delay = self.settings.drain.delay if way is Way.AFTER_DELAY else 0.0
+    async def drain(self, mode: DrainMode) -> None:
+        """Stop accepting, let requests finish, and cut off those that exceed `drain.instant` or `drain.thinking`."""
+        delay = self.settings.drain.delay if mode is DrainMode.AFTER_DELAY else 0.0
         self.health.draining = True
         self.log.info("drain_begins", delay=delay)
         await asyncio.sleep(delay)
@@ -129,7 +129,7 @@ class Worker:
         tiers = list(self.settings.tiers.values())
         limits = {"instant": self.settings.drain.instant, "thinking": self.settings.drain.thinking}
         uncut = {tier.profile: limits[tier.profile] for tier in tiers}
-        # An answer that is complete but not sent yet, and a request that is still being read, count too.
+        # The registry counts answers that are complete but not sent yet, and requests that are still being read.
         while self.gateway.active or (uncut and self.registry.is_finishing()):
             await asyncio.sleep(TICK_SECONDS)
             self.registry.close_idle()
@@ -140,7 +140,7 @@ class Worker:
         self.log.info("drain_ends", seconds=round(time.monotonic() - began, 3))
 
     async def stop(self) -> None:
-        """Close everything. What still runs is cut off."""
+        """Close everything. Requests in progress are cut off."""
         if self._ticker is not None:
             self._ticker.stop()
         if self._wake_fd is not None:
@@ -150,9 +150,9 @@ class Worker:
         else:
             self._listener.close()
         self.gateway.close()
-        # Answers that are written but not yet sent leave with an orderly close.
+        # Answers that are written but not sent yet get a moment to leave.
         await self.registry.close_all()
         asyncio.get_running_loop().remove_reader(self._poller.fileno())
-        # A closed handle needs another turn of the loop; a loop that is closed before complains.
+        # A closed uvloop handle is released in the loop's next iteration, and closing the loop before that is an error.
         await asyncio.sleep(TICK_SECONDS)
         self._write_log()

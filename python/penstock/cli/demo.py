@@ -137,7 +137,7 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
                 urls = await _start(engines)
             yield load_text(config(*urls), "demo")
 
-    sys.exit(run_within(around(), _greet))
+    sys.exit(run_within(around(), _announce))
 
 
 def _scalar(text: str) -> str:
@@ -195,11 +195,11 @@ async def _start(engines: list[Engine]) -> list[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _greet(control: Control) -> None:
+async def _announce(control: Control) -> None:
     """Print the banner, and one more line to paste."""
-    from penstock.cli.banner import curl_line, greet  # noqa: PLC0415
+    from penstock.cli.banner import curl_line, print_banner  # noqa: PLC0415
 
-    await greet(control)
+    await print_banner(control)
     click.echo("The other tier, as a stream:", err=True)
     line = curl_line(control.settings.listen, "thinking-model", "Why is the sky blue?", stream=True)
     click.echo(f"{line}\n", err=True)

@@ -10,10 +10,10 @@ from penstock.net.socket_options import set_socket_options
 from penstock.server.connection import WRITE_HIGH_WATER
 
 if TYPE_CHECKING:
+    from penstock.server.attributes import AttributeReader
     from penstock.server.client_server import ClientServer
     from penstock.server.connection import ClientConnection
     from penstock.server.registry import Registry
-    from penstock.server.standing import StandingReader
 
 __all__ = ["Lane"]
 
@@ -21,12 +21,12 @@ __all__ = ["Lane"]
 class Lane:
     """A protocol factory whose connections begin on the lane and end, if need be, with aiohttp."""
 
-    def __init__(self, registry: Registry, server: ClientServer, standing: StandingReader) -> None:
+    def __init__(self, registry: Registry, server: ClientServer, attributes: AttributeReader) -> None:
         """Take what is behind it, and who says whose headers count."""
         self._registry = registry
         self._server = server
-        self._standing = standing
-        self._terms = standing.terms(registry.limits)
+        self._attributes = attributes
+        self._terms = attributes.terms(registry.limits)
 
     def __call__(self) -> LaneConnection:
         """Make the protocol of a new connection."""
@@ -38,7 +38,7 @@ class Lane:
         """Register an open connection. False: it is one too many, which is aiohttp's to refuse."""
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         set_socket_options(transport)
-        connection.trusted = self._standing.trusts(transport)
+        connection.trusted = self._attributes.trusts(transport)
         return self._registry.add(connection)
 
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes, since: float) -> None:

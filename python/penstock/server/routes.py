@@ -15,20 +15,20 @@ from penstock.net.answer import ReadyAnswer
 from penstock.net.malformed import fault_of
 from penstock.net.message import empty_message, json_message
 from penstock.server.answer import CoreAnswer
+from penstock.server.attributes import UnknownPriorityError
 from penstock.server.cors import is_preflight
 from penstock.server.headers import last
 from penstock.server.reading import drop_body, read_body
 from penstock.server.refused import Refused
-from penstock.server.standing import UnknownPriorityError
 from penstock.server.target import CHAT, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
 
 if TYPE_CHECKING:
+    from penstock.server.attributes import AttributeReader
     from penstock.server.connection import ClientConnection
     from penstock.server.cors import Origins
     from penstock.server.health import Health
     from penstock.server.models import Models
     from penstock.server.registry import Registry
-    from penstock.server.standing import StandingReader
 
 __all__ = ["Routes"]
 
@@ -39,13 +39,13 @@ class Routes:
     """Finds the handler of a request and runs it."""
 
     def __init__(
-        self, registry: Registry, models: Models, health: Health, standing: StandingReader, origins: Origins
+        self, registry: Registry, models: Models, health: Health, attributes: AttributeReader, origins: Origins
     ) -> None:
         self._registry = registry
         self._gateway = registry.gateway
         self._models = models
         self._health = health
-        self._standing = standing
+        self._attributes = attributes
         self._origins = origins
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
@@ -110,7 +110,7 @@ class Routes:
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport
         try:
-            standing = self._standing.read(request.headers, transport)
+            attributes = self._attributes.read(request.headers, transport)
         except UnknownPriorityError as error:
             raise Refused("invalid_value", str(error)) from None
         answer = CoreAnswer()
@@ -124,9 +124,9 @@ class Routes:
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
-                tenant=standing.tenant,
-                band=standing.band,
-                sessions=standing.sessions,
+                tenant=attributes.tenant,
+                band=attributes.priority,
+                sessions=attributes.sessions,
                 headers=self._origins.lines(request.headers),
             )
             connection.running.begin(handle, answer, is_paused=connection.writing_paused)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading, number
+from penstock.upstream.gauges import Counted, EngineFamily, Facts, Gauges, Reading, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ def read_props(page: bytes) -> Reading | None:
     if slots is None and version is None:
         return None
     context = _size(_inner(value.get("default_generation_settings")).get("n_ctx"))
-    return Reading(facts=Facts(engine=Engine.LLAMACPP, version=version, slots=slots, context=context))
+    return Reading(facts=Facts(engine=EngineFamily.LLAMACPP, version=version, slots=slots, context=context))
 
 
 def read_slots(page: bytes) -> Reading | None:
@@ -33,7 +33,7 @@ def read_slots(page: bytes) -> Reading | None:
     if not slots or not all(isinstance(slot.get("is_processing"), bool) for slot in slots):
         return None
     running = sum(slot["is_processing"] is True for slot in slots)
-    return Reading(Gauges(running=running, counted=Counted.NOW), Facts(engine=Engine.LLAMACPP, slots=len(slots)))
+    return Reading(Gauges(running=running, counted=Counted.NOW), Facts(engine=EngineFamily.LLAMACPP, slots=len(slots)))
 
 
 def read_loads(page: bytes) -> Reading | None:
@@ -51,7 +51,7 @@ def read_loads(page: bytes) -> Reading | None:
     return Reading(
         Gauges(running=running, waiting=waiting, kv_usage=max(usage, default=None), counted=Counted.NOW),
         Facts(
-            engine=Engine.SGLANG,
+            engine=EngineFamily.SGLANG,
             version=_text(_inner(value).get("version")),
             kv_tokens=_total(_size(rank.get("max_total_num_tokens")) for rank in ranks),
             slots=_total(_size(rank.get("max_running_requests")) for rank in ranks),
@@ -72,7 +72,7 @@ def read_server_info(page: bytes) -> Reading | None:
     slots = _total(_size(rank.get("effective_max_running_requests_per_dp")) for rank in ranks)
     return Reading(
         facts=Facts(
-            engine=Engine.SGLANG,
+            engine=EngineFamily.SGLANG,
             version=_text(value.get("version")),
             kv_tokens=kv_tokens or _size(value.get("max_total_num_tokens")),
             slots=slots or _size(value.get("max_running_requests")),
@@ -88,7 +88,7 @@ def read_info(page: bytes) -> Reading | None:
     if slots is None and context is None:
         return None
     kv_tokens, version = _size(value.get("max_batch_total_tokens")), _text(value.get("version"))
-    return Reading(facts=Facts(Engine.TGI, version=version, kv_tokens=kv_tokens, slots=slots, context=context))
+    return Reading(facts=Facts(EngineFamily.TGI, version=version, kv_tokens=kv_tokens, slots=slots, context=context))
 
 
 def read_models(page: bytes) -> Reading | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading, number
+from penstock.upstream.gauges import Counted, EngineFamily, Facts, Gauges, Reading, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Names:
 
 
 NAMES = {
-    Engine.VLLM: Names(
+    EngineFamily.VLLM: Names(
         counted=Counted.STEP,
         running=("vllm:num_requests_running",),
         waiting=("vllm:num_requests_waiting_by_reason", "vllm:num_requests_waiting"),
@@ -51,7 +51,7 @@ NAMES = {
         prefix_hits=("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
         steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total"),
     ),
-    Engine.SGLANG: Names(
+    EngineFamily.SGLANG: Names(
         counted=Counted.LOGGED,
         running=("sglang:num_running_reqs",),
         waiting=("sglang:num_queue_reqs",),
@@ -62,12 +62,12 @@ NAMES = {
         kv_tokens=("sglang:max_total_num_tokens",),
         context=("sglang:context_len",),
     ),
-    Engine.TGI: Names(
+    EngineFamily.TGI: Names(
         counted=Counted.NOW,
         running=("tgi_batch_current_size",),
         waiting=("tgi_queue_size",),
     ),
-    Engine.LLAMACPP: Names(
+    EngineFamily.LLAMACPP: Names(
         counted=Counted.NOW,
         running=("llamacpp:requests_processing",),
         waiting=("llamacpp:requests_deferred",),

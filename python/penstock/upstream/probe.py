@@ -9,7 +9,7 @@ before that, for a moment, and then tried by one request at a time (`ejected`); 
 
 A backend whose model has no known name is down from the start of the process, because no request can be written for it.
 
-A server that answers may have an engine behind it that hangs (`penstock.upstream.hang`): that is a failure, too.
+A server that answers may have an engine behind it that hangs (`penstock.upstream.engine_hang`): that is a failure, too.
 
 A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
 long as no request has anything from it in between: a first token, or a later one.
@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import aiohttp
 import orjson
 
+from penstock.upstream.backend_tasks import BackendTasks
 from penstock.upstream.client import session_for, url_of, whole
 from penstock.upstream.dialer import ConnectError
 from penstock.upstream.gauges import Gauges
 from penstock.upstream.liveness import Liveness
-from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ STRICT_OWNERS = {"vllm", "lmdeploy", "library"}
 DEFAULT_TAG = ":latest"
 
 
-class Fault(NamedTuple):
+class ProbeFailure(NamedTuple):
     """Why a backend cannot be used."""
 
     reason: str
@@ -65,7 +65,7 @@ class Fault(NamedTuple):
     """Whether the server says so itself. What we only take from its silence may be a moment's."""
 
 
-class Model(NamedTuple):
+class ListedModel(NamedTuple):
     """A model on a server's list."""
 
     name: str
@@ -116,25 +116,25 @@ class Prober:
         self._segment = segment
         self._log = log
         self._gauges = gauges
-        self._watches = Watches(log.bind(watch="probe"))
+        self._tasks = BackendTasks(log.bind(watch="probe"))
 
     def start(self) -> None:
         """Begin to probe."""
-        self._watches.start({probe.backend.name: partial(self._watch, probe) for probe in self.probes})
+        self._tasks.start({probe.backend.name: partial(self._watch, probe) for probe in self.probes})
 
     async def stop(self) -> None:
         """Stop probing."""
-        await self._watches.stop()
+        await self._tasks.stop()
 
     async def _watch(self, probe: Probe) -> None:
         liveness = Liveness(probe.index, probe.backend, self._segment, self._gauges)
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
-                fault = await self._ask(session, probe)
-                if fault is None and probe.serves is not None:
-                    hang = await liveness.fault(session, probe.serves, is_down=probe.health == "down")
-                    fault = Fault(hang, is_answer=True) if hang is not None else None
-                self._settle(probe, fault)
+                failure = await self._ask(session, probe)
+                if failure is None and probe.serves is not None:
+                    hang = await liveness.hang(session, probe.serves, is_down=probe.health == "down")
+                    failure = ProbeFailure(hang, is_answer=True) if hang is not None else None
+                self._settle(probe, failure)
                 await self._rest(probe)
 
     async def _rest(self, probe: Probe) -> None:
@@ -149,22 +149,22 @@ class Prober:
     def _is_out(self, probe: Probe) -> bool:
         return self._segment.states()[probe.index][1] == "ejected"
 
-    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> Fault | None:
+    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> ProbeFailure | None:
         """Return why the backend cannot be used; None if it can."""
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await whole(answer)
         except TimeoutError:
             self._break_row(probe)
-            return Fault(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
+            return ProbeFailure(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
         except ConnectError as error:
             if error.kind == "refused":
                 self._segment.note_closed(probe.index)
-            return Fault(f"cannot connect: {error}", is_answer=False)
+            return ProbeFailure(f"cannot connect: {error}", is_answer=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Fault(str(error) or type(error).__name__, is_answer=False)
+            return ProbeFailure(str(error) or type(error).__name__, is_answer=False)
         reason = self._refusal(probe, answer.status, body)
-        return None if reason is None else Fault(reason, is_answer=True)
+        return None if reason is None else ProbeFailure(reason, is_answer=True)
 
     def _break_row(self, probe: Probe) -> None:
         """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
@@ -184,7 +184,7 @@ class Prober:
             return self._learn_name(probe, status, models)
         return None if models is None else self._unlisted(probe, probe.backend.serves, models)
 
-    def _learn_name(self, probe: Probe, status: int, models: list[Model] | None) -> str | None:
+    def _learn_name(self, probe: Probe, status: int, models: list[ListedModel] | None) -> str | None:
         """Take the name from the list, at each probe: the server may have been restarted with another model.
 
         Returns:
@@ -202,7 +202,7 @@ class Prober:
         probe.serves = names[0]
         return None
 
-    def _unlisted(self, probe: Probe, serves: str, models: list[Model]) -> str | None:
+    def _unlisted(self, probe: Probe, serves: str, models: list[ListedModel]) -> str | None:
         """Compare the configured name with the list. Return why the server will refuse it; None if it will not."""
         names = [model.name for model in models]
         was_listed, probe.is_listed = probe.is_listed, serves in names or serves + DEFAULT_TAG in names
@@ -215,16 +215,16 @@ class Prober:
             self._log.warning("backend_serves_unlisted", backend=probe.backend.name, serves=serves, listed=listed)
         return None
 
-    def _settle(self, probe: Probe, fault: Fault | None) -> None:
-        probe.failures = 0 if fault is None else probe.failures + 1
+    def _settle(self, probe: Probe, failure: ProbeFailure | None) -> None:
+        probe.failures = 0 if failure is None else probe.failures + 1
         before = probe.health
-        if fault is None:
+        if failure is None:
             probe.health, probe.reason = "healthy", None
-        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN or (fault.is_answer and before == "unknown"):
-            probe.health, probe.reason = "down", fault.reason
+        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN or (failure.is_answer and before == "unknown"):
+            probe.health, probe.reason = "down", failure.reason
         elif before != "healthy":
-            probe.reason = fault.reason
-        if probe.health == "down" or fault is None:
+            probe.reason = failure.reason
+        if probe.health == "down" or failure is None:
             out = self._segment.set_backend(probe.index, probe.health, probe.serves)
             if out is not None:
                 self._log.info("backend_reachable", backend=probe.backend.name, seconds=round(out, 3))
@@ -236,9 +236,9 @@ class Prober:
             self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
 
 
-def _models(body: bytes) -> list[Model] | None:
+def _models(body: bytes) -> list[ListedModel] | None:
     """Return the models on a page; None: it is no list of models."""
     try:
-        return [Model(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
+        return [ListedModel(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import CapturingLogger
 
-from penstock.process.pulse import LOOKS, Pulse
+from penstock.process.hang_detector import CHECKS_TO_KILL, HangDetector
 
 
-class Pulses:
+class Ticks:
     """A segment of which nothing but the pulses of its workers is asked."""
 
     def __init__(self, *workers: Worker) -> None:
@@ -51,84 +51,84 @@ def workers() -> Iterator[list[Worker]]:
         worker.end()
 
 
-def pulse_of(segment: Pulses) -> tuple[Pulse, CapturingLogger]:
+def detector_of(segment: Ticks) -> tuple[HangDetector, CapturingLogger]:
     log = CapturingLogger()
-    return Pulse(segment, log), log  # type: ignore[arg-type]
+    return HangDetector(segment, log), log  # type: ignore[arg-type]
 
 
 def test_who_stands_still_for_ten_looks_is_killed(workers: list[Worker]) -> None:
-    segment = Pulses(*workers)
-    pulse, log = pulse_of(segment)
-    pulse.look()
-    for _ in range(LOOKS - 1):
+    segment = Ticks(*workers)
+    detector, log = detector_of(segment)
+    detector.check()
+    for _ in range(CHECKS_TO_KILL - 1):
         segment.beats[0] += 1
-        pulse.look()
+        detector.check()
     assert log.calls == []
     segment.beats[0] += 1
-    pulse.look()
+    detector.check()
     assert [(call.args, call.kwargs["worker"]) for call in log.calls] == [(("worker_killed",), 1)]
     assert workers[1].end() == signal.SIGKILL
     # As the supervisor does when it has buried it.
     segment.pids[1] = 0
-    for _ in range(2 * LOOKS):
+    for _ in range(2 * CHECKS_TO_KILL):
         segment.beats[0] += 1
-        pulse.look()
+        detector.check()
     assert len(log.calls) == 1
-    pulse.stop()
+    detector.stop()
     assert workers[0].end() == signal.SIGTERM
 
 
 def test_another_life_of_control_looks_at_the_same_workers(workers: list[Worker]) -> None:
-    segment = Pulses(*workers)
-    pulse_of(segment)[0].look()
-    pulse, log = pulse_of(segment)
-    for _ in range(LOOKS + 1):
-        pulse.look()
+    segment = Ticks(*workers)
+    detector_of(segment)[0].check()
+    detector, log = detector_of(segment)
+    for _ in range(CHECKS_TO_KILL + 1):
+        detector.check()
     assert [call.kwargs["worker"] for call in log.calls] == [0, 1]
     assert [worker.end() for worker in workers] == [signal.SIGKILL, signal.SIGKILL]
 
 
 def test_one_sign_of_life_is_enough(workers: list[Worker]) -> None:
-    segment = Pulses(workers[0])
-    pulse, log = pulse_of(segment)
+    segment = Ticks(workers[0])
+    detector, log = detector_of(segment)
     for _ in range(5):
-        for _ in range(LOOKS - 1):
-            pulse.look()
+        for _ in range(CHECKS_TO_KILL - 1):
+            detector.check()
         segment.beats[0] += 1
     assert log.calls == []
-    pulse.stop()
+    detector.stop()
 
 
 def test_a_new_life_begins_anew(workers: list[Worker]) -> None:
-    segment = Pulses(workers[0])
-    pulse, log = pulse_of(segment)
-    for _ in range(LOOKS - 1):
-        pulse.look()
+    segment = Ticks(workers[0])
+    detector, log = detector_of(segment)
+    for _ in range(CHECKS_TO_KILL - 1):
+        detector.check()
     assert workers[0].end() == signal.SIGTERM
     segment.pids[0] = workers[1].pid
-    for _ in range(LOOKS):
-        pulse.look()
+    for _ in range(CHECKS_TO_KILL):
+        detector.check()
     assert log.calls == []
-    pulse.look()
+    detector.check()
     assert workers[1].end() == signal.SIGKILL
 
 
 def test_who_has_died_meanwhile_is_left_alone(workers: list[Worker]) -> None:
     """Its number may be another's by now."""
-    segment = Pulses(workers[0])
-    pulse, log = pulse_of(segment)
-    pulse.look()
+    segment = Ticks(workers[0])
+    detector, log = detector_of(segment)
+    detector.check()
     assert workers[0].end() == signal.SIGTERM
-    for _ in range(3 * LOOKS):
-        pulse.look()
+    for _ in range(3 * CHECKS_TO_KILL):
+        detector.check()
     assert log.calls == []
-    pulse.stop()
+    detector.stop()
 
 
 def test_a_worker_in_the_same_process_is_not_looked_at() -> None:
-    segment = Pulses()
+    segment = Ticks()
     segment.pids, segment.beats = [os.getpid()], [1]
-    pulse, log = pulse_of(segment)
-    for _ in range(2 * LOOKS):
-        pulse.look()
+    detector, log = detector_of(segment)
+    for _ in range(2 * CHECKS_TO_KILL):
+        detector.check()
     assert log.calls == []

@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from penstock.config import load_text
-from penstock.server.standing import Standing, StandingReader, UnknownPriorityError
+from penstock.server.attributes import AttributeReader, RequestAttributes, UnknownPriorityError
 
 BASE = """
 backends: {a: {url: "http://127.0.0.1:1", serves: served, concurrency: 4}}
@@ -34,8 +34,8 @@ def headers(values: dict[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(values))
 
 
-def reader(text: str) -> StandingReader:
-    return StandingReader(load_text(BASE + text, "test.yaml"))
+def reader(text: str) -> AttributeReader:
+    return AttributeReader(load_text(BASE + text, "test.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -51,32 +51,32 @@ def reader(text: str) -> StandingReader:
     ],
 )
 def test_only_trusted_proxies_count(peer: Any, trusted: bool) -> None:
-    standing = reader(HEADERS + "trusted_proxies: [10.0.0.0/8, 'fd00::/8']").read(
+    attributes = reader(HEADERS + "trusted_proxies: [10.0.0.0/8, 'fd00::/8']").read(
         headers({"x-tenant": "acme", "x-priority": "High "}), Transport(peer)
     )
-    assert standing == (Standing("acme", "high") if trusted else Standing())
+    assert attributes == (RequestAttributes("acme", "high") if trusted else RequestAttributes())
 
 
 def test_without_the_keys_no_header_counts() -> None:
     transport = Transport(("127.0.0.1", 5))
-    assert reader("").read(headers({"x-tenant": "acme", "x-priority": "high"}), transport) == Standing()
+    assert reader("").read(headers({"x-tenant": "acme", "x-priority": "high"}), transport) == RequestAttributes()
 
 
 def test_an_unknown_priority_of_a_trusted_proxy_is_an_error() -> None:
     trusting = reader(HEADERS + "trusted_proxies: [127.0.0.1]")
     with pytest.raises(UnknownPriorityError, match="x-priority is high, normal or low, not 'urgent'"):
         trusting.read(headers({"x-priority": "Urgent"}), Transport(("127.0.0.1", 5)))
-    assert trusting.read(headers({"x-priority": "Urgent"}), Transport(("127.0.0.2", 5))) == Standing()
+    assert trusting.read(headers({"x-priority": "Urgent"}), Transport(("127.0.0.2", 5))) == RequestAttributes()
 
 
 def test_session_headers_are_hints_that_anyone_may_give() -> None:
-    standing = reader("").read(headers({"x-session-id": "s1", "x-chat": "c" * 300, "x-other": "o"}), None)
-    assert standing == Standing(sessions=[("x-chat", "c" * 256), ("x-session-id", "s1")])
+    attributes = reader("").read(headers({"x-session-id": "s1", "x-chat": "c" * 300, "x-other": "o"}), None)
+    assert attributes == RequestAttributes(sessions=[("x-chat", "c" * 256), ("x-session-id", "s1")])
 
 
 def test_an_empty_tenant_is_nobody() -> None:
     trusting = reader(HEADERS + "trusted_proxies: [127.0.0.1]")
-    assert trusting.read(headers({"x-tenant": ""}), Transport(("127.0.0.1", 5))) == Standing()
+    assert trusting.read(headers({"x-tenant": ""}), Transport(("127.0.0.1", 5))) == RequestAttributes()
 
 
 def test_the_value_that_the_nearest_proxy_added_counts() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.upstream.engine_hang import HANG_SECONDS, EngineHangDetector, Observation
 from penstock.upstream.gauges import Gauges
-from penstock.upstream.hang import HANG_SECONDS, Hang, Look
 
 NOTHING = Gauges()
 ROUND = 5.0
@@ -21,13 +21,15 @@ class Backend:
         self.silences = 0
         self.gauges = gauges
         self.longest: float | None = 0.0
-        self.hang = Hang()
+        self.hang = EngineHangDetector()
 
     def look(self) -> str | None:
         self.now += ROUND
         if self.longest is not None:
             self.longest += ROUND
-        return self.hang.observe(Look(self.now, self.own, self.heard, self.silences, self.gauges, lambda: self.longest))
+        return self.hang.observe(
+            Observation(self.now, self.own, self.heard, self.silences, self.gauges, lambda: self.longest)
+        )
 
     def looks(self, seconds: float) -> list[str | None]:
         return [self.look() for _ in range(int(seconds / ROUND))]

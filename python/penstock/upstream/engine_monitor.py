@@ -1,7 +1,7 @@
-"""What is done with what the engines say of themselves.
+"""What the engines report about themselves, and what it is used for.
 
-Their KV memory becomes the limit where the configuration says ``kv_tokens: auto``, what shows that something goes wrong
-is counted and logged, and the rest is for the status page. No request waits for any of it.
+Their KV memory becomes the limit where the configuration says ``kv_tokens: auto``, signs of drift are counted and
+logged, and the rest is shown on the status page. No request waits for any of it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from penstock._core import Segment
     from penstock.config.settings import Backend
 
-__all__ = ["Engines"]
+__all__ = ["EngineMonitor"]
 
-# Tokens; above is nonsense, and no number of the core.
-LARGEST = 1 << 62
-# What is older than some rounds of the scraper is of another moment: the page has gone, or its server.
+# Tokens; larger numbers are not plausible, and do not fit into the core's type.
+MAX_TOKENS = 1 << 62
+# Gauges older than some rounds of the scraper are not shown: the page is gone, or its server.
 FRESH_SECONDS = 5.0
 
 
-class Engines:
-    """Watches the engines behind the backends. Start it, and it reads their gauges."""
+class EngineMonitor:
+    """Reads the gauges of the engines behind all backends, once it is started."""
 
     def __init__(self, segment: Segment, backends: list[Backend], log: FilteringBoundLogger) -> None:
         self._segment = segment
@@ -37,15 +37,15 @@ class Engines:
         self._log = log
         self._facts = [Facts()] * len(backends)
         self._gauges = [Gauges()] * len(backends)
-        # When they were read, by `time.monotonic()`.
-        self._noted = [-math.inf] * len(backends)
+        # When the gauges were read, by `time.monotonic()`.
+        self._read_at = [-math.inf] * len(backends)
         self._scraper = Scraper(
             backends,
             log,
             own=segment.inflight,
-            report=self._report,
-            facts=self._learn,
-            gauges=self._note,
+            report=self._report_drift,
+            facts=self._store_facts,
+            gauges=self._store_gauges,
         )
 
     def start(self) -> None:
@@ -57,9 +57,9 @@ class Engines:
         await self._scraper.stop()
 
     def status(self, backend: int) -> dict[str, Any]:
-        """Return what an engine has said, without what it does not tell."""
+        """Return the known facts and gauges of an engine; what it does not report is left out."""
         facts, gauges = self._facts[backend], self._gauges[backend]
-        said = {
+        known = {
             "engine": facts.engine and facts.engine.value,
             "version": facts.version,
             "slots": facts.slots,
@@ -70,14 +70,14 @@ class Engines:
             "kv_usage": gauges.kv_usage,
             "preemptions": gauges.preemptions,
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in known.items() if value is not None}
 
     def gauges(self, backend: int) -> Gauges:
-        """Return what an engine says of itself now; nothing, if it has not said anything for some rounds."""
-        is_fresh = time.monotonic() - self._noted[backend] < FRESH_SECONDS
+        """Return an engine's gauges; empty if they are older than `FRESH_SECONDS`."""
+        is_fresh = time.monotonic() - self._read_at[backend] < FRESH_SECONDS
         return self._gauges[backend] if is_fresh else Gauges()
 
-    def _report(self, backend: int, signal: str) -> None:
+    def _report_drift(self, backend: int, signal: str) -> None:
         self._segment.drift(backend, signal)
         gauges = {
             name: value for name, value in asdict(self._gauges[backend]).items() if isinstance(value, int | float)
@@ -85,13 +85,13 @@ class Engines:
         own = self._segment.inflight(backend)
         self._log.warning("backend_drift", backend=self._names[backend], signal=signal, own=own, **gauges)
 
-    def _learn(self, backend: int, facts: Facts) -> None:
+    def _store_facts(self, backend: int, facts: Facts) -> None:
         self._facts[backend] = facts
         context = facts.context
-        self._segment.set_context(backend, None if context is None else min(context, LARGEST))
+        self._segment.set_context(backend, None if context is None else min(context, MAX_TOKENS))
         if facts.kv_tokens is not None:
-            self._segment.set_kv_tokens(backend, min(facts.kv_tokens, LARGEST))
+            self._segment.set_kv_tokens(backend, min(facts.kv_tokens, MAX_TOKENS))
 
-    def _note(self, backend: int, gauges: Gauges) -> None:
+    def _store_gauges(self, backend: int, gauges: Gauges) -> None:
         self._gauges[backend] = gauges
-        self._noted[backend] = time.monotonic()
+        self._read_at[backend] = time.monotonic()

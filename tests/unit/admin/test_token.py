@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.admin.token import remove_token
-from penstock.app.effective_settings import effective
+from penstock.app.effective_settings import effective_settings
 from penstock.config.address import Address
 from penstock.config.settings import Settings
 from penstock.errors import PenstockError
@@ -28,7 +28,7 @@ def started(settings: Settings, listen: Address) -> Settings:
     """Return the settings of an instance with this admin listener, as it runs."""
     wanted = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, listen=listen))
     with bind(settings.listen) as data, bind(listen) as admin:
-        return effective(wanted, data, admin)
+        return effective_settings(wanted, data, admin)
 
 
 def files(tmp_path: Path) -> dict[str, str]:

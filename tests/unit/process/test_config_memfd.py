@@ -1,32 +1,15 @@
-"""The settings as all processes work from them."""
+"""The sealed configuration, and the limit on open files."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import resource
 
 import pytest
 
-from penstock.app.effective_settings import effective
-from penstock.config.address import Address
 from penstock.config.settings import Settings
-from penstock.net.listener import bind
 from penstock.process.config_memfd import ConfigMemfd
 from penstock.process.file_limit import fit_connections
-
-ANY = Address("127.0.0.1", 0)
-
-
-def test_the_settings_as_they_run(settings: Settings) -> None:
-    with bind(ANY) as data, bind(ANY) as admin:
-        actual = effective(settings, data, admin)
-        assert actual.listen.port == data.getsockname()[1]
-        assert actual.admin.listen.port == admin.getsockname()[1]
-        assert actual.admin.token is not None
-        assert len(actual.admin.token) >= 32
-        given = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, token="t"))
-        assert effective(given, data, admin).admin.token == "t"
 
 
 def test_the_sealed_configuration_is_what_was_accepted(settings: Settings) -> None:

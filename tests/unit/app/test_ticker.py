@@ -1,4 +1,4 @@
-"""What happens again and again: the tick of a loop, the look at the lock."""
+"""The repeating timer of a loop."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from penstock.upstream import watches
-from penstock.upstream.watches import Watches
+from penstock.upstream import backend_tasks
+from penstock.upstream.backend_tasks import BackendTasks
 
 from .log import Log
 from .server import until
@@ -19,7 +19,7 @@ class Panic(BaseException):
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(backend_tasks, "PAUSE_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("error", [ValueError("bad page"), Panic("bad page")])
@@ -36,7 +36,7 @@ async def test_a_watch_that_fails_begins_anew(error: BaseException) -> None:
     async def other() -> None:
         await well.wait()
 
-    all_of_them = Watches(log.logger)
+    all_of_them = BackendTasks(log.logger)
     all_of_them.start({"a": watch, "b": other})
     await until(lambda: rounds == 4)
     await all_of_them.stop()
@@ -45,13 +45,13 @@ async def test_a_watch_that_fails_begins_anew(error: BaseException) -> None:
 
 
 async def test_the_end_ends_it_also_in_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(backend_tasks, "PAUSE_SECONDS", 60.0)
     log = Log()
 
     async def watch() -> None:
         raise ValueError
 
-    all_of_them = Watches(log.logger)
+    all_of_them = BackendTasks(log.logger)
     all_of_them.start({"a": watch})
     await until(lambda: log.written)
     async with asyncio.timeout(5):

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from penstock._core import Admission
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 
 if TYPE_CHECKING:
     from benches.goodput.virtual import World

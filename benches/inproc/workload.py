@@ -13,8 +13,8 @@ from itertools import repeat
 from typing import Any
 
 from penstock._core import Gateway, LaneConnection, LaneTerms, Segment, UpstreamConnection
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 
 __all__ = ["EVENTS", "Bench", "check", "chunk", "json_requests", "request", "stream_events", "whole_answer"]
 

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from penstock._core import Call, Gateway, Poller, Segment, UpstreamConnection
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 
 CONFIG = """
 backends:

@@ -6,8 +6,11 @@ import dataclasses
 import secrets
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from penstock.admin.token import CURE, given_token, own_run_directory, write_token
 from penstock.config.problem import Problem
+from penstock.config.secret import Secret
 
 if TYPE_CHECKING:
     import socket
@@ -35,10 +38,10 @@ def effective_settings(settings: Settings, data: socket.socket, admin: socket.so
             warnings += (Problem(settings.source, None, None, "admin.token", NO_FOLDER),)
         else:
             write_token(folder, listen, token)
-    return dataclasses.replace(
+    return replace(
         settings,
         listen=_actual(settings.listen, data),
-        admin=dataclasses.replace(settings.admin, listen=listen, token=token),
+        admin=replace(settings.admin, listen=listen, token=Secret(token)),
         warnings=warnings,
     )
 

@@ -12,8 +12,8 @@ from penstock._core import Segment
 from penstock.admin.token import remove_token
 from penstock.app.control import Control
 from penstock.app.effective_settings import effective_settings
-from penstock.app.routing import routing_json
 from penstock.app.worker import Worker
+from penstock.config.routing import routing_json
 from penstock.metrics.log import LogWriter
 from penstock.net.listener import bind, remove_socket
 from penstock.process.file_limit import fit_connections

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from penstock._core import Segment
 from penstock.admin.token import remove_token
 from penstock.app.effective_settings import effective_settings
-from penstock.app.routing import routing_json
+from penstock.config.routing import routing_json
 from penstock.errors import PenstockError
 from penstock.process.config_memfd import ConfigMemfd
 from penstock.process.control_channel import ControlChannel

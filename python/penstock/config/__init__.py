@@ -1,22 +1,23 @@
 """The configuration file: one strict YAML file in, frozen :class:`Settings` out.
 
-The way of a file: ``loader`` (text → tree with places) → ``expand`` (variables) → ``decode`` (tree → the structs of
-``schema``) and ``validate`` (rules between keys) → ``build`` (structs → ``Settings``). Every problem that can be found
-is found before one ConfigError reports them all.
+The way of a file: ``loader`` (text to nodes that know their place), ``expand`` (variables), ``section`` and the forms
+(nodes to the Structs of ``settings``), ``validate`` (rules between keys). Every problem that can be found is found
+before one ConfigError reports them all. ``settings`` says how a key is added.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from penstock.config import loader
-from penstock.config.build import build
-from penstock.config.decode import decode
 from penstock.config.expand import expand
-from penstock.config.problem import Mark, Problem, Report
+from penstock.config.form import Place
+from penstock.config.problem import ConfigError, Mark, Problem, Report
+from penstock.config.section import Group
 from penstock.config.settings import Settings
 from penstock.config.validate import validate
-from penstock.errors import ConfigError
 
 __all__ = ["ConfigError", "Problem", "Settings", "load", "load_text"]
 
@@ -53,8 +54,8 @@ def load_text(text: str, source: str) -> Settings:
     """
     report = Report(source)
     root = expand(loader.parse(text, report), report)
-    file = decode(root, report)
+    settings = Group(Settings).read(root, Place(report, (), root.mark))
     validate(root, report)
     report.raise_errors()
-    assert file is not None  # None only with an error in the report
-    return build(file, source, report.warnings)
+    assert isinstance(settings, Settings)  # it is WRONG only with an error in the report
+    return replace(settings, source=source, warnings=report.warnings)

@@ -12,6 +12,8 @@ _MAX_UNIX_PATH = 107
 # Names inside a container network may hold an underscore.
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+# What every URL that Url.parse accepts looks like.
+URL_PATTERN = r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?#@\s]+$"
 # The characters of RFC 3986 `path-abempty` less "@"; "%" only as part of an escape.
 _URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+)*/?")
 

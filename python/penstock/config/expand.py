@@ -12,7 +12,8 @@ import stat
 from dataclasses import replace
 from pathlib import Path as FilePath
 
-from penstock.config.loader import Entry, Mapping, Node, Scalar, Sequence, core_value
+from penstock.config.loader import core_value
+from penstock.config.node import Entry, Mapping, Node, Scalar, Sequence
 from penstock.config.problem import Path, Report
 
 # "${" is taken too, to tell a malformed reference from plain text.

@@ -7,12 +7,12 @@ PyYAML's scanner and parser do the reading; what the text means is decided here,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.reader import ReaderError
 
+from penstock.config.node import Entry, Mapping, Node, Scalar, Sequence, Value, describe
 from penstock.config.problem import Mark, Path, Report
 
 if TYPE_CHECKING:
@@ -23,51 +23,6 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 # Counted after aliases are followed, so that a few lines of nested aliases cannot stand for billions of values.
 MAX_NODES = 100_000
-
-Value: TypeAlias = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """One value. ``text`` is what stood in the file; ``quoted`` that it was in quotes or a block, so is a string.
-
-    ``replaced``: the text was one whole ``${VAR}``, so where a string is expected ``text`` counts, not ``value``.
-    ``broken``: a reference in it could not be replaced, which is reported already; nothing else is said about it.
-    """
-
-    mark: Mark
-    text: str
-    value: Value
-    quoted: bool = False
-    replaced: bool = False
-    broken: bool = False
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """A list."""
-
-    mark: Mark
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """A mapping; keys are kept as text, as every key of the file is a name."""
-
-    mark: Mark
-    entries: dict[str, Entry]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One key of a mapping and its value."""
-
-    key_mark: Mark
-    node: Node
-
-
-Node: TypeAlias = Scalar | Sequence | Mapping
 
 _NULL = re.compile(r"null|Null|NULL|~|")
 _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
@@ -244,16 +199,6 @@ class _Composer:
         self._nodes += nodes
         if self._nodes > MAX_NODES:
             raise self._report.fail(mark, path, f"the file holds more than {MAX_NODES:,} values")
-
-
-def describe(node: Node) -> str:
-    """What a node is, for messages; never its content, which may be a secret."""
-    if isinstance(node, Mapping):
-        return "a mapping"
-    if isinstance(node, Sequence):
-        return "a list"
-    names = {type(None): "nothing", bool: "a boolean", int: "a whole number", float: "a number", str: "a string"}
-    return names[type(node.value)]
 
 
 def _mark(mark: Any) -> Mark:

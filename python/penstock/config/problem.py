@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from penstock.errors import ConfigError
+from penstock.errors import PenstockError
 
 Path = tuple[str | int, ...]
 """Where a value is in the file: keys, and indices of lists, from the top."""
@@ -40,6 +42,16 @@ class Problem:
         where = f"{place}: {self.path}: " if self.path else f"{place}: "
         hint = "" if self.suggestion is None else f'; did you mean "{self.suggestion}"?'
         return _printable(f"{where}{self.message}{hint}")
+
+
+class ConfigError(PenstockError):
+    """A configuration file that cannot be used; ``problems`` holds at least one, in the order of the file."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
 class Report:
@@ -82,6 +94,11 @@ class Report:
     def _problem(self, mark: Mark | None, path: Path, message: str, suggestion: str | None) -> Problem:
         line, column = (mark.line, mark.column) if mark else (None, None)
         return Problem(self.file, line, column, render_path(path), message, suggestion)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is most likely meant, if any is close."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
 
 
 def render_path(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from penstock.config import units
+from penstock.config.secret import Secret
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 # `token` of RFC 9110 §5.6.2.
@@ -17,7 +18,11 @@ TOKEN_PATTERN = r"^[!-~]+$"
 MODE_PATTERN = r"^0?[0-7]{3}$"
 MODE_EXAMPLE = 'octal permissions in quotes, such as "0660"'
 
-_MAX_MODEL_BYTES = 256
+MAX_MODEL_BYTES = 256
+
+# More than none of the unit.
+TIMEOUT_PATTERN = r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^")
+SIZE_PATTERN = r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^")
 
 # What the gateway itself decides; and a forced stream_options would break the accounting of usage.
 REFUSED_DEFAULTS = ("model", "messages", "stream")
@@ -119,8 +124,8 @@ def read_model(text: str) -> str:
         raise ValueError("a model name must not be empty")
     if not text.isprintable():
         raise ValueError("a model name holds only printable characters")
-    if len(text.encode()) > _MAX_MODEL_BYTES:
-        raise ValueError(f"a model name is at most {_MAX_MODEL_BYTES} bytes long")
+    if len(text.encode()) > MAX_MODEL_BYTES:
+        raise ValueError(f"a model name is at most {MAX_MODEL_BYTES} bytes long")
     return text
 
 
@@ -130,6 +135,22 @@ def read_parameter(text: str) -> str:
     if known in PARAMETERS and text != known:
         raise ValueError(f'"{text}" differs from "{known}" only in case')
     return text
+
+
+def read_default(text: str) -> str:
+    """The name of a parameter that may have a default."""
+    return _read_allowed(text, REFUSED_DEFAULTS)
+
+
+def read_forced(text: str) -> str:
+    """The name of a parameter that may be forced."""
+    return _read_allowed(text, REFUSED_FORCED)
+
+
+def _read_allowed(text: str, refused: tuple[str, ...]) -> str:
+    if text in refused:
+        raise ValueError(f'"{text}" cannot be set here')
+    return read_parameter(text)
 
 
 def read_header_name(text: str) -> str:
@@ -155,20 +176,20 @@ def read_backend_header(text: str) -> str:
     return name
 
 
-def read_header_value(text: str) -> str:
-    """A header field value; messages never show it."""
+def read_header_value(text: str) -> Secret:
+    """A header field value, which may be a credential; messages never show it."""
     if re.fullmatch(HEADER_VALUE_PATTERN, text) is None:
         raise ValueError("a header value holds only printable ASCII characters, and no space at its ends")
-    return text
+    return Secret(text)
 
 
-def read_token(text: str) -> str:
+def read_token(text: str) -> Secret:
     """A secret that travels in a header; messages never show it."""
     if not text:
         raise ValueError("must not be empty")
     if re.fullmatch(TOKEN_PATTERN, text) is None:
         raise ValueError("a key holds only visible ASCII characters: no spaces, no line breaks")
-    return text
+    return Secret(text)
 
 
 def read_mode(text: str) -> int:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.config import settings
 from penstock.config.address import Address, Url
-from penstock.config.decode import nearest
-from penstock.config.loader import Entry, Mapping, Node, Scalar, Sequence
-from penstock.config.problem import Path, Report
+from penstock.config.node import Entry, Mapping, Node, Scalar, Sequence
+from penstock.config.problem import Path, Report, nearest
+from penstock.config.settings import DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +32,8 @@ def validate(root: Mapping, report: Report) -> None:
 
 
 def _check_listeners(root: Mapping, report: Report) -> None:
-    listen, node = _address(root, ("listen",), settings.DEFAULT_LISTEN)
-    admin, admin_node = _address(root, ("admin", "listen"), settings.DEFAULT_ADMIN_LISTEN)
+    listen, node = _address(root, ("listen",), DEFAULT_LISTEN)
+    admin, admin_node = _address(root, ("admin", "listen"), DEFAULT_ADMIN_LISTEN)
     allowed = _get(root, "access", "allow_anonymous")
     if listen is not None and not listen.is_loopback and not (isinstance(allowed, Scalar) and allowed.value is True):
         message = (

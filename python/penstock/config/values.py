@@ -1,60 +1,65 @@
-"""The forms of single values in the file, as types.
-
-Each string type names the function that reads it (``Meta.extra["read"]``, raising ValueError), so that ``decode`` can
-report every bad value in its place.
-"""
+"""The types of single values: what the program holds, annotated with the form in which the file writes it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import Meta
+from penstock.config import address, network, origin, texts, units
+from penstock.config.containers import Nullable
+from penstock.config.scalars import Number, NumberOrWord, Text, Words
+from penstock.config.secret import REDACTED, Secret
+from penstock.config.workers import auto_workers
 
-from penstock.config import texts, units
-from penstock.config.address import Address, Url
-from penstock.config.network import NETWORK_PATTERN, parse_network
-from penstock.config.origin import ORIGIN_PATTERN, parse_origin
+# Who may connect to a Unix socket: its owner alone.
+DEFAULT_MODE = 0o600
 
-Duration = Annotated[
-    str,
-    Meta(
-        pattern=units.DURATION_PATTERN,
-        extra={"read": units.parse_duration, "expected": units.DURATION_EXAMPLES, "unit": "s"},
-    ),
-]
-Timeout = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^"),
-        extra={"read": texts.read_timeout, "expected": units.DURATION_EXAMPLES, "unit": "s"},
-    ),
-]
-Size = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^"),
-        extra={"read": texts.read_size, "expected": units.SIZE_EXAMPLES, "unit": "B"},
-    ),
-]
-Share = Annotated[
-    str,
-    Meta(pattern=units.SHARE_PATTERN, extra={"read": units.parse_share, "expected": units.SHARE_EXAMPLES}),
-]
-Listen = Annotated[str, Meta(min_length=1, extra={"read": Address.parse})]
-BackendUrl = Annotated[str, Meta(pattern=r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?#@\s]+$", extra={"read": Url.parse})]
-Name = Annotated[str, Meta(pattern=texts.NAME_PATTERN, extra={"read": texts.read_name})]
-ModelName = Annotated[str, Meta(min_length=1, max_length=256, extra={"read": texts.read_model})]
-ParameterName = Annotated[str, Meta(extra={"read": texts.read_parameter})]
+_DURATION = Text(
+    units.parse_duration, units.format_duration, {"pattern": units.DURATION_PATTERN}, units.DURATION_EXAMPLES, "s"
+)
+_TIMEOUT = Text(
+    texts.read_timeout, units.format_duration, {"pattern": texts.TIMEOUT_PATTERN}, units.DURATION_EXAMPLES, "s"
+)
+_SIZE = Text(texts.read_size, units.format_size, {"pattern": texts.SIZE_PATTERN}, units.SIZE_EXAMPLES, "B")
+_SHARE = Text(units.parse_share, units.format_share, {"pattern": units.SHARE_PATTERN}, units.SHARE_EXAMPLES)
 # A string, because YAML 1.2 reads 0660 as six hundred and sixty.
-Mode = Annotated[str, Meta(pattern=texts.MODE_PATTERN, extra={"read": texts.read_mode, "expected": texts.MODE_EXAMPLE})]
-Network = Annotated[str, Meta(pattern=NETWORK_PATTERN, extra={"read": parse_network})]
-Origin = Annotated[str, Meta(pattern=ORIGIN_PATTERN, extra={"read": parse_origin})]
-HeaderName = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_client_header})]
-BackendHeader = Annotated[str, Meta(pattern=texts.HEADER_NAME_PATTERN, extra={"read": texts.read_backend_header})]
-HeaderValue = Annotated[str, Meta(pattern=texts.HEADER_VALUE_PATTERN, extra={"read": texts.read_header_value})]
-Token = Annotated[str, Meta(pattern=texts.TOKEN_PATTERN, extra={"read": texts.read_token})]
-FilePath = Annotated[str, Meta(min_length=1, extra={"read": texts.read_path})]
-Concurrency = Annotated[int, Meta(ge=0, le=1_000_000)]
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Part = Annotated[int, Meta(ge=1, le=1_000_000)]
-Tokens = Annotated[int, Meta(ge=1, le=2**53)]
+_MODE = Text(texts.read_mode, texts.format_mode, {"pattern": texts.MODE_PATTERN}, texts.MODE_EXAMPLE)
+
+# Seconds; a timeout is more than none, as none would fail every request.
+Duration = Annotated[float, _DURATION]
+Timeout = Annotated[float, _TIMEOUT]
+# Bytes.
+Size = Annotated[int, _SIZE]
+# A fraction of 1.
+Share = Annotated[float, _SHARE]
+# The permissions of a file; null is the default.
+Mode = Annotated[int, Nullable(_MODE, DEFAULT_MODE)]
+
+Concurrency = Annotated[int, Number(0, 1_000_000)]
+Count = Annotated[int, Number(1, 2**31 - 1)]
+CountOrNone = Annotated[int, Number(0, 2**31 - 1)]
+Tokens = Annotated[int, Number(1, 2**53)]
+TokenLimit = Annotated[int | Literal["auto"] | None, Nullable(NumberOrWord(Number(1, 2**53), Words(("auto",))))]
+# Parts and weights mean something only against each other.
+Part = Annotated[int, Number(1, 1_000_000)]
+Weight = Annotated[float, Number(0.001, 1000, real=True)]
+Workers = Annotated[int, NumberOrWord(Number(1, 64), Words(("auto",), parse=lambda _: auto_workers()))]
+Switch = Annotated[bool, Words(("off", "on"), lambda word: word == "on", lambda is_on: "on" if is_on else "off")]
+
+Listen = Annotated[address.Address, Text(address.Address.parse, constraints={"minLength": 1})]
+BackendUrl = Annotated[address.Url, Text(address.Url.parse, constraints={"pattern": address.URL_PATTERN})]
+Network = Annotated[network.Network, Text(network.parse_network, constraints={"pattern": network.NETWORK_PATTERN})]
+Origin = Annotated[str, Text(origin.parse_origin, constraints={"pattern": origin.ORIGIN_PATTERN})]
+FilePath = Annotated[str, Text(texts.read_path, constraints={"minLength": 1})]
+
+Name = Annotated[str, Text(texts.read_name, constraints={"pattern": texts.NAME_PATTERN})]
+ModelName = Annotated[str, Text(texts.read_model, constraints={"minLength": 1, "maxLength": texts.MAX_MODEL_BYTES})]
+DefaultName = Annotated[str, Text(texts.read_default, constraints={"not": {"enum": [*texts.REFUSED_DEFAULTS]}})]
+ForcedName = Annotated[str, Text(texts.read_forced, constraints={"not": {"enum": [*texts.REFUSED_FORCED]}})]
+
+# Names of header fields are held in lower case.
+HeaderName = Annotated[str, Text(texts.read_client_header, constraints={"pattern": texts.HEADER_NAME_PATTERN})]
+BackendHeader = Annotated[str, Text(texts.read_backend_header, constraints={"pattern": texts.HEADER_NAME_PATTERN})]
+HeaderValue = Annotated[
+    Secret, Text(texts.read_header_value, lambda _: REDACTED, {"pattern": texts.HEADER_VALUE_PATTERN})
+]
+Token = Annotated[Secret, Text(texts.read_token, lambda _: REDACTED, {"pattern": texts.TOKEN_PATTERN})]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import resource
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from penstock.config.problem import Problem
 
@@ -33,8 +34,8 @@ def fit_connections(settings: Settings) -> Settings:
         return settings
     message = f"lowered to {most}: the limit on open files ({hard}) allows no more"
     warning = Problem(settings.source, None, None, "limits.connections", message)
-    return dataclasses.replace(
+    return replace(
         settings,
-        limits=dataclasses.replace(settings.limits, connections=most),
+        limits=replace(settings.limits, connections=most),
         warnings=(*settings.warnings, warning),
     )

@@ -32,7 +32,7 @@ def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
         connector=DialingConnector(Dialer(backend).dial),
         timeout=aiohttp.ClientTimeout(total=seconds),
         # Compressing a page of 60 KB every second would cost the server more than sending it.
-        headers={**dict(backend.headers), "accept-encoding": "identity"},
+        headers={**dict(backend.request_headers), "accept-encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 

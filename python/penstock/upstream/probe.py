@@ -177,7 +177,7 @@ class Prober:
         if status in NOT_READY:
             return f"answers {status}: not ready"
         if status in (401, 403):
-            what = "the configured key is refused" if probe.backend.headers else "it wants an `api_key`"
+            what = "the configured key is refused" if probe.backend.request_headers else "it wants an `api_key`"
             return f"answers {status}: {what}"
         models = _models(body) if status == 200 else None
         if probe.backend.serves is None:

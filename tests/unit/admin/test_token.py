@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.admin.token import remove_token
 from penstock.app.effective_settings import effective_settings
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 def started(settings: Settings, listen: Address) -> Settings:
     """Return the settings of an instance with this admin listener, as it runs."""
-    wanted = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, listen=listen))
+    wanted = replace(settings, admin=replace(settings.admin, listen=listen))
     with bind(settings.listen) as data, bind(listen) as admin:
         return effective_settings(wanted, data, admin)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import replace
 
 from penstock.app.effective_settings import effective_settings
 from penstock.config.address import Address
@@ -19,5 +19,5 @@ def test_the_settings_as_they_run(settings: Settings) -> None:
         assert actual.admin.listen.port == admin.getsockname()[1]
         assert actual.admin.token is not None
         assert len(actual.admin.token) >= 32
-        given = dataclasses.replace(settings, admin=dataclasses.replace(settings.admin, token="t"))
+        given = replace(settings, admin=replace(settings.admin, token="t"))
         assert effective_settings(given, data, admin).admin.token == "t"

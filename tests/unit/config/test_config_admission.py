@@ -49,7 +49,7 @@ def test_workers_given(minimal: str, workers: int) -> None:
 
 
 def test_workers_found(minimal: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("penstock.config.build"), "auto_workers", lambda: 3)
+    monkeypatch.setattr(import_module("penstock.config.values"), "auto_workers", lambda: 3)
     assert load_text(f"workers: auto\n{minimal}", "p").workers == 3
 
 

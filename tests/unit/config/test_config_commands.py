@@ -103,6 +103,7 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
     assert shown["backends"]["a2"] == {
         "url": "https://[2001:db8::1]/llm",
         "serves": "Qwen/Qwen3-8B",
+        "dialect": "vllm",
         "node": "gpu-b",
         "concurrency": 64,
         "prefill_tokens": 8192,
@@ -112,6 +113,7 @@ def test_show_hides_secrets_and_nothing_else(tmp_path: Path, example: str, as_js
         "abort_grace": "1.2s",
         "abort_hold": "300ms",
         "stream_whole": True,
+        "api_key": None,
         "headers": {"x-api-key": "<redacted>", "x-team": "<redacted>"},
         "tls": {"ca": "/etc/ca.pem", "cert": "/etc/client.pem", "key": "/etc/client.key"},
     }

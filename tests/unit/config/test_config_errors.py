@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from penstock.config import ConfigError, load_text, loader
-from penstock.config.availability import KEYS
+
+from .later_keys import LATER_DIALECTS, LATER_KEYS
 
 Refuse = Callable[[str], list[str]]
 
@@ -101,6 +102,9 @@ ONE_PROBLEM = [
     (tier("models: x"), "5:3: tiers.instant.models: duplicate key; it is also at line 4, column 3"),
     (tier("concurrency: 1.0"), "5:16: tiers.instant.concurrency: expected a whole number, got a number"),
     # availability of values
+    *((backend(f"dialect: {word}"), f'5:12: backends.a1.dialect: "{word}" is not available in this version') for word in LATER_DIALECTS),
+    (backend("dialect: vlm"), '5:12: backends.a1.dialect: expected llamacpp or openai or vllm, got "vlm"; did you mean "vllm"?'),
+    (backend("dialect: null"), '5:12: backends.a1.dialect: expected llamacpp or openai or vllm, got "null"'),
     # listeners
     (top("listen: 0.0.0.0:80"), "1:9: listen: 0.0.0.0:80 can be reached from other machines, and this version has no keys: set access.allow_anonymous: true if everyone there may use the models"),
     (top("listen: :80"), "1:9: listen: :80 can be reached from other machines, and this version has no keys: set access.allow_anonymous: true if everyone there may use the models"),
@@ -273,7 +277,7 @@ tiers:
     ]
 
 
-@pytest.mark.parametrize("key", sorted(KEYS))
+@pytest.mark.parametrize("key", LATER_KEYS)
 def test_keys_of_later_versions(refuse: Refuse, key: tuple[str, ...]) -> None:
     """Each is refused with the one sentence, whatever its value: a key is never accepted and ignored."""
     match key:

@@ -66,7 +66,11 @@ def test_references_work_in_block_and_flow_style(minimal: str) -> None:
 def test_a_string_that_looks_like_a_number_stays_a_string_where_one_is_expected(minimal: str) -> None:
     text = minimal.replace("concurrency: 4", "concurrency: ${T_SLOTS}, api_key: ${T_KEY}, serves: ${T_SLOTS}")
     backend = load_text(text, "p").backends["a1"]
-    assert (backend.concurrency, backend.headers, backend.serves) == (64, (("authorization", "Bearer 12345"),), "64")
+    assert (backend.concurrency, backend.request_headers, backend.serves) == (
+        64,
+        (("authorization", "Bearer 12345"),),
+        "64",
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.config import ConfigError, Settings, load_text
 from penstock.config.redact import redact, to_yaml
@@ -110,5 +111,6 @@ ADMISSION = st.fixed_dictionaries(
 def test_what_is_shown_means_the_same(file: dict[str, Any]) -> None:
     loaded = load_text(to_yaml(file), "p.yaml")
     shown = redact(loaded)
-    assert load_text(to_yaml(shown), "p.yaml") == loaded
-    assert load_text(json.dumps(shown), "p.yaml") == loaded
+    for text in (to_yaml(shown), json.dumps(shown)):
+        # Warnings name lines, which differ.
+        assert replace(load_text(text, "p.yaml"), warnings=loaded.warnings) == loaded

@@ -6,10 +6,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from penstock.config.availability import KEYS
 from penstock.config.json_schema import json_schema
-from penstock.config.loader import Mapping, Node, Scalar, Sequence, parse
+from penstock.config.loader import parse
+from penstock.config.node import Mapping, Node, Scalar, Sequence
 from penstock.config.problem import Report
+
+from .later_keys import LATER_KEYS
 
 
 def plain(node: Node) -> Any:
@@ -53,7 +55,8 @@ def test_it_accepts_references_and_both_spellings_of_off(minimal: str) -> None:
         (("concurrency: 4", "concurrency: '4'"), "$.backends.a1.concurrency"),
         (("concurrency: 4", "concurrency: 1.5"), "$.backends.a1.concurrency"),
         ((", concurrency: 4", ""), "$.backends.a1"),
-        (("concurrency: 4", "concurrency: 4, dialect: auto"), "$.backends.a1"),
+        (("concurrency: 4", "concurrency: 4, context: auto"), "$.backends.a1"),
+        (("concurrency: 4", "concurrency: 4, dialect: auto"), "$.backends.a1.dialect"),
         (("http://h:8000", "ftp://h"), "$.backends.a1.url"),
         (("http://h:8000", "'http://h/?q'"), "$.backends.a1.url"),
         (("a1: {", "a 1: {"), "$.backends"),
@@ -106,10 +109,10 @@ def test_it_refuses_what_the_loader_refuses(
 def test_it_has_no_keys_of_later_versions() -> None:
     definitions = json_schema()["$defs"]
     places = {"limits": "Limits"}
-    for *parents, key in KEYS:
+    for *parents, key in LATER_KEYS:
         match parents:
             case []:
-                owner = "File"
+                owner = "Settings"
             case [section]:
                 owner = places[section]
             case [section, "*"]:

@@ -1,5 +1,6 @@
 """Valid files: text in, Settings out."""
 
+import json
 from collections.abc import Callable
 from importlib import import_module
 from ipaddress import ip_network
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config import ConfigError, load, load_text
+from penstock.config.routing import routing_json
 from penstock.config.settings import (
     Access,
     Address,
@@ -22,7 +24,9 @@ from penstock.config.settings import (
     Log,
     Node,
     Parameters,
+    PerTenant,
     Queue,
+    Retry,
     Settings,
     Slo,
     Tier,
@@ -34,12 +38,12 @@ MIB = 2**20
 
 
 def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("penstock.config.build"), "auto_workers", lambda: 3)
+    monkeypatch.setattr(import_module("penstock.config.values"), "auto_workers", lambda: 3)
     expected = Settings(
         source="p.yaml",
         listen=Address("127.0.0.1", 8080),
         listen_mode=0o600,
-        admin=Admin(Address("127.0.0.1", 9180), None, 0o600),
+        admin=Admin(Address("127.0.0.1", 9180), listen_mode=0o600, token=None),
         workers=3,
         lane=True,
         limits=Limits(body=8 * MIB, head=16384, connections=10000, response=32 * MIB, event=MIB),
@@ -53,6 +57,7 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 "a1",
                 Url("http", "h", 8000),
                 4,
+                dialect="openai",
                 prefill_tokens=None,
                 kv_tokens=None,
                 weight=1.0,
@@ -60,7 +65,8 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 abort_grace=0.25,
                 abort_hold=0.0,
                 stream_whole=False,
-                headers=(),
+                api_key=None,
+                headers={},
                 tls=None,
             )
         },
@@ -74,11 +80,11 @@ def test_minimal_file_gets_all_defaults(minimal: str, monkeypatch: pytest.Monkey
                 share=4,
                 slo=Slo(None, None),
                 adaptive="observe",
-                queue=Queue(requests=1024, tokens=2_000_000, bytes=256 * MIB, wait=2.0, tenant_requests=256),
+                queue=Queue(requests=1024, tokens=2_000_000, bytes=256 * MIB, wait=2.0, per_tenant=PerTenant(256)),
                 bands=Bands(high=8, normal=3, low=1),
                 affinity=Affinity(prefix=True, header="x-session-id"),
                 timeouts=Timeouts(connect=1.0, first_event=10.0, between_events=15.0, total=120.0),
-                retry_budget=0.1,
+                retry=Retry(0.1),
                 parameters=Parameters({}, {}, None, "warn", allow=("enable_thinking", "thinking", "reasoning_effort")),
             )
         },
@@ -93,6 +99,7 @@ def test_every_key_arrives(example: str) -> None:
         "kv_tokens": "auto",
         "weight": 1.5,
         "serves": "Qwen/Qwen3-8B",
+        "dialect": "vllm",
         "keep_alive": 2.0,
         "abort_grace": 1.2,
         "abort_hold": 0.3,
@@ -104,7 +111,7 @@ def test_every_key_arrives(example: str) -> None:
         workers=6,
         lane=False,
         listen=Address("0.0.0.0", 8080),
-        admin=Admin(Address(path="/run/penstock/admin.sock"), "adm1n", 0o660),
+        admin=Admin(Address(path="/run/penstock/admin.sock"), listen_mode=0o660, token="adm1n"),
         limits=Limits(16 * MIB, 32768, 2000, 64 * MIB, 2 * MIB),
         access=Access(True, "x-tenant", "x-priority"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"), ip_network("192.0.2.7/32")),
@@ -118,7 +125,7 @@ def test_every_key_arrives(example: str) -> None:
                 Url("http", "10.0.0.11", 8000),
                 64,
                 node="gpu-a",
-                headers=(("authorization", "Bearer s3cret"),),
+                api_key="s3cret",
                 **engine,  # type: ignore[arg-type]
             ),
             "a2": Backend(
@@ -126,7 +133,7 @@ def test_every_key_arrives(example: str) -> None:
                 Url("https", "2001:db8::1", 443, "/llm"),
                 64,
                 node="gpu-b",
-                headers=(("x-api-key", "s3cret"), ("x-team", "blue")),
+                headers={"x-api-key": "s3cret", "x-team": "blue"},
                 tls=BackendTls("/etc/ca.pem", "/etc/client.pem", "/etc/client.key"),
                 **engine,  # type: ignore[arg-type]
             ),
@@ -135,19 +142,19 @@ def test_every_key_arrives(example: str) -> None:
         tiers={
             "instant": Tier(
                 "instant",
-                "instant",
                 ("instant-model", "fast/model:8b"),
                 ("a1", "a2"),
+                "instant",
                 128,
                 share=6,
                 slo=Slo(1.0, 0.06),
                 adaptive="enforce",
                 media_tokens=512,
-                queue=Queue(512, 1_000_000, 128 * MIB, 0.5, 64),
+                queue=Queue(512, 1_000_000, 128 * MIB, 0.5, PerTenant(64)),
                 bands=Bands(5, 4, 2),
                 affinity=Affinity(False, "x-conversation"),
                 timeouts=Timeouts(2.0, 5.0, 10.0, 60.0),
-                retry_budget=0.125,
+                retry=Retry(0.125),
                 parameters=Parameters(
                     {"max_tokens": 2048, "temperature": 0.7, "stop": ["\n\n"], "seed": None},
                     {"user": "${none}"},
@@ -158,9 +165,9 @@ def test_every_key_arrives(example: str) -> None:
             ),
             "thinking": Tier(
                 "thinking",
-                "thinking",
                 ("thinking-model",),
                 ("a2",),
+                "thinking",
                 share=1,
                 slo=Slo(30.0, 0.1),
                 queue=Queue(wait=30.0),
@@ -168,9 +175,9 @@ def test_every_key_arrives(example: str) -> None:
             ),
             "batch": Tier(
                 "batch",
-                "thinking",
                 ("batch-model",),
                 ("local",),
+                "thinking",
                 share=1,
                 slo=Slo(30.0, 0.1),
                 queue=Queue(wait=30.0),
@@ -199,6 +206,13 @@ def test_profile_picks_the_defaults(
 ) -> None:
     tier = load_text(minimal.replace("instant: {", f"{name}: {{{line}"), "p").tiers[name]
     assert (tier.profile, tier.queue.wait, tier.share, tier.slo) == (profile, wait, share, slo)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "vllm", "llamacpp"])
+def test_dialects_reach_the_core(minimal: str, dialect: str) -> None:
+    settings = load_text(minimal.replace("url:", f"dialect: {dialect}, url:"), "p")
+    assert settings.backends["a1"].dialect == dialect
+    assert json.loads(routing_json(settings))["backends"][0]["dialect"] == dialect
 
 
 @pytest.mark.parametrize("spelling", ["off", "false", '"off"', "False"])

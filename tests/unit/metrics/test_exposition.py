@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock._core import Segment
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.metrics.exposition import page
 from penstock.upstream.gauges import Gauges
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import socket
 import stat
@@ -10,6 +9,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.address import Address
 from penstock.config.settings import Settings
@@ -117,9 +117,7 @@ def test_what_was_opened_is_closed_when_the_rest_fails(settings: Settings) -> No
     port = data.getsockname()[1]
     data.close()
     taken = Address("127.0.0.1", admin.getsockname()[1])
-    wanted = dataclasses.replace(
-        settings, listen=Address("127.0.0.1", port), admin=dataclasses.replace(settings.admin, listen=taken)
-    )
+    wanted = replace(settings, listen=Address("127.0.0.1", port), admin=replace(settings.admin, listen=taken))
     with pytest.raises(ListenError, match=f"127.0.0.1:{taken.port}"):
         Sockets(wanted)
     admin.close()
@@ -183,11 +181,11 @@ def test_a_server_with_a_full_queue_is_a_server(tmp_path: Path) -> None:
 
 
 def at_paths(settings: Settings, data: Path, admin: Path, mode: int = 0o600) -> Settings:
-    return dataclasses.replace(
+    return replace(
         settings,
         listen=Address(path=str(data)),
         listen_mode=mode,
-        admin=dataclasses.replace(settings.admin, listen=Address(path=str(admin))),
+        admin=replace(settings.admin, listen=Address(path=str(admin))),
     )
 
 
@@ -206,7 +204,7 @@ def test_a_process_keeps_only_its_own_sockets(settings: Settings) -> None:
 
 
 def test_the_workers_share_the_socket_of_a_path(settings: Settings, tmp_path: Path) -> None:
-    sockets = Sockets(dataclasses.replace(settings, listen=Address(path=str(tmp_path / "s"))))
+    sockets = Sockets(replace(settings, listen=Address(path=str(tmp_path / "s"))))
     assert len(set(sockets.data)) == 1
     assert sockets.keep_data(2).fileno() >= 0
     sockets.close()

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from penstock._core import Segment
-from penstock.app.routing import routing_json
+from penstock.config.routing import routing_json
 from penstock.config.settings import Settings
 from penstock.process.watchdog import Watchdog
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock._core import Segment
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.server.models import Models
 
 CONFIG = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import os
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.settings import Backend, BackendTls, Url
 from penstock.upstream import dialer
@@ -226,7 +226,7 @@ async def test_a_certificate_is_checked_by_both(host: str, resolver: Resolver) -
             assert await page_of(session, trusting, PAGE) == good.pages[PAGE]
         for other in (
             Backend("a", trusting.url, 4),
-            dataclasses.replace(trusting, url=Url("https", "other.test", url.port)),
+            replace(trusting, url=Url("https", "other.test", url.port)),
         ):
             assert (await connect(other)).failed == [("tls", "CERTIFICATE_VERIFY_FAILED")]
             async with session_for(other, 5.0) as session:

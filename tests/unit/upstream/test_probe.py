@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from penstock._core import Segment
-from penstock.app.routing import routing_json
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.config.settings import Backend, Url
 from penstock.upstream import probe
 from penstock.upstream.probe import Prober
@@ -45,8 +45,7 @@ class Probed:
     def __init__(self, segment: Segment, url: Url, serves: str | None, key: str | None) -> None:
         self.segment = segment
         self.log = Log()
-        headers = () if key is None else (("authorization", f"Bearer {key}"),)
-        self.prober = Prober(segment, [Backend("a", url, 4, serves=serves, headers=headers)], self.log.logger)
+        self.prober = Prober(segment, [Backend("a", url, 4, serves=serves, api_key=key)], self.log.logger)
 
     @property
     def known(self) -> tuple[str, str | None]:

@@ -40,10 +40,10 @@ class Seen:
 
 
 @asynccontextmanager
-async def scraping(*urls: Url, headers: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[Seen]:
+async def scraping(*urls: Url, api_key: str | None = None) -> AsyncIterator[Seen]:
     seen = Seen()
     scraper = Scraper(
-        [Backend(f"b{index}", url, 8, headers=headers) for index, url in enumerate(urls)],
+        [Backend(f"b{index}", url, 8, api_key=api_key) for index, url in enumerate(urls)],
         seen.log.logger,
         own=seen.count,
         report=lambda index, signal: seen.reports.append((index, signal)),
@@ -247,7 +247,7 @@ async def test_how_it_asks() -> None:
     server.pages = {"/base/metrics": VLLM}
     async with listening(server) as url:
         prefixed = dataclasses.replace(url, prefix="/base")
-        async with scraping(prefixed, headers=(("authorization", "Bearer key"),)) as seen:
+        async with scraping(prefixed, api_key="key") as seen:
             await until(lambda: seen.gauges)
     assert server.headers["authorization"] == "Bearer key"
     assert server.headers["accept-encoding"] == "identity"

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from locust import FastHttpUser
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
 import penstock.locust.options  # noqa: F401 - registers itself with locust
 from penstock.locust.answer import Answer
 from penstock.locust.chunk import code_in
 from penstock.locust.events import EventReader
+from penstock.locust.private import FAILURE_EXCEPTIONS, lines_of
 from penstock.locust.prompt import prompt_of, unique
 from penstock.locust.rows import queue_of, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from locust.contrib.fasthttp import ResponseContextManager
 
 __all__ = ["StreamingUser"]
@@ -100,7 +98,7 @@ def _read(response: ResponseContextManager, answer: Answer) -> str | None:
         reader = EventReader()
         # Locust has put the content-length there, if the head has one.
         response.request_meta["response_length"] = 0
-        for line in _lines(response):
+        for line in lines_of(response):
             now = perf_counter()
             response.request_meta["response_length"] += len(line)
             data = reader.read(line)
@@ -111,13 +109,6 @@ def _read(response: ResponseContextManager, answer: Answer) -> str | None:
     finally:
         response.request_meta["response_time"] = (perf_counter() - answer.sent) * 1000
     return answer.failure
-
-
-def _lines(response: ResponseContextManager) -> Iterator[bytes]:
-    """Yield the lines of the body as they arrive; geventhttpclient's `read` would wait until a block is full."""
-    body = response._response
-    assert body is not None
-    return iter(lambda: body.readline(b"\n"), b"")
 
 
 def _queue(response: ResponseContextManager) -> float | None:

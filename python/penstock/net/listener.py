@@ -1,4 +1,4 @@
-"""The sockets that Penstock listens on."""
+"""Listening sockets: binding, the backlog, and one name for every way to write an address."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKLOG", "ListenError", "backlog_of", "bind", "bind_each", "claim", "key_of", "remove_socket"]
 
-# Connections that the kernel may complete before they are accepted; net.core.somaxconn bounds it too. Whoever makes a
-# server of a listening socket must say it again: asyncio and aiohttp call listen() anew, with 100 and 128.
+# Connections that the kernel may complete before they are accepted; net.core.somaxconn is another bound. It must be
+# passed to asyncio and aiohttp too, which call listen() again, by default with 100 and 128.
 BACKLOG = 4096
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
-# In `struct tcp_info` (linux/tcp.h) tcpi_sacked is, of a listening socket, the largest backlog.
+# In `struct tcp_info` (linux/tcp.h), tcpi_sacked of a listening socket is its maximum backlog.
 TCP_INFO_SACKED = 28
 
 
@@ -45,9 +45,10 @@ def bind(address: Address, mode: int = DEFAULT_MODE) -> socket.socket:
 
 
 def claim(address: Address) -> Address:
-    """Return the address, with the port that the system chose if it was left to it, if nobody listens there.
+    """Check that nobody listens at an address, and return it; port 0 is replaced by one that the system chooses.
 
-    Sockets with SO_REUSEPORT come beside those of another server without a word, so `bind_each` could not tell.
+    With SO_REUSEPORT a socket can be bound beside those of another server without an error, so `bind_each` could not
+    detect that.
 
     Raises:
         ListenError: naming the address and the reason.
@@ -59,9 +60,10 @@ def claim(address: Address) -> Address:
 
 
 def bind_each(address: Address, count: int, mode: int = DEFAULT_MODE) -> list[socket.socket]:
-    """Return a listening socket for each of `count` workers, at an address that is ours (`claim`).
+    """Return a listening socket for each of `count` workers, at an address that `claim` has checked.
 
-    The kernel spreads TCP connections over them. At a Unix path they are one and the same, with a file of this `mode`.
+    The kernel distributes TCP connections over them. At a Unix path all workers get the same socket; `mode` is of its
+    file.
 
     Raises:
         ListenError: naming the address and the reason.
@@ -77,9 +79,9 @@ def bind_each(address: Address, count: int, mode: int = DEFAULT_MODE) -> list[so
 
 
 def backlog_of(listener: socket.socket) -> int:
-    """Return how many connections the kernel completes before they are accepted, of those that were asked for.
+    """Return the backlog that the kernel has really given a listening socket.
 
-    A TCP socket tells; of a Unix socket it is reckoned from net.core.somaxconn.
+    TCP sockets report it; for Unix sockets it is computed from net.core.somaxconn.
     """
     if listener.family == socket.AF_UNIX:
         with contextlib.suppress(OSError, ValueError):
@@ -90,22 +92,22 @@ def backlog_of(listener: socket.socket) -> int:
 
 
 def remove_socket(address: Address) -> None:
-    """Remove the file of a Unix socket that nobody listens on any more; a later server's stays."""
+    """Remove the file of a Unix socket that nobody listens on any more; another server's socket is kept."""
     if address.path is not None:
         with contextlib.suppress(OSError):
             _remove_stale(address.path)
 
 
 def key_of(address: Address) -> str:
-    """Return the same for every way to write an address: `<numeric host> <port>`, or one word for a path.
+    """Return one key for every way to write an address: `<numeric host> <port>`, or a hash of a path.
 
     Raises:
-        OSError: its name is not known.
+        OSError: the host name is not known.
     """
     if address.path is None:
-        _, (host, port, *_) = _place_of(address)
+        _, (host, port, *_) = _resolve(address)
         return f"{host} {port}"
-    # Paths may be longer than the names that are made of this.
+    # Names of abstract sockets and files, for which the key is used, are shorter than paths may be.
     return hashlib.sha256(str(Path(address.path).resolve()).encode()).hexdigest()[:32]
 
 
@@ -119,37 +121,37 @@ def _naming(address: Address) -> Iterator[None]:
         raise ListenError(f"cannot listen on {address}: {reason}") from error
 
 
-def _place_of(address: Address) -> tuple[int, tuple[Any, ...]]:
-    """Return the family and the numeric place of a TCP address."""
+def _resolve(address: Address) -> tuple[int, tuple[Any, ...]]:
+    """Return the family and the numeric socket address of a TCP address."""
     host = address.host or None
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # All interfaces: the IPv6 wildcard takes IPv4 connections too.
+    # For all interfaces prefer the IPv6 wildcard, which accepts IPv4 connections too.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET6 if host is None else 0)
-    family, _, _, _, place = found[0]
-    return family, place
+    family, _, _, _, numeric = found[0]
+    return family, numeric
 
 
 def _bind_tcp(address: Address, *options: int) -> socket.socket:
-    family, place = _place_of(address)
+    family, numeric = _resolve(address)
     listener = socket.socket(family, socket.SOCK_STREAM)
     for option in (socket.SO_REUSEADDR, *options):
         listener.setsockopt(socket.SOL_SOCKET, option, 1)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(address.host)))
-    return _bind(listener, place)
+    return _bind(listener, numeric)
 
 
 def _bind_unix(path: str, mode: int) -> socket.socket:
     _remove_stale(path)
     listener = _bind(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path)
-    # Before it listens, so that the umask lets nobody in meanwhile.
+    # Set before listen(), so that the file's default permissions let nobody connect in between.
     Path(path).chmod(mode)
     return listener
 
 
-def _bind(listener: socket.socket, place: Any) -> socket.socket:
+def _bind(listener: socket.socket, address: Any) -> socket.socket:
     try:
-        listener.bind(place)
+        listener.bind(address)
     except OSError:
         listener.close()
         raise
@@ -174,7 +176,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # Where many wait to be accepted it would be one of them.
+        # With a full backlog a blocking connect would wait.
         probe.setblocking(False)
         try:
             probe.connect(path)

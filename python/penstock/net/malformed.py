@@ -1,4 +1,4 @@
-"""The one verdict on requests that are not well-formed HTTP/1.1, whoever has read them."""
+"""What is wrong with requests that are not well-formed HTTP/1.1: code and message for both planes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-F
 
 
 def malformed(error: BaseException | None) -> tuple[str, str]:
-    """Return the error code and the message for what aiohttp's parser has raised."""
+    """Return the error code and the message for an exception of aiohttp's parser."""
     if isinstance(error, LineTooLong) or is_too_many_headers(error):
         return "head_too_large", "the request line or a header line is too long, or there are too many"
     return "invalid_value", "the request is not well-formed HTTP/1.1"
 
 
 def fault_of(request: web.BaseRequest) -> str | None:
-    """Return what is wrong with a request that aiohttp's parser lets pass; None: nothing."""
+    """Return what is wrong with a request that aiohttp's parser accepts; None: nothing."""
     if request.version.major != 1:
         return f"HTTP/{request.version.major}.{request.version.minor} is not served here"
     host = request.headers.get("host")

@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConnection"]
 
-# What chunks may add to a body: some 200,000 of one byte each. Twice as many took aiohttp up to 2.8 s.
+# How many bytes the framing of chunks may add to a body: some 200,000 chunks of one byte. Twice as many took aiohttp up
+# to 2.8 s.
 FRAMING_BYTES = 1 << 20
-# A client that sends ahead is read no further than this beyond the request in hand, as on the lane.
+# Stop reading a client that has sent more than this beyond its current request, as the lane does.
 AHEAD = 64 << 10
-# Unsent output of a stream above which the backend is no longer read. With what one read of the backend may bring on
-# top (128 KiB, `ROOM` in the binding's `poller`) it stays under the 256 KiB that a stream may have unsent.
+# Unsent output of a stream above which its backend is no longer read. One more read of the backend (128 KiB, `ROOM` in
+# the binding's `poller`) keeps it under the 256 KiB that a stream may have unsent.
 WRITE_HIGH_WATER = 64 << 10
 
 
 class ClientConnection(ObservableHandler):
-    """A connection of the data listener."""
+    """A connection of the data listener that aiohttp serves."""
 
     __slots__ = (
         "_closing",
@@ -56,24 +57,24 @@ class ClientConnection(ObservableHandler):
         self._registry = registry
         self.running = RunningRequest()
         self._framing = Framing(registry.limits.head)
-        # The body of the request whose head came last.
+        # The body of the request whose head was parsed last.
         self._payload: StreamReader | None = None
-        # Whether what could not be parsed is a HEAD request.
+        # Whether a request that could not be parsed is a HEAD request.
         self._is_head = False
         self.deadlines = Deadlines()
-        # aiohttp forgets its transport when it closes it; the bytes that are still to leave do not forget.
+        # aiohttp sets `transport` to None when it closes it, but unsent bytes still have to be counted.
         self.wire: asyncio.Transport | None = None
         self._linger = Linger()
         self._closing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered.
         self.over_limit = False
-        # Asked before each new request: whether somebody else goes on with the connection and these bytes.
+        # Called with the first bytes of each new request; True: the lane has taken the connection over.
         self.way_back: Callable[[ClientConnection, bytes], bool] | None = None
 
     # The transport's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register, unless the lane has; the limit counts this connection too."""
+        """Register the connection, unless the lane has done so."""
         super().connection_made(transport)
         self.wire = as_transport(transport)
         self.wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
@@ -81,7 +82,7 @@ class ClientConnection(ObservableHandler):
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone, whatever it was waiting for."""
+        """Forget the connection, and end the request that runs for it."""
         self._registry.remove(self)
         self.wire = None
         self.running.client_gone()
@@ -89,12 +90,12 @@ class ClientConnection(ObservableHandler):
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
-        """A client that closes its side of the connection counts as gone, as HAProxy treats it in HTTP mode."""
+        """Treat a client that has closed its side as gone, as HAProxy does in HTTP mode."""
         self.running.client_gone()
         self._linger.end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what comes, as far as it belongs to the request in hand."""
+        """Parse received bytes, as far as they belong to the current request."""
         if self._linger.has_begun:
             self._linger.discard(data)
             return
@@ -105,12 +106,12 @@ class ClientConnection(ObservableHandler):
                 return
             self._framing.keep(data)
         elif self._framing.part is Part.BODY:
-            # The parser goes on with what it has kept while nobody read the body.
+            # aiohttp calls with no data when the parser may continue with what it held back while nobody read the body.
             self._feed(data)
         self._parse()
 
     def _parse(self) -> None:
-        """Give the parser what it may have."""
+        """Give the parser the bytes that it may have now."""
         was = self._framing.part
         while not self.is_parser_paused and (piece := self._framing.piece()):
             self._feed(piece)
@@ -131,7 +132,7 @@ class ClientConnection(ObservableHandler):
         if self.parsed_count > count:
             message, payload = self.last_parsed
             if self._framing.part is Part.BODY:
-                # Something is wrong with the body: that is for who reads it.
+                # An error in the body: it is reported to the reader of the body.
                 self.discard_last_parsed()
                 self._lose(getattr(message, "exc", None))
                 return
@@ -148,19 +149,19 @@ class ClientConnection(ObservableHandler):
                 self._lose(None)
 
     def _lose(self, cause: BaseException | None) -> None:
-        """Read nothing more, and let nobody wait for the rest of the body."""
+        """Parse nothing more, and fail the reader that waits for the rest of the body."""
         self._framing.lose()
         if self._payload is not None and not self._payload.is_eof():
             error = web.RequestPayloadError(str(cause))
             error.__cause__ = cause
             self._payload.set_exception(error)
-            # A reader that the bytes before have woken begins to wait again without looking for it.
+            # A reader that was woken by earlier bytes waits again without checking for the error, so set it once more.
             asyncio.get_running_loop().call_soon(self._payload.set_exception, error)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer, and go on with what is behind the request."""
+        """Send an answer, then parse the next request."""
         response, is_reset = await super().finish_response(request, resp, start_time)
         if response.keep_alive and not is_reset:
             self._framing.answered()
@@ -168,26 +169,26 @@ class ClientConnection(ObservableHandler):
         return response, is_reset
 
     def request_dequeued(self) -> None:
-        """Read the client again if little enough waits, which here is in front of the parser and not in its queue."""
+        """Read the client again if few enough bytes wait; here they wait before the parser, not in its queue."""
         if self.is_transport_paused and self._framing.ahead <= AHEAD:
             self.resume_transport()
 
     def go_on(self, data: bytes, since: float) -> None:
-        """Go on with what somebody else has read, and which began at `since` (`time.monotonic()`)."""
+        """Take bytes that the lane has received, the first of them at `since` (`time.monotonic()`)."""
         self.data_received(data)
         self.deadlines.take_over(since, is_in_head=self._framing.part is Part.HEAD)
 
     def is_mostly_framing(self, size: int) -> bool:
-        """Whether a chunked body, `size` bytes of which were read, has more around its chunks than is borne."""
+        """Tell whether a chunked body, of which `size` bytes were read, has too much framing around its chunks."""
         return self._framing.size - size > FRAMING_BYTES
 
     @property
     def _is_free(self) -> bool:
-        """Whether it stands between two requests, and nothing of the last answer is left to be written."""
+        """Whether the connection is between two requests and nothing is left to be sent."""
         return self.is_idle and self._framing.ahead == 0 and self.unsent == 0
 
     def leave(self) -> asyncio.Transport:
-        """Give up the transport, as if it was lost, and return it."""
+        """Give the transport away and return it; to aiohttp the connection is closed."""
         transport = self.wire
         assert transport is not None
         self.transport = None
@@ -195,12 +196,12 @@ class ClientConnection(ObservableHandler):
         return transport
 
     def pause_writing(self) -> None:
-        """The client reads slower than its answer comes."""
+        """Stop reading the backend: the client reads more slowly than its answer comes."""
         super().pause_writing()
         self.running.pause()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """Read the backend again: the client has caught up."""
         super().resume_writing()
         self.running.resume()
 
@@ -213,7 +214,7 @@ class ClientConnection(ObservableHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what aiohttp could not parse, or what a handler raised: four keys, never a traceback."""
+        """Return the answer to a request that aiohttp could not parse, or whose handler raised; never a traceback."""
         if status == 500:
             self._registry.log.error("request_failed", exc_info=exc)
             return self._registry.refusal("internal_error", "internal error")
@@ -223,7 +224,7 @@ class ClientConnection(ObservableHandler):
         return answer
 
     def refuse_head(self, code: str, message: str) -> None:
-        """Refuse before there is a request, and let go of the connection."""
+        """Refuse a request whose head is too large or too late, and close the connection."""
         if self._closing is not None:
             return
         head = self._framing.head
@@ -236,7 +237,7 @@ class ClientConnection(ObservableHandler):
         self.close_gently()
 
     def close_gently(self) -> None:
-        """Answer nothing more, and close when the client has had the time to read what it was sent."""
+        """Answer nothing more, and close when the client has had time to read what it was sent."""
         self.keep_alive(False)
         self._closing = asyncio.get_running_loop().create_task(self._linger_and_close())
 
@@ -245,31 +246,31 @@ class ClientConnection(ObservableHandler):
         self.force_close()
 
     async def linger(self) -> None:
-        """Half-close and discard, so that the client can read the answer."""
+        """Half-close and discard what comes, so that the client can read the answer."""
         if self.transport is not None and not self._linger.has_begun:
             self._framing.lose()
             await self._linger.wait(self.transport)
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the client has sent more than the request in hand."""
+        """Whether the client has sent more than the current request."""
         return self._framing.ahead > 0 or self._framing.part is Part.LOST
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request in hand has come, so that another may follow."""
+        """Whether the current request was received completely, so that another may follow."""
         return self._framing.part is Part.WHOLE
 
     # The registry's side.
 
     @property
     def is_finishing(self) -> bool:
-        """Whether a drain waits for it: a request is being read or answered, or an answer is still leaving or read."""
+        """Whether a drain waits for it: a request is being read or answered, or an answer is not sent yet."""
         return not self.is_waiting or self.unsent > 0 or self._closing is not None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being read or answered, and it is not being closed already."""
+        """Whether no request is being read or answered, and the connection is not being closed already."""
         return self.is_waiting and self._framing.part is Part.NOTHING and self._closing is None
 
     def sweep(self, now: float) -> None:
@@ -278,11 +279,11 @@ class ClientConnection(ObservableHandler):
             self.refuse_head("request_timeout", f"the head did not come within {HEAD_SECONDS:.0f} s")
 
     def abort(self) -> None:
-        """Drop the connection and whatever was not sent."""
+        """Close at once; what was not sent is lost."""
         if self.wire is not None:
             self.wire.abort()
 
     @property
     def unsent(self) -> int:
-        """Bytes that the client has not taken yet, the kernel's buffer not counted."""
+        """Bytes that wait in the transport; the kernel's buffer is not counted."""
         return 0 if self.wire is None else self.wire.get_write_buffer_size()

@@ -1,4 +1,4 @@
-"""All client connections of a worker, and what they share."""
+"""All client connections of a worker: the limit on them, the sweep, and closing idle ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from penstock.net.answer import ReadyAnswer
-from penstock.server.stall import Stalls
+from penstock.server.stall import StallDetector
 from penstock.server.sweep import THOROUGH_ROUND, Sweep
 
 if TYPE_CHECKING:
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry"]
 
+# At the end of a worker clients may take so long to read the rest of their answers.
 CLOSE_SECONDS = 0.5
-# Unsent output of a worker; above, the slowest client is closed.
+# Bytes of unsent output of a worker, above which the clients with most of it are cut off.
 UNSENT_BYTES = 256 << 20
 
 
 class Registry:
-    """The open connections, the limit on them, and the sweep of those that take too long."""
+    """The open connections. `sweep` looks at each once a second."""
 
     def __init__(self, gateway: Gateway, limits: Limits, log: FilteringBoundLogger) -> None:
         self.gateway = gateway
         self.limits = limits
         self.log = log
         self._open: set[OpenConnection] = set()
-        # Those that were one too many when they came.
-        self._surplus: set[OpenConnection] = set()
-        self._stalls = Stalls()
+        # Connections that exceeded the limit when they were opened.
+        self._over_limit: set[OpenConnection] = set()
+        self._stalls = StallDetector()
         self._sweep = Sweep([], self._stalls, log, time.monotonic())
         self._rounds = 0
 
@@ -46,30 +47,30 @@ class Registry:
         return list(self._open)
 
     def add(self, connection: OpenConnection) -> bool:
-        """Register a connection, unless it is. False: it was one too many when it came."""
+        """Register a connection unless it is registered. False: it exceeded the limit when it was opened."""
         if connection not in self._open:
             self._open.add(connection)
             if len(self._open) > self.limits.connections:
-                self._surplus.add(connection)
-        return connection not in self._surplus
+                self._over_limit.add(connection)
+        return connection not in self._over_limit
 
     def swap(self, old: OpenConnection, new: OpenConnection) -> None:
-        """Let `new` go on with the connection of `old`, as what it was when it came."""
+        """Let the protocol `new` take over the connection of `old`; whether it is over the limit stays as it was."""
         self._open.add(new)
-        if old in self._surplus:
-            self._surplus.add(new)
+        if old in self._over_limit:
+            self._over_limit.add(new)
         self.remove(old)
 
     def remove(self, connection: OpenConnection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
-        self._surplus.discard(connection)
+        self._over_limit.discard(connection)
         self._stalls.forget(connection)
 
     def sweep(self) -> None:
-        """Look after a part of the connections, each once a second: cut slow heads and clients that do not read.
+        """Look at some of the connections, at each once a second: refuse late heads, cut off clients that do not read.
 
-        To be called every tick. All at once would make new requests wait behind ten thousand open streams.
+        To be called at every tick. Looking at ten thousand streams at once would delay new requests.
         """
         now = time.monotonic()
         if self._sweep.left:
@@ -90,17 +91,17 @@ class Registry:
             connection.abort()
 
     def is_finishing(self) -> bool:
-        """Whether any connection has something that a drain waits for."""
+        """Tell whether a drain has to wait for any connection."""
         return any(connection.is_finishing for connection in self._open)
 
     def close_idle(self) -> None:
-        """Close every connection on which nothing is going on."""
+        """Close every connection without a request."""
         for connection in self.connections():
             if connection.is_idle:
                 connection.force_close()
 
     async def close_all(self) -> None:
-        """Close every connection; who does not take the rest of its answer within a moment is cut."""
+        """Close every connection; clients that have not read their answer within `CLOSE_SECONDS` are cut off."""
         for connection in self.connections():
             connection.force_close()
         for _ in range(int(CLOSE_SECONDS / 0.01)):
@@ -113,7 +114,7 @@ class Registry:
     def refusal(
         self, code: str, message: str, *, counted: bool = False, request_id: str | None = None, **extra: Any
     ) -> ReadyAnswer:
-        """Return an error answer behind which the connection closes."""
+        """Return an error answer after which the connection closes."""
         text = self.gateway.error_answer(
             code, message, request_id=request_id, keep_alive=False, http10=False, counted=counted, **extra
         )

@@ -1,4 +1,4 @@
-"""The routes of the data plane: exact paths, one table, no pattern."""
+"""The routes of the data plane: a table of exact paths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Routes:
-    """Finds the handler of a request and runs it."""
+    """Finds the handler of a request, and answers with it or with an error."""
 
     def __init__(
         self, registry: Registry, models: Models, health: Health, attributes: AttributeReader, origins: Origins
@@ -63,10 +63,10 @@ class Routes:
             return await self._refuse(request, refused)
 
     def _handler(self, request: web.BaseRequest) -> Handler:
-        """Return who answers a request.
+        """Return the handler of a request.
 
         Raises:
-            Refused: nobody does.
+            Refused: there is none, or the request may not have it.
         """
         if (fault := fault_of(request)) is not None:
             raise Refused("invalid_value", fault, closes=True)
@@ -104,7 +104,7 @@ class Routes:
         try:
             body = await read_body(request, self._registry.limits.body)
         except ConnectionError:
-            # The client is gone; its record is all that is left to do.
+            # The client is gone: the request is only counted and logged.
             self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
             return ReadyAnswer(b"", keep_alive=False)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
@@ -183,7 +183,7 @@ class Routes:
         return await self._ready(request, functools.partial(json_message, status, orjson.dumps(value), headers=headers))
 
     async def _ready(self, request: web.BaseRequest, message: Callable[..., bytes]) -> ReadyAnswer:
-        """Answer with a message that needs to know how the connection goes on."""
+        """Answer with the message that `message` makes, which needs to know whether the connection stays open."""
         await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
@@ -192,7 +192,7 @@ class Routes:
         return ReadyAnswer(written, keep_alive=keep_alive, refusal=not keep_alive)
 
     async def _refuse(self, request: web.BaseRequest, refused: Refused) -> ReadyAnswer:
-        """Return an error answer. The connection stays open only if the request was read whole."""
+        """Return an error answer. The connection stays open only if the whole request was read."""
         if not refused.closes:
             await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request) and not refused.closes
@@ -220,8 +220,8 @@ def _quoted(value: str) -> str:
 
 
 def _stays_open(request: web.BaseRequest) -> bool:
-    """Whether the connection may carry another request: only if this one was read whole."""
+    """Tell whether the connection may stay open: only if the whole request was read."""
     connection: ClientConnection = request.protocol  # type: ignore[assignment]
-    # RFC 9112 §6.1: an HTTP/1.0 client that sends chunks may not know where they end.
-    is_odd = request.version == HttpVersion10 and "transfer-encoding" in request.headers
-    return connection.is_whole and bool(request.keep_alive) and not is_odd
+    # An HTTP/1.0 client does not know chunks, so where its request ends is not certain (RFC 9112 §6.1).
+    is_chunked_http10 = request.version == HttpVersion10 and "transfer-encoding" in request.headers
+    return connection.is_whole and bool(request.keep_alive) and not is_chunked_http10

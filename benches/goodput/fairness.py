@@ -51,8 +51,8 @@ class Fairness:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What each tenant had got at a time, over its weight, and what the policy's accounts said of it."""
+class Record:
+    """What each tenant had got at a time, over its weight, and what the policy had charged it for that."""
 
     time: float
     served: dict[str, float]
@@ -65,18 +65,18 @@ class Entry:
         return of[one] - of[other]
 
 
-class Books(World):
-    """A world that writes down what was served, after each dispatch."""
+class RecordedWorld(World):
+    """A world that records after each dispatch what was served."""
 
     def __init__(self, mix: Mix, policy: Policy, rate: float, seed: int) -> None:
         self.weights = {part.tenant: part.weight for part in mix.parts if part.tenant is not None}
-        self.entries: list[Entry] = []
+        self.records: list[Record] = []
         self._served = dict.fromkeys(self.weights, 0)
         self._charged = _accounts(policy, self._served)
         super().__init__(arrivals(mix, rate, seed), policy, PROFILES[mix.profile], jitter=JITTER, seed=seed)
 
     def dispatch(self, job: Job, backend: int) -> None:
-        """Write it down, once all that is dispatched together has been."""
+        """Record it, once everything that is dispatched at the same time has been."""
         super().dispatch(job, backend)
         assert job.part.tenant is not None
         self._served[job.part.tenant] += job.cost
@@ -85,7 +85,7 @@ class Books(World):
     def _note(self, _: object) -> None:
         served = {tenant: self._served[tenant] / weight for tenant, weight in self.weights.items()}
         charged = {tenant: self._charged(tenant) / weight for tenant, weight in self.weights.items()}
-        self.entries.append(Entry(self.now, served, charged))
+        self.records.append(Record(self.now, served, charged))
 
 
 def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, seed: int = 0) -> Fairness:
@@ -93,22 +93,22 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, seed: int 
 
     Raises ValueError if they were never backlogged both.
     """
-    books = Books(mix, policy, rate, seed)
-    books.run(seconds)
+    world = RecordedWorld(mix, policy, rate, seed)
+    world.run(seconds)
     gap = error = backlogged = 0.0
     got: dict[str, float] = defaultdict(float)
-    for begin, end in _common(books.jobs, books.weights, seconds):
+    for begin, end in _common(world.jobs, world.weights, seconds):
         backlogged += end - begin
-        entries = [entry for entry in books.entries if begin <= entry.time <= end]
-        for before, after in pairwise(entries):
-            for tenant, weight in books.weights.items():
+        records = [record for record in world.records if begin <= record.time <= end]
+        for before, after in pairwise(records):
+            for tenant, weight in world.weights.items():
                 got[tenant] += (after.served[tenant] - before.served[tenant]) * weight
-        leads = [(Entry.lead(entry.served), Entry.lead(entry.charged)) for entry in entries]
+        leads = [(Record.lead(record.served), Record.lead(record.charged)) for record in records]
         gap = max(gap, _range(served for served, _ in leads))
         error = max(error, _range(served - charged for served, charged in leads))
     if not backlogged:
         raise ValueError(f"{rate} requests a second leave no backlog")
-    costs = (job.cost / job.part.weight for job in books.jobs if job.dispatched is not None)
+    costs = (job.cost / job.part.weight for job in world.jobs if job.dispatched is not None)
     total = sum(got.values())
     return Fairness(gap, max(costs), error, {tenant: each / total for tenant, each in got.items()}, backlogged)
 

@@ -1,4 +1,4 @@
-"""A gateway and its engines in virtual time: a heap of events, without sockets, without waiting.
+"""A gateway and its backends in virtual time: a heap of events, without sockets or waiting.
 
 The engines are those of the simulated server (:class:`penstock.sim.batch.Batch`); what decides is a :class:`Policy`.
 """
@@ -33,7 +33,7 @@ class Policy(Protocol):
         """Learn that a request has its last token."""
 
 
-class Engine:
+class SimulatedBackend:
     """One backend: its batch, and whether a step is going on."""
 
     __slots__ = ("batch", "stepping")
@@ -61,7 +61,7 @@ class World:
     ) -> None:
         self.now = 0.0
         self.profile = profile
-        self.engines = [Engine(profile, jitter, seed + index) for index in range(backends)]
+        self.engines = [SimulatedBackend(profile, jitter, seed + index) for index in range(backends)]
         self.jobs: list[Job] = []
         """All that have arrived."""
         self._arrivals = iter(arrivals)
@@ -112,13 +112,13 @@ class World:
         if not engine.stepping:
             self._begin(engine)
 
-    def _begin(self, engine: Engine) -> None:
+    def _begin(self, engine: SimulatedBackend) -> None:
         step = engine.batch.begin()
         engine.stepping = step is not None
         if step is not None:
             self.at(self.now + step.seconds, self._end, engine)
 
-    def _end(self, engine: Engine) -> None:
+    def _end(self, engine: SimulatedBackend) -> None:
         ended = engine.batch.end()
         for job in ended.first:
             job.first = self.now

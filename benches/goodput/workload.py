@@ -65,9 +65,9 @@ class Lengths:
     sigma: float
     """Standard deviation of the logarithm."""
 
-    def draw(self, dice: random.Random) -> int:
+    def draw(self, rng: random.Random) -> int:
         """Return a length."""
-        return max(1, round(dice.lognormvariate(math.log(self.median), self.sigma)))
+        return max(1, round(rng.lognormvariate(math.log(self.median), self.sigma)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class Uniform:
     least: int
     most: int
 
-    def draw(self, dice: random.Random) -> int:
+    def draw(self, rng: random.Random) -> int:
         """Return a length."""
-        return dice.randint(self.least, self.most)
+        return rng.randint(self.least, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ class Part:
     weight: int = 1
     """Of the tenant, beside others."""
 
-    def draw(self, arrived: float, dice: random.Random) -> Job:
+    def draw(self, arrived: float, rng: random.Random) -> Job:
         """Return a request."""
-        return Job(self.prompt.draw(dice), min(self.max_tokens, self.output.draw(dice)), arrived, self)
+        return Job(self.prompt.draw(rng), min(self.max_tokens, self.output.draw(rng)), arrived, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +180,10 @@ def backlog(weight: int) -> Mix:
 
 def arrivals(mix: Mix, rate: float, seed: int) -> Iterator[Job]:
     """Yield requests without end: Poisson arrivals, `rate` a second on average."""
-    dice = random.Random(f"{mix.name} {seed}")
+    rng = random.Random(f"{mix.name} {seed}")
     shares = [part.share for part in mix.parts]
     now = 0.0
     for _ in count():
-        now += dice.expovariate(rate)
-        (part,) = dice.choices(mix.parts, shares)
-        yield part.draw(now, dice)
+        now += rng.expovariate(rate)
+        (part,) = rng.choices(mix.parts, shares)
+        yield part.draw(now, rng)

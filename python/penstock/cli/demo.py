@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-# Tokens of prompt and answer together that one of the real engines' slots holds.
+# Tokens of prompt and answer together, for each slot of a real engine.
 SLOT_CONTEXT = 2048
 REAL = "two llama.cpp servers with the chat model SmolLM2 135M: real answers of a very small model"
 SIMULATED = "two simulated engines: the pace of real GPUs, made-up words"
@@ -52,7 +52,7 @@ tiers:                              # what clients can ask for
 """
 
 
-class Engine(Protocol):
+class DemoEngine(Protocol):
     """A model server that the demo starts and stops."""
 
     async def start(self) -> str:
@@ -146,8 +146,8 @@ def _scalar(text: str) -> str:
     return text if plain else json.dumps(text)
 
 
-def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger) -> list[Engine]:
-    """Return the instant and the thinking engine, and say which they are and why."""
+def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger) -> list[DemoEngine]:
+    """Return the engines of the tiers instant and thinking, and print which they are and why."""
     from penstock.engines.embedded import EmbeddedEngine, why_unavailable  # noqa: PLC0415
     from penstock.engines.supervised import SupervisedEngine  # noqa: PLC0415
 
@@ -172,7 +172,7 @@ def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger)
 
 
 class _Simulated:
-    """A simulated server as an engine."""
+    """A simulated model server with the interface of an engine."""
 
     def __init__(self, server: SimServer) -> None:
         self.server = server
@@ -184,8 +184,8 @@ class _Simulated:
         await self.server.stop()
 
 
-async def _start(engines: list[Engine]) -> list[str]:
-    """Start them at once; none is still starting when this ends, however it does."""
+async def _start(engines: list[DemoEngine]) -> list[str]:
+    """Start all at the same time, and return their URLs; if one fails, the starts of the others are cancelled."""
     tasks = [asyncio.ensure_future(engine.start()) for engine in engines]
     try:
         return list(await asyncio.gather(*tasks))
@@ -196,7 +196,7 @@ async def _start(engines: list[Engine]) -> list[str]:
 
 
 async def _announce(control: Control) -> None:
-    """Print the banner, and one more line to paste."""
+    """Print the banner, and a command for the other tier."""
     from penstock.cli.banner import curl_line, print_banner  # noqa: PLC0415
 
     await print_banner(control)

@@ -29,7 +29,7 @@ API_KEY = "PENSTOCK_API_KEY"
 class StreamingUser(FastHttpUser):
     """Asks for streamed chat completions; see the package for the rows that it fills.
 
-    The key of the API is taken from the environment variable PENSTOCK_API_KEY, so that no process list shows it.
+    The API key is taken from the environment variable PENSTOCK_API_KEY, so that no process list shows it.
     """
 
     abstract = True
@@ -81,7 +81,7 @@ class StreamingUser(FastHttpUser):
 
 
 def _headers() -> dict[str, str]:
-    # A compressed stream would come in the compressor's blocks.
+    # A compressed stream would arrive in the compressor's blocks and not event by event.
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
     if key := os.environ.get(API_KEY):
         headers["Authorization"] = f"Bearer {key}"
@@ -96,7 +96,7 @@ def _read(response: ResponseContextManager, answer: Answer) -> str | None:
         if response.status_code != 200:
             return f"{response.status_code} {code_in(response.content)}"
         reader = EventReader()
-        # Locust has put the content-length there, if the head has one.
+        # Locust has set it to the content-length, if there is one.
         response.request_meta["response_length"] = 0
         for line in lines_of(response):
             now = perf_counter()

@@ -49,7 +49,7 @@ class Sweep:
         self._thorough = thorough
 
     def go_on(self, there: Set[OpenConnection], now: float) -> None:
-        """Check the connections whose turn has come, if they are still open (`there`), and add up their unsent bytes."""
+        """Check those whose turn has come, if they are still open (`there`), and add up their unsent bytes."""
         later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
         while len(self.left) > later:
             connection = self.left.pop()

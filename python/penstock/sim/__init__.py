@@ -1,7 +1,7 @@
-"""A simulated model server to try Penstock against; a small real one is in `penstock.engines`.
+"""A simulated model server for tests and load runs; a small real one is in `penstock.engines`.
 
-It speaks HTTP/1.1 on a socket of its own and can misbehave on purpose, so tests and load runs see the
-bytes of a real model server, at its pace, without a GPU.
+It speaks HTTP/1.1 on a socket of its own, sends the bytes of a real model server at its pace without a GPU, and can
+misbehave on purpose.
 """
 
 from penstock.sim.faults import Fault

@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: what is refused, and what goes on as an :class:`Exchange`."""
+"""``POST /v1/chat/completions``: refuses a request or runs it as an :class:`Exchange`."""
 
 from __future__ import annotations
 

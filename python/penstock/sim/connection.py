@@ -1,4 +1,4 @@
-"""One connection of the simulated server: an asyncio protocol that notices at once when its peer leaves."""
+"""One connection of the simulated server: an asyncio protocol that reacts at once when its peer leaves."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class Connection(asyncio.Protocol):
             self.reset()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; start on the next request if none is being answered."""
+        """Take bytes; answer the next request if none is being answered."""
         self._reader.feed(data)
         self._next()
 
     def eof_received(self) -> None:
-        """Take a half-close for what it means to model servers: the client is gone."""
+        """Treat a half-close as model servers do: the client is gone."""
         self._peer_left()
         if self._transport.get_write_buffer_size():
             self._transport.abort()  # the peer may never read the rest, and close() would wait for that
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End whatever was going on."""
+        """End the answer in progress."""
         self._peer_left()
         self._model.stats.connections -= 1
         self._connections.discard(self)
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._task.cancel()
         self._task = None
 
-    # For those who write the answer
+    # Writing an answer
 
     @property
     def request_id(self) -> str:

@@ -1,4 +1,4 @@
-"""A chat request that was accepted: its way through the engine, and its answer, good or spoiled on purpose."""
+"""A chat request that was accepted: it runs in the engine, and its answer is sent, with a fault if one is chosen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOOD = b"a" * 65536
 
 
 class Exchange:
-    """One request that runs in the engine. Make it, run it, and spoil it in the end, whatever has happened."""
+    """One request that runs in the engine. Call `run`, and in any case `spoil` in the end."""
 
     def __init__(
         self, model: SimModel, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
@@ -58,7 +58,7 @@ class Exchange:
         wire.generation = self._generation
 
     def spoil(self) -> None:
-        """End the request as spoiled, unless it is over already."""
+        """Count the request as spoiled by a fault, unless it is over already."""
         if self._generation.abandon() is not None:
             self._model.stats.faulted += 1
 
@@ -142,7 +142,7 @@ class Exchange:
         return True
 
     async def _strike(self) -> bool:
-        """Do what the fault says in the middle of a stream."""
+        """Perform a fault in the middle of a stream."""
         if self._fault is Fault.STALL_MID_STREAM:
             await self._wire.stall()
         if self._fault is Fault.EOF_MID_STREAM:
@@ -189,7 +189,7 @@ class Exchange:
         return self._dialect.whole(self._answer, self._replies, finishes)
 
     def _spoiled_body(self) -> bytes | None:
-        """Return the body that takes the answer's place, if the fault is of that kind."""
+        """Return the body that replaces the answer, if the fault is of that kind."""
         if self._fault is Fault.GARBAGE_EVENT:
             return GARBAGE
         if self._fault in (Fault.ERROR_FIRST_EVENT, Fault.ERROR_MID_STREAM):
@@ -216,7 +216,7 @@ class Exchange:
         self._generation.finish()
 
     def _cut(self) -> bool:
-        """End the connection in the middle of the answer."""
+        """Close or reset the connection in the middle of the answer."""
         self.spoil()
         if self._fault is Fault.RESET_MID_STREAM:
             self._wire.reset()

@@ -29,7 +29,7 @@ JITTER = 0.07
 
 
 class SimModel:
-    """A cost model for an engine and a script for a model.
+    """An engine that is a cost model, and a language model that is a script.
 
     profile: a name in PROFILES, or a Profile of one's own. dialect: a name in DIALECTS. model: the only model's name.
     seed: decides the texts, and the jitter. fault: how to misbehave; may be changed at any time (the header

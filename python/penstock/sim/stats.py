@@ -1,4 +1,4 @@
-"""What the simulated server has counted."""
+"""Counters of the simulated server."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Stats:
     """The latest aborts, oldest first."""
 
     def hold(self, sequences: int, places: int) -> None:
-        """Have so many sequences in hand."""
+        """Set how many sequences are in hand."""
         self.running = min(sequences, places)
         self.waiting = sequences - self.running
         self.peak_running = max(self.peak_running, self.running)

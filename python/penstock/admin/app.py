@@ -43,10 +43,10 @@ def admin_app(admin: Admin, reports: Reports) -> web.Application:
     """
     if admin.token is None:
         raise ValueError("the admin plane needs a token")
-    app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _four_keys])
+    app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _json_errors])
     for path, handler in (("/metrics", _metrics), ("/admin/status", _status), ("/admin/invariants", _invariants)):
         app.router.add_get(path, handler, expect_handler=_expect)
-    app.on_response_prepare.append(_no_server)
+    app.on_response_prepare.append(_remove_server_header)
     app[REPORTS] = reports
     return app
 
@@ -58,7 +58,7 @@ def _guard(token: str, *, public: bool) -> Any:
     ) -> web.StreamResponse:
         if public or request.path.startswith("/admin/"):
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
-            # aiohttp hands bytes that are no UTF-8 on as lone surrogates.
+            # aiohttp returns bytes that are not UTF-8 as lone surrogates (PEP 383).
             given_bytes = given.encode("utf-8", "surrogateescape")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given_bytes, token.encode()):
                 return _error(401, "authentication_error", "invalid_api_key", "the admin token is missing or wrong")
@@ -68,7 +68,7 @@ def _guard(token: str, *, public: bool) -> Any:
 
 
 @web.middleware
-async def _four_keys(
+async def _json_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
@@ -87,14 +87,14 @@ def _error(status: int, kind: str, code: str, message: str) -> web.Response:
 
 
 async def _expect(request: web.Request) -> web.Response | None:
-    """Answer to an `Expect` that is not known; who waits with a body for a word is not kept waiting."""
+    """Refuse an unknown `Expect` header at once, as the client waits with its body for the answer."""
     if request.headers["expect"].lower() == "100-continue":
         return None
     return _error(417, "invalid_request_error", "invalid_value", "expect: nothing but 100-continue is known")
 
 
-async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Say nothing of what we run on."""
+async def _remove_server_header(_: web.Request, response: web.StreamResponse) -> None:
+    """Remove the header that names aiohttp and its version."""
     response.headers.popall("Server", None)
 
 

@@ -1,6 +1,6 @@
-"""Reading the JSON pages on which servers show their load and their settings.
+"""Reads the JSON pages on which servers show their load and their settings.
 
-The pages may hold prompts (/slots) and keys (/server_info); nothing but the named numbers is kept.
+The pages may contain prompts (/slots) and keys (/server_info); only the named numbers are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["read_info", "read_loads", "read_models", "read_props", "read_server_
 
 
 def read_props(page: bytes) -> Reading | None:
-    """Read llama.cpp's /props. It tells no KV size: the slots are its only bound."""
+    """Read llama.cpp's /props. It has no KV size: the slots are its only bound."""
     value = _object(page)
     slots, version = _size(value.get("total_slots")), _text(value.get("build_info"))
     if slots is None and version is None:
@@ -28,7 +28,7 @@ def read_props(page: bytes) -> Reading | None:
 
 
 def read_slots(page: bytes) -> Reading | None:
-    """Read llama.cpp's /slots, for servers without metrics. What waits for a slot is not on it."""
+    """Read llama.cpp's /slots, for servers without metrics. It does not show what waits for a slot."""
     slots = _objects(_parsed(page))
     if not slots or not all(isinstance(slot.get("is_processing"), bool) for slot in slots):
         return None
@@ -37,7 +37,7 @@ def read_slots(page: bytes) -> Reading | None:
 
 
 def read_loads(page: bytes) -> Reading | None:
-    """Read SGLang's /v1/loads, or the older /get_load, whose ``num_reqs`` holds those that wait too."""
+    """Read SGLang's /v1/loads, or the older /get_load, whose ``num_reqs`` includes those that wait."""
     value = _parsed(page)
     ranks = _objects(_inner(value).get("loads", value))
     waiting = _total(_count(rank.get("num_waiting_reqs")) for rank in ranks)
@@ -62,7 +62,7 @@ def read_loads(page: bytes) -> Reading | None:
 def read_server_info(page: bytes) -> Reading | None:
     """Read SGLang's /server_info, earlier /get_server_info.
 
-    What each rank says of itself comes first: the settings beside it are what was asked for, before the engine cut it.
+    The values of each rank are preferred: the settings beside them are the requested ones, which the engine may reduce.
     """
     value = _object(page)
     if "max_total_num_tokens" not in value and "internal_states" not in value:
@@ -82,7 +82,7 @@ def read_server_info(page: bytes) -> Reading | None:
 
 
 def read_info(page: bytes) -> Reading | None:
-    """Read TGI's /info. Only version 2 and earlier tell their KV size there."""
+    """Read TGI's /info. Only version 2 and earlier have the KV size there."""
     value = _object(page)
     slots, context = _size(value.get("max_concurrent_requests")), _size(value.get("max_total_tokens"))
     if slots is None and context is None:
@@ -92,7 +92,7 @@ def read_info(page: bytes) -> Reading | None:
 
 
 def read_models(page: bytes) -> Reading | None:
-    """Read /v1/models, on which vLLM and SGLang tell the context of what they serve."""
+    """Read /v1/models, on which vLLM and SGLang show the context of their models."""
     models = _objects(_object(page).get("data"))
     context = next((size for model in models if (size := _size(model.get("max_model_len")))), None)
     return None if context is None else Reading(facts=Facts(context=context))
@@ -129,7 +129,7 @@ def _count(value: object) -> int | None:
 
 
 def _size(value: object) -> int | None:
-    # A capacity of 0 would close the gate for good: it is what a server says that does not know yet.
+    # Servers report a capacity of 0 before they know it; as a limit it would let nothing through.
     return _count(value) or None
 
 
@@ -143,6 +143,6 @@ def _text(value: object) -> str | None:
 
 
 def _total(values: Iterable[int | None]) -> int | None:
-    """Return the sum if every rank tells its part: a sum of some would be too small."""
+    """Return the sum if every rank has a value: a sum of some would be too small."""
     parts = list(values)
     return None if not parts or None in parts else sum(part for part in parts if part is not None)

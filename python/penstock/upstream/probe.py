@@ -1,18 +1,18 @@
-"""Whether a backend is there, and under which name it knows its model.
+"""Probes backends: whether they can be used, and under which name they know their model.
 
-What counts as a failure: no connection, no answer in time, a 502, 503 or 504, a 401 or 403 (a request would carry the
-same headers), and a list without the name that a request would ask for, where the server refuses what it does not list.
-Any other answer shows that somebody is there; some servers have no list. After three failures in a row a backend is
-down: it gets no new requests, what runs there goes on, and the first good probe brings it back. One that has never been
-well is down as soon as it says itself that it cannot be used. A backend that requests do not get through to is closed
-before that, for a moment, and then tried by one request at a time (`ejected`); its next probe comes at once.
+A probe fails if there is no connection, no answer in time, a 502, 503 or 504, a 401 or 403 (requests carry the same
+headers), or a list of models without the name that requests would ask for, if the server refuses unlisted names. Any
+other answer counts as good, as some servers have no list. After three failures in a row a backend is down: it gets no
+new requests, running ones go on, and the first good probe brings it back. A backend that has never been healthy is down
+after the first answer that shows that it cannot be used. If requests cannot get through to a backend, it is `ejected`
+before that: closed for a moment, and then tried with one request at a time; its next probe is sent at once.
 
-A backend whose model has no known name is down from the start of the process, because no request can be written for it.
+A backend whose model's name is not known is down from the start, because no request can be written for it.
 
-A server that answers may have an engine behind it that hangs (`penstock.upstream.engine_hang`): that is a failure, too.
+A server that answers although its engine hangs (`penstock.upstream.engine_hang`) fails the probe too.
 
-A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
-long as no request has anything from it in between: a first token, or a later one.
+A server whose GPU is fully loaded may serve its requests and have no time for a probe. So time-outs count as successive
+only if no request has received anything from it in between: a first token, or a later one.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Probe", "Prober"]
 
-# A backend that is there is asked rarely; one that is not, often, so that it comes back soon.
+# A healthy backend is probed rarely; another one often, so that it comes back soon.
 HEALTHY_SECONDS = 5.0
 DOWN_SECONDS = 1.0
 TIMEOUT_SECONDS = 2.0
-# What an earlier life has found, by the segment's word for it.
+# The health by a backend's state in the segment, for a restarted control.
 HEALTH: dict[str, Literal["healthy", "down"]] = {"healthy": "healthy", "slow_start": "healthy", "down": "down"}
-# Failures in a row after which a backend that was there counts as down.
+# Failures in a row after which a healthy backend counts as down.
 FAILURES_TO_DOWN = 3
-# Of a server that is loading its model, and of a proxy that finds no server behind it.
+# Statuses of a server that is loading its model, and of a proxy without a server behind it.
 NOT_READY = {502, 503, 504}
-# The `owned_by` in the lists of servers that answer 404 to a name which is not on their list: vLLM, LMDeploy, Ollama.
-# Others serve their one model under any name, or load what is asked for.
+# The `owned_by` in the lists of servers that answer 404 to unlisted names: vLLM, LMDeploy, Ollama. Others serve their
+# one model under any name, or load what is asked for.
 STRICT_OWNERS = {"vllm", "lmdeploy", "library"}
-# Ollama takes a name without a tag for this one.
+# The tag that Ollama adds to a name without one.
 DEFAULT_TAG = ":latest"
 
 
@@ -62,7 +62,7 @@ class ProbeFailure(NamedTuple):
 
     reason: str
     is_answer: bool
-    """Whether the server says so itself. What we only take from its silence may be a moment's."""
+    """Whether an answer of the server shows it. A missing answer may be temporary."""
 
 
 class ListedModel(NamedTuple):
@@ -74,14 +74,14 @@ class ListedModel(NamedTuple):
 
 
 class Probe:
-    """What is known of one backend, and why."""
+    """What is known of one backend."""
 
     def __init__(self, index: int, backend: Backend, known: dict[str, Any]) -> None:
-        """Begin with what an earlier life of control has left in the segment: its part of the snapshot."""
+        """Begin with the backend's part of a snapshot, which an earlier control process may have filled."""
         self.index = index
         self.backend = backend
         self.serves: str | None = backend.serves or known["serves"]
-        # Without a name it is down from the start: nobody has found that out.
+        # Without a name its state is down from the start, which is not the result of a probe.
         self.health: Literal["unknown", "healthy", "down"] = (
             "unknown" if self.serves is None else HEALTH.get(known["state"], "unknown")
         )
@@ -89,18 +89,18 @@ class Probe:
         """Why it is not healthy."""
         self.failures = 0
         self.heard = 0.0
-        """When a request had last had something from the backend, when it last let a probe time out."""
+        """When a request had last received something from the backend, at the time of its last probe that timed out."""
         self.is_listed = True
-        """Whether the configured name was on the last list that the server has shown."""
+        """Whether the configured name was on the last list of models."""
 
     @property
     def is_steady(self) -> bool:
-        """Whether the backend answers and its model is known, and the last probe was no exception."""
+        """Whether the backend is healthy and its last probe was good."""
         return self.health == "healthy" and not self.failures
 
 
 class Prober:
-    """Asks every backend for its models, again and again. A plain GET: it costs no token, unless an engine hangs."""
+    """Asks every backend for its models in turn. That is a plain GET; only a hung engine is asked for a token."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Prober:
         *,
         gauges: Callable[[int], Gauges] = lambda _: Gauges(),
     ) -> None:
-        """Make it. `gauges` returns what a backend's engine says now; nothing, where it does not."""
+        """Make it. `gauges` returns the gauges of a backend's engine; empty if they are not known."""
         known = segment.snapshot()["backends"]
         self.probes = [Probe(index, backend, known[index]) for index, backend in enumerate(backends)]
         self._segment = segment
@@ -138,7 +138,7 @@ class Prober:
                 await self._rest(probe)
 
     async def _rest(self, probe: Probe) -> None:
-        """Wait until the next probe is due. Requests that find the backend gone end the longer wait of a steady one."""
+        """Wait until the next probe is due. The wait ends early when requests find that the backend is gone."""
         end = asyncio.get_running_loop().time() + (HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
         was_out = self._is_out(probe)
         while (left := end - asyncio.get_running_loop().time()) > 0:
@@ -150,12 +150,12 @@ class Prober:
         return self._segment.states()[probe.index][1] == "ejected"
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> ProbeFailure | None:
-        """Return why the backend cannot be used; None if it can."""
+        """Probe once. Return why the backend cannot be used; None if it can."""
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await whole(answer)
         except TimeoutError:
-            self._break_row(probe)
+            self._reset_if_heard(probe)
             return ProbeFailure(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
         except ConnectError as error:
             if error.kind == "refused":
@@ -166,8 +166,8 @@ class Prober:
         reason = self._refusal(probe, answer.status, body)
         return None if reason is None else ProbeFailure(reason, is_answer=True)
 
-    def _break_row(self, probe: Probe) -> None:
-        """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
+    def _reset_if_heard(self, probe: Probe) -> None:
+        """Reset the count of failures if a request has received something from the backend since the last time-out."""
         _, _, heard, _ = self._segment.liveness(probe.index)
         if heard != probe.heard:
             probe.heard, probe.failures = heard, 0
@@ -185,10 +185,10 @@ class Prober:
         return None if models is None else self._unlisted(probe, probe.backend.serves, models)
 
     def _learn_name(self, probe: Probe, status: int, models: list[ListedModel] | None) -> str | None:
-        """Take the name from the list, at each probe: the server may have been restarted with another model.
+        """Take the name from the list, at each probe, as the server may have been restarted with another model.
 
         Returns:
-            Why there is none. A name that was learned stays until the list is there and lacks it.
+            Why there is no name. A learned name is kept until there is a list without it.
         """
         if models is None and probe.serves is None:
             return f"GET /v1/models answers {status} without a list of models; give `serves`"
@@ -203,7 +203,7 @@ class Prober:
         return None
 
     def _unlisted(self, probe: Probe, serves: str, models: list[ListedModel]) -> str | None:
-        """Compare the configured name with the list. Return why the server will refuse it; None if it will not."""
+        """Compare the configured name with the list. Return why the server would refuse it; None if it would not."""
         names = [model.name for model in models]
         was_listed, probe.is_listed = probe.is_listed, serves in names or serves + DEFAULT_TAG in names
         if probe.is_listed:
@@ -237,7 +237,7 @@ class Prober:
 
 
 def _models(body: bytes) -> list[ListedModel] | None:
-    """Return the models on a page; None: it is no list of models."""
+    """Return the models of a list; None: the page is not a list of models."""
     try:
         return [ListedModel(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):

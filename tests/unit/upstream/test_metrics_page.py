@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.upstream.gauges import MAX_NUMBER, Counted, EngineFamily, Facts, Gauges
-from penstock.upstream.metrics_page import LONGEST_LINE, MOST_SAMPLES, NAMES, read_metrics
+from penstock.upstream.metrics_page import MAX_LINE_BYTES, MAX_SAMPLES, NAMES, read_metrics
 
 from .recorded import changed, page
 
@@ -236,11 +236,11 @@ def test_names_that_begin_alike_are_not_confused() -> None:
 
 def test_bounds() -> None:
     label = b'llamacpp:requests_processing{x="%s"} 1\n'
-    longest = label % (b"y" * (LONGEST_LINE - len(label) + 3))
+    longest = label % (b"y" * (MAX_LINE_BYTES - len(label) + 3))
     assert gauges(longest).running == 1
-    assert read_metrics(label % (b"y" * (LONGEST_LINE - len(label) + 4))) is None
-    most = b"".join(b'llamacpp:requests_processing{x="%d"} 1\n' % at for at in range(MOST_SAMPLES))
-    assert gauges(most).running == MOST_SAMPLES
+    assert read_metrics(label % (b"y" * (MAX_LINE_BYTES - len(label) + 4))) is None
+    most = b"".join(b'llamacpp:requests_processing{x="%d"} 1\n' % at for at in range(MAX_SAMPLES))
+    assert gauges(most).running == MAX_SAMPLES
     assert read_metrics(most + b"llamacpp:requests_processing 1\n") is None
 
 

@@ -114,7 +114,7 @@ def measure(policy: Policy, mix: Mix, rate: float, *, seconds: float, seed: int 
 
 
 def _accounts(policy: Policy, served: dict[str, int]) -> Callable[[str], int]:
-    """Return what tells the cost units that a policy has charged a tenant; one that keeps no accounts has no errors."""
+    """Return the function for the cost units that a policy has charged a tenant; without accounts, the exact ones."""
     return policy.charged if isinstance(policy, Penstock) else served.__getitem__
 
 
@@ -138,6 +138,6 @@ def _common(jobs: Iterable[Job], tenants: Iterable[str], until: float) -> Iterat
 
 
 def _range(values: Iterable[float]) -> float:
-    """Return the largest less the smallest; 0 of none."""
+    """Return the difference of the largest and the smallest value; 0 if there is none."""
     every = list(values)
     return max(every) - min(every) if every else 0.0

@@ -1,4 +1,4 @@
-"""How much of what a policy lets through is worth something: goodput (DistServe).
+"""Goodput (as DistServe defines it): how many requests a policy finishes within their service level.
 
 Every figure is simulated.
 """
@@ -28,7 +28,7 @@ JITTER = 0.07
 WARM_UP = 0.2
 """The first part of a run, which is not counted."""
 LENGTHS = {"to 512": 512, "to 2048": 2048, "longer": math.inf}
-"""Classes of prompts, and their most tokens: a policy may be good to all on average, and bad to one of them."""
+"""Classes of prompts and their maximum tokens: a policy may be good on average and bad for one of them."""
 PILE = 50_000
 """Requests that wait from the start when capacity is measured: more than any run finishes."""
 

@@ -1,4 +1,4 @@
-"""What gateways without a batching-aware queue do, to compare with."""
+"""The policies of gateways without a batching-aware queue, for comparison."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PassThrough:
         self._world.dispatch(job, backend)
 
     def first_token(self, job: Job) -> None:
-        """Learn nothing from it."""
+        """Do nothing."""
 
     def finish(self, job: Job) -> None:
         """Count."""
@@ -52,7 +52,7 @@ class SlotCap:
         self._fill()
 
     def first_token(self, job: Job) -> None:
-        """Learn nothing from it."""
+        """Do nothing."""
 
     def finish(self, job: Job) -> None:
         """Give the slot to the next."""
@@ -86,7 +86,7 @@ class RoundRobin:
         self._turn = (self._turn + 1) % len(self._queues)
 
     def first_token(self, job: Job) -> None:
-        """Learn nothing from it."""
+        """Do nothing."""
 
     def finish(self, job: Job) -> None:
         """Give the slot to the next of the same backend."""

@@ -34,13 +34,13 @@ class Started:
     headers: dict[str, str]
 
     def wait(self) -> None:
-        """Stand still while others have their turn, unless it would not bear it."""
+        """Stop the process while others are measured, if it may be stopped (`Peer.patient`)."""
         if self.peer.patient:
             tell(self.pid, signal.SIGSTOP)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Go on for so long."""
+        """Let the process run within the block."""
         tell(self.pid, signal.SIGCONT)
         try:
             yield
@@ -57,7 +57,7 @@ class Stage:
         self._backend = backend
 
     def start(self, peer: Peer, home: Path = Path()) -> Started:
-        """Start a peer and wait until it answers one request rightly.
+        """Start a peer and wait until it answers one request correctly.
 
         Raises:
             WrongAnswersError: it does not.

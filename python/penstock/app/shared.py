@@ -51,7 +51,7 @@ class Shared:
         self.sockets.close_data()
 
     def has_supervisor(self) -> bool:
-        """Return whether the process that has made this still lives."""
+        """Tell whether the process that has made this is still running."""
         poll = select.poll()
         poll.register(self.supervisor, select.POLLIN)
         return not poll.poll(0)

@@ -38,7 +38,7 @@ THOUGHTS = (
     "That is enough to answer.",
 )
 NATURAL_WORDS = (20, 120)
-"""How long an answer is when nobody says how long."""
+"""The range of an answer's words when the request does not say how many."""
 WORDS_WANTED = re.compile(r"\b(\d{1,6}) words\b")
 
 

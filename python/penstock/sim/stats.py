@@ -48,7 +48,7 @@ class Stats:
     refused: int = 0
     """Requests answered with an error instead of being started."""
     turned_away: int = 0
-    """Those of them that the fence turned away."""
+    """Those of them that exceeded the engine's own limit."""
     connections: int = 0
     """Connections open now."""
     accepted: int = 0

@@ -1,8 +1,8 @@
 """The configuration file: one strict YAML file in, frozen :class:`Settings` out.
 
-The way of a file: ``loader`` (text to nodes that know their place), ``expand`` (variables), ``section`` and the forms
-(nodes to the Structs of ``settings``), ``validate`` (rules between keys). Every problem that can be found is found
-before one ConfigError reports them all. ``settings`` says how a key is added.
+A file passes through ``loader`` (text to nodes that know their place), ``expand`` (variables), ``group`` with the other
+forms (nodes to the Structs of ``settings``) and ``validate`` (rules between keys). All problems are found before one
+ConfigError reports them. ``settings`` has all keys, and says how one is added.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from penstock.config import loader
 from penstock.config.expand import expand
 from penstock.config.form import Place
+from penstock.config.group import Group
 from penstock.config.problem import ConfigError, Mark, Problem, Report
-from penstock.config.section import Group
 from penstock.config.settings import Settings
 from penstock.config.validate import validate
 

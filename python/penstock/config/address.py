@@ -12,7 +12,7 @@ _MAX_UNIX_PATH = 107
 # Names inside a container network may hold an underscore.
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
-# What every URL that Url.parse accepts looks like.
+# Matches every URL that Url.parse accepts, and some that it refuses.
 URL_PATTERN = r"^([hH][tT][tT][pP][sS]?://|unix:/)[^?#@\s]+$"
 # The characters of RFC 3986 `path-abempty` less "@"; "%" only as part of an escape.
 _URL_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+)*/?")
@@ -106,7 +106,7 @@ class Url:
             raise ValueError("a URL cannot hold an IPv6 zone")
         if port == 0:
             raise ValueError("a backend cannot have port 0")
-        # "/v1/" is the same slip as "/v1" and would otherwise end in "/v1/v1/chat/completions".
+        # Without this, "http://h/v1/" would send requests to "/v1/v1/chat/completions".
         prefix = re.sub(r"(/v1)?/?$", "", path, count=1)
         return cls(scheme, host.lower(), port or _default_port(scheme), prefix)
 

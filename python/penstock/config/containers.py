@@ -78,12 +78,12 @@ class Table(Form):
         values: dict[object, object] = {}
         for name, entry in node.entries.items():
             inner = place.inner(name, entry.key_mark)
-            key: object = name
+            value = self.value.read(entry.node, inner)
             try:
-                key = self.key.parse(name)
+                values[self.key.parse(name)] = value
             except ValueError as error:
                 place.report.error(entry.key_mark, inner.path, str(error))
-            values[key] = self.value.read(entry.node, inner)
+                values[name] = WRONG
         return WRONG if WRONG in values.values() else values
 
     def _show(self, value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from penstock.config.loader import core_value
 from penstock.config.node import Entry, Mapping, Node, Scalar, Sequence
 from penstock.config.problem import Path, Report
 
-# "${" is taken too, to tell a malformed reference from plain text.
+# "${" alone matches too, so that a malformed reference is reported and not taken as text.
 _TOKEN = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{")
 _MAX_SECRET = 64 * 1024
 
@@ -79,7 +79,7 @@ def _read(text: str) -> str:
         raise ValueError("file: takes an absolute path, such as file:/run/secrets/key")
     path = FilePath(name)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block, a device may never end
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe blocks, and a device may be endless
             raise ValueError(f"{name} is not a regular file")
         with path.open("rb") as file:
             content = file.read(_MAX_SECRET + 1)

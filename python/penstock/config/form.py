@@ -1,7 +1,7 @@
 """Forms: how the file writes a value, and what the program holds for it.
 
 A form reads a value from a node, shows it as the file would write it, and describes it in JSON Schema. The forms of
-single values are in ``scalars``, those made of others in ``containers``, that of a section in ``section``.
+single values are in ``scalars``, those made of others in ``containers``, that of a section in ``group``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WRONG: Final = object()
 """The value of a node whose error has been reported."""
 
-# Where one scalar is expected, a reference may stand for it until the file is loaded; an editor cannot judge it.
+# A scalar may be a reference such as ${PORT}, which an editor cannot check.
 REFERENCE: Final = {"$ref": "#/$defs/Reference"}
 
 
@@ -26,7 +26,7 @@ REFERENCE: Final = {"$ref": "#/$defs/Reference"}
 class Place:
     """Where reading is: ``path`` leads to the value, ``key_mark`` is where its key stands.
 
-    ``profile`` is the word that picks the defaults here (see ``section.Section.PICKS``).
+    ``profile`` picks the defaults here (``section.Section.PICKS``).
     """
 
     report: Report
@@ -44,7 +44,7 @@ class Place:
         return replace(self, path=(*self.path, part), key_mark=key_mark)
 
     def wrong(self, node: Node, message: str, suggestion: str | None = None) -> object:
-        """Report an error of the value, and return ``WRONG`` in its stead."""
+        """Report an error of the value, and return ``WRONG`` instead of it."""
         self.report.error(node.mark, self.path, message, suggestion)
         return WRONG
 

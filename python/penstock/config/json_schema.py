@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.config.containers import List, Nullable, Table
 from penstock.config.form import Form
-from penstock.config.section import Group, fields_of
+from penstock.config.group import Group, fields_of
 from penstock.config.settings import Settings
 
 _REFERENCE = {

@@ -28,11 +28,11 @@ _NULL = re.compile(r"null|Null|NULL|~|")
 _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-# Longer numbers are slips; Python refuses to convert very long ones with a ValueError of its own.
+# Longer numbers stay text: they are typing errors, and int() raises ValueError for some thousand digits.
 _MAX_DIGITS = 400
 
-# YAML ends a plain scalar in `{…}` at a brace, so `{token: ${VAR}}` would not parse. The braces of a reference stand
-# aside, as two private characters of the same width, while PyYAML reads; columns stay right.
+# In `{token: ${VAR}}` YAML would end the scalar at the first closing brace. While PyYAML reads, each brace of a
+# reference is replaced by one character of the private use area, so that columns stay right.
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*(?::-[^\s{}\[\],\"']*)?)\}")
 _HIDDEN = re.compile("\\$\U0010fffc([^\U0010fffd]*)\U0010fffd")
 
@@ -78,7 +78,7 @@ def parse(text: str, report: Report) -> Mapping:
         message = f"not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed"
         raise report.fail(at, (), message) from None
     except (ValueError, OverflowError):
-        # PyYAML passes these on for "\UFFFFFFFF" and for a directive with a number of thousands of digits.
+        # PyYAML lets these escape for "\UFFFFFFFF" and for a directive with a number of thousands of digits.
         raise report.fail(None, (), "not valid YAML: an escape or a number is out of range") from None
 
 
@@ -134,7 +134,7 @@ class _Composer:
         return node
 
     def _alias(self, anchor: str, mark: Mark, path: Path) -> Node:
-        # An anchor is known once its node is complete, so that no node can hold itself.
+        # Anchors are registered when their node is complete, so that no node can contain itself.
         if anchor not in self._anchors:
             raise self._report.fail(mark, path, f"*{anchor} stands for nothing that is complete before it")
         node, size = self._anchors[anchor]
@@ -161,7 +161,7 @@ class _Composer:
         entries: dict[str, Entry] = {}
         merges: list[Mapping] | None = None
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            # Refused before it is read: keys within keys would pass by the limit on depth.
+            # Refused before it is read: mappings nested within keys would not count towards MAX_DEPTH.
             key = self._node(event, path) if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent) else None
             if not isinstance(key, Scalar):
                 raise self._report.fail(_mark(event.start_mark), path, "a key must be a name, not a list or mapping")
@@ -178,7 +178,7 @@ class _Composer:
                 self._report.error(key.mark, inner, message)
             else:
                 entries[key.text] = Entry(key.mark, node)
-        for mapping in merges or ():  # the earlier wins, and own keys win over all (YAML merge key type)
+        for mapping in merges or ():  # the first source wins, and own keys win over all sources (YAML merge key type)
             for name, entry in mapping.entries.items():
                 entries.setdefault(name, entry)
         return entries
@@ -202,7 +202,7 @@ class _Composer:
 
 
 def _mark(mark: Any) -> Mark:
-    """PyYAML's place as ours; its stubs give it several types, and None, which its Python parser never uses."""
+    """PyYAML's mark as ours. Any, as the type stubs also allow None, which its Python parser never gives."""
     return Mark(mark.line + 1, mark.column + 1)
 
 

@@ -11,7 +11,7 @@ from penstock.errors import PenstockError
 Path = tuple[str | int, ...]
 """Where a value is in the file: keys, and indices of lists, from the top."""
 
-# Enough to repair a file in one go. The bound keeps the work small for a file that is wrong in every line.
+# Reading stops here, so that a large file that is wrong in every line costs little.
 MAX_PROBLEMS = 100
 
 
@@ -59,7 +59,7 @@ class Report:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._errors: dict[Problem, None] = {}  # a dict, as one node may be reached by several aliases
+        self._errors: dict[Problem, None] = {}  # a set with an order: one node may be read several times
         self._warnings: dict[Problem, None] = {}
 
     def error(self, mark: Mark | None, path: Path, message: str, suggestion: str | None = None) -> None:
@@ -117,5 +117,5 @@ def _in_file_order(problems: dict[Problem, None]) -> list[Problem]:
 
 
 def _printable(text: str) -> str:
-    # A quoted key may hold line breaks and terminal escapes; a problem stays one line and harmless.
+    # A quoted key may hold line breaks and terminal escapes, which must not reach a terminal or split the message.
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from penstock.config.group import Group
 from penstock.config.loader import core_value
-from penstock.config.section import Group
 from penstock.config.settings import Settings
 
 
@@ -22,7 +22,7 @@ def redact(settings: Settings) -> dict[str, Any]:
 
 
 def to_yaml(value: dict[str, Any]) -> str:
-    """The same as YAML; every string that the core schema would read as something else is quoted."""
+    """The same as YAML; every string that YAML 1.2 would read as something else is quoted."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 

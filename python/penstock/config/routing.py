@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from penstock.config.backend import Backend
-from penstock.config.section import Section, fields_of
+from penstock.config.group import fields_of
+from penstock.config.section import Section
 from penstock.config.settings import Settings
 from penstock.config.tier import Tier
 

@@ -18,7 +18,7 @@ from penstock.config.problem import nearest
 class Text(Form):
     """A string. ``parse`` makes of it what the program holds, raising ValueError; ``format`` is the way back.
 
-    ``constraints`` are its keywords in JSON Schema; ``unit`` is what a number that stands alone probably lacks.
+    ``constraints`` are its keywords in JSON Schema; ``unit`` is proposed where the file has a number without one.
     """
 
     parse: Callable[[str], Any]
@@ -72,7 +72,7 @@ class Number(Form):
             return self._expect(node, place)
         if not isinstance(value, int | float if self.real else int):
             return self._expect(node, place)
-        if not value >= self.least:  # written so, it refuses .nan as well
+        if not value >= self.least:  # not `<`, which is false for .nan
             return place.wrong(node, f"must be at least {self.least}, got {node.text}")
         if value > self.most:
             return place.wrong(node, f"must be at most {self.most}, got {node.text}")
@@ -102,7 +102,7 @@ class Boolean(Form):
 class Words(Form):
     """One of some words. ``parse`` makes of it what the program holds; ``format`` is the way back.
 
-    The words ``later`` are refused, as what they stand for does not exist in this version.
+    The words ``later`` are refused as not available in this version.
     """
 
     words: tuple[str, ...]

@@ -5,9 +5,9 @@ Each section of the file is a frozen Struct, and each key one line in it::
     wait: Annotated[Duration, Key("Longest wait", profiles={"thinking": 30.0})] = 2.0
 
 Its type (``values``) says how the file writes it, what the program holds, and whether it is a secret. ``Key`` has its
-meaning, and what else concerns it (``section``). From the line come the reading with its error messages (``section``,
-``form``, ``scalars``), the settings themselves, ``penstock config show`` and ``/admin/config`` (``redact``), the JSON
-Schema (``json_schema``) and the configuration of the Rust core (``routing``).
+meaning, and what else concerns it (``section``). From the line come the reading with its error messages (``group``),
+the settings themselves, ``penstock config show`` (``redact``), the JSON Schema (``json_schema``), and the configuration
+of the Rust core (``routing``).
 
 To add a key, write its line, and delete its name from ``LATER`` if it stands there. A key of ``Backend``, ``Tier`` or
 what is in them also reaches the Rust core, under its own name, so it needs its field in

@@ -10,25 +10,25 @@ from penstock.config.secret import Secret
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 # `token` of RFC 9110 §5.6.2.
 HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
-# `field-value` of RFC 9110 §5.5 without obs-text, whose meaning nobody agrees on.
+# `field-value` of RFC 9110 §5.5 without obs-text, which has no agreed encoding.
 HEADER_VALUE_PATTERN = r"^([!-~]([\t -~]*[!-~])?)?$"
 TOKEN_PATTERN = r"^[!-~]+$"
 
-# Of the owner, the group and all others, as chmod takes them.
+# Octal digits for owner, group and others, as chmod takes them.
 MODE_PATTERN = r"^0?[0-7]{3}$"
 MODE_EXAMPLE = 'octal permissions in quotes, such as "0660"'
 
 MAX_MODEL_BYTES = 256
 
-# More than none of the unit.
+# With a digit that is not 0.
 TIMEOUT_PATTERN = r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^")
 SIZE_PATTERN = r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^")
 
-# What the gateway itself decides; and a forced stream_options would break the accounting of usage.
+# The gateway sets these itself. A forced stream_options could hide the usage that it counts.
 REFUSED_DEFAULTS = ("model", "messages", "stream")
 REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 
-# The parameters of a chat request that the gateway knows by name (rust/core/src/openai/parameter.rs).
+# The parameters of a chat request that the Rust core knows by name.
 PARAMETERS = frozenset(
     {
         "best_of",
@@ -58,7 +58,7 @@ PARAMETERS = frozenset(
     }
 )
 
-# What the lane reads for itself, and nobody else there is shown (rust/core/src/http/hot.rs).
+# Fields that say how to read a message. The fast path cannot look them up by a configured name.
 _MESSAGE_HEADERS = frozenset(
     {
         "connection",
@@ -73,7 +73,7 @@ _MESSAGE_HEADERS = frozenset(
         "upgrade",
     }
 )
-# Framing is the gateway's own business, and hop-by-hop fields belong to one connection (RFC 9110 §7.6.1).
+# The gateway writes these itself, or they belong to a single connection (RFC 9110 §7.6.1).
 _OWN_HEADERS = frozenset(
     {
         "accept",
@@ -130,7 +130,7 @@ def read_model(text: str) -> str:
 
 
 def read_parameter(text: str) -> str:
-    """The name of a parameter. Some backends know it in any case, so another would stand beside a client's own."""
+    """The name of a parameter, in its usual case: some servers ignore case, so `N` would overrule a client's `n`."""
     known = text.casefold()
     if known in PARAMETERS and text != known:
         raise ValueError(f'"{text}" differs from "{known}" only in case')
@@ -161,7 +161,7 @@ def read_header_name(text: str) -> str:
 
 
 def read_client_header(text: str) -> str:
-    """The name, in lower case, of a header field by which clients or proxies say whose a request is."""
+    """The name, in lower case, of a header field in which clients or proxies name the tenant, priority or session."""
     name = read_header_name(text)
     if name in _MESSAGE_HEADERS:
         raise ValueError(f'the header "{text}" says how a message is read, not whose it is')

@@ -20,7 +20,7 @@ SHARE_EXAMPLES = "a share such as 10%"
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
-# Beyond these a number is a slip of the pen, and would overflow the core's integers.
+# Larger values are typing errors, and would overflow the integers of the Rust core.
 MAX_SECONDS = 366 * 24 * 3600
 MAX_BYTES = 1024 * 2**30
 

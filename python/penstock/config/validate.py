@@ -1,7 +1,7 @@
 """The rules that join several keys: names that must exist, or exist once, and choices that exclude each other.
 
-It reads the tree, not the structs, so that it has the places at hand and finds its errors beside those of ``decode``;
-what has the wrong shape is skipped here, as ``decode`` reports it.
+They are checked on the nodes, which know their place, and not on the Structs, so that their errors are reported
+together with those of single values. A value of the wrong form is skipped here.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from penstock.config.settings import DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What `n` and the like may be at most, by OpenAI's specification, and what the core can count.
+# The largest values: of `n` and `best_of` by OpenAI's specification, of tokens by what the Rust core can count.
 COUNTS = {"n": 128, "best_of": 128, "max_tokens": 2**53, "max_completion_tokens": 2**53}
 
 
 def validate(root: Mapping, report: Report) -> None:
-    """Note in ``report`` every breach of a rule between keys, and what looks like an oversight as a warning."""
+    """Report every broken rule between keys as an error, and what is probably a mistake as a warning."""
     _check_listeners(root, report)
     for name, backend in _entries(root, "backends"):
         _check_backend(backend.node, ("backends", name), root, report)
@@ -111,7 +111,7 @@ def _check_tiers(root: Mapping, report: Report) -> None:
 
 
 def _check_counts(tier: Node, path: Path, group: str, report: Report) -> None:
-    """Note counts that no request may have: each request of the tier would be refused for them."""
+    """Report counts out of range: with them each request of the tier would be refused."""
     for name, most in COUNTS.items():
         node = _get(tier, "parameters", group, name)
         value = node.value if isinstance(node, Scalar) else node

@@ -24,7 +24,7 @@ _SHARE = Text(units.parse_share, units.format_share, {"pattern": units.SHARE_PAT
 # A string, because YAML 1.2 reads 0660 as six hundred and sixty.
 _MODE = Text(texts.read_mode, texts.format_mode, {"pattern": texts.MODE_PATTERN}, texts.MODE_EXAMPLE)
 
-# Seconds; a timeout is more than none, as none would fail every request.
+# Seconds. A timeout is more than 0s, which would fail every request.
 Duration = Annotated[float, _DURATION]
 Timeout = Annotated[float, _TIMEOUT]
 # Bytes.
@@ -39,7 +39,7 @@ Count = Annotated[int, Number(1, 2**31 - 1)]
 CountOrNone = Annotated[int, Number(0, 2**31 - 1)]
 Tokens = Annotated[int, Number(1, 2**53)]
 TokenLimit = Annotated[int | Literal["auto"] | None, Nullable(NumberOrWord(Number(1, 2**53), Words(("auto",))))]
-# Parts and weights mean something only against each other.
+# Relative to others: a part or weight of 2 counts twice as much as one of 1.
 Part = Annotated[int, Number(1, 1_000_000)]
 Weight = Annotated[float, Number(0.001, 1000, real=True)]
 Workers = Annotated[int, NumberOrWord(Number(1, 64), Words(("auto",), parse=lambda _: auto_workers()))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# More have to be asked for: the model servers beside us want their cores too.
+# `auto` leaves the other cores to model servers on the same machine; the file may ask for more.
 MOST = 4
 
 # For each version of cgroups: where its CPU controller is mounted, and the files that hold quota and period in µs.
@@ -24,8 +24,8 @@ _QUOTA = re.compile(r"([1-9][0-9]*)\s+([1-9][0-9]*)\s*")
 def auto_workers(root: Path = Path("/")) -> int:
     """The whole cores that this process may use: at least one, at most ``MOST``.
 
-    Both the affinity mask and the quotas of its cgroups count. A part of a core does not: a worker on half a core is
-    stopped in half of each period, and its streams with it. ``root`` is the folder above ``proc`` and ``sys``.
+    Both the affinity mask and the quotas of its cgroups count. Fractions of a core are rounded down: a worker on half a
+    core is stopped for half of each period, and its streams with it. ``root`` is the folder above ``proc`` and ``sys``.
     """
     quota = min(_quotas(root), default=math.inf)
     return max(1, int(min(len(os.sched_getaffinity(0)), quota, MOST)))
@@ -42,8 +42,8 @@ def _quotas(root: Path) -> Iterator[float]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount, files = _V1 if controllers else _V2
-        # Without a namespace of its own a container sees the path on the host, which is not there below its mount;
-        # the mount itself is then the container's cgroup.
+        # A container in the host's cgroup namespace is given the path on the host, which does not exist below the
+        # container's mount. The mount itself is then the container's cgroup.
         names = Path(path).parts[1:]
         for depth in range(len(names) + 1):
             quota = _quota(root.joinpath(mount, *names[:depth]), files)

@@ -7,7 +7,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-rust test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
-  bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock clean
+  bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock picture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,8 @@ lint: $(VENV)/.debug ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy -p benches.goodput
+	$(BIN)/mypy -p tests.structure
 	$(BIN)/python -m mypy.stubtest penstock._core
 
 fmt: $(VENV)/.tools ## format Rust and Python
@@ -91,7 +93,7 @@ bench-exactness: build ## four workers, limit 7, 2,000 clients: what the simulat
 	$(BIN)/python benches/exactness/run.py
 
 bench-goodput: build ## useful answers against load, by policy; simulated, table and plots (some minutes)
-	$(BIN)/python benches/goodput/run.py --out benches/results
+	$(BIN)/python -m benches.goodput.run --out benches/results
 
 bench-engine: build ## the gate before a real llama.cpp server with 4 slots, beside an open gate (some minutes)
 	$(BIN)/python benches/engine/run.py
@@ -100,6 +102,9 @@ lock: $(VENV)/.tools ## write the versions that are installed to python/requirem
 	grep '^#' python/requirements.lock > $(VENV)/lock
 	$(BIN)/python -m pip list --format=freeze --exclude penstock --exclude pip --exclude setuptools >> $(VENV)/lock
 	mv $(VENV)/lock python/requirements.lock
+
+picture: $(VENV)/.tools ## draw who knows whom into the READMEs, from the code
+	$(BIN)/python -m tests.structure.picture
 
 clean: ## remove what was built
 	rm -rf $(VENV) target rust/core/fuzz/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

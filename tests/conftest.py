@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from penstock.app.service import Service
 from penstock.config import load_text
-from penstock.server.service import Service
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
 from penstock import __version__
+from penstock.app.service import Service
 from penstock.config import load_text
 from penstock.engines.embedded import EmbeddedEngine
-from penstock.server.service import Service
 
 SLOTS = 4
 OPEN = "open"

@@ -18,9 +18,9 @@ Beside it two tenants that always have something waiting, short chat and prompts
 much, and the largest gap, for equal weights and for 3:1.
 
 Examples:
-  run.py --quick                           a look in some seconds: four loads, one backend, one seed
-  run.py --mix chat --seeds 5              one mix of requests
-  run.py --out benches/results             the dated table, data and plots that the README shows
+  python -m benches.goodput.run --quick                 a look in some seconds: four loads, one backend, one seed
+  python -m benches.goodput.run --mix chat --seeds 5    one mix of requests
+  python -m benches.goodput.run --out benches/results   the dated table, data and plots that the README shows
 """
 
 from __future__ import annotations
@@ -35,22 +35,23 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plot import draw
+from benches.goodput import fairness
+from benches.goodput import measure as goodput
+from benches.goodput.admission import Penstock
+from benches.goodput.plot import draw
+from benches.goodput.policies import PassThrough, RoundRobin, SlotCap
+from benches.goodput.table import table
+from benches.goodput.virtual import Policy
+from benches.goodput.workload import MIXES, Mix, backlog
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
-from table import table
 
 from penstock import __version__
-from penstock.sim import fairness, goodput
-from penstock.sim.admission import Penstock
-from penstock.sim.policies import PassThrough, RoundRobin, SlotCap
-from penstock.sim.virtual import Policy
-from penstock.sim.workload import MIXES, Mix, backlog
 
 LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.33, 1.6, 2.0, 2.5, 3.0)
 QUICK_LOADS = (0.7, 1.0, 1.33, 3.0)
@@ -157,7 +158,8 @@ def measure(options: argparse.Namespace, pool: ProcessPoolExecutor, bar: Progres
         for seed in seeds
     }
     task = bar.add_task("simulating", total=len(points) + len(fairs))
-    for _ in as_completed([*points, *fairs]):
+    runs: list[Future[Any]] = [*points, *fairs]
+    for _ in as_completed(runs):
         bar.advance(task)
     by_point: dict[tuple[str, str, float], list[goodput.Point]] = defaultdict(list)
     for run, key in points.items():

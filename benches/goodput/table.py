@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from penstock.sim.workload import MIXES
+from benches.goodput.workload import MIXES
 
 PEAK_LOADS = (0.7, 1.1)
 OVERLOADS = (1.33, 3.0)
@@ -37,7 +37,8 @@ class Results:
         self.policies = [name for name in NAMES if any(each["policy"] == name for each in results["points"])]
 
     def at(self, mix: str, policy: str, load: float) -> Row:
-        return self._points[mix, policy, load]
+        row: Row = self._points[mix, policy, load]
+        return row
 
     def peak(self, mix: str, policy: str, value: str = "good") -> float:
         """Return the best of the loads that count for it."""

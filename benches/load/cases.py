@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from own import BINARIES
-from process import cpu_us, pinned
+from generator import generate
+from process import cpu_us
 
 if TYPE_CHECKING:
     from stage import Started
 
-__all__ = ["CASES", "LOAD_CORE", "PEER_CORE", "Case", "Faults", "generate"]
-
-PEER_CORE = 0
-LOAD_CORE = 1
-
-
-class Faults(Exception):  # noqa: N818 - it says what went wrong
-    """The peer gave wrong answers, so its figures mean nothing."""
+__all__ = ["CASES", "Case"]
 
 
 @dataclass(frozen=True)
@@ -44,30 +35,6 @@ class Case:
         seen = generate(one.port, seconds, one.headers, **self.load)
         spent = cpu_us(one.pid) - before
         return {"cpu_us": spent / seen[self.unit], "per_second": seen[self.unit] / seen["seconds"], "seen": seen}
-
-
-def generate(port: int, seconds: float, headers: dict[str, str], **options: float | str) -> dict[str, Any]:
-    """Run the generator for so long and return what it reports.
-
-    Raises:
-        Faults: an answer was wrong.
-    """
-    command = [str(BINARIES / "load"), "--port", str(port), "--seconds", str(seconds)]
-    for name, value in options.items():
-        command += [f"--{name}", str(value)]
-    if headers:
-        command += ["--header", "|".join(f"{name}: {value}" for name, value in headers.items())]
-    done = subprocess.run(pinned(command, LOAD_CORE), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Faults(done.stderr.strip() or f"the generator ended with {done.returncode}")
-    seen: dict[str, Any] = json.loads(done.stdout)
-    faults = {name: count for name, count in seen["faults"].items() if name != "reconnects"}
-    if faults:
-        raise Faults(f"{faults} {done.stderr.strip()[:300]}")
-    # An answer that has not come to its end has not been checked to its end.
-    if seen["answers"] + seen["streams"] == 0:
-        raise Faults("no answer came to its end")
-    return seen
 
 
 CASES = [

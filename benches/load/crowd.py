@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
-from cases import Faults, generate
+from generator import WrongAnswersError, generate
 from own import PIPE, penstock
 from process import private_kib, tree
 from stage import stage
@@ -45,7 +45,7 @@ def hold(peer: Peer, streams: int, seconds: float) -> dict[str, Any]:
         seen = generate(own.port, seconds - BASE_SECONDS, {}, **options)
         watcher.join()
     if seen["under_way"] < streams:
-        raise Faults(f"{peer.name}: {seen['under_way']} of {streams} streams")
+        raise WrongAnswersError(f"{peer.name}: {seen['under_way']} of {streams} streams")
     base, beside = seen["base_us"], seen["latency_us"]
     return {
         "streams": streams,

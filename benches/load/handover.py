@@ -15,7 +15,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 import click
-from cases import LOAD_CORE, Faults
+from generator import LOAD_CORE, WrongAnswersError
 from own import penstock
 from peer import MODEL
 from process import cpu_us
@@ -38,13 +38,13 @@ def ask(client: http.client.HTTPConnection, method: str, path: str, body: bytes 
     """Ask, and check the answer.
 
     Raises:
-        Faults: it is no 200.
+        WrongAnswersError: it is no 200.
     """
     client.request(method, path, body, headers)
     with client.getresponse() as answer:
         text = answer.read()
         if answer.status != http.client.OK:
-            raise Faults(f"{method} {path}: {answer.status} {text[:200]!r}")
+            raise WrongAnswersError(f"{method} {path}: {answer.status} {text[:200]!r}")
 
 
 def cost(one: Started, chats: int, count: int, *, closes: bool) -> float:

@@ -11,7 +11,7 @@ import statistics
 from typing import Any
 
 import click
-from cases import generate
+from generator import generate
 from own import PIPE, penstock
 from rivals import RIVALS
 from stage import stage

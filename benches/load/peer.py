@@ -30,6 +30,6 @@ class Peer:
     install: Callable[[Path], None] | None = None
     """``install(home)``: fetches it into ``home/<name>``; may be called again. None: the system has it."""
     patient: bool = True
-    """Whether it may be stopped while others have their turn."""
+    """Whether it may be stopped (SIGSTOP) while others are measured."""
     headers: Callable[[int], dict[str, str]] = lambda _: {}
     """``headers(backend)``: what each request to it must carry besides the usual."""

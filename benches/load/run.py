@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from cases import CASES, Case, Faults
+from cases import CASES, Case
+from generator import WrongAnswersError
 from own import PIPE, penstock
 from plot import draw
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -47,7 +48,7 @@ def measure(  # noqa: PLR0917
         for peer in peers:
             try:
                 started.append(on.start(peer, home))
-            except Faults as faults:
+            except WrongAnswersError as faults:
                 print(f"not run: {peer.name}, {case.name}: {faults}", file=sys.stderr)
             else:
                 started[-1].wait()
@@ -57,7 +58,7 @@ def measure(  # noqa: PLR0917
                 try:
                     with one.turn():
                         results[one.peer.name].append(case.measure(one, seconds))
-                except Faults as faults:
+                except WrongAnswersError as faults:
                     print(f"{one.peer.name}, {case.name}: {faults}", file=sys.stderr)
     return {name: rounds for name, rounds in results.items() if rounds}
 

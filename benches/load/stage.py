@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cases import LOAD_CORE, PEER_CORE, Faults, generate
+from generator import LOAD_CORE, PEER_CORE, WrongAnswersError, generate
 from own import BINARIES
 from process import free_port, running, tell
 
@@ -34,13 +34,13 @@ class Started:
     headers: dict[str, str]
 
     def wait(self) -> None:
-        """Stand still while others have their turn, unless it would not bear it."""
+        """Stop the process while others are measured, if it may be stopped (`Peer.patient`)."""
         if self.peer.patient:
             tell(self.pid, signal.SIGSTOP)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Go on for so long."""
+        """Let the process run within the block."""
         tell(self.pid, signal.SIGCONT)
         try:
             yield
@@ -57,10 +57,10 @@ class Stage:
         self._backend = backend
 
     def start(self, peer: Peer, home: Path = Path()) -> Started:
-        """Start a peer and wait until it answers one request rightly.
+        """Start a peer and wait until it answers one request correctly.
 
         Raises:
-            Faults: it does not.
+            WrongAnswersError: it does not.
         """
         port, headers = free_port(), peer.headers(self._backend)
         log = self._folder / f"{port}.log"
@@ -70,9 +70,9 @@ class Stage:
         while True:
             try:
                 generate(port, 0.2, headers, mode="closed", connections=1)
-            except Faults as faults:
+            except WrongAnswersError as faults:
                 if time.monotonic() > end or process.poll() is not None:
-                    raise Faults(f"{faults}; {log.read_text()[-500:]}") from None
+                    raise WrongAnswersError(f"{faults}; {log.read_text()[-500:]}") from None
                 time.sleep(0.2)
             else:
                 return Started(peer, process.pid, port, headers)

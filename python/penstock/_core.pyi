@@ -111,7 +111,7 @@ class Segment:
         """Make the shared state.
 
         Args:
-            config: the routing part of the configuration as JSON (`penstock.server.routing`).
+            config: the routing part of the configuration as JSON (`penstock.config.routing`).
             workers: how many data-plane processes there will be, 1 to 64.
             shared: in memory that forked processes inherit; False: in ordinary memory, for one process.
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from penstock.process.orders import Way
+from penstock.process.shutdown_signals import DrainMode
 from penstock.server import stall
 from penstock.server.connection import WRITE_HIGH_WATER
 from penstock.server.linger import LINGER_BYTES
@@ -113,7 +113,7 @@ async def test_no_answer_is_lost_to_what_comes_behind_its_request(connect: Conne
         raw.writer.write(post(ask()) * (1 + ahead))
         await begun.wait()
         # The answer says that the connection closes behind it; what comes behind its request is thrown away.
-        draining = asyncio.create_task(gateway.service.worker.drain(Way.AT_ONCE))
+        draining = asyncio.create_task(gateway.service.worker.drain(DrainMode.AT_ONCE))
         await asyncio.sleep(0.1)
         goes_on.set()
         await asyncio.sleep(0.5)

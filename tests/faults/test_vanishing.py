@@ -12,7 +12,7 @@ import pytest
 
 from penstock.net.keepalive import has_vanished, set_keepalive
 from penstock.upstream import dialer
-from penstock.upstream.dialer import Address
+from penstock.upstream.dialer import SocketAddress
 from tests.backend import backend_of, config_of
 from tests.conftest import Connect, ask, gateway_of
 
@@ -50,7 +50,7 @@ async def test_every_socket_is_watched(connect: Connect, monkeypatch: pytest.Mon
     made: list[dict[str, int]] = []
     connected = dialer.connected
 
-    async def seen(address: Address) -> socket.socket:
+    async def seen(address: SocketAddress) -> socket.socket:
         connection = await connected(address)
         made.append(alive(connection))
         return connection

@@ -15,10 +15,10 @@ from typing import Any
 
 import uvloop
 
+from penstock.app.service import Service
 from penstock.config import load_text
 from penstock.net import keepalive
 from penstock.server import registry
-from penstock.server.service import Service
 from tests.backend import SSE_HEAD, Peer, backend_of
 from tests.conftest import LANE, Gateway, Raw, ask, post
 

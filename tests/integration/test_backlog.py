@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.app.service import Service
 from penstock.config import load_text
-from penstock.server.listener import BACKLOG, SOMAXCONN
-from penstock.server.service import Service
+from penstock.net.listener import BACKLOG, SOMAXCONN
 from tests.backend import backend_of, config_of, good
 from tests.conftest import LANE, gateway_of
 from tests.listening import backlogs
@@ -94,7 +94,7 @@ async def test_a_kernel_that_allows_less(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked = int(SOMAXCONN.read_text()) + 1
-    for module in ("penstock.server.listener", "penstock.process.worker", "penstock.admin.listener"):
+    for module in ("penstock.net.listener", "penstock.app.worker", "penstock.admin.listener"):
         monkeypatch.setattr(f"{module}.BACKLOG", asked)
     listen = f"127.0.0.1:{free_port()}" if form == "tcp" else f"unix:{tmp_path / 'penstock.sock'}"
     async with backend_of() as backend:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from penstock.upstream import hang, liveness, probe
+from penstock.upstream import engine_hang, liveness, probe
 from penstock.upstream.scraper import Scraper
 from tests.backend import MODELS, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
@@ -68,7 +68,7 @@ async def gateway(
     monkeypatch.setattr(probe, "DOWN_SECONDS", 0.05)
     assert Scraper.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(Scraper.__init__.__kwdefaults__, "round_seconds", 0.05)
-    monkeypatch.setattr(hang, "HANG_SECONDS", 1.0)
+    monkeypatch.setattr(engine_hang, "HANG_SECONDS", 1.0)
     monkeypatch.setattr(liveness, "TOKEN_SECONDS", 0.3)
     monkeypatch.setattr(liveness, "PAUSE_SECONDS", 0.1)
     app = web.Application()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from penstock.server.connection import BODY_SECONDS, ClientConnection
+from penstock.server.connection import ClientConnection
+from penstock.server.deadlines import BODY_SECONDS
 from tests.backend import backend_of, config_of
 from tests.conftest import LANE, Connect, Gateway, ask, gateway_of, post
 
@@ -116,11 +117,11 @@ async def test_what_comes_slowly_has_no_longer_for_it(connect: Connect) -> None:
         (connection,) = gateway.service.worker.registry.connections()
         assert isinstance(connection, ClientConnection)
         # The lane knows the time of the loop's last turn, a tick at most before.
-        assert before - 0.1 <= connection.head_came <= after
-        assert connection.body_due == connection.head_came + BODY_SECONDS
+        assert before - 0.1 <= connection.deadlines.head_came <= after
+        assert connection.deadlines.body_due == connection.deadlines.head_came + BODY_SECONDS
         await raw.send(request[-1:])
         assert (await raw.response()).status == 200
         # The next one has all the time again.
         await raw.send(CHUNKED)
         await asyncio.sleep(0.01)
-        assert connection.body_due > time.monotonic() + BODY_SECONDS - 1
+        assert connection.deadlines.body_due > time.monotonic() + BODY_SECONDS - 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.metrics.log import RING_BYTES
+from penstock.metrics.log import BUFFER_BYTES
 from tests.backend import backend_of, good
 from tests.conftest import Raw, ask
 from tests.serving import SECONDS, free_port, get, penstock, serve
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.once
 CLIENTS = 16
 # A line of the access log is longer than this; pipes hold less than the ring.
 LINE_BYTES = 200
-REQUESTS = 2 * RING_BYTES // LINE_BYTES
+REQUESTS = 2 * BUFFER_BYTES // LINE_BYTES
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from penstock.upstream import dialer, probe
-from penstock.upstream.dialer import Address
+from penstock.upstream.dialer import SocketAddress
 from tests.backend import MODELS, chunk, whole
 from tests.conftest import Connect, Gateway, ask, gateway_of, post
 
@@ -145,9 +145,9 @@ tiers: {{instant: {{models: [fast], backends: [a, b]}}}}
 async def test_a_first_address_that_swallows_every_packet_hides_no_second(
     port: int, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def resolve(host: str, at: int) -> list[Address]:
+    async def resolve(host: str, at: int) -> list[SocketAddress]:
         assert (host, at) == ("engine.test", port)
-        return [Address(socket.AF_INET, ("127.0.0.2", at)), Address(socket.AF_INET, ("127.0.0.1", at))]
+        return [SocketAddress(socket.AF_INET, ("127.0.0.2", at)), SocketAddress(socket.AF_INET, ("127.0.0.1", at))]
 
     monkeypatch.setattr(dialer, "resolve", resolve)
     config = f"""

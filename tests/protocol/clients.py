@@ -11,13 +11,14 @@ from structlog import get_logger
 
 from penstock._core import UpstreamConnection
 from penstock.config import load_text
+from penstock.server.attributes import AttributeReader
+from penstock.server.client_server import ClientServer
 from penstock.server.cors import Origins
 from penstock.server.health import Health
 from penstock.server.lane import Lane
 from penstock.server.models import Models
-from penstock.server.registry import ClientServer, Registry
+from penstock.server.registry import Registry
 from penstock.server.routes import Routes
-from penstock.server.standing import StandingReader
 from tests.observation import DATE, IN_BODY, MADE_ID
 from tests.protocol.wire import DONE, LAST_CHUNK, SSE_HEAD, Attempt, Transport, Wire, chunk, whole
 
@@ -148,11 +149,11 @@ class Front:
         settings = load_text(config, "test")
         self.wire = EchoWire(config)
         self.registry = Registry(self.wire.gateway, settings.limits, get_logger())
-        standing = StandingReader(settings)
+        attributes = AttributeReader(settings)
         health = Health(self.wire.segment, list(settings.tiers.values()))
-        routes = Routes(self.registry, Models(settings, self.wire.segment), health, standing, Origins(settings.cors))
+        routes = Routes(self.registry, Models(settings, self.wire.segment), health, attributes, Origins(settings.cors))
         server = ClientServer(self.registry, routes)
-        self.factory: Any = Lane(self.registry, server, standing) if settings.lane else server
+        self.factory: Any = Lane(self.registry, server, attributes) if settings.lane else server
 
     def reached(self) -> list[str]:
         """Return what has reached the backend since the last call."""

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from penstock.server.connection import AHEAD, HEAD_SECONDS, ClientConnection
+from penstock.server.connection import AHEAD, ClientConnection
+from penstock.server.deadlines import HEAD_SECONDS
 from tests.observation import LANES, Lane
 from tests.protocol.clients import Client, Front
 from tests.protocol.test_splits import asking, chat, chunked, request

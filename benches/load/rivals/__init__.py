@@ -7,4 +7,4 @@ __all__ = ["RIVALS"]
 RIVALS = tuple(
     module.PEER for module in (nginx, haproxy, envoy, vllm_router, sglang_router, aiohttp_peer, portkey, litellm)
 )
-"""From the cheapest to the dearest, as the design expects."""
+"""In the order in which their costs are expected, the cheapest first."""

@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from aiohttp import web
 
-from penstock.admin.listener import error_body
 from penstock.metrics.exposition import CONTENT_TYPE_LATEST
+from penstock.net.message import error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from penstock.process.control import Control
+    from penstock.config.settings import Admin
 
-__all__ = ["admin_app"]
-
-CONTROL: web.AppKey[Control] = web.AppKey("control")
+__all__ = ["Reports", "admin_app"]
 
 
-def admin_app(control: Control) -> web.Application:
+class Reports(Protocol):
+    """What the admin plane shows."""
+
+    def metrics(self) -> bytes:
+        """Return the metrics page."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the status page; it becomes JSON."""
+
+    def invariants(self) -> dict[str, int | bool]:
+        """Return the conservation sums, and as `ok` whether they hold."""
+
+
+REPORTS: web.AppKey[Reports] = web.AppKey("reports")
+
+
+def admin_app(admin: Admin, reports: Reports) -> web.Application:
     """Return the application. On a listener that is not loopback /metrics needs the token too.
 
     Raises:
         ValueError: the settings hold no token.
     """
-    admin = control.settings.admin
     if admin.token is None:
         raise ValueError("the admin plane needs a token")
-    app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _four_keys])
+    app = web.Application(middlewares=[_guard(admin.token, public=not admin.listen.is_loopback), _json_errors])
     for path, handler in (("/metrics", _metrics), ("/admin/status", _status), ("/admin/invariants", _invariants)):
         app.router.add_get(path, handler, expect_handler=_expect)
-    app.on_response_prepare.append(_no_server)
-    app[CONTROL] = control
+    app.on_response_prepare.append(_remove_server_header)
+    app[REPORTS] = reports
     return app
 
 
@@ -45,7 +58,7 @@ def _guard(token: str, *, public: bool) -> Any:
     ) -> web.StreamResponse:
         if public or request.path.startswith("/admin/"):
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
-            # aiohttp hands bytes that are no UTF-8 on as lone surrogates.
+            # aiohttp returns bytes that are not UTF-8 as lone surrogates (PEP 383).
             given_bytes = given.encode("utf-8", "surrogateescape")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given_bytes, token.encode()):
                 return _error(401, "authentication_error", "invalid_api_key", "the admin token is missing or wrong")
@@ -55,7 +68,7 @@ def _guard(token: str, *, public: bool) -> Any:
 
 
 @web.middleware
-async def _four_keys(
+async def _json_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
@@ -74,25 +87,25 @@ def _error(status: int, kind: str, code: str, message: str) -> web.Response:
 
 
 async def _expect(request: web.Request) -> web.Response | None:
-    """Answer to an `Expect` that is not known; who waits with a body for a word is not kept waiting."""
+    """Refuse an unknown `Expect` header at once, as the client waits with its body for the answer."""
     if request.headers["expect"].lower() == "100-continue":
         return None
     return _error(417, "invalid_request_error", "invalid_value", "expect: nothing but 100-continue is known")
 
 
-async def _no_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Say nothing of what we run on."""
+async def _remove_server_header(_: web.Request, response: web.StreamResponse) -> None:
+    """Remove the header that names aiohttp and its version."""
     response.headers.popall("Server", None)
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[CONTROL].metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return web.Response(body=request.app[REPORTS].metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _status(request: web.Request) -> web.Response:
-    return web.json_response(body=orjson.dumps(request.app[CONTROL].status()))
+    return web.json_response(body=orjson.dumps(request.app[REPORTS].status()))
 
 
 async def _invariants(request: web.Request) -> web.Response:
-    sums = request.app[CONTROL].segment.invariants()
+    sums = request.app[REPORTS].invariants()
     return web.json_response(body=orjson.dumps(sums), status=200 if sums["ok"] else 500)

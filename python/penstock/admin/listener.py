@@ -1,38 +1,34 @@
-"""The admin listener's connections: aiohttp's, with errors in our form and an end that waits for nobody."""
+"""The admin listener: aiohttp's connections, with errors in our form and a bounded time to close."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
-from penstock.server.answer import ReadyAnswer, json_message
-from penstock.server.listener import BACKLOG
-from penstock.server.malformed import malformed
+from penstock.net.answer import ReadyAnswer
+from penstock.net.listener import BACKLOG
+from penstock.net.malformed import malformed
+from penstock.net.message import error_body, json_message
+from penstock.net.private import RequestHandler
 
 if TYPE_CHECKING:
     import socket
 
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["AdminListener", "error_body"]
+__all__ = ["AdminListener"]
 
 IDLE_SECONDS = 75.0
-# How long a client that was refused may go on with its body, so that it reads the answer.
+# How long a refused client may go on sending its body, so that it can read the answer.
 LINGER_SECONDS = 2.0
-# What a client may still take when everything else has ended; aiohttp's default is a minute.
+# How long a client may take to finish when Penstock ends; aiohttp's default is a minute.
 CLOSE_SECONDS = 1.0
 
 
-def error_body(kind: str, code: str, message: str) -> bytes:
-    """Return an error with its four keys."""
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
-
-
 class AdminListener:
-    """Start it with what it shall answer, and stop it."""
+    """Serves an application on a listening socket, from `start` to `stop`."""
 
     def __init__(self, app: web.Application, listener: socket.socket, log: FilteringBoundLogger) -> None:
         self._app = web.AppRunner(app)
@@ -51,7 +47,7 @@ class AdminListener:
         await web.SockSite(self._runner, self._listener, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
-        """Close everything; who is slow to send or to read is cut."""
+        """Close everything; clients that are slow to send or to read are cut off."""
         if self._runner is None:
             self._listener.close()
         else:
@@ -60,7 +56,7 @@ class AdminListener:
 
 
 class _Server(web.Server):
-    """Hands requests to the application's server, on connections of our own."""
+    """Makes our own connections, whose requests the application's server handles."""
 
     def __init__(self, application: web.Server, log: FilteringBoundLogger) -> None:
         super().__init__(application.request_handler, request_factory=application.request_factory)
@@ -71,7 +67,7 @@ class _Server(web.Server):
         return _Connection(
             self,
             self._log,
-            loop=self._loop,
+            loop=asyncio.get_running_loop(),
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=LINGER_SECONDS,
             access_log=None,
@@ -94,12 +90,12 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what aiohttp could not parse, or what a handler raised.
+        """Return the answer to a request that aiohttp could not parse, or whose handler raised.
 
-        The bytes are our own: aiohttp would take the broken request for HTTP/1.0, and name itself.
+        Its bytes are our own: aiohttp would treat a malformed request as HTTP/1.0, and add a header with its name.
         """
         if status != 400:
-            # aiohttp hands no exception on when it is a TimeoutError, but it is still being handled.
+            # aiohttp passes no exception for a TimeoutError, but it is still the one being handled.
             self._log.error("admin_failed", path=request.path[:200], exc_info=True)
             status, body = 500, error_body("server_error", "internal_error", "internal error")
         else:

@@ -1,4 +1,4 @@
-"""The admin token: configured, from the environment, or made and left where the command line finds it."""
+"""The admin token: from the configuration, the environment, or generated and left in a file of the run directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.errors import PenstockError
-from penstock.server.listener import key_of
+from penstock.net.listener import key_of
 
 if TYPE_CHECKING:
     from penstock.config.address import Address
@@ -26,9 +26,9 @@ def given_token(settings: Admin) -> str | None:
 
 
 def own_run_directory() -> Path | None:
-    """Return the folder of this user's running instances, which may not be there yet.
+    """Return the run directory of this user, which may not exist yet.
 
-    It is below XDG_RUNTIME_DIR, or below the temporary folder; None where neither exists, as on a read-only system.
+    It is below XDG_RUNTIME_DIR, or below the temporary folder; None if neither exists, as on a read-only system.
     """
     if base := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "penstock"
@@ -39,10 +39,10 @@ def own_run_directory() -> Path | None:
 
 
 def write_token(folder: Path, listen: Address, token: str) -> None:
-    """Leave the token of the admin listener at `listen` in the run directory, readable by this user alone.
+    """Write the token of the admin listener at `listen` to the run directory, readable by this user alone.
 
     Raises:
-        PenstockError: the folder is somebody else's, who could read what is put there, or it cannot be used.
+        PenstockError: the folder belongs to another user, who could read the token, or it cannot be used.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write_token(folder: Path, listen: Address, token: str) -> None:
 
 
 def remove_token(settings: Admin) -> None:
-    """Remove the file, if it still holds this token: another instance may have left its own there since."""
+    """Remove the file if it still has this token: another instance may have replaced it."""
     folder = own_run_directory()
     if folder is None or settings.token is None:
         return

@@ -1,4 +1,4 @@
-"""What a person sees when Penstock starts: on standard error, once."""
+"""The banner that is printed to standard error when Penstock has started."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from rich.table import Table
 from penstock import __version__
 
 if TYPE_CHECKING:
+    from penstock.app.control import Control
     from penstock.config.address import Address
     from penstock.config.settings import Settings
-    from penstock.process.control import Control
     from penstock.upstream.probe import Prober
 
-__all__ = ["greet"]
+__all__ = ["print_banner"]
 
-# Backends that answer do so within this time; the banner says of the others that they do not.
+# The banner waits so long for the first probes; backends without an answer are shown as not probed.
 PROBE_SECONDS = 2.0
 
 
-async def greet(control: Control) -> None:
-    """Print the banner once every backend has been probed, or is slow to answer."""
+async def print_banner(control: Control) -> None:
+    """Print the banner once every backend has been probed, or after `PROBE_SECONDS`."""
     for _ in range(int(PROBE_SECONDS / 0.05)):
         if all(probe.reason != "not probed yet" for probe in control.prober.probes):
             break
         await asyncio.sleep(0.05)
-    # The access log may share the terminal: nothing of the banner may be cut by it.
+    # The access log may share the terminal, so rich must not wrap lines or move the cursor.
     console = Console(stderr=True, color_system=color_system(), highlight=False, soft_wrap=True, emoji=False)
     settings = control.settings
     listen, admin = escape(base_url(settings.listen)), escape(base_url(settings.admin.listen))

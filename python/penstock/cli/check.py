@@ -60,7 +60,7 @@ def check(context: click.Context, path: str, as_json: bool) -> None:
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:
-    """One line of `--json`: the place, the path of the key, and what is wrong with it."""
+    """Return one entry of the JSON report."""
     return {
         "file": problem.file,
         "line": problem.line,

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from penstock.app.control import Control
     from penstock.config.settings import Settings
-    from penstock.process.control import Control
     from penstock.sim.server import SimServer
 
 __all__ = ["demo"]
 
-# Tokens of prompt and answer together that one of the real engines' slots holds.
+# Tokens of prompt and answer together, for each slot of a real engine.
 SLOT_CONTEXT = 2048
 REAL = "two llama.cpp servers with the chat model SmolLM2 135M: real answers of a very small model"
 SIMULATED = "two simulated engines: the pace of real GPUs, made-up words"
@@ -52,7 +52,7 @@ tiers:                              # what clients can ask for
 """
 
 
-class Engine(Protocol):
+class DemoEngine(Protocol):
     """A model server that the demo starts and stops."""
 
     async def start(self) -> str:
@@ -106,10 +106,10 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
       penstock demo --sim --listen 127.0.0.1:8888
       penstock demo --print-config > penstock.yaml
     """
+    from penstock.app.run import run_within  # noqa: PLC0415
     from penstock.config import load_text  # noqa: PLC0415 - the event loop is imported only to serve
     from penstock.config.settings import Log  # noqa: PLC0415
     from penstock.metrics.log import LogWriter, make_logger  # noqa: PLC0415
-    from penstock.server.run import run_within  # noqa: PLC0415
 
     def config(instant: str, thinking: str) -> str:
         return CONFIG.format(
@@ -137,7 +137,7 @@ def demo(sim: bool, listen: str, admin: str, slots: int, print_config: bool) -> 
                 urls = await _start(engines)
             yield load_text(config(*urls), "demo")
 
-    sys.exit(run_within(around(), _greet))
+    sys.exit(run_within(around(), _announce))
 
 
 def _scalar(text: str) -> str:
@@ -146,8 +146,8 @@ def _scalar(text: str) -> str:
     return text if plain else json.dumps(text)
 
 
-def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger) -> list[Engine]:
-    """Return the instant and the thinking engine, and say which they are and why."""
+def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger) -> list[DemoEngine]:
+    """Return the engines of the tiers instant and thinking, and print which they are and why."""
     from penstock.engines.embedded import EmbeddedEngine, why_unavailable  # noqa: PLC0415
     from penstock.engines.supervised import SupervisedEngine  # noqa: PLC0415
 
@@ -172,7 +172,7 @@ def _engines(sim: bool, slots: int, console: Console, log: FilteringBoundLogger)
 
 
 class _Simulated:
-    """A simulated server as an engine."""
+    """A simulated model server with the interface of an engine."""
 
     def __init__(self, server: SimServer) -> None:
         self.server = server
@@ -184,8 +184,8 @@ class _Simulated:
         await self.server.stop()
 
 
-async def _start(engines: list[Engine]) -> list[str]:
-    """Start them at once; none is still starting when this ends, however it does."""
+async def _start(engines: list[DemoEngine]) -> list[str]:
+    """Start all at the same time, and return their URLs; if one fails, the starts of the others are cancelled."""
     tasks = [asyncio.ensure_future(engine.start()) for engine in engines]
     try:
         return list(await asyncio.gather(*tasks))
@@ -195,11 +195,11 @@ async def _start(engines: list[Engine]) -> list[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _greet(control: Control) -> None:
-    """Print the banner, and one more line to paste."""
-    from penstock.cli.banner import curl_line, greet  # noqa: PLC0415
+async def _announce(control: Control) -> None:
+    """Print the banner, and a command for the other tier."""
+    from penstock.cli.banner import curl_line, print_banner  # noqa: PLC0415
 
-    await greet(control)
+    await print_banner(control)
     click.echo("The other tier, as a stream:", err=True)
     line = curl_line(control.settings.listen, "thinking-model", "Why is the sky blue?", stream=True)
     click.echo(f"{line}\n", err=True)

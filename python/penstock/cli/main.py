@@ -21,7 +21,7 @@ class LazyGroup(click.Group):
     """Imports a command's module when the command is used, so that `--help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which people meet them."""
+        """Return the names in the order of the help text."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

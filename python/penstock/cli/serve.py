@@ -24,8 +24,8 @@ def serve(path: str) -> None:
     Example:
       penstock serve -c penstock.yaml
     """
-    from penstock.cli.banner import greet  # noqa: PLC0415 - the event loop is imported only to serve
+    from penstock.app.launch import launch  # noqa: PLC0415
+    from penstock.cli.banner import print_banner  # noqa: PLC0415 - the event loop is imported only to serve
     from penstock.config import load  # noqa: PLC0415
-    from penstock.process.launch import launch  # noqa: PLC0415
 
-    sys.exit(launch(load(path), greet))
+    sys.exit(launch(load(path), print_banner))

@@ -19,7 +19,7 @@ from penstock.sim.batch import Scheduling
 from penstock.sim.dialects import DIALECTS
 from penstock.sim.faults import MEANINGS
 from penstock.sim.fence import Refusal
-from penstock.sim.server import JITTER
+from penstock.sim.model import JITTER
 
 __all__ = ["sim"]
 

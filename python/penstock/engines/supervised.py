@@ -1,4 +1,4 @@
-"""An engine that is started again when it has died."""
+"""An engine that is restarted when it has died."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Restartable", "SupervisedEngine"]
 
 
 class Restartable(Protocol):
-    """A model server that may end by itself. Each of its starts has the same URL."""
+    """A model server that may end by itself. It has the same URL after each start."""
 
     async def start(self) -> str:
         """Return the base URL once it is healthy."""
@@ -32,10 +32,10 @@ class Restartable(Protocol):
 
 
 class SupervisedEngine:
-    """Restarts its engine, with a pause that grows as long as it dies young, until it is stopped."""
+    """Restarts its engine until it is stopped, after a pause that grows while it dies soon after its start."""
 
     def __init__(self, name: str, engine: Restartable, log: FilteringBoundLogger) -> None:
-        """Take an engine that does not run. `name` is what the log calls it."""
+        """Take an engine that does not run yet. `name` is for the log."""
         self._engine = engine
         self._log = log.bind(engine=name)
         self._watch: asyncio.Task[None] | None = None
@@ -44,7 +44,7 @@ class SupervisedEngine:
         """Start it, and return its base URL once it is healthy.
 
         Raises:
-            EngineError: it cannot run. Only this first start is given up.
+            EngineError: it cannot run. Only this first start is not tried again.
         """
         url = await self._engine.start()
         self._watch = asyncio.create_task(self._keep(time.monotonic()))

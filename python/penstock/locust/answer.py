@@ -1,4 +1,4 @@
-"""One streamed answer, as its client sees it."""
+"""The timing of one streamed answer, as its client sees it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Answer:
     _broken: str | None = None
 
     def read(self, data: bytes, now: float) -> None:
-        """Take the data of the next event, which came at ``now``; nothing counts after ``[DONE]`` or an error."""
+        """Take the data of the next event, which came at ``now``; events after ``[DONE]`` or an error are ignored."""
         if self.done is not None or self._broken is not None:
             return
         if data == DONE:
@@ -58,12 +58,12 @@ class Answer:
 
     @property
     def tokens(self) -> int:
-        """Output tokens, by the last ``usage``; without one, the events with output."""
+        """Output tokens, from the last ``usage``; without one, the number of events with output."""
         return self._events if self._usage is None else self._usage
 
     @property
     def failure(self) -> str | None:
-        """Why this answer, now that it has ended, is none; a text without numbers, so that equal failures add up."""
+        """Why this ended answer is a failure; without numbers, so that locust counts equal failures together."""
         if self._broken is not None:
             return self._broken
         if self.done is None:

@@ -1,4 +1,4 @@
-"""What the data of an event says."""
+"""Decodes the data of an event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Chunk", "Meaning", "code_in", "code_of", "decode"]
 
 
 class Meaning(Enum):
-    """What a chunk brings its reader."""
+    """What a chunk contains for its reader."""
 
     NOTHING = auto()
     """Only a role, usage, progress or an empty delta."""
@@ -57,7 +57,7 @@ class Chunk(msgspec.Struct):
 
     @property
     def meaning(self) -> Meaning:
-        """What it brings, of all its choices the most."""
+        """The most meaningful content of any of its choices."""
         choices = self.choices or ()
         if any(choice.delta is not None and choice.delta.has_output() for choice in choices):
             return Meaning.OUTPUT
@@ -68,7 +68,7 @@ _DECODER = msgspec.json.Decoder(Chunk)
 
 
 def decode(data: bytes) -> Chunk:
-    """Return what an event says.
+    """Decode an event.
 
     Raises:
         msgspec.DecodeError: it is not JSON, or has other types than the API's reference gives.
@@ -77,7 +77,7 @@ def decode(data: bytes) -> Chunk:
 
 
 def code_in(body: bytes | None) -> str:
-    """Return the code of the error that is a response's body."""
+    """Return the code of the error in a response's body."""
     try:
         value = msgspec.json.decode(body or b"")
     except msgspec.DecodeError:
@@ -86,9 +86,9 @@ def code_in(body: bytes | None) -> str:
 
 
 def code_of(error: Any) -> str:
-    """Return what an error is called: its code, or what engines that are asked directly have instead.
+    """Return an error's code, or what engines have in its place when they are asked without a gateway.
 
-    That is the type for vLLM, whose codes are the status again, and the whole error for TGI, where it is a string.
+    That is the type for vLLM, whose code only repeats the status, and for TGI the error itself, which is a string.
     """
     names = (error.get("code"), error.get("type")) if isinstance(error, dict) else (error,)
     return next((name for name in names if isinstance(name, str) and name), "unknown error")

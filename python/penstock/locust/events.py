@@ -8,8 +8,8 @@ __all__ = ["EventReader"]
 class EventReader:
     """Joins lines to events, by the rules of the HTML standard, §9.2.6 "Interpreting an event stream".
 
-    Comments, and with them heartbeats, are passed over, and so are ``event``, ``id`` and ``retry``: a chat completion
-    uses none of them. What follows the last empty line is no event.
+    Comments (such as heartbeats) and the fields ``event``, ``id`` and ``retry``, which chat completions do not use, are
+    ignored. Lines after the last empty line are not an event.
     """
 
     def __init__(self) -> None:

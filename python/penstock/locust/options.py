@@ -1,12 +1,12 @@
-"""What can be said on locust's command line."""
+"""The options that are added to locust's command line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import locust.stats
 from locust import events
 
+from penstock.locust.private import round_percentiles_with
 from penstock.locust.rows import three_digits
 
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def keep_digits(environment: Environment, **_: object) -> None:
-    """Round less than locust does; it keeps its percentiles as counts of rounded values."""
-    locust.stats.bucket_response_time = three_digits
+    """Round less than locust does, which keeps percentiles as counts of rounded values."""
+    round_percentiles_with(three_digits)

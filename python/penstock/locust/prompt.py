@@ -1,4 +1,4 @@
-"""What the users ask when a locustfile does not say."""
+"""The prompts that are used where a locustfile gives none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TEXT = "the river takes its time past fields and low bridges until a town begins
 
 
 def prompt_of(words: int) -> str:
-    """Return a text of so many words, always the same."""
+    """Return a text of so many words; it is always the same."""
     return " ".join(islice(cycle(TEXT.split()), words))
 
 
 def unique(prompt: str) -> str:
-    """Return the prompt behind a word that no other one has: prefix caches compare from the start."""
+    """Return the prompt after a random word, so that no prefix cache has its beginning."""
     return f"{secrets.token_hex(8)} {prompt}"

@@ -1,4 +1,4 @@
-"""The rows of an answer in locust's statistics."""
+"""Adds an answer to the rows of locust's statistics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row(Enum):
 
 
 def measured(answer: Answer, queue: float | None) -> Iterator[tuple[Row, float]]:
-    """Yield what an answer that ended well adds to each row, in the row's unit; ``queue`` in seconds if it is known."""
+    """Yield what a successful answer adds to each row, in the row's unit; ``queue`` in seconds if it is known."""
     assert answer.first is not None
     assert answer.done is not None
     whole = answer.done - answer.sent
@@ -48,12 +48,13 @@ def measured(answer: Answer, queue: float | None) -> Iterator[tuple[Row, float]]
 
 
 def record(stats: RequestStats, name: str, answer: Answer, queue: float | None) -> None:
-    """Add an answer that ended well to the rows of ``name``.
+    """Add a successful answer to the rows of ``name``.
 
-    Straight to the rows, not by locust's event ``request``: that would count every gap as a request in Aggregated.
+    It goes directly to the rows and not through locust's event ``request``, which would count every gap as a request in
+    the row Aggregated.
     """
     for row, value in measured(answer, queue):
-        # Annotated as int, but locust's own are floats too, and averages are better for it.
+        # The parameter is annotated as int, but locust itself passes floats, which make averages more exact.
         stats.get(f"{name} {row.label}", row.unit).log(value, 0)  # type: ignore[arg-type]
 
 

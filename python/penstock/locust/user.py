@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from locust import FastHttpUser
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
 import penstock.locust.options  # noqa: F401 - registers itself with locust
 from penstock.locust.answer import Answer
 from penstock.locust.chunk import code_in
 from penstock.locust.events import EventReader
+from penstock.locust.private import FAILURE_EXCEPTIONS, lines_of
 from penstock.locust.prompt import prompt_of, unique
 from penstock.locust.rows import queue_of, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from locust.contrib.fasthttp import ResponseContextManager
 
 __all__ = ["StreamingUser"]
@@ -31,7 +29,7 @@ API_KEY = "PENSTOCK_API_KEY"
 class StreamingUser(FastHttpUser):
     """Asks for streamed chat completions; see the package for the rows that it fills.
 
-    The key of the API is taken from the environment variable PENSTOCK_API_KEY, so that no process list shows it.
+    The API key is taken from the environment variable PENSTOCK_API_KEY, so that no process list shows it.
     """
 
     abstract = True
@@ -83,7 +81,7 @@ class StreamingUser(FastHttpUser):
 
 
 def _headers() -> dict[str, str]:
-    # A compressed stream would come in the compressor's blocks.
+    # A compressed stream would arrive in the compressor's blocks and not event by event.
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
     if key := os.environ.get(API_KEY):
         headers["Authorization"] = f"Bearer {key}"
@@ -98,9 +96,9 @@ def _read(response: ResponseContextManager, answer: Answer) -> str | None:
         if response.status_code != 200:
             return f"{response.status_code} {code_in(response.content)}"
         reader = EventReader()
-        # Locust has put the content-length there, if the head has one.
+        # Locust has set it to the content-length, if there is one.
         response.request_meta["response_length"] = 0
-        for line in _lines(response):
+        for line in lines_of(response):
             now = perf_counter()
             response.request_meta["response_length"] += len(line)
             data = reader.read(line)
@@ -111,13 +109,6 @@ def _read(response: ResponseContextManager, answer: Answer) -> str | None:
     finally:
         response.request_meta["response_time"] = (perf_counter() - answer.sent) * 1000
     return answer.failure
-
-
-def _lines(response: ResponseContextManager) -> Iterator[bytes]:
-    """Yield the lines of the body as they arrive; geventhttpclient's `read` would wait until a block is full."""
-    body = response._response
-    assert body is not None
-    return iter(lambda: body.readline(b"\n"), b"")
 
 
 def _queue(response: ResponseContextManager) -> float | None:

@@ -1,1 +1,1 @@
-"""What Penstock tells about itself: the metrics page and the log."""
+"""The metrics page and the log."""

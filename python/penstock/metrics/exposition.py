@@ -31,7 +31,7 @@ HISTOGRAMS = {
 
 
 def page(segment: Segment, engines: Mapping[str, Gauges]) -> bytes:
-    """Return the page in the Prometheus text format. `engines`: by backend, what its engine says of itself now."""
+    """Return the page in the Prometheus text format. `engines`: by backend, the current gauges of its engine."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Numbers(segment, engines))
     return generate_latest(registry)
@@ -118,16 +118,16 @@ def _load(numbers: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _engines(engines: Mapping[str, Gauges]) -> Iterator[Metric]:
-    """Only what the engines tell, and only while they do: an old number would look like a load."""
+    """Show only current gauges: an old number would look like load."""
 
-    def told(name: str) -> Iterator[tuple[tuple[str, ...], float]]:
+    def current(name: str) -> Iterator[tuple[tuple[str, ...], float]]:
         values = ((backend, getattr(gauges, name)) for backend, gauges in engines.items())
         return (((backend,), value) for backend, value in values if value is not None)
 
-    yield _gauge("engine_running", "Requests in the engine's batch, by its own word.", ["backend"], told("running"))
-    yield _gauge("engine_waiting", "Requests in the engine's own queue.", ["backend"], told("waiting"))
-    yield _gauge("engine_kv_usage", "Used part of the engine's KV memory, 0 to 1.", ["backend"], told("kv_usage"))
-    preemptions = told("preemptions")
+    yield _gauge("engine_running", "Requests in the engine's batch, by its own word.", ["backend"], current("running"))
+    yield _gauge("engine_waiting", "Requests in the engine's own queue.", ["backend"], current("waiting"))
+    yield _gauge("engine_kv_usage", "Used part of the engine's KV memory, 0 to 1.", ["backend"], current("kv_usage"))
+    preemptions = current("preemptions")
     yield _counter("engine_preemptions", "Requests thrown out of the engine's batch.", ["backend"], preemptions)
 
 

@@ -1,8 +1,8 @@
-"""The log: whole lines to standard output, from a thread, so that a blocked pipe never blocks the loop.
+"""The log: whole lines to standard output, from a thread, so that a blocked pipe never blocks the event loop.
 
-Several processes write to one standard output. Only writes of up to PIPE_BUF bytes (4,096 on Linux) are one piece there
-(pipe(7)), so no line is longer: its longest texts are cut in the middle. A lock around longer writes would keep them
-whole too, until its holder is stopped, and then nobody could log.
+Several processes write to the same standard output. Only writes of up to PIPE_BUF bytes (4,096 on Linux) are atomic on
+a pipe (pipe(7)), so longer lines are shortened: their longest texts are cut in the middle. A lock around longer writes
+would not do, because nobody could log while its holder is stopped.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 __all__ = ["LogWriter", "make_logger"]
 
-# Waiting lines; above, lines are dropped and counted. 50,000 requests in a second would have 20 MB of them.
-RING_BYTES = 8 << 20
-# Stands where a line was cut.
+# Bytes of waiting lines, above which lines are dropped and counted. 50,000 requests a second write 20 MB.
+BUFFER_BYTES = 8 << 20
+# Replaces what was cut out of a text.
 CUT = " […] "
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class LogWriter:
-    """A bounded ring of lines and the thread that writes them. Thread-safe."""
+    """A bounded buffer of lines and the thread that writes them. Thread-safe."""
 
     def __init__(self, fd: int, *, console: bool) -> None:
         self._fd = fd
         self._console = console
-        # What one write may hold so that other processes' lines stay outside; to a file every write is one piece.
-        self._whole = 1 << 16 if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
-        self._ring: collections.deque[bytes] = collections.deque()
+        # The size of the largest atomic write; to a regular file every write is atomic.
+        self._atomic = 1 << 16 if stat.S_ISREG(os.fstat(fd).st_mode) else select.PIPE_BUF
+        self._buffer: collections.deque[bytes] = collections.deque()
         self._size = 0
         self._ready = threading.Condition()
         self._closing = False
@@ -61,21 +61,21 @@ class LogWriter:
     def write(self, lines: bytes) -> None:
         """Queue whole JSON lines, each ended by LF."""
         with self._ready:
-            if self._size + len(lines) > RING_BYTES:
+            if self._size + len(lines) > BUFFER_BYTES:
                 self._dropped += lines.count(b"\n")
                 return
-            self._ring.append(lines)
+            self._buffer.append(lines)
             self._size += len(lines)
             self._ready.notify()
 
     def take_dropped(self) -> int:
-        """Return the lines that were dropped since the last call: too many waited, or the write has failed."""
+        """Return how many lines were dropped since the last call: the buffer was full, or the write has failed."""
         with self._ready:
             dropped, self._dropped = self._dropped, 0
         return dropped
 
     def close(self, timeout: float = 2.0) -> None:
-        """Write what is queued, but wait no longer than `timeout` seconds."""
+        """Write the waiting lines, but wait no longer than `timeout` seconds."""
         with self._ready:
             self._closing = True
             self._ready.notify()
@@ -84,33 +84,33 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             with self._ready:
-                while not self._ring and not self._closing:
+                while not self._buffer and not self._closing:
                     self._ready.wait()
-                if not self._ring:
+                if not self._buffer:
                     return
-                lines = b"".join(self._ring)
-                self._ring.clear()
+                lines = b"".join(self._buffer)
+                self._buffer.clear()
                 self._size = 0
             try:
                 self._write(lines)
-            except Exception:  # a line that is no line must not end the log
+            except Exception:  # a malformed line must not end the thread
                 with self._ready:
                     self._dropped += lines.count(b"\n")
 
     def _write(self, lines: bytes) -> None:
         if self._console:
             for line in lines.splitlines(keepends=True):
-                _write_all(self._fd, console_line(shortened(line, self._whole)))
+                _write_all(self._fd, console_line(shortened(line, self._atomic)))
             return
         start = 0
         while start < len(lines):
-            # As many whole lines as one write may hold; the loop turns once a write, not once a line.
-            end = lines.rfind(b"\n", start, start + self._whole) + 1
+            # As many whole lines as fit into one atomic write.
+            end = lines.rfind(b"\n", start, start + self._atomic) + 1
             if end > 0:
                 _write_all(self._fd, lines[start:end])
             else:
                 end = lines.find(b"\n", start) + 1 or len(lines)
-                _write_all(self._fd, shortened(lines[start:end], self._whole))
+                _write_all(self._fd, shortened(lines[start:end], self._atomic))
             start = end
 
 
@@ -119,32 +119,32 @@ def _write_all(fd: int, data: bytes) -> None:
         try:
             data = data[os.write(fd, data) :]
         except BlockingIOError:
-            # Whoever shares the open file has made it non-blocking for all: Node does, with a pipe or a terminal.
+            # Another process with the same open file has made it non-blocking, as Node.js does with its pipes.
             ready = select.poll()
             ready.register(fd, select.POLLOUT)
             ready.poll()
 
 
 def shortened(line: bytes, size: int) -> bytes:
-    """Return a JSON line of at most `size` bytes: the middle of the longest texts is cut out, and CUT put there."""
+    """Return a JSON line of at most `size` bytes: the middle of the longest texts is replaced by CUT."""
     if len(line) <= size:
         return line
     whole: dict[str, Any] = orjson.loads(line)
     entry = whole.copy()
     texts = [key for key, value in entry.items() if isinstance(value, str)]
     for key in sorted(texts, key=lambda key: len(entry[key]), reverse=True):
-        # A character takes at least a byte, so what remains fits, unless the text is shorter than the excess.
+        # A character has at least one byte, so the rest fits, unless this text is shorter than the excess.
         kept = max(0, len(entry[key]) - (len(line) - size) - len(CUT.encode()))
         entry[key] = entry[key][: kept - kept // 2] + CUT + entry[key][len(entry[key]) - kept // 2 :]
         line = orjson.dumps(entry) + b"\n"
         if len(line) <= size:
             return line
-    # It is long by something else than texts; no line of Penstock's own is.
+    # Something else than texts makes it long, which is in no line of Penstock's own.
     return orjson.dumps({key: whole[key] for key in ("ts", "level", "event")}) + b"\n"
 
 
 def console_line(line: bytes) -> bytes:
-    """Return a JSON line in the form for people: time, level, event, then key=value."""
+    """Return a JSON line in the console format: time, level, event, then key=value."""
     try:
         entry: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -1,1 +1,1 @@
-"""What holds for all sockets, whoever is at the other end."""
+"""What the data plane, the admin plane and upstream connections share: sockets, HTTP messages, private API."""

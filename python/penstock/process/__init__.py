@@ -1,1 +1,1 @@
-"""The processes of one Penstock: a supervisor, control and the workers."""
+"""What is the operating system's: forks, signals, inherited sockets, sealed memory, limits, hung and dead processes."""

@@ -1,4 +1,4 @@
-"""One Penstock an address: a lock that the kernel gives back when the last process that holds it has ended."""
+"""One Penstock per address: a lock that the kernel releases when the last process that holds it has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.server.listener import ListenError, key_of
+from penstock.net.listener import ListenError, key_of
 
 if TYPE_CHECKING:
     from penstock.config.settings import Address
@@ -16,37 +16,38 @@ if TYPE_CHECKING:
 __all__ = ["AddressLock"]
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})
-# proc_pid_net(5): every Unix socket of this network namespace, its name last; "@" stands for the NUL before ours.
+# proc_pid_net(5): every Unix socket of this network namespace, the name last; "@" stands for the NUL before it.
 NAMES = Path("/proc/net/unix")
 OURS = re.compile(rb" @penstock (.+)$", re.MULTILINE)
 
 
 class AddressLock:
-    """A name among the abstract Unix sockets (unix(7)), which only one socket can have. Nobody connects to it.
+    """The name of an abstract Unix socket (unix(7)), which only one socket can have. Nobody connects to it.
 
     Children inherit it. So it outlives a supervisor that was killed, and listeners that are closed, until the workers
-    have drained: a second Penstock beside them would double every limit. Such names belong to a network namespace, as
-    addresses do, and to no folder and no user: any local user can take one in advance, as any can take a port.
+    have drained: a second Penstock beside them would double every limit. Such a name belongs to a network namespace, as
+    addresses do, and to no folder and no user: any local user can take one in advance, just like a port.
 
-    A wildcard has its port alone, in both families. Of two that start at the same moment, one there and one on a single
-    address of that port, both may be refused; never do both get it.
+    A wildcard address excludes every address with the same port, in both families. If two instances start at the same
+    moment, one on the wildcard and one on a single address of that port, both may be refused, but never are both
+    accepted.
 
-    It knows nothing of mount namespaces: the same path in two containers that share the host's network counts as one
-    address, and a path that two network namespaces share is not guarded.
+    Mount namespaces are not considered: the same path in two containers that share the host's network counts as one
+    address, and a path that two network namespaces share is not protected.
     """
 
     def __init__(self, address: Address) -> None:
-        """Take it.
+        """Acquire the lock.
 
         Raises:
-            ListenError: another Penstock has it, or one that overlaps with it; or the kernel does not say.
+            ListenError: another Penstock holds it, or one that overlaps with it; or the kernel gives no list.
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             key = key_of(address)
-            # Looking comes after taking: the other does the same, so one of the two sees the other.
+            # First bind, then look: if another instance does the same, at least one of the two sees the other.
             is_ours = self._take(key) and not any(_overlap(key, other) for other in _keys() if other != key)
-        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        except (OSError, RuntimeError) as error:  # Path.resolve() raises RuntimeError for a loop of symbolic links
             self.close()
             raise ListenError(f"cannot listen on {address}: its lock: {error}") from error
         if not is_ours:
@@ -63,12 +64,12 @@ class AddressLock:
         return True
 
     def close(self) -> None:
-        """Let go of it; it is free when every process that inherited it has done so or has ended."""
+        """Release it in this process; it is free when every process that inherited it has done so or has ended."""
         self._socket.close()
 
 
 def _keys() -> list[str]:
-    """Return those that are taken now."""
+    """Return the keys that are locked now."""
     return [key.decode(errors="replace") for key in OURS.findall(NAMES.read_bytes())]
 
 

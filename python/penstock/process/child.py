@@ -1,4 +1,4 @@
-"""A process that the supervisor has forked, and what it is for."""
+"""A process that the supervisor has forked, and the role that it plays."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["Child", "Role"]
 
 
 class Role(Protocol):
-    """What a process is for. It may have many lives, one at a time."""
+    """What a process does. Several processes may play a role, one after the other."""
 
     @property
     def name(self) -> str:
         """Return what messages call it."""
 
     def begin(self) -> None:
-        """Prepare a new life, in the supervisor."""
+        """Prepare a new process; called in the supervisor before the fork."""
 
     def run(self) -> int:
-        """Live, in the child; return the exit code."""
+        """Do the work; called in the child. Return the exit code."""
 
     def ended(self) -> None:
-        """Clear up after a life, in the supervisor."""
+        """Clear up after a process that has ended; called in the supervisor."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Child:
-    """One life of a role. `born` is by `time.monotonic()`."""
+    """A forked process. `born` is by `time.monotonic()`."""
 
     role: Role
     pid: int
@@ -39,12 +39,12 @@ class Child:
 
     @classmethod
     def fork(cls, role: Role) -> Child:
-        """Begin one. There must be no other thread.
+        """Fork a process for a role. There must be no other thread.
 
         Raises:
             OSError: the system has no room for another process.
         """
-        # What is buffered would be written twice.
+        # Buffered output would otherwise be written by both processes.
         sys.stdout.flush()
         sys.stderr.flush()
         role.begin()
@@ -54,19 +54,19 @@ class Child:
             role.ended()
             raise
         if pid == 0:
-            _live(role)
+            _run(role)
         return cls(role, pid, time.monotonic())
 
 
-def _live(role: Role) -> NoReturn:
-    """Run the role to its end. Nothing that the supervisor has on its stack may run here, so nothing is raised."""
+def _run(role: Role) -> NoReturn:
+    """Run the role and exit. No exception leaves it, because the supervisor's own stack is below it."""
     code = 1
     try:
         code = role.run()
         sys.stdout.flush()
         sys.stderr.flush()
     except KeyboardInterrupt:
-        # The order to drain, which has come once more after the loop that took the first was closed.
+        # A second SIGINT, after the loop that handled the first was closed.
         code = 0
     except BaseException:
         traceback.print_exc()

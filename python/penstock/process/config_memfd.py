@@ -1,4 +1,4 @@
-"""The accepted configuration, in memory that nobody can change: what new processes work from."""
+"""The accepted configuration in sealed memory, from which every process reads it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SE
 
 
 class ConfigMemfd:
-    """A sealed memfd with one configuration; a process that is forked later loads this and never the file.
+    """A sealed memfd (memfd_create(2)) with one configuration. A restarted process loads this and not the file.
 
-    The file may have been edited since, and then a restarted worker would work from other limits than its siblings.
+    The file may have been edited in the meantime, and then a restarted worker would have other limits than the rest.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._fd = os.memfd_create("penstock-config", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with os.fdopen(self._fd, "wb", closefd=False) as file:
-            # It is read only by processes of ours, and the seals let nobody else write it.
+            # Unpickling is safe: only our own processes read it, and the seals prevent any change.
             pickle.dump(settings, file, pickle.HIGHEST_PROTOCOL)
         fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, SEALS)
 
@@ -35,7 +35,7 @@ class ConfigMemfd:
 
     def load(self) -> Settings:
         """Return the configuration."""
-        # By its name in /proc it is opened anew, with a position of its own.
+        # Opening it again through /proc gives this process a file position of its own.
         settings: Settings = pickle.loads(Path(f"/proc/self/fd/{self._fd}").read_bytes())
         return settings
 

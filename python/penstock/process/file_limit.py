@@ -1,4 +1,4 @@
-"""The limit on open files, and what it allows."""
+"""The limit on open files, and how many client connections it allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_connections", "raise_file_limit"]
 
-# Listeners, the log, probes and what Python itself has open.
+# Descriptors for listeners, the log, probes and Python itself.
 RESERVED = 256
 
 
@@ -27,7 +27,7 @@ def raise_file_limit() -> None:
 
 
 def fit_connections(settings: Settings) -> Settings:
-    """Lower `limits.connections` to what the limit allows, two files a request, with a warning."""
+    """Lower `limits.connections` to what the limit allows at two descriptors a request, with a warning."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(1, (hard - RESERVED) // 2)
     if hard == resource.RLIM_INFINITY or settings.limits.connections <= most:

@@ -1,12 +1,12 @@
-"""The sockets that all processes accept on. They belong to the supervisor, so they outlive those who accept."""
+"""The listening sockets. The supervisor opens them, so that they outlive the processes that accept on them."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
+from penstock.net.listener import bind, bind_each, claim, remove_socket
 from penstock.process.address_lock import AddressLock
-from penstock.server.listener import bind, bind_each, claim, remove_socket
 
 if TYPE_CHECKING:
     import socket
@@ -17,7 +17,7 @@ __all__ = ["Sockets"]
 
 
 class Sockets:
-    """One data socket a worker, and the admin socket. While nobody accepts, connections wait in the kernel."""
+    """One data socket for each worker, and the admin socket. While nobody accepts, connections wait in the kernel."""
 
     def __init__(self, settings: Settings) -> None:
         """Open them.
@@ -37,9 +37,10 @@ class Sockets:
             self._all = stack.pop_all()
 
     def keep_data(self, worker: int) -> socket.socket:
-        """Close, in a worker's process, all but its own socket; return that.
+        """In a worker's process: close all but its own socket, and return that.
 
-        A copy that stays open would go on taking connections when the worker has stopped accepting.
+        A copy in another process would keep the socket open, and so the kernel would go on completing connections after
+        the worker has stopped accepting.
         """
         own = self.data[worker]
         for listener in (*self.data, self.admin):
@@ -48,7 +49,7 @@ class Sockets:
         return own
 
     def keep_admin(self) -> socket.socket:
-        """Close, in control's process, all but the admin socket; return that."""
+        """In control's process: close all but the admin socket, and return that."""
         self.close_data()
         return self.admin
 
@@ -58,5 +59,5 @@ class Sockets:
             listener.close()
 
     def close(self) -> None:
-        """Close all, remove the files of Unix sockets on which now nobody listens, and let go of the address."""
+        """Close all, remove the files of Unix sockets on which nobody listens any more, and release the address."""
         self._all.close()

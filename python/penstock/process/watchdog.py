@@ -1,4 +1,4 @@
-"""Ends a process that holds the segment's lock and stands still."""
+"""Kills a process that holds the segment's lock and makes no progress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Has the segment watch the lock's holder, and tells whom it has killed.
+    """A thread that watches the holder of the lock, and logs which thread it has killed.
 
-    The robust lock notices that a holder has died, not that it was stopped or throttled, and then everybody waits.
-    It is a thread because control's loop may be among those who wait.
+    The robust mutex detects a holder that has died, not one that was stopped or throttled; then everybody would wait.
+    It is a thread because control's own event loop may be among those that wait.
     """
 
     def __init__(self, segment: Segment, log: FilteringBoundLogger) -> None:

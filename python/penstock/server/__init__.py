@@ -1,1 +1,1 @@
-"""The data plane's process: listeners, client connections, routes, drain."""
+"""The data plane's side of clients: connections, framing, routes, limits and time-outs."""

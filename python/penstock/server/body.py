@@ -1,4 +1,4 @@
-"""Where the body of a request ends. What is wrong with one is the parser's to say."""
+"""Finds where the body of a request ends. Errors in it are left to aiohttp's parser."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["ChunkedBody", "LengthBody"]
 
 # The size of a chunk (RFC 9112 §7.1).
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[;\r]")
-# Of a line between chunks no more than this is kept: a size behind more leading zeros is none.
+# How much of a line between chunks is kept. A chunk size with more leading zeros counts as malformed.
 LINE_BYTES = 64
 
 
 class LengthBody:
-    """A body of so many bytes."""
+    """A body with a content-length."""
 
     is_broken = False
 
@@ -22,32 +22,32 @@ class LengthBody:
 
     @property
     def is_over(self) -> bool:
-        """Whether its last byte has been taken."""
+        """Whether its last byte has been seen."""
         return self._left == 0
 
     def take(self, data: bytes, at: int) -> int:
-        """Take what stands in `data` from `at` on, and return where that ends."""
+        """Consume what belongs to the body in `data` from `at` on, and return where that ends."""
         size = min(self._left, len(data) - at)
         self._left -= size
         return at + size
 
 
 class ChunkedBody:
-    """A body in chunks."""
+    """A body with the transfer coding chunked (RFC 9112 §7.1)."""
 
     def __init__(self) -> None:
-        # What is left of the chunk in hand, the line end behind it included.
+        # What is left of the current chunk, including the line end behind it.
         self._left = 0
-        # The line in hand, as far as it has come.
+        # The current line between chunks, as far as it has come.
         self._line = b""
         self._in_trailer = False
-        # Whether its last byte has been taken.
+        # Whether its last byte has been seen.
         self.is_over = False
-        # Whether a line that is no chunk size has been taken.
+        # Whether a line has been seen that is not a chunk size.
         self.is_broken = False
 
     def take(self, data: bytes, at: int) -> int:
-        """Take what stands in `data` from `at` on, and return where that ends."""
+        """Consume what belongs to the body in `data` from `at` on, and return where that ends."""
         while at < len(data) and not (self.is_over or self.is_broken):
             if self._left:
                 size = min(self._left, len(data) - at)

@@ -1,9 +1,10 @@
 """Which web pages may use the data listener (Fetch Standard, https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A browser lets any page send requests to any server, and only keeps the answers from it. Whatever shows that a page
-sends it, all but health checks are refused unless they come from a page of this very origin or of one that the
-configuration names. An origin with a name is not this one by having the name of the request's Host: a page that has let
-its own name resolve to this address (DNS rebinding) has both. Whoever is no browser sends none of these headers.
+A browser lets any page send requests to any server, and only withholds the answers from it. So every request that
+shows by its headers that a page has sent it is refused, except health checks, unless the page is of this server's own
+origin or of one that the configuration names. An origin that equals the Host header counts as our own only if it is an
+address or localhost: with DNS rebinding a page can have a name of its own that resolves to this address. Clients other
+than browsers send none of these headers.
 """
 
 from __future__ import annotations
@@ -25,34 +26,34 @@ __all__ = ["Origins", "is_preflight"]
 ORIGIN = re.compile(r"(https?)://([^/]+)")
 PORT = re.compile(r":[0-9]*$")
 PORTS = {"http": ":80", "https": ":443"}
-# What a page may read of an answer besides its body.
+# The response headers that a page may read.
 EXPOSED = (
     *("x-request-id", "x-penstock-tier", "x-penstock-backend", "x-penstock-variant", "x-penstock-warning"),
     *("server-timing", "retry-after", "retry-after-ms", "x-should-retry"),
 )
-# Names of header fields in a list, as a browser asks for them.
+# The list of header names in a preflight request.
 NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
-# How long a browser may remember the answer to a preflight; more than two hours none does.
+# How long a browser may cache the answer to a preflight; none caches it for more than two hours.
 MAX_AGE_SECONDS = 600
 
 
 def is_preflight(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether an OPTIONS request asks what a page may send."""
+    """Tell whether an OPTIONS request is a preflight: a browser asks what a page may send."""
     return "origin" in headers and "access-control-request-method" in headers
 
 
 class Origins:
-    """The origins that are named, and what requests of theirs and of others get."""
+    """The origins that the configuration names, and which requests are allowed by them."""
 
     def __init__(self, cors: Cors) -> None:
         self._named = frozenset(cors.origins)
 
     def is_foreign(self, request: web.BaseRequest) -> bool:
-        """Whether a page sends the request that is neither this server's own nor named."""
+        """Tell whether the request comes from a page of an origin that is neither this server's own nor named."""
         headers = request.headers
         if self._named_origin(headers) is not None:
             return False
-        # Somebody who follows a link sees what it leads to, and the page that has it does not.
+        # Following a link is harmless: the page with the link cannot read the answer.
         is_link = request.method in ("GET", "HEAD") and headers.get("sec-fetch-mode", "").lower() == "navigate"
         sites = headers.getall("sec-fetch-site", [])
         if not is_link and any(site.strip().lower() == "cross-site" for site in sites):
@@ -61,7 +62,7 @@ class Origins:
         return len(origins) > 1 or any(not _is_at(origin, headers.get("host", "")) for origin in origins)
 
     def lines(self, headers: CIMultiDictProxy[str]) -> bytes:
-        """Return the header lines that let a named page read the answer; for all other requests none."""
+        """Return the header lines that let a page of a named origin read the answer; empty for all other requests."""
         origin = self._named_origin(headers)
         if origin is None:
             return b""
@@ -71,7 +72,7 @@ class Origins:
         ).encode()
 
     def preflight_lines(self, headers: CIMultiDictProxy[str], methods: Iterable[str]) -> bytes | None:
-        """Return the header lines that let a page send what it asks for; None: the page is not named."""
+        """Return the header lines that allow a preflighted request; None: the origin is not named."""
         origin = self._named_origin(headers)
         if origin is None:
             return None
@@ -84,7 +85,7 @@ class Origins:
         ).encode()
 
     def _named_origin(self, headers: CIMultiDictProxy[str]) -> str | None:
-        """Return the request's origin, or `*` for it, if it is named."""
+        """Return the request's origin if it is named, or `*` if all are."""
         origins = headers.getall("origin", [])
         if len(origins) != 1:
             return None
@@ -93,7 +94,7 @@ class Origins:
 
 
 def _is_at(origin: str, host: str) -> bool:
-    """Whether an origin is where a request was sent to. A proxy may have taken the encryption away: ports decide."""
+    """Tell whether an origin is the host that a request was sent to. A proxy may end TLS: only ports are compared."""
     found = ORIGIN.fullmatch(origin.lower())
     if found is None:
         return False
@@ -103,7 +104,7 @@ def _is_at(origin: str, host: str) -> bool:
 
 
 def _is_fixed(authority: str) -> bool:
-    """Whether a host is an address, or a name that browsers do not ask a name server for (RFC 6761 §6.3)."""
+    """Tell whether a host is an address, or a name that no name server is asked for (RFC 6761 §6.3)."""
     host = PORT.sub("", authority)
     if host == "localhost" or host.endswith(".localhost"):
         return True

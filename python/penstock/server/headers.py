@@ -1,4 +1,4 @@
-"""Reading a client's headers."""
+"""Reads a client's headers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["last"]
 def last(headers: CIMultiDictProxy[str], name: str) -> str | None:
     """Return the last value of a header, which is the one that the nearest proxy has added; None: there is none.
 
-    Bytes that are no UTF-8 become replacement characters: aiohttp hands them on as lone surrogates (PEP 383), which
-    nobody behind it takes.
+    Bytes that are not UTF-8 become replacement characters: aiohttp returns them as lone surrogates (PEP 383), which
+    cannot be encoded again.
     """
     values = headers.getall(name, [])
     return values[-1].encode("utf-8", "surrogateescape").decode("utf-8", "replace") if values else None

@@ -12,7 +12,7 @@ __all__ = ["Health"]
 
 
 class Health:
-    """Whether this worker lives, and whether it should get traffic. Neither question touches a model."""
+    """Whether this worker runs, and whether it should get traffic. Neither involves a backend."""
 
     def __init__(self, segment: Segment, tiers: list[Tier]) -> None:
         self._segment = segment
@@ -20,11 +20,11 @@ class Health:
         self.draining = False
 
     def live(self) -> tuple[int, dict[str, Any]]:
-        """200 while the loop turns: to answer is the proof."""
+        """Return 200: that the event loop answers is all that is asked."""
         return 200, {"status": "ok"}
 
     def ready(self, *, verbose: bool = False) -> tuple[int, dict[str, Any]]:
-        """503 until every tier has had a usable backend once; then 200 while any tier has one, unless draining."""
+        """Return 503 until every tier has had a usable backend once; then 200 while any has one, unless draining."""
         readiness = self._segment.readiness()
         if self.draining:
             status = "draining"

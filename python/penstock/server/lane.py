@@ -1,4 +1,4 @@
-"""The lane in front of aiohttp: who accepts a connection, and how it gets from one to the other."""
+"""Accepts client connections on the core's fast path (the lane), and moves them to aiohttp and back."""
 
 from __future__ import annotations
 
@@ -6,51 +6,55 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from penstock._core import LaneConnection
+from penstock.net.socket_options import set_socket_options
 from penstock.server.connection import WRITE_HIGH_WATER
-from penstock.server.socket_options import set_socket_options
 
 if TYPE_CHECKING:
+    from penstock.server.attributes import AttributeReader
+    from penstock.server.client_server import ClientServer
     from penstock.server.connection import ClientConnection
-    from penstock.server.registry import ClientServer, Registry
-    from penstock.server.standing import StandingReader
+    from penstock.server.registry import Registry
 
 __all__ = ["Lane"]
 
 
 class Lane:
-    """A protocol factory whose connections begin on the lane and end, if need be, with aiohttp."""
+    """The protocol factory of the data listener. A connection begins on the lane, which serves plain chat requests.
 
-    def __init__(self, registry: Registry, server: ClientServer, standing: StandingReader) -> None:
-        """Take what is behind it, and who says whose headers count."""
+    Any other request moves the connection to aiohttp; a later chat request moves it back.
+    """
+
+    def __init__(self, registry: Registry, server: ClientServer, attributes: AttributeReader) -> None:
+        """Take the registry of connections, aiohttp's factory, and the reader of request attributes."""
         self._registry = registry
         self._server = server
-        self._standing = standing
-        self._terms = standing.terms(registry.limits)
+        self._attributes = attributes
+        self._terms = attributes.terms(registry.limits)
 
     def __call__(self) -> LaneConnection:
         """Make the protocol of a new connection."""
         return LaneConnection(self._registry.gateway, self, self._terms)
 
-    # Called by the connections.
+    # Called by connections on the lane.
 
     def made(self, connection: LaneConnection, transport: asyncio.Transport) -> bool:
-        """Register an open connection. False: it is one too many, which is aiohttp's to refuse."""
+        """Register an open connection. False: it exceeds the limit, and moves to aiohttp, which refuses it."""
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         set_socket_options(transport)
-        connection.trusted = self._standing.trusts(transport)
+        connection.trusted = self._attributes.trusts(transport)
         return self._registry.add(connection)
 
     def handed_over(self, connection: LaneConnection, transport: asyncio.Transport, data: bytes, since: float) -> None:
-        """Let aiohttp go on with these bytes, which have come since `since`, until the lane can serve again."""
+        """Move a connection to aiohttp, with these bytes, the first of which has come at `since`."""
         handler = self._handler(connection, transport)
         if data:
             handler.go_on(data, since)
-        # From then on: what comes back at once would be handed over again.
+        # Not set earlier, because a request that moved back at once would only be moved here again.
         if not handler.over_limit:
             handler.way_back = self.take_back
 
     def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
-        """Close a connection whose client may still be sending: it is to read its last answer."""
+        """Close a connection whose client may still be sending, so that it can read its last answer (`Linger`)."""
         handler = self._handler(connection, transport)
         if connection.is_held_back:
             handler.pause_writing()
@@ -62,17 +66,17 @@ class Lane:
         try:
             handler.connection_made(transport)
         except BaseException:
-            # Whoever calls drops the transport, and nobody tells this handler of its end.
+            # The caller drops the transport, and connection_lost would not be called on this handler.
             self._registry.remove(handler)
             raise
         transport.set_protocol(cast(asyncio.BaseProtocol, handler))
         return handler
 
     def take_back(self, handler: ClientConnection, data: bytes) -> bool:
-        """Take an idle connection back from aiohttp if what has come is for the lane.
+        """Move an idle connection back from aiohttp if these bytes begin a request for the lane.
 
-        One that stayed would pay more than twice as much for each later request, one that was closed a whole reconnect
-        (benches/README.md, "Hand-over").
+        Staying with aiohttp would cost more than twice as much for each later request, and closing the connection a
+        reconnect (benches/README.md, "Hand-over").
         """
         if not self._terms.serves(data):
             return False
@@ -83,12 +87,12 @@ class Lane:
         try:
             connection.connection_made(transport)
         except BaseException:
-            # Its end is told to the new protocol, which has no transport to end.
+            # connection_lost goes to the new protocol, which has not got the transport, so it must be closed here.
             transport.abort()
             raise
         connection.data_received(data)
         return True
 
     def lost(self, connection: LaneConnection) -> None:
-        """A connection is gone."""
+        """Forget a connection that is closed."""
         self._registry.remove(connection)

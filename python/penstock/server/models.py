@@ -15,10 +15,10 @@ __all__ = ["Models"]
 
 
 class Models:
-    """The configured names. Backends' own names never show.
+    """The configured model names. Backends' own names are never shown.
 
-    ``max_model_len`` is what vLLM calls the tokens of prompt and answer together. Where the backends of a name differ,
-    it is the smallest, as a request may go to any of them; while none has told it, it is absent.
+    ``max_model_len`` (vLLM's name) is the number of tokens of prompt and answer together. If the backends of a model
+    differ, it is the smallest, as a request may go to any of them; while no backend has reported it, it is absent.
     """
 
     def __init__(self, settings: Settings, segment: Segment) -> None:

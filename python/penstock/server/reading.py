@@ -1,4 +1,4 @@
-"""How the body of a request is read."""
+"""Reads the body of a request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion10, web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from penstock.server.connection import BODY_SECONDS
-from penstock.server.malformed import malformed
+from penstock.net.malformed import malformed
+from penstock.net.private import HttpProcessingError
+from penstock.server.deadlines import BODY_SECONDS
 from penstock.server.refused import Refused
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
 
 
 async def drop_body(request: web.BaseRequest, limit: int) -> None:
-    """Read a body that nobody wants, so that the connection can stay, whether it has come with the head or not.
+    """Read and discard a body that is not needed, so that the connection can stay open.
 
-    A client that waits for 100 (Continue) may never send it, and one over the limit is too much to ask for.
+    It is not read if the client waits for 100 (Continue), as it may never send it, or if it is over the limit.
     """
     if request.body_exists and not _expects(request):
         with contextlib.suppress(Refused, ConnectionError):
@@ -53,8 +53,8 @@ async def _take(request: web.BaseRequest, limit: int, take: Callable[[bytes], No
     is_chunked = request.content_length is None
     size = 0
     try:
-        # Not by the sweep: to have a parser end a body that is late takes more than to stop waiting for it.
-        async with asyncio.timeout_at(connection.body_due):
+        # Ending the wait here is simpler than having the sweep fail the parser's body stream.
+        async with asyncio.timeout_at(connection.deadlines.body_due):
             async for piece in request.content.iter_any():
                 size += len(piece)
                 if size > limit:
@@ -71,5 +71,5 @@ async def _take(request: web.BaseRequest, limit: int, take: Callable[[bytes], No
 
 
 def _expects(request: web.BaseRequest) -> bool:
-    """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1)."""
+    """Tell whether the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1)."""
     return request.version != HttpVersion10 and request.headers.get("expect", "").lower() == "100-continue"

@@ -1,12 +1,12 @@
-"""An error that ends the handling of a request."""
+"""The exception that ends the handling of a request with an error answer."""
 
 from __future__ import annotations
 
 __all__ = ["Refused"]
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """An error answer. `closes`: the connection ends with it, without reading on."""
+class Refused(Exception):  # noqa: N818 - it stands for an answer
+    """An error answer. `closes`: the connection closes after it, and the rest of the request is not read."""
 
     def __init__(
         self,

@@ -1,16 +1,13 @@
-"""All client connections of a worker, and what they share."""
+"""All client connections of a worker: the limit on them, the sweep, and closing idle ones."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from penstock.server.answer import ReadyAnswer
-from penstock.server.connection import ClientConnection
-from penstock.server.stall import Stalls
+from penstock.net.answer import ReadyAnswer
+from penstock.server.stall import StallDetector
 from penstock.server.sweep import THOROUGH_ROUND, Sweep
 
 if TYPE_CHECKING:
@@ -18,77 +15,62 @@ if TYPE_CHECKING:
 
     from penstock._core import Gateway
     from penstock.config.settings import Limits
+    from penstock.server.open_connection import OpenConnection
 
-__all__ = ["ClientServer", "Registry"]
+__all__ = ["Registry"]
 
-IDLE_SECONDS = 75.0
+# At the end of a worker clients may take so long to read the rest of their answers.
 CLOSE_SECONDS = 0.5
-# Unsent output of a worker; above, the slowest client is closed.
+# Bytes of unsent output of a worker, above which the clients with most of it are cut off.
 UNSENT_BYTES = 256 << 20
 
 
-class Connection(Protocol):
-    """A client connection, whoever serves it."""
-
-    @property
-    def wire(self) -> asyncio.Transport | None: ...
-    @property
-    def unsent(self) -> int: ...
-    @property
-    def is_idle(self) -> bool: ...
-    @property
-    def is_finishing(self) -> bool: ...
-    def force_close(self) -> None: ...
-    def abort(self) -> None: ...
-    def sweep(self, now: float) -> None: ...
-
-
 class Registry:
-    """The open connections, the limit on them, and the sweep of those that take too long."""
+    """The open connections. `sweep` looks at each once a second."""
 
     def __init__(self, gateway: Gateway, limits: Limits, log: FilteringBoundLogger) -> None:
         self.gateway = gateway
         self.limits = limits
         self.log = log
-        self._open: set[Connection] = set()
-        # Those that were one too many when they came.
-        self._surplus: set[Connection] = set()
-        self._stalls = Stalls()
+        self._open: set[OpenConnection] = set()
+        # Connections that exceeded the limit when they were opened.
+        self._over_limit: set[OpenConnection] = set()
+        self._stalls = StallDetector()
         self._sweep = Sweep([], self._stalls, log, time.monotonic())
         self._rounds = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[OpenConnection]:
         """Return the open connections."""
         return list(self._open)
 
-    def add(self, connection: Connection) -> bool:
-        """Register a connection, unless it is. False: it was one too many when it came."""
+    def add(self, connection: OpenConnection) -> bool:
+        """Register a connection unless it is registered. False: it exceeded the limit when it was opened."""
         if connection not in self._open:
             self._open.add(connection)
             if len(self._open) > self.limits.connections:
-                self._surplus.add(connection)
-        return connection not in self._surplus
+                self._over_limit.add(connection)
+        return connection not in self._over_limit
 
-    def swap(self, old: Connection, new: Connection) -> None:
-        """Let `new` go on with the connection of `old`, as what it was when it came."""
+    def swap(self, old: OpenConnection, new: OpenConnection) -> None:
+        """Let the protocol `new` take over the connection of `old`; whether it is over the limit stays as it was."""
         self._open.add(new)
-        if old in self._surplus:
-            self._surplus.add(new)
+        if old in self._over_limit:
+            self._over_limit.add(new)
         self.remove(old)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: OpenConnection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
-        self._surplus.discard(connection)
+        self._over_limit.discard(connection)
         self._stalls.forget(connection)
 
     def sweep(self) -> None:
-        """Look after a part of the connections, each once a second: cut slow heads and clients that do not read.
+        """Look at some of the connections, at each once a second: refuse late heads, cut off clients that do not read.
 
-        To be called every tick. All at once would make new requests wait behind ten thousand open streams.
+        To be called at every tick. Looking at ten thousand streams at once would delay new requests.
         """
         now = time.monotonic()
         if self._sweep.left:
@@ -109,17 +91,17 @@ class Registry:
             connection.abort()
 
     def is_finishing(self) -> bool:
-        """Whether any connection has something that a drain waits for."""
+        """Tell whether a drain has to wait for any connection."""
         return any(connection.is_finishing for connection in self._open)
 
     def close_idle(self) -> None:
-        """Close every connection on which nothing is going on."""
+        """Close every connection without a request."""
         for connection in self.connections():
             if connection.is_idle:
                 connection.force_close()
 
     async def close_all(self) -> None:
-        """Close every connection; who does not take the rest of its answer within a moment is cut."""
+        """Close every connection; clients that have not read their answer within `CLOSE_SECONDS` are cut off."""
         for connection in self.connections():
             connection.force_close()
         for _ in range(int(CLOSE_SECONDS / 0.01)):
@@ -132,32 +114,8 @@ class Registry:
     def refusal(
         self, code: str, message: str, *, counted: bool = False, request_id: str | None = None, **extra: Any
     ) -> ReadyAnswer:
-        """Return an error answer behind which the connection closes."""
+        """Return an error answer after which the connection closes."""
         text = self.gateway.error_answer(
             code, message, request_id=request_id, keep_alive=False, http10=False, counted=counted, **extra
         )
         return ReadyAnswer(text, keep_alive=False, refusal=True)
-
-
-class ClientServer(web.Server):
-    """aiohttp's protocol factory, making our connections."""
-
-    def __init__(self, registry: Registry, handler: Any) -> None:
-        super().__init__(handler)
-        self._registry = registry
-
-    def __call__(self) -> ClientConnection:
-        """Make the protocol of a new connection."""
-        head = self._registry.limits.head
-        return ClientConnection(
-            self._registry,
-            self,
-            loop=self._loop,
-            keepalive_timeout=IDLE_SECONDS,
-            access_log=None,
-            auto_decompress=False,
-            lingering_time=0,
-            max_line_size=head,
-            max_field_size=head,
-            logger=self._registry.log,
-        )

@@ -1,4 +1,4 @@
-"""The routes of the data plane: exact paths, one table, no pattern."""
+"""The routes of the data plane: a table of exact paths."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import HttpVersion10, web
 
-from penstock.server.answer import ReadyAnswer, WrittenAnswer, empty_message, json_message
+from penstock.net.answer import ReadyAnswer
+from penstock.net.malformed import fault_of
+from penstock.net.message import empty_message, json_message
+from penstock.server.answer import CoreAnswer
+from penstock.server.attributes import UnknownPriorityError
 from penstock.server.cors import is_preflight
 from penstock.server.headers import last
-from penstock.server.malformed import fault_of
 from penstock.server.reading import drop_body, read_body
 from penstock.server.refused import Refused
-from penstock.server.standing import UnknownPriorityError
 from penstock.server.target import CHAT, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
 
 if TYPE_CHECKING:
+    from penstock.server.attributes import AttributeReader
     from penstock.server.connection import ClientConnection
     from penstock.server.cors import Origins
     from penstock.server.health import Health
     from penstock.server.models import Models
     from penstock.server.registry import Registry
-    from penstock.server.standing import StandingReader
 
 __all__ = ["Routes"]
 
@@ -34,16 +36,16 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Routes:
-    """Finds the handler of a request and runs it."""
+    """Finds the handler of a request, and answers with it or with an error."""
 
     def __init__(
-        self, registry: Registry, models: Models, health: Health, standing: StandingReader, origins: Origins
+        self, registry: Registry, models: Models, health: Health, attributes: AttributeReader, origins: Origins
     ) -> None:
         self._registry = registry
         self._gateway = registry.gateway
         self._models = models
         self._health = health
-        self._standing = standing
+        self._attributes = attributes
         self._origins = origins
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
@@ -61,10 +63,10 @@ class Routes:
             return await self._refuse(request, refused)
 
     def _handler(self, request: web.BaseRequest) -> Handler:
-        """Return who answers a request.
+        """Return the handler of a request.
 
         Raises:
-            Refused: nobody does.
+            Refused: there is none, or the request may not have it.
         """
         if (fault := fault_of(request)) is not None:
             raise Refused("invalid_value", fault, closes=True)
@@ -102,37 +104,37 @@ class Routes:
         try:
             body = await read_body(request, self._registry.limits.body)
         except ConnectionError:
-            # The client is gone; its record is all that is left to do.
+            # The client is gone: the request is only counted and logged.
             self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
             return ReadyAnswer(b"", keep_alive=False)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport
         try:
-            standing = self._standing.read(request.headers, transport)
+            attributes = self._attributes.read(request.headers, transport)
         except UnknownPriorityError as error:
             raise Refused("invalid_value", str(error)) from None
-        answer = WrittenAnswer()
+        answer = CoreAnswer()
         if transport is None:
             answer.done(False)
         else:
-            call = self._gateway.submit(
+            handle = self._gateway.submit(
                 body,
                 request_id=last(request.headers, "x-request-id"),
                 keep_alive=_stays_open(request),
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
-                tenant=standing.tenant,
-                band=standing.band,
-                sessions=standing.sessions,
+                tenant=attributes.tenant,
+                band=attributes.priority,
+                sessions=attributes.sessions,
                 headers=self._origins.lines(request.headers),
             )
-            connection.attach(call, answer)
+            connection.running.begin(handle, answer, is_paused=connection.writing_paused)
         del body
         try:
             await answer.wait()
         finally:
-            connection.detach()
+            connection.running.end()
         if not answer.keep_alive and connection.is_ahead:
             await connection.linger()
         return answer
@@ -150,7 +152,7 @@ class Routes:
     @staticmethod
     def _arrived(request: web.BaseRequest) -> float:
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
-        return connection.head_came
+        return connection.deadlines.head_came
 
     async def _later(self, request: web.BaseRequest) -> web.StreamResponse:
         raise Refused("unsupported_endpoint", f"{path_of(request)} is not available in this version")
@@ -181,7 +183,7 @@ class Routes:
         return await self._ready(request, functools.partial(json_message, status, orjson.dumps(value), headers=headers))
 
     async def _ready(self, request: web.BaseRequest, message: Callable[..., bytes]) -> ReadyAnswer:
-        """Answer with a message that needs to know how the connection goes on."""
+        """Answer with the message that `message` makes, which needs to know whether the connection stays open."""
         await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request)
         http10 = request.version == HttpVersion10
@@ -190,7 +192,7 @@ class Routes:
         return ReadyAnswer(written, keep_alive=keep_alive, refusal=not keep_alive)
 
     async def _refuse(self, request: web.BaseRequest, refused: Refused) -> ReadyAnswer:
-        """Return an error answer. The connection stays open only if the request was read whole."""
+        """Return an error answer. The connection stays open only if the whole request was read."""
         if not refused.closes:
             await drop_body(request, self._registry.limits.body)
         keep_alive = _stays_open(request) and not refused.closes
@@ -218,8 +220,8 @@ def _quoted(value: str) -> str:
 
 
 def _stays_open(request: web.BaseRequest) -> bool:
-    """Whether the connection may carry another request: only if this one was read whole."""
+    """Tell whether the connection may stay open: only if the whole request was read."""
     connection: ClientConnection = request.protocol  # type: ignore[assignment]
-    # RFC 9112 §6.1: an HTTP/1.0 client that sends chunks may not know where they end.
-    is_odd = request.version == HttpVersion10 and "transfer-encoding" in request.headers
-    return connection.is_whole and bool(request.keep_alive) and not is_odd
+    # An HTTP/1.0 client does not know chunks, so where its request ends is not certain (RFC 9112 §6.1).
+    is_chunked_http10 = request.version == HttpVersion10 and "transfer-encoding" in request.headers
+    return connection.is_whole and bool(request.keep_alive) and not is_chunked_http10

@@ -1,4 +1,4 @@
-"""Clients that do not read what they are sent."""
+"""Detects clients that do not read what they are sent."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from asyncio import Transport
 
-    from penstock.server.registry import Connection
+    from penstock.server.open_connection import OpenConnection
 
-__all__ = ["STALL_SECONDS", "Stalls"]
+__all__ = ["STALL_SECONDS", "StallDetector"]
 
-# How long a client may take nothing of what waits for it before it is cut.
+# How long a client may read nothing, although something waits for it, before it is cut off.
 STALL_SECONDS = 30.0
 # Where `struct tcp_info` of linux/tcp.h has tcpi_bytes_acked (u64, since Linux 4.1).
 BYTES_ACKED = 120
 
 
-class Mark(NamedTuple):
-    """How much a client had taken at the last look, and the look at which it had taken something last."""
+class Progress(NamedTuple):
+    """How much a client had read at the last check, and the time of the last check with progress."""
 
-    taken: int
+    read: int
     since: float
 
 
-class Stalls:
-    """The clients for which something waits, and when each took something last."""
+class StallDetector:
+    """Remembers the progress of every client for which something waits."""
 
     def __init__(self) -> None:
-        self._marks: dict[Connection, Mark] = {}
+        self._progress: dict[OpenConnection, Progress] = {}
 
-    def look(self, connection: Connection, unsent: int, now: float) -> bool:
-        """Return whether a client is stalled.
+    def is_stalled(self, connection: OpenConnection, unsent: int, now: float) -> bool:
+        """Check a client, and tell whether it has read nothing for `STALL_SECONDS`.
 
         Args:
             connection: the client's.
@@ -46,25 +46,26 @@ class Stalls:
         if unsent == 0 or wire is None:
             self.forget(connection)
             return False
-        taken = _taken(wire, unsent)
-        mark = self._marks.get(connection)
-        since = now if mark is None or taken > mark.taken else mark.since
-        self._marks[connection] = Mark(taken, since)
+        read = _read_by_peer(wire, unsent)
+        before = self._progress.get(connection)
+        since = now if before is None or read > before.read else before.since
+        self._progress[connection] = Progress(read, since)
         return now - since > STALL_SECONDS
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: OpenConnection) -> None:
         """Forget a connection."""
-        self._marks.pop(connection, None)
+        self._progress.pop(connection, None)
 
 
-def _taken(wire: Transport, unsent: int) -> int:
-    """Return a number that grows from one look to the next if the peer takes something.
+def _read_by_peer(wire: Transport, unsent: int) -> int:
+    """Return a number that grows from one check to the next if the peer reads something.
 
-    Slow is not stalled. What is unsent says little about that: the kernel asks for more only when a third of its
-    buffer is free, which takes a slow reader minutes, and a stream adds to it meanwhile. TCP knows what the peer has
-    acknowledged; it does so by segments once its window was full, so who takes less than one in all that time (1.5 KB,
-    over loopback 64 KiB) cannot be told from who takes nothing. Of a Unix socket the kernel says what it holds: that
-    shrinks when the peer reads, unless a stream has added more since, which back-pressure soon ends.
+    A slow client is not a stalled one. The size of the transport's buffer says little: the kernel accepts more only
+    when a third of its own buffer is free, which takes a slow reader minutes, and a stream adds output meanwhile. For
+    TCP the number is what the peer has acknowledged. Once its window was full it acknowledges whole segments, so a
+    client that reads less than one within `STALL_SECONDS` (1.5 KB, over loopback 64 KiB) looks stalled. For a Unix
+    socket it is computed from what the kernel still holds: that shrinks when the peer reads, unless a stream has added
+    more, which back-pressure soon stops.
     """
     connection: socket.socket | None = wire.get_extra_info("socket")
     if connection is None:

@@ -1,4 +1,4 @@
-"""The look at each connection once a second."""
+"""The check of every connection once a second."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from penstock.server.registry import Connection
-    from penstock.server.stall import Stalls
+    from penstock.server.open_connection import OpenConnection
+    from penstock.server.stall import StallDetector
 
 __all__ = ["Sweep"]
 
-# How often each connection is looked after.
+# How often each connection is checked.
 SWEEP_SECONDS = 1.0
-# Of so many rounds one is thorough: to ask the kernel about ten thousand streams takes 50 ms.
+# Every so many rounds is thorough: asking the kernel about ten thousand streams takes 50 ms.
 THOROUGH_ROUND = 10
 
 
 class Sweep:
-    """One round over the connections, in parts: all are done when it is over. Times are of `time.monotonic()`.
+    """One round over the connections, spread over `SWEEP_SECONDS`. Times are of `time.monotonic()`.
 
-    A `thorough` one also looks for clients that have vanished while an answer is under way to them.
+    A `thorough` round also detects clients that have vanished while they are sent an answer (`has_vanished`).
     """
 
     def __init__(
         self,
-        connections: Sequence[Connection],
-        stalls: Stalls,
+        connections: Sequence[OpenConnection],
+        stalls: StallDetector,
         log: FilteringBoundLogger,
         began: float,
         *,
@@ -41,42 +41,42 @@ class Sweep:
     ) -> None:
         self.began = began
         self.left = list(connections)
-        # Bytes that wait for all of them.
+        # The unsent bytes of all connections that were checked.
         self.unsent = 0
         self._stalls = stalls
         self._log = log
         self._size = len(self.left)
         self._thorough = thorough
 
-    def go_on(self, there: Set[Connection], now: float) -> None:
-        """Look after those whose turn has come, as far as they are still there, and add up what is unsent."""
+    def go_on(self, there: Set[OpenConnection], now: float) -> None:
+        """Check those whose turn has come, if they are still open (`there`), and add up their unsent bytes."""
         later = max(0, math.floor(self._size * (1 - (now - self.began) / SWEEP_SECONDS)))
         while len(self.left) > later:
             connection = self.left.pop()
             if connection not in there:
                 continue
             try:
-                self._look_after(connection, now)
+                self._check(connection, now)
             except Exception:
-                # Whatever is wrong with one, the others are looked after.
+                # An error with one connection must not stop the checks of the others.
                 self._log.exception("sweep_failed")
                 connection.abort()
 
-    def _look_after(self, connection: Connection, now: float) -> None:
+    def _check(self, connection: OpenConnection, now: float) -> None:
         unsent = connection.unsent
         self.unsent += unsent
-        if self._stalls.look(connection, unsent, now) or (self._thorough and _is_gone(connection)):
+        if self._stalls.is_stalled(connection, unsent, now) or (self._thorough and _is_gone(connection)):
             connection.abort()
         else:
             connection.sweep(now)
 
     def is_past(self, now: float) -> bool:
-        """Return whether it is time for the next round."""
+        """Tell whether it is time for the next round."""
         return not self.left and now - self.began >= SWEEP_SECONDS
 
 
-def _is_gone(connection: Connection) -> bool:
-    """Tell whether a request is being served to a client that has vanished."""
+def _is_gone(connection: OpenConnection) -> bool:
+    """Tell whether a client has vanished while a request of its was being served."""
     peer: socket.socket | None = connection.wire.get_extra_info("socket") if connection.wire is not None else None
     if peer is None or peer.family == socket.AF_UNIX or connection.is_idle:
         return False

@@ -1,6 +1,6 @@
-"""The request target as it was sent.
+"""The request target as it was sent (RFC 9112 §3.2).
 
-Every decision is taken on it: `request.url` is rebuilt from the Host header and can be made to say something else.
+Every decision is based on it, because `request.url` is rebuilt from the Host header, which the client chooses.
 """
 
 from __future__ import annotations
@@ -12,32 +12,48 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["CHAT", "HEALTH", "LATER", "MODELS", "head_line", "is_inference", "nearest", "path_of", "query_of"]
+__all__ = [
+    "CHAT",
+    "HEALTH",
+    "LATER",
+    "MODELS",
+    "asks_for_head",
+    "head_line",
+    "is_inference",
+    "nearest",
+    "path_of",
+    "query_of",
+]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
-# Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
+# Endpoints that are not implemented yet: a clear 501 rather than a 404.
 LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
 HEALTH = ("/livez", "/readyz", "/health")
-# Longer ones are like none of ours, and to compare takes time.
+# Characters of a path that are compared; longer ones resemble no known path, and comparing takes time.
 COMPARED = 64
 
 
 def is_inference(method: str, target: str) -> bool:
-    """Whether it is a request that counts in metrics and log."""
+    """Tell whether it is an inference request, which counts in metrics and access log."""
     return method == "POST" and _path(target) in (CHAT, *LATER)
 
 
 @lru_cache(maxsize=256)
 def nearest(path: str) -> str:
-    """Return the path of ours that is most like another one."""
+    """Return the known path that is most similar to another one."""
     return difflib.get_close_matches(path[:COMPARED].lower(), (CHAT, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
 
 
 def head_line(head: bytes) -> tuple[str, str]:
-    """Return the method and the target with which a head begins, as far as they have come."""
+    """Return the method and the target with which a head begins, as far as it is received."""
     method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
     return method, rest.partition(" ")[0]
+
+
+def asks_for_head(head: bytes) -> bool:
+    """Tell whether an answer to the request that begins like this must have no body (RFC 9110 §9.3.2)."""
+    return head_line(head)[0] == "HEAD"
 
 
 def path_of(request: web.BaseRequest) -> str:
@@ -46,7 +62,7 @@ def path_of(request: web.BaseRequest) -> str:
 
 
 def _path(target: str) -> str:
-    """Return the path. In the absolute form, which proxies are sent, it stands behind the host (RFC 9112 §3.2.2)."""
+    """Return the path; in the absolute form, which is sent to proxies, it follows the host (RFC 9112 §3.2.2)."""
     path = target.partition("?")[0]
     scheme, separator, rest = path.partition("://")
     if separator and scheme.lower() in ("http", "https"):
@@ -55,5 +71,5 @@ def _path(target: str) -> str:
 
 
 def query_of(request: web.BaseRequest) -> str:
-    """Return what stands behind the question mark."""
+    """Return the query, without the question mark."""
     return request.raw_path.partition("?")[2]

@@ -1,4 +1,4 @@
-"""The simplest value that satisfies a JSON Schema: what the simulated model passes to a tool."""
+"""The simplest value that satisfies a JSON Schema: the arguments that the simulated model passes to a tool."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 __all__ = ["value_for"]
 
 DEPTH = 16
-"""A schema may refer to itself; below this depth every value is null."""
+"""The maximum depth, below which every value is null: a schema may refer to itself."""
 
 
 def value_for(schema: Any, name: str = "value", root: Any = None, depth: int = DEPTH) -> Any:
     """Return a value for `schema`, whose property name is `name`; `root` resolves local references.
 
     Understood: enum, const, default, examples, type (one or several), properties, required, items, minItems, minLength,
-    maxLength, minimum, exclusiveMinimum, anyOf, oneOf, allOf and ``#/…`` references. Anything else is not looked at.
+    maxLength, minimum, exclusiveMinimum, anyOf, oneOf, allOf and ``#/…`` references. Anything else is ignored.
     """
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth == 0:
@@ -31,7 +31,7 @@ def value_for(schema: Any, name: str = "value", root: Any = None, depth: int = D
 
 
 def _instead(schema: dict[str, Any], root: Any) -> Any:
-    """Return the schema that stands behind a reference or a combination."""
+    """Return the schema that a reference or a combination leads to."""
     if isinstance(reference := schema.get("$ref"), str):
         return _resolve(reference, root)
     for several in ("anyOf", "oneOf"):
@@ -51,7 +51,7 @@ def _type_of(schema: dict[str, Any]) -> Any:
 def _of_type(kind: Any, schema: dict[str, Any], name: str, root: Any, depth: int) -> Any:
     if kind == "object":
         properties = schema.get("properties", {})
-        # A tool without required properties is still called with something to look at.
+        # A tool without required properties still gets all its properties, so that tests see arguments.
         wanted = schema.get("required") or list(properties)
         return {key: value_for(properties.get(key, {}), key, root, depth - 1) for key in wanted}
     if kind == "array":

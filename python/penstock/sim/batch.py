@@ -46,7 +46,7 @@ class Step(NamedTuple, Generic[S]):
 
 
 class Ended(NamedTuple, Generic[S]):
-    """What a step brought, apart from one token for every sequence that decoded."""
+    """The result of a step, apart from one token for every sequence that decoded."""
 
     first: list[S]
     """Sequences that have their first token."""
@@ -84,13 +84,13 @@ class Batch(Generic[S]):
         self._decoding: dict[S, None] = {}
         self._decode_context = 0
         self._ends: defaultdict[int, list[S]] = defaultdict(list)
-        """Who generates its last token in which step. Those preempted or aborted meanwhile are still listed."""
+        """Which sequences generate their last token in which step; some may have been preempted or aborted since."""
         self._begun = 0
         """Steps that have begun: one more than have ended while a step goes on."""
         self._decodes = 0
-        """Sequences that decode in the present step."""
+        """Sequences that decode in the current step."""
         self._prefilled: list[S] = []
-        """Whose prefill the present step completes."""
+        """The sequences whose prefill the current step completes."""
 
     @property
     def running(self) -> int:
@@ -146,7 +146,7 @@ class Batch(Generic[S]):
             budget -= tokens
             pairs += more
         admitted: list[S] = []
-        # After a preemption the room belongs to those who were preempted, in the steps to come.
+        # After a preemption the room in the next steps belongs to the preempted sequences.
         while budget > 0 and not preempted and (first := self._admissible()) is not None:
             self._admit(first)
             admitted.append(first)
@@ -192,14 +192,14 @@ class Batch(Generic[S]):
         return sequence.priority if self._by_priority else 0
 
     def _preempt(self, sequence: S) -> None:
-        """Throw a sequence out, to be computed again: the latest admitted, of those with the lowest priority."""
+        """Preempt a sequence, which is computed again later: the last admitted of those with the lowest priority."""
         self.preemptions += 1
         sequence.tokens = self.generated(sequence)
         self._leave(sequence, sequence.stage)
         self._wait(sequence)
 
     def _wait(self, sequence: S) -> None:
-        """Queue by rank and arrival: that puts the preempted, who came before all who wait, in front."""
+        """Queue by priority and arrival. A preempted sequence arrived before all that wait, so it comes first."""
         sequence.stage = Stage.WAITING
         heappush(self._waiting, (self._rank(sequence), sequence.arrival, sequence))
         self._waiting_count += 1
@@ -224,7 +224,7 @@ class Batch(Generic[S]):
         self._running[sequence] = self._prefilling[sequence] = None
 
     def _prefill(self, sequence: S, budget: int) -> tuple[int, float]:
-        """Take the next chunk; returns its tokens and what it attends to."""
+        """Take the next chunk of a prompt; returns its tokens and how many pairs of tokens it attends to."""
         tokens = min(sequence.target - sequence.base, budget)
         pairs = attended(tokens, sequence.base)
         sequence.base += tokens

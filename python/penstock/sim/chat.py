@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: what is refused, and what goes on as an :class:`Exchange`."""
+"""``POST /v1/chat/completions``: refuses a request or runs it as an :class:`Exchange`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from penstock.sim.exchange import DONE, Exchange, choices_of
+from penstock.sim.exchange import DONE, Exchange
 from penstock.sim.faults import STATUSES, Fault
 from penstock.sim.fence import Refusal
 from penstock.sim.http import LAST_CHUNK, chunk
@@ -15,33 +15,33 @@ from penstock.sim.request import InvalidRequestError, read_chat
 if TYPE_CHECKING:
     from penstock.sim.connection import Connection
     from penstock.sim.http import Request
+    from penstock.sim.model import SimModel
     from penstock.sim.request import ChatRequest
-    from penstock.sim.server import SimServer
 
 __all__ = ["answer_chat"]
 
 FAULT_HEADER = "x-sim-fault"
 
 
-async def answer_chat(server: SimServer, request: Request, wire: Connection) -> bool:
+async def answer_chat(model: SimModel, request: Request, wire: Connection) -> bool:
     """Answer; returns whether the connection may stay open."""
-    dialect = server.dialect
+    dialect = model.dialect
     try:
         chat = read_chat(request.body)
-        fault = _fault_of(server, request)
+        fault = _fault_of(model, request)
     except InvalidRequestError as error:
-        return await server.refuse(wire, *dialect.invalid(str(error), error.param))
+        return await wire.refuse(*dialect.invalid(str(error), error.param))
     try:
-        tokens = _checked_size(server, chat)
+        tokens = _checked_size(model, chat)
     except _RefusedError as refused:
         if chat.stream and refused.place is Refusal.EVENT:
-            return await _refuse_in_stream(server, wire, refused)
-        return await server.refuse(wire, refused.status, refused.body)
+            return await _refuse_in_stream(model, wire, refused)
+        return await wire.refuse(refused.status, refused.body)
     if fault in STATUSES:
         status, message = STATUSES[fault]
         lines = ("retry-after: 2",) if status == 429 else ()
-        return await server.refuse(wire, status, dialect.error(status, message), *lines)
-    exchange = Exchange(server, wire, tokens, chat, fault)
+        return await wire.refuse(status, dialect.error(status, message), *lines)
+    exchange = Exchange(model, wire, tokens, chat, fault)
     try:
         return await exchange.run()
     finally:
@@ -58,39 +58,39 @@ class _RefusedError(Exception):
         self.place = place
 
 
-async def _refuse_in_stream(server: SimServer, wire: Connection, refused: _RefusedError) -> bool:
-    server.stats.refused += 1
-    lines = (f"content-type: {server.dialect.stream_type}", "transfer-encoding: chunked")
-    event = b"data: %b\n\n" % orjson.dumps(server.dialect.error_event(refused.status, str(refused)))
-    end = chunk(DONE) if server.dialect.done_after_error else b""
+async def _refuse_in_stream(model: SimModel, wire: Connection, refused: _RefusedError) -> bool:
+    model.stats.refused += 1
+    lines = (f"content-type: {model.dialect.stream_type}", "transfer-encoding: chunked")
+    event = b"data: %b\n\n" % orjson.dumps(model.dialect.error_event(refused.status, str(refused)))
+    end = chunk(DONE) if model.dialect.done_after_error else b""
     await wire.send(wire.head(200, *lines) + chunk(event) + end + LAST_CHUNK)
     return True
 
 
-def _fault_of(server: SimServer, request: Request) -> Fault | None:
+def _fault_of(model: SimModel, request: Request) -> Fault | None:
     name = request.headers.get(FAULT_HEADER)
     if name is None:
-        return server.fault
+        return model.fault
     try:
         return Fault(name)
     except ValueError as error:
         raise InvalidRequestError(f"{FAULT_HEADER}: {name!r} is none of {', '.join(Fault)}", FAULT_HEADER) from error
 
 
-def _checked_size(server: SimServer, chat: ChatRequest) -> int:
+def _checked_size(model: SimModel, chat: ChatRequest) -> int:
     """Return the prompt's tokens if this server can serve the request, and has room to take it."""
-    dialect, places = server.dialect, server.engine.profile.max_num_seqs
-    if dialect.checks_model and chat.model not in (server.model, None):
-        body = dialect.no_model(chat.model or "", server.model)
+    dialect, places = model.dialect, model.engine.profile.max_num_seqs
+    if dialect.checks_model and chat.model not in (model.model, None):
+        body = dialect.no_model(chat.model or "", model.model)
         raise _RefusedError(404, "unknown model", body, Refusal.STATUS)
     tokens = chat.prompt_tokens()
-    if tokens >= server.context:
-        raise _RefusedError(*dialect.too_long(tokens, server.context), dialect.refusal)
+    if tokens >= model.context:
+        raise _RefusedError(*dialect.too_long(tokens, model.context), dialect.refusal)
     if chat.choices > places:
         message = f"n is {chat.choices}, but only {places} can run at once"
         raise _RefusedError(400, message, dialect.error(400, message, "n"), Refusal.STATUS)
-    if dialect.fence.turns_away(server.engine, server.fence, choices_of(server, chat)):
-        server.stats.turned_away += 1
+    if dialect.fence.turns_away(model.engine, model.fence, model.choices(chat)):
+        model.stats.turned_away += 1
         status, message = dialect.overload
-        raise _RefusedError(status, message, dialect.error(status, message), server.refusal)
+        raise _RefusedError(status, message, dialect.error(status, message), model.refusal)
     return tokens

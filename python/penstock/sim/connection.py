@@ -1,4 +1,4 @@
-"""One connection of the simulated server: an asyncio protocol that notices at once when its peer leaves."""
+"""One connection of the simulated server: an asyncio protocol that reacts at once when its peer leaves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import struct
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NoReturn, cast
 
+import orjson
+
 from penstock.sim.faults import SLOW_BYTES, SLOW_SECONDS, Fault
 from penstock.sim.http import MalformedRequestError, Request, RequestReader, head
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from penstock.sim.dialects.openai import Page
     from penstock.sim.engine import Generation
-    from penstock.sim.server import SimServer
+    from penstock.sim.model import SimModel
 
 __all__ = ["Connection"]
 
@@ -22,14 +27,23 @@ KEEP_ALIVE_SECONDS = 5.0
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests one after the other and lets the server answer each in a task of its own.
+    """Reads requests one after the other and has `answer` answer each in a task of its own.
+
+    `answer` returns whether the connection may stay open. `connections` holds this one while it is open.
 
     A peer that closes or half-closes ends the answer in progress: the slots are free, the abort is counted and our side
     is closed before the event loop turns again.
     """
 
-    def __init__(self, server: SimServer) -> None:
-        self._server = server
+    def __init__(
+        self,
+        model: SimModel,
+        answer: Callable[[Request, Connection], Awaitable[bool]],
+        connections: set[Connection],
+    ) -> None:
+        self._model = model
+        self._answer_request = answer
+        self._connections = connections
         self._reader = RequestReader()
         self._task: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -47,19 +61,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; refuse it if that is the fault."""
         self._transport = cast("asyncio.Transport", transport)
-        self._server.connections.add(self)
-        self._server.stats.connections += 1
-        self._server.stats.accepted += 1
-        if self._server.fault is Fault.REFUSE:
+        self._connections.add(self)
+        self._model.stats.connections += 1
+        self._model.stats.accepted += 1
+        if self._model.fault is Fault.REFUSE:
             self.reset()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; start on the next request if none is being answered."""
+        """Take bytes; answer the next request if none is being answered."""
         self._reader.feed(data)
         self._next()
 
     def eof_received(self) -> None:
-        """Take a half-close for what it means to model servers: the client is gone."""
+        """Treat a half-close as model servers do: the client is gone."""
         self._peer_left()
         if self._transport.get_write_buffer_size():
             self._transport.abort()  # the peer may never read the rest, and close() would wait for that
@@ -67,10 +81,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End whatever was going on."""
+        """End the answer in progress."""
         self._peer_left()
-        self._server.stats.connections -= 1
-        self._server.connections.discard(self)
+        self._model.stats.connections -= 1
+        self._connections.discard(self)
 
     def pause_writing(self) -> None:
         """Make senders wait."""
@@ -90,7 +104,7 @@ class Connection(asyncio.Protocol):
         try:
             self.request = self._reader.next()
         except MalformedRequestError:
-            self._server.stats.refused += 1
+            self._model.stats.refused += 1
             self._transport.write(self.head(400, "content-length: 0", closing=True))
             self.close()
             return
@@ -102,7 +116,7 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, request: Request) -> None:
         try:
-            keep = await self._server.answer(request, self)
+            keep = await self._answer_request(request, self)
         except Exception as error:
             self.reset()
             context = {"message": "the simulated server failed", "exception": error, "protocol": self}
@@ -125,11 +139,11 @@ class Connection(asyncio.Protocol):
         stage = self.generation.abandon() if self.generation is not None else None
         if stage is not None:
             peer = self._transport.get_extra_info("peername")
-            self._server.stats.abort(self.request_id, peer[1] if peer else 0, stage)
+            self._model.stats.abort(self.request_id, peer[1] if peer else 0, stage)
         self._task.cancel()
         self._task = None
 
-    # For those who write the answer
+    # Writing an answer
 
     @property
     def request_id(self) -> str:
@@ -139,12 +153,12 @@ class Connection(asyncio.Protocol):
     @property
     def last(self) -> bool:
         """Whether this answer is the connection's last."""
-        most = self._server.dialect.requests_per_connection
+        most = self._model.dialect.requests_per_connection
         return not (self.request and self.request.keep_alive) or (most is not None and self._answered + 1 >= most)
 
     def head(self, status: int, *lines: str, closing: bool = False) -> bytes:
         """Return the head of an answer, with the lines that every answer of this server has."""
-        dialect = self._server.dialect
+        dialect = self._model.dialect
         date = (f"date: {formatdate(usegmt=True)}",) if dialect.sends_date else ()
         close = ("connection: close",) if closing or self.last else ()
         return head(status, *date, *dialect.headers, *lines, *close)
@@ -163,6 +177,20 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
         if self._writable is not None:
             await self._writable
+
+    async def respond(self, status: int, body: Page, *lines: str) -> bool:
+        """Send a whole answer; returns True, as the connection may stay open."""
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        is_text = isinstance(body, bytes)
+        kind = "text/plain; version=0.0.4; charset=utf-8" if is_text else self._model.dialect.json_type
+        head = self.head(status, f"content-type: {kind}", f"content-length: {len(data)}", *lines)
+        await self.send(head + data)
+        return True
+
+    async def refuse(self, status: int, body: Page, *lines: str) -> bool:
+        """Send an error, and count it."""
+        self._model.stats.refused += 1
+        return await self.respond(status, body, *lines)
 
     async def stall(self) -> NoReturn:
         """Wait until the peer leaves (which cancels the caller)."""

@@ -1,4 +1,4 @@
-"""The engine in real time: it lets the steps of a batch take as long as they say, and tells who has new tokens."""
+"""The engine in real time: it runs the steps of a batch with timers, and wakes the requests that have new tokens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from penstock.sim.histogram import Histogram
 from penstock.sim.sequence import Sequence, Stage
 
 if TYPE_CHECKING:
+    from collections import abc
     from collections.abc import Callable
-    from collections.abc import Sequence as Several
 
     from penstock.sim.profiles import Profile
     from penstock.sim.stats import Stats
@@ -32,7 +32,7 @@ class Choice(Sequence):
 class Generation:
     """One request in the engine, from its arrival until :meth:`finish` or :meth:`abandon`."""
 
-    def __init__(self, engine: Engine, prompt: int, outputs: Several[int], *, priority: int, sticks: bool) -> None:
+    def __init__(self, engine: Engine, prompt: int, outputs: abc.Sequence[int], *, priority: int, sticks: bool) -> None:
         self.prompt_tokens = prompt
         self.choices = [Choice(self, prompt, output, priority=priority, sticks=sticks) for output in outputs]
         self.arrived = asyncio.get_running_loop().time()
@@ -66,7 +66,7 @@ class Generation:
             await self._reached
 
     def look(self) -> None:
-        """Wake who waits for the request, if there is what he waits for; the engine calls this after a step."""
+        """Wake the waiting answer if its goal is reached; the engine calls this after a step."""
         if self._goal is not None and self._goal():
             self._goal = None
             if self._reached is not None and not self._reached.done():
@@ -113,7 +113,7 @@ class Engine:
         self.stepping = False
         """Whether a step is going on."""
 
-    def submit(self, prompt: int, outputs: Several[int], *, priority: int = 0, sticks: bool = False) -> Generation:
+    def submit(self, prompt: int, outputs: abc.Sequence[int], *, priority: int = 0, sticks: bool = False) -> Generation:
         """Take a request whose choices will have `outputs` tokens, each at least 1.
 
         It reaches the batch after the profile's API time. sticks: its sequences keep their places until it is
@@ -133,7 +133,7 @@ class Engine:
         self._go()
 
     def _hold(self, sequences: int) -> None:
-        """Take so many more sequences in hand (or, if negative, fewer)."""
+        """Change the number of sequences in hand by so many."""
         self.stats.hold(self.stats.running + self.stats.waiting + sequences, self.profile.max_num_seqs)
 
     def _join(self, generation: Generation) -> None:
@@ -145,7 +145,7 @@ class Engine:
     # Steps
 
     def _go(self) -> None:
-        """Begin to step, unless that is going on."""
+        """Begin to step, unless a step is running."""
         if not self.stepping:
             self._due = asyncio.get_running_loop().time()
             self._begin()
@@ -159,7 +159,7 @@ class Engine:
         for choice in step.admitted:
             self.queue_seconds.observe(loop.time() - choice.generation.arrived)
             choice.generation.look()
-        # Counted from when the last step was due, not from when its end was seen: a late timer does not slow the pace.
+        # Counted from when the last step was due, so that late timers do not add up.
         seconds = step.seconds / self._speed
         self._due += seconds
         loop.call_at(self._due, self._end, seconds, len(self.batch.decoding))

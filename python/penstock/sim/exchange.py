@@ -1,4 +1,4 @@
-"""A chat request that was accepted: its way through the engine, and its answer, good or spoiled on purpose."""
+"""A chat request that was accepted: it runs in the engine, and its answer is sent, with a fault if one is chosen."""
 
 from __future__ import annotations
 
@@ -16,57 +16,51 @@ from penstock.sim.script import plan
 
 if TYPE_CHECKING:
     from penstock.sim.connection import Connection
+    from penstock.sim.model import SimModel
     from penstock.sim.request import ChatRequest
-    from penstock.sim.server import SimServer
 
-__all__ = ["DONE", "Exchange", "choices_of"]
+__all__ = ["DONE", "Exchange"]
 
 DONE = b"data: [DONE]\n\n"
 FLOOD = b"a" * 65536
 
 
-def choices_of(server: SimServer, chat: ChatRequest) -> int:
-    """Return how many answers the request gets; not every server knows ``n``."""
-    return chat.choices if server.dialect.answers_n else 1
-
-
 class Exchange:
-    """One request that runs in the engine. Make it, run it, and spoil it in the end, whatever has happened."""
+    """One request that runs in the engine. Call `run`, and in any case `spoil` in the end."""
 
     def __init__(
-        self, server: SimServer, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
+        self, model: SimModel, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
     ) -> None:
-        self._server = server
-        self._dialect = server.dialect
+        self._model = model
+        self._dialect = model.dialect
         self._wire = wire
         self._chat = chat
         self._fault = fault
-        room = server.context - prompt_tokens
+        room = model.context - prompt_tokens
         self._replies = [
-            plan(chat, choice, server.seed, room, reasoning=server.reasoning)
-            for choice in range(choices_of(server, chat))
+            plan(chat, choice, model.seed, room, reasoning=model.reasoning) for choice in range(model.choices(chat))
         ]
         named = isinstance(chat.tool_choice, ToolChoice)
         self._finishes = [self._dialect.finish(reply, named=named) for reply in self._replies]
         outputs = [max(1, len(reply.pieces)) for reply in self._replies]
         self._steps = max(outputs)
         self._answer = Answer(
-            seed=server.new_id(),
+            seed=model.new_id(),
             created=int(time.time()),
-            model=chat.model if self._dialect.echoes_model and chat.model else server.model,
+            model=chat.model if self._dialect.echoes_model and chat.model else model.model,
             wants_usage=chat.wants_usage,
             prompt_tokens=prompt_tokens,
             output_tokens=sum(len(reply.pieces) for reply in self._replies),
             request_id=wire.request_id,
         )
         priority, sticks = chat.priority or 0, fault in STUCK
-        self._generation = server.engine.submit(prompt_tokens, outputs, priority=priority, sticks=sticks)
+        self._generation = model.engine.submit(prompt_tokens, outputs, priority=priority, sticks=sticks)
         wire.generation = self._generation
 
     def spoil(self) -> None:
-        """End the request as spoiled, unless it is over already."""
+        """Count the request as spoiled by a fault, unless it is over already."""
         if self._generation.abandon() is not None:
-            self._server.stats.faulted += 1
+            self._model.stats.faulted += 1
 
     async def run(self) -> bool:
         """Answer; returns whether the connection may stay open."""
@@ -148,7 +142,7 @@ class Exchange:
         return True
 
     async def _strike(self) -> bool:
-        """Do what the fault says in the middle of a stream."""
+        """Perform a fault in the middle of a stream."""
         if self._fault is Fault.STALL_MID_STREAM:
             await self._wire.stall()
         if self._fault is Fault.EOF_MID_STREAM:
@@ -195,7 +189,7 @@ class Exchange:
         return self._dialect.whole(self._answer, self._replies, finishes)
 
     def _spoiled_body(self) -> bytes | None:
-        """Return the body that takes the answer's place, if the fault is of that kind."""
+        """Return the body that replaces the answer, if the fault is of that kind."""
         if self._fault is Fault.GARBAGE_EVENT:
             return GARBAGE
         if self._fault in (Fault.ERROR_FIRST_EVENT, Fault.ERROR_MID_STREAM):
@@ -218,11 +212,11 @@ class Exchange:
         self._answer.predicted_ms = round((asyncio.get_running_loop().time() - self._first) * 1000, 3)
 
     def _finish(self) -> None:
-        self._server.stats.output_tokens += self._answer.output_tokens
+        self._model.stats.output_tokens += self._answer.output_tokens
         self._generation.finish()
 
     def _cut(self) -> bool:
-        """End the connection in the middle of the answer."""
+        """Close or reset the connection in the middle of the answer."""
         self.spoil()
         if self._fault is Fault.RESET_MID_STREAM:
             self._wire.reset()

@@ -11,7 +11,7 @@ __all__ = ["Exposition"]
 
 
 class Exposition:
-    """Collects families of metrics, each sample with the same labels and its own."""
+    """Collects families of metrics. Every sample has the labels given here and its own."""
 
     def __init__(self, **labels: str) -> None:
         self._labels = labels
@@ -32,7 +32,7 @@ class Exposition:
             self._sample(name, number, **({label: value} if label else {}))
 
     def info(self, name: str, **labels: str) -> None:
-        """Add a gauge that is always 1 and says what it says in its labels."""
+        """Add an info metric: a gauge that is always 1, with the information in its labels."""
         self._lines.append(f"# TYPE {name} gauge")
         self._sample(name, 1.0, **labels)
 

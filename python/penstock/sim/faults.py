@@ -1,4 +1,4 @@
-"""The ways in which the simulated server can misbehave, for tests of whoever stands in front of it.
+"""The ways in which the simulated server can misbehave, for tests of the gateway in front of it.
 
 One is chosen for a request by its header ``x-sim-fault``, else for all by the server's ``fault``. Every fault has a
 meaning for streams and for whole answers: where a whole answer has no events, its body takes their place.
@@ -70,7 +70,7 @@ STATUSES: dict[Fault, tuple[int, str]] = {
     Fault.STATUS_503_LOADING: (503, "Loading model"),
     Fault.STATUS_429: (429, "Too many requests are waiting."),
 }
-"""The faults that are an honest error answer: status and message."""
+"""The faults that are a regular error answer: status and message."""
 
 MID = frozenset(
     {

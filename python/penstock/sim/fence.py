@@ -1,4 +1,4 @@
-"""The engine's own last-resort limit, and how it tells those whom it turns away."""
+"""The engine's own limit on requests (`--fence`), and how it refuses those beyond it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Fence", "Refusal"]
 
 
 class Fence(Enum):
-    """What an engine counts before it takes one request more."""
+    """What an engine counts to decide whether it accepts one more request."""
 
     NONE = "nothing"
     """llama.cpp defers without bound."""
@@ -22,7 +22,7 @@ class Fence(Enum):
     """SGLang's max_queued_requests."""
 
     def turns_away(self, engine: Engine, limit: int | None, sequences: int) -> bool:
-        """Whether a request of so many sequences is too many."""
+        """Tell whether a request of so many sequences exceeds the limit."""
         if limit is None or self is Fence.NONE:
             return False
         waiting = max(engine.stats.waiting, engine.batch.waiting)
@@ -31,7 +31,7 @@ class Fence(Enum):
 
 
 class Refusal(StrEnum):
-    """Where a stream's client reads that the engine is full."""
+    """Where a streaming client is told that the engine is full."""
 
     STATUS = "status"
     EVENT = "event"

@@ -1,4 +1,4 @@
-"""The little HTTP/1.1 that a model server needs: requests with a content-length in, heads and chunks out (RFC 9112)."""
+"""The part of HTTP/1.1 (RFC 9112) that a model server needs: requests with a content-length, heads and chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class MalformedRequestError(Exception):
-    """Bytes that are no request this reader understands. The connection cannot be used any further."""
+    """Bytes that this reader cannot parse as a request. The connection cannot be used any further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RequestReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take what the socket has delivered."""
+        """Take received bytes."""
         self._buffer += data
 
     def next(self) -> Request | None:

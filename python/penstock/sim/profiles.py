@@ -1,4 +1,4 @@
-"""What a step of the engine costs on the machines that the cost model was fitted to.
+"""How long a step of the engine takes on the machines that the cost model was fitted to.
 
 The form and most constants follow the H100 fit of the project inference-sim; ``t0`` was fitted anew to published
 measurements (InferenceBench: 8B fp16, 6.5 ms a token alone; vLLM issue 14333: 70B prefill), ``cb`` is a guess.
@@ -23,7 +23,7 @@ class Profile:
     t0: float
     """Seconds per step: reading the weights, and the kernels' overhead. Fitted to measured TPOT at one sequence."""
     cb: float
-    """Seconds per decoding sequence and step: sampling and bookkeeping. A guess (research says so)."""
+    """Seconds per decoding sequence and step: sampling and bookkeeping. A guess."""
     ckv: float
     """Seconds per context token of a decoding sequence and step: reading its KV cache."""
     cp: float
@@ -33,7 +33,7 @@ class Profile:
     kv_tokens: int
     """Tokens that the KV cache holds, with bf16 KV."""
     chunk: int
-    """Most tokens in a step, decodes included (vLLM's max_num_batched_tokens), as in the runs of the research."""
+    """Most tokens in a step, decodes included (vLLM's max_num_batched_tokens)."""
     context: int
     """Longest prompt and answer together, in tokens, unless the server is told otherwise: the models' own limits."""
     max_num_seqs: int = 256

@@ -17,7 +17,7 @@ class InvalidRequestError(Exception):
         self.param = param
 
 
-class Part(msgspec.Struct):
+class ContentPart(msgspec.Struct):
     """One part of a message in parts; only text is read."""
 
     type: str
@@ -31,7 +31,7 @@ class CalledFunction(msgspec.Struct):
     arguments: str = ""
 
 
-class Call(msgspec.Struct):
+class ToolCall(msgspec.Struct):
     """A tool call in the history."""
 
     id: str = ""
@@ -42,8 +42,8 @@ class Message(msgspec.Struct):
     """One message of the conversation."""
 
     role: str
-    content: str | list[Part] | None = None
-    tool_calls: list[Call] | None = None
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
     def text(self) -> str:

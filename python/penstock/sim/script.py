@@ -38,7 +38,7 @@ THOUGHTS = (
     "That is enough to answer.",
 )
 NATURAL_WORDS = (20, 120)
-"""How long an answer is when nobody says how long."""
+"""The range of an answer's words when the request does not say how many."""
 WORDS_WANTED = re.compile(r"\b(\d{1,6}) words\b")
 
 
@@ -72,8 +72,8 @@ def plan(request: ChatRequest, choice: int, seed: int, room: int, *, reasoning: 
     so many; ``ignore_eos`` gets as many as the cap allows.
     """
     source = hashlib.blake2b(msgspec.json.encode([seed, choice, request.seed, request.messages]), digest_size=8)
-    dice = random.Random(source.digest())
-    pieces = _pieces("reasoning", " ".join(THOUGHTS[: dice.randint(1, len(THOUGHTS))])) if reasoning else []
+    rng = random.Random(source.digest())
+    pieces = _pieces("reasoning", " ".join(THOUGHTS[: rng.randint(1, len(THOUGHTS))])) if reasoning else []
     limit = room if request.output_limit is None else min(room, request.output_limit)
     tool = _tool_to_call(request)
     if tool is not None:
@@ -81,12 +81,12 @@ def plan(request: ChatRequest, choice: int, seed: int, room: int, *, reasoning: 
         pieces.append(Piece("call", tool.function.name))
         pieces += _pieces("arguments", arguments)
     else:
-        pieces += _pieces("content", _text(request, dice, limit))
+        pieces += _pieces("content", _text(request, rng, limit))
         pieces, stopped = _until_stop(pieces, request.stop)
         if stopped and len(pieces) <= limit:
             return Reply(tuple(pieces), "stop", None)
     cut = pieces[:limit]
-    call_id = f"{dice.getrandbits(64):016x}" if any(piece.kind == "call" for piece in cut) else None
+    call_id = f"{rng.getrandbits(64):016x}" if any(piece.kind == "call" for piece in cut) else None
     if len(cut) < len(pieces):
         return Reply(tuple(cut), "length", call_id)
     return Reply(tuple(cut), "stop" if tool is None else "tool_calls", call_id)
@@ -101,17 +101,17 @@ def _tool_to_call(request: ChatRequest) -> Tool | None:
     return request.tools[0]
 
 
-def _text(request: ChatRequest, dice: random.Random, limit: int) -> str:
+def _text(request: ChatRequest, rng: random.Random, limit: int) -> str:
     last = request.messages[-1]
     if last.role == "tool":
         return f"The tool {_name_of_call(request, last)} answered: {last.text()} That is all it said."
     asked = WORDS_WANTED.search(last.text())
-    words = int(asked[1]) if asked else dice.randint(*NATURAL_WORDS)
+    words = int(asked[1]) if asked else rng.randint(*NATURAL_WORDS)
     if request.ignore_eos:
         words = limit + 1
     said: list[str] = []
     while len(said) < min(words, limit + 1):
-        said += dice.choice(SENTENCES).split()
+        said += rng.choice(SENTENCES).split()
     return " ".join(said[:words])
 
 

@@ -21,7 +21,7 @@ class Stage(Enum):
 
 
 class Sequence:
-    """One answer to one prompt. Subclass it to know whose it is."""
+    """One answer to one prompt. Subclasses add which request it belongs to."""
 
     __slots__ = ("arrival", "base", "last", "output", "priority", "prompt", "stage", "sticks", "target", "tokens")
 

@@ -1,4 +1,4 @@
-"""What the simulated server has counted."""
+"""Counters of the simulated server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stats:
     refused: int = 0
     """Requests answered with an error instead of being started."""
     turned_away: int = 0
-    """Those of them that the fence turned away."""
+    """Those of them that exceeded the engine's own limit."""
     connections: int = 0
     """Connections open now."""
     accepted: int = 0
@@ -59,7 +59,7 @@ class Stats:
     """The latest aborts, oldest first."""
 
     def hold(self, sequences: int, places: int) -> None:
-        """Have so many sequences in hand."""
+        """Set how many sequences are in hand."""
         self.running = min(sequences, places)
         self.waiting = sequences - self.running
         self.peak_running = max(self.peak_running, self.running)

@@ -1,1 +1,1 @@
-"""Connections to model servers: opening them, and probing whether they are there."""
+"""Model servers: connecting to them, probing whether they work, and reading their gauges."""

@@ -1,49 +1,37 @@
-"""Asking a backend for a page about itself."""
+"""HTTP requests of our own to a backend: its pages about itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
+from penstock.net.private import DialingConnector
 from penstock.upstream.dialer import ConnectError, Dialer
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
     from penstock.config.settings import Backend
 
 __all__ = ["NOT_NOW", "page_of", "session_for", "url_of", "whole"]
 
-LONGEST_PAGE = 1 << 20
-# Answers after which it is worth asking again soon: the server is busy, loading or restarting. 501 is llama.cpp's word
-# for a page that is switched off.
+MAX_PAGE_BYTES = 1 << 20
+# Statuses after which it is worth asking again soon: the server is busy, loading or restarting. (llama.cpp answers 501
+# for a page that is switched off, which is not among them.)
 NOT_NOW = {408, 425, 429, 500, 502, 503, 504}
 
 
-class _Connector(aiohttp.BaseConnector):
-    """Connects aiohttp's client the way that requests are connected. What aiohttp says of TLS does not count."""
-
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__(force_close=True)
-        self._dialer = dialer
-
-    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:
-        return await self._dialer.dial(self._factory)
-
-
 def session_for(backend: Backend, seconds: float) -> aiohttp.ClientSession:
-    """Return a client of one backend, for one page at a time, with a limit of seconds for each.
+    """Return a client of one backend, for one page at a time, each within so many seconds.
 
-    It closes each connection: a kept one would hold one of the few threads of llama.cpp's server.
+    It closes each connection, because an idle one would occupy one of the few threads of llama.cpp's server.
 
     Raises:
         OSError, ssl.SSLError: a configured file cannot be read.
     """
     return aiohttp.ClientSession(
-        connector=_Connector(Dialer(backend)),
+        connector=DialingConnector(Dialer(backend).dial),
         timeout=aiohttp.ClientTimeout(total=seconds),
-        # To compress a page of 60 KB every second would cost the server more than to send it.
+        # Compressing a page of 60 KB every second would cost the server more than sending it.
         headers={**dict(backend.request_headers), "accept-encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
@@ -73,6 +61,6 @@ async def whole(answer: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece
-        if len(body) > LONGEST_PAGE:
+        if len(body) > MAX_PAGE_BYTES:
             return b""
     return bytes(body)

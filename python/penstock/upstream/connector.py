@@ -1,4 +1,4 @@
-"""Opening connections for the core."""
+"""Opens upstream connections for the core."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Connector"]
 
 
 class Connector:
-    """Called by the core with a backend's index and a protocol; opens the connection in a task of its own.
+    """Called by the core with a backend's index and a protocol; connects the protocol in a task of its own.
 
-    A task per new connection is affordable: connections are kept and reused.
+    A task for each new connection is affordable, because connections are kept and reused.
     """
 
     def __init__(self, backends: list[Backend]) -> None:
@@ -30,7 +30,7 @@ class Connector:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, index: int, protocol: UpstreamConnection) -> asyncio.Task[None]:
-        """Start to connect."""
+        """Start to connect; the returned task can be cancelled."""
         task = asyncio.get_running_loop().create_task(self._connect(index, protocol))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

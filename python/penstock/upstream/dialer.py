@@ -1,7 +1,7 @@
-"""The one way to a backend: requests, probes and scrapes all connect through it.
+"""Connects to backends: the only way for requests, probes and scrapes alike.
 
-So a probe cannot reach a server that requests cannot reach: both resolve the name, race its addresses, set up the
-socket and check the certificate by the same lines.
+So a probe cannot reach a server that requests cannot reach: both resolve the name, race its addresses, set the socket
+options and check the certificate with the same code.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RECEIVE_BUFFER", "ConnectError", "Dialer", "tls_context"]
 
-# What the kernel may hold of a backend's answer, and so the most that one read can bring: it bounds what a paused
-# client's stream can still grow by. The kernel doubles the value for its own bookkeeping.
+# SO_RCVBUF: how much of a backend's answer the kernel may hold, and so the most that one read can return. It bounds how
+# much more arrives for a client whose stream is paused. The kernel doubles the value for its own bookkeeping.
 RECEIVE_BUFFER = 64 << 10
-# How long an address has for itself before the next one is tried beside it: the Connection Attempt Delay that RFC 8305
-# §5 recommends.
+# How long one address is tried alone before the next is tried beside it: the Connection Attempt Delay (RFC 8305 §5).
 ATTEMPT_DELAY_SECONDS = 0.25
 
 Protocol = TypeVar("Protocol")
 ConnectFault = Literal["refused", "connect", "tls"]
-"""Nobody listens there; it cannot be reached for anything else; it is not who it should be."""
+"""Nobody listens there; it cannot be reached for another reason; its certificate is not valid for it."""
 
 
 class ConnectError(Exception):
@@ -41,15 +40,15 @@ class ConnectError(Exception):
         self.kind: ConnectFault = kind
 
 
-class Address(NamedTuple):
-    """A numeric place of a server."""
+class SocketAddress(NamedTuple):
+    """A numeric socket address, as `socket.getaddrinfo` returns it."""
 
     family: socket.AddressFamily
     place: tuple[Any, ...]
 
 
 def tls_context(backend: Backend) -> ssl.SSLContext | None:
-    """Return what a TLS connection to this backend trusts and shows; None for plain HTTP.
+    """Return the TLS context for this backend: trusted CAs and client certificate; None for plain HTTP.
 
     Raises:
         OSError, ssl.SSLError: a configured file cannot be read.
@@ -76,13 +75,13 @@ class Dialer:
         self._context = tls_context(backend)
 
     async def dial(self, factory: Callable[[], Protocol]) -> Protocol:
-        """Connect a protocol, which `factory` makes, and return it. Cancelled, it leaves no socket behind.
+        """Connect a protocol, which `factory` makes, and return it. If it is cancelled, every socket is closed.
 
         Raises:
-            ConnectError: no address of the backend could be connected to, or it is not who it should be.
+            ConnectError: no address of the backend could be connected to, or its certificate is not valid.
         """
         loop = asyncio.get_running_loop()
-        # Of a protocol the loop wants no more than its methods.
+        # The loop only calls the methods of asyncio.Protocol, of which factory's type need not be a subclass.
         make = cast("Callable[[], asyncio.Protocol]", factory)
         url, context = self._url, self._context
         try:
@@ -97,47 +96,47 @@ class Dialer:
             except BaseException:
                 connection.close()
                 raise
-            # The descriptor is the transport's. One that was dropped at once has closed it before uvloop remembers
-            # that there is a socket object, which would close it again, and by then it may be somebody else's.
+            # The transport owns the descriptor from here on. If it was dropped at once, it has closed the descriptor
+            # already; the socket object would close the number again, which by then may belong to another file.
             connection.detach()
         except ssl.SSLError as error:
             raise ConnectError("tls", error.reason or str(error)) from error
-        except (OSError, ValueError) as error:  # the latter: a host name that cannot be one
+        except (OSError, ValueError) as error:  # ValueError: not a possible host name
             is_refused = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
             raise ConnectError("refused" if is_refused else "connect", reason_of(error)) from error
         return cast("Protocol", protocol)
 
 
-async def resolve(host: str, port: int) -> list[Address]:
+async def resolve(host: str, port: int) -> list[SocketAddress]:
     """Return the addresses of a host in the system's order of preference (RFC 6724).
 
     Raises:
         OSError: the name is not known, or nobody could be asked.
     """
     try:
-        # A numeric address asks nobody. It must not wait for the few threads that look names up, all of which may be
-        # waiting for a name server.
+        # A numeric address needs no lookup. It must not wait for one of the few resolver threads, all of which may be
+        # blocked on a name server.
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [Address(family, place) for family, _, _, _, place in found]
+    return [SocketAddress(family, place) for family, _, _, _, place in found]
 
 
-def interleaved(addresses: Sequence[Address]) -> list[Address]:
-    """Return the addresses with their families in turn, so that a broken one costs a single delay (RFC 8305 §4)."""
+def interleaved(addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
+    """Return the addresses with their families alternating, so that a broken family costs one delay (RFC 8305 §4)."""
     families = dict.fromkeys(address.family for address in addresses)
     by_family = ([address for address in addresses if address.family == family] for family in families)
     turns = itertools.zip_longest(*by_family)
     return [address for turn in turns for address in turn if address is not None]
 
 
-async def race(addresses: Sequence[Address]) -> socket.socket:
+async def race(addresses: Sequence[SocketAddress]) -> socket.socket:
     """Return a socket that is connected to one of the addresses: the first one that answers (RFC 8305 §5).
 
     The next address is tried when the one before has failed, or has not answered for a while.
 
     Raises:
-        OSError: none could be connected to. It tells all reasons.
+        OSError: none could be connected to; the text has all reasons.
     """
     loop = asyncio.get_running_loop()
     if len(addresses) == 1:
@@ -163,12 +162,12 @@ async def race(addresses: Sequence[Address]) -> socket.socket:
         for attempt in running:
             attempt.cancel()
             attempt.add_done_callback(close_if_connected)
-    # An address that is not reachable from here says nothing about the server; one that refuses does.
+    # A refused attempt shows that the server does not listen; an address may be unreachable only from here.
     kind = ConnectionRefusedError if any(isinstance(error, ConnectionRefusedError) for error in errors) else OSError
     raise kind(None, ", ".join(dict.fromkeys(map(reason_of, errors))))
 
 
-async def connected(address: Address) -> socket.socket:
+async def connected(address: SocketAddress) -> socket.socket:
     """Return a socket that is connected to this address.
 
     Raises:
@@ -177,7 +176,7 @@ async def connected(address: Address) -> socket.socket:
     connection = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
-        # Before it connects: the window that TCP may ever offer is agreed on then (RFC 7323 §2.2).
+        # Set before connecting, because TCP's window scale is fixed by the handshake (RFC 7323 §2.2).
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         set_keepalive(connection)
         set_user_timeout(connection)
@@ -189,7 +188,7 @@ async def connected(address: Address) -> socket.socket:
 
 
 async def _connect(connection: socket.socket, place: tuple[Any, ...]) -> None:
-    # uvloop's own `sock_connect` looks numeric addresses up again, in a thread, and loses the zone of IPv6 ones.
+    # uvloop's own `sock_connect` resolves numeric addresses again in a thread, and loses the zone of IPv6 addresses.
     loop = asyncio.get_running_loop()
     try:
         connection.connect(place)
@@ -216,5 +215,5 @@ def close_if_connected(attempt: asyncio.Task[socket.socket]) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what the system says of it, without numbers and addresses."""
+    """Return the system's text for an error, without numbers and addresses."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

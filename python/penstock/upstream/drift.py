@@ -1,4 +1,4 @@
-"""What a server's gauges show that its operator should know: a state machine without sockets or clock."""
+"""Detects in a server's gauges what its operator should know: a state machine without sockets or clock."""
 
 from __future__ import annotations
 
@@ -7,64 +7,64 @@ from typing import Literal
 
 from penstock.upstream.gauges import Counted, Gauges
 
-__all__ = ["REPEAT_SECONDS", "Drift", "Signal"]
+__all__ = ["REPEAT_SECONDS", "DriftDetector", "DriftSignal"]
 
-# A server's numbers and ours are never of the same moment, so one reading proves nothing.
+# A server's gauges and our counts are never taken at the same instant, so one reading proves nothing.
 READINGS_TO_REPORT = 3
-# What lasts is reported once a minute: often enough for the rate of a counter, rarely enough for a log.
+# A lasting condition is reported once a minute: often enough for a counter's rate, rarely enough for a log.
 REPEAT_SECONDS = 60.0
-# The server's own queue should be nearly empty: it is first come, first served, and nobody sees it.
+# The server's own queue should be nearly empty, because it knows nothing of our priorities and deadlines.
 QUEUE_SET_POINT = 2
 
-# The gauges that a server does not stop to show while it works.
+# The gauges that a working server always shows.
 STEADY: tuple[Literal["running", "waiting", "kv_usage"], ...] = ("running", "waiting", "kv_usage")
 
 
-class Signal(StrEnum):
+class DriftSignal(StrEnum):
     """The values of the label ``signal`` of ``drift_total`` that come from the gauges."""
 
     FOREIGN_TRAFFIC = "foreign_traffic"
-    """The server has more requests than we have sent: somebody goes around the gateway, and its limit is not kept."""
+    """The server has more requests than we have sent: somebody bypasses the gateway, so its limit is not kept."""
     ENGINE_QUEUE = "engine_queue"
-    """More wait for room in the server than should: the limit is too high for it."""
+    """Too many requests wait inside the server: the configured limit is too high for it."""
     PREEMPTIONS = "preemptions"
-    """The server ran out of KV memory and threw requests back."""
+    """The server ran out of KV memory and preempted requests."""
     GAUGES_MISSING = "gauges_missing"
-    """Gauges that were there are not there any more: switched off, or renamed by a new version."""
+    """Gauges have disappeared: they were switched off, or renamed by a new version."""
 
 
-class Drift:
-    """Judges the readings of one server, one after the other.
+class DriftDetector:
+    """Compares the successive readings of one server with ``own``, the slots that our requests use there.
 
-    A reading is compared with ``own``, the slots of ours that are in use there. The caller counts them before and
-    after it asks and takes the larger number, so that what starts or ends in between does not look foreign.
+    The caller counts ``own`` before and after the reading and passes the larger number, so that a request that starts
+    or ends in between does not look like foreign traffic.
     """
 
     def __init__(self) -> None:
         self._last = Gauges()
-        self._streaks = dict.fromkeys(Signal, 0)
-        self._reported: dict[Signal, float] = {}
+        self._streaks = dict.fromkeys(DriftSignal, 0)
+        self._reported: dict[DriftSignal, float] = {}
 
-    def observe(self, gauges: Gauges, own: int, now: float) -> list[Signal]:
+    def observe(self, gauges: Gauges, own: int, now: float) -> list[DriftSignal]:
         """Take a reading at ``now`` (seconds); return what is to be reported."""
         seen = {
-            Signal.FOREIGN_TRAFFIC: self._is_fresh(gauges) and (gauges.running or 0) + (gauges.waiting or 0) > own,
-            # While it works for us, even a late number is of this load; when idle, it may be of the last one.
-            Signal.ENGINE_QUEUE: (own > 0 or self._is_fresh(gauges)) and (gauges.waiting or 0) > QUEUE_SET_POINT,
-            Signal.PREEMPTIONS: _rose(self._last.preemptions, gauges.preemptions),
-            # A server that has just started shows some gauges only when it has had work.
-            Signal.GAUGES_MISSING: own > 0 and self._has_lost(gauges),
+            DriftSignal.FOREIGN_TRAFFIC: self._is_fresh(gauges) and (gauges.running or 0) + (gauges.waiting or 0) > own,
+            # While our requests run, even an old number belongs to this load; when idle it may belong to the last one.
+            DriftSignal.ENGINE_QUEUE: (own > 0 or self._is_fresh(gauges)) and (gauges.waiting or 0) > QUEUE_SET_POINT,
+            DriftSignal.PREEMPTIONS: _rose(self._last.preemptions, gauges.preemptions),
+            # A server that has just started shows some gauges only after its first request.
+            DriftSignal.GAUGES_MISSING: own > 0 and self._has_lost(gauges),
         }
         self._last = gauges | self._last
         return [signal for signal, is_seen in seen.items() if self._is_due(signal, is_seen, now)]
 
     def skip(self) -> None:
-        """Take note of a round without a reading: those before and after it are not in a row."""
-        self._streaks = dict.fromkeys(Signal, 0)
+        """Take note of a round without a reading: the readings before and after it are not consecutive."""
+        self._streaks = dict.fromkeys(DriftSignal, 0)
 
-    def _is_due(self, signal: Signal, is_seen: bool, now: float) -> bool:
+    def _is_due(self, signal: DriftSignal, is_seen: bool, now: float) -> bool:
         self._streaks[signal] = self._streaks[signal] + 1 if is_seen else 0
-        needed = 1 if signal is Signal.PREEMPTIONS else READINGS_TO_REPORT
+        needed = 1 if signal is DriftSignal.PREEMPTIONS else READINGS_TO_REPORT
         if self._streaks[signal] < needed or now < self._reported.get(signal, -REPEAT_SECONDS) + REPEAT_SECONDS:
             return False
         self._reported[signal] = now
@@ -80,5 +80,5 @@ class Drift:
 
 
 def _rose(before: int | None, after: int | None) -> bool:
-    """Tell whether a counter rose. After a restart it begins again, and the first reading is only a beginning."""
+    """Tell whether a counter rose. The first reading has nothing to be compared with, and a restart lowers it."""
     return before is not None and after is not None and after > before

@@ -1,7 +1,7 @@
-"""What a model server says of itself: its load now (`Gauges`), and what it was started with (`Facts`).
+"""What a model server reports about itself: its load now (`Gauges`), and how it was started (`Facts`).
 
-A field is None where the server does not tell. The numbers correct what Penstock counts itself; no request is let in or
-held back by them alone, because they are late.
+A field is None where the server does not report it. The numbers correct Penstock's own counts; no request is admitted
+or held back by them alone, because they are always a little old.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import TypeVar
 
-__all__ = ["Counted", "Engine", "Facts", "Gauges", "Reader", "Reading", "number"]
+__all__ = ["Counted", "EngineFamily", "Facts", "Gauges", "Reader", "Reading", "number"]
 
-# Tokens or requests. No honest server shows more, doubles are exact up to here, and so is everyone's JSON.
-LARGEST = 1 << 53
+# Tokens or requests. Doubles, and so numbers in JSON, are exact up to here; no real server reports more.
+MAX_NUMBER = 1 << 53
 
 
 def number(value: object) -> int | float | None:
-    """Return what a page shows if it can be true: a number from 0 to `LARGEST`, and so neither NaN nor a boolean."""
+    """Return a page's value if it is plausible: a number from 0 to `MAX_NUMBER`, so neither NaN nor a boolean."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return value if 0 <= value <= LARGEST else None
+    return value if 0 <= value <= MAX_NUMBER else None
 
 
-class Engine(Enum):
+class EngineFamily(Enum):
     """The model servers whose pages are understood."""
 
     VLLM = "vllm"
@@ -34,18 +34,18 @@ class Engine(Enum):
 
 
 class Counted(Enum):
-    """To which moment ``running`` and ``waiting`` belong."""
+    """When the server has counted ``running`` and ``waiting``."""
 
     NOW = "now"
-    """The server counts them for the answer."""
+    """While it made the page."""
     STEP = "step"
-    """They are of the engine's last step: after an abort of everything they stay up until it steps again (vLLM)."""
+    """At the engine's last step: after all requests are aborted they stay up until the next step (vLLM)."""
     LOGGED = "logged"
-    """They are of the engine's last log line, which an idle engine writes every 30 s (SGLang's metrics)."""
+    """At the engine's last log line, which an idle engine writes every 30 s (SGLang's metrics)."""
 
 
 def _bound(record: Gauges | Facts) -> None:
-    """Forget what cannot be true: also a sum or a product of numbers each of which could."""
+    """Set implausible numbers to None; a sum or a product of plausible ones may be implausible."""
     for field in fields(record):
         value = getattr(record, field.name)
         if isinstance(value, int | float) and number(value) is None:
@@ -54,16 +54,16 @@ def _bound(record: Gauges | Facts) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The load of one server, over all its data-parallel ranks. A number that cannot be true is None."""
+    """The load of one server, over all its data-parallel ranks. An implausible number is None."""
 
     running: int | None = None
     """Requests in the batch; one with ``n`` choices counts n times, as a slot does."""
     waiting: int | None = None
-    """Requests in the server's own queue; where it tells why, those that wait for room."""
+    """Requests in the server's own queue; where it reports the reasons, only those that wait for room."""
     kv_usage: float | None = None
-    """Used part of the KV memory, 0 to 1, of the fullest rank: that is the one which preempts."""
+    """Used part of the KV memory, 0 to 1, of the fullest rank, which preempts first."""
     preemptions: int | None = None
-    """Requests thrown out of the batch for lack of KV memory, since the server's start."""
+    """Requests preempted for lack of KV memory, since the server's start."""
     prefix_queries: int | None = None
     """Prompt tokens looked up in the prefix cache, since the server's start."""
     prefix_hits: int | None = None
@@ -81,12 +81,12 @@ class Gauges:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change while a server runs. A number that cannot be true is None."""
+    """What does not change while a server runs. An implausible number is None."""
 
-    engine: Engine | None = None
+    engine: EngineFamily | None = None
     version: str | None = None
     kv_tokens: int | None = None
-    """Tokens that its KV memory holds, over all ranks."""
+    """Tokens that its KV memory can hold, over all ranks."""
     slots: int | None = None
     """Requests that it runs at once; TGI: that it accepts at once."""
     context: int | None = None
@@ -101,7 +101,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from one page, or from several: ``a | b`` is a, and b where a is silent."""
+    """What was read from one page, or from several: ``a | b`` has the fields of b where those of a are None."""
 
     gauges: Gauges = Gauges()
     facts: Facts = Facts()
@@ -111,7 +111,7 @@ class Reading:
 
 
 Reader = Callable[[bytes], Reading | None]
-"""Reads the body of a page; None: it is no page of a server that is understood."""
+"""Reads the body of a page; None: it is not a page of a known server."""
 
 Record = TypeVar("Record", Gauges, Facts)
 

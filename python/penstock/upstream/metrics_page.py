@@ -1,4 +1,4 @@
-"""Reading a server's Prometheus page under the names of all engines, old and new."""
+"""Reads a server's Prometheus page, by the metric names of all engine families, old and new."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges, Reading, number
+from penstock.upstream.gauges import Counted, EngineFamily, Facts, Gauges, Reading, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["read_metrics"]
 
-# The parser's time grows with the square of a line's length; the longest in use, vLLM's cache_config_info, has 1.3 KB.
-LONGEST_LINE = 8 << 10
-# A page with more samples of known names is not read at all, because it would hold up the loop: that is 20 names of 200
-# ranks, and 80 ms.
-MOST_SAMPLES = 4096
+# The parser takes time proportional to the square of a line's length; the longest line in use has 1.3 KB (vLLM's
+# cache_config_info).
+MAX_LINE_BYTES = 8 << 10
+# A page with more samples of known names is not read, because it would block the event loop: this many, 20 names of 200
+# ranks, take 80 ms.
+MAX_SAMPLES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """Where an engine's page has the gauges: the names of each, newest first."""
+class MetricNames:
+    """The metric names of an engine family: for each gauge all its names, newest first."""
 
     counted: Counted
     running: tuple[str, ...]
@@ -41,7 +42,7 @@ class Names:
 
 
 NAMES = {
-    Engine.VLLM: Names(
+    EngineFamily.VLLM: MetricNames(
         counted=Counted.STEP,
         running=("vllm:num_requests_running",),
         waiting=("vllm:num_requests_waiting_by_reason", "vllm:num_requests_waiting"),
@@ -51,7 +52,7 @@ NAMES = {
         prefix_hits=("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
         steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total"),
     ),
-    Engine.SGLANG: Names(
+    EngineFamily.SGLANG: MetricNames(
         counted=Counted.LOGGED,
         running=("sglang:num_running_reqs",),
         waiting=("sglang:num_queue_reqs",),
@@ -62,12 +63,12 @@ NAMES = {
         kv_tokens=("sglang:max_total_num_tokens",),
         context=("sglang:context_len",),
     ),
-    Engine.TGI: Names(
+    EngineFamily.TGI: MetricNames(
         counted=Counted.NOW,
         running=("tgi_batch_current_size",),
         waiting=("tgi_queue_size",),
     ),
-    Engine.LLAMACPP: Names(
+    EngineFamily.LLAMACPP: MetricNames(
         counted=Counted.NOW,
         running=("llamacpp:requests_processing",),
         waiting=("llamacpp:requests_deferred",),
@@ -81,15 +82,16 @@ STARTS = (
     VLLM_CACHE.encode(),
 )
 
-# A sample that has one of these labels counts only at this value: what waits for anything else than room is not the
-# queue that matters (vLLM), and the total stands beside its parts by priority (SGLang).
+# A sample with one of these labels counts only with this value: of the waiting requests only those that wait for room
+# (vLLM), and of samples by priority only the total beside them (SGLang).
 VALUES_THAT_COUNT = {"reason": "capacity", "priority": ""}
-# Processes that share the same requests: their samples are copies, not parts. (Data-parallel ranks are parts.)
+# Labels of processes that work on the same requests: their samples are copies, not parts to be added up. (Data-parallel
+# ranks are parts.)
 COPY_LABELS = {"tp_rank", "pp_rank", "moe_ep_rank", "attn_cp_rank"}
 
 
 def read_metrics(page: bytes) -> Reading | None:
-    """Read a page in the Prometheus text format; lines that are not understood are passed over."""
+    """Read a page in the Prometheus text format; lines that are not understood are ignored."""
     samples = _samples(page)
     for engine, names in NAMES.items():
         gauges = Gauges(
@@ -114,13 +116,13 @@ def read_metrics(page: bytes) -> Reading | None:
 
 def _samples(page: bytes) -> dict[str, list[Sample]]:
     """Return the samples under a known name. Only their lines are parsed: 11 of 734 on vLLM's page."""
-    lines = [line for line in page.splitlines() if line.startswith(STARTS) and len(line) <= LONGEST_LINE]
+    lines = [line for line in page.splitlines() if line.startswith(STARTS) and len(line) <= MAX_LINE_BYTES]
     samples: dict[str, list[Sample]] = defaultdict(list)
-    for line in lines if len(lines) <= MOST_SAMPLES else ():
+    for line in lines if len(lines) <= MAX_SAMPLES else ():
         try:
-            # The parser stops at the first bad line, so each is a page of its own.
+            # The parser stops at the first bad line, so each line is parsed as a page of its own.
             families = list(text_string_to_metric_families(line.decode("utf-8", "replace")))
-        except (ValueError, IndexError):  # the latter is a fault of the parser: an empty label name
+        except (ValueError, IndexError):  # IndexError is a bug of the parser, with an empty label name
             continue
         for family in families:
             for sample in family.samples:
@@ -141,7 +143,7 @@ def _first(samples: dict[str, list[Sample]], names: Iterable[str]) -> list[Sampl
 
 
 def _total(samples: dict[str, list[Sample]], names: Iterable[str]) -> int | None:
-    """Return the sum over all parts; of the copies of one part, the largest counts."""
+    """Return the sum over all parts; of the copies of one part the largest is taken."""
     parts: dict[tuple[tuple[str, str], ...], float] = {}
     for sample in _first(samples, names):
         part = tuple(sorted(item for item in sample.labels.items() if item[0] not in COPY_LABELS))

@@ -1,18 +1,18 @@
-"""Whether a backend is there, and under which name it knows its model.
+"""Probes backends: whether they can be used, and under which name they know their model.
 
-What counts as a failure: no connection, no answer in time, a 502, 503 or 504, a 401 or 403 (a request would carry the
-same headers), and a list without the name that a request would ask for, where the server refuses what it does not list.
-Any other answer shows that somebody is there; some servers have no list. After three failures in a row a backend is
-down: it gets no new requests, what runs there goes on, and the first good probe brings it back. One that has never been
-well is down as soon as it says itself that it cannot be used. A backend that requests do not get through to is closed
-before that, for a moment, and then tried by one request at a time (`ejected`); its next probe comes at once.
+A probe fails if there is no connection, no answer in time, a 502, 503 or 504, a 401 or 403 (requests carry the same
+headers), or a list of models without the name that requests would ask for, if the server refuses unlisted names. Any
+other answer counts as good, as some servers have no list. After three failures in a row a backend is down: it gets no
+new requests, running ones go on, and the first good probe brings it back. A backend that has never been healthy is down
+after the first answer that shows that it cannot be used. If requests cannot get through to a backend, it is `ejected`
+before that: closed for a moment, and then tried with one request at a time; its next probe is sent at once.
 
-A backend whose model has no known name is down from the start of the process, because no request can be written for it.
+A backend whose model's name is not known is down from the start, because no request can be written for it.
 
-A server that answers may have an engine behind it that hangs (`penstock.upstream.hang`): that is a failure, too.
+A server that answers although its engine hangs (`penstock.upstream.engine_hang`) fails the probe too.
 
-A server whose GPU is fully loaded may answer its requests and have no time for a probe. So time-outs are a row only as
-long as no request has anything from it in between: a first token, or a later one.
+A server whose GPU is fully loaded may serve its requests and have no time for a probe. So time-outs count as successive
+only if no request has received anything from it in between: a first token, or a later one.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import aiohttp
 import orjson
 
+from penstock.upstream.backend_tasks import BackendTasks
 from penstock.upstream.client import session_for, url_of, whole
 from penstock.upstream.dialer import ConnectError
 from penstock.upstream.gauges import Gauges
 from penstock.upstream.liveness import Liveness
-from penstock.upstream.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,32 +40,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Probe", "Prober"]
 
-# A backend that is there is asked rarely; one that is not, often, so that it comes back soon.
+# A healthy backend is probed rarely; another one often, so that it comes back soon.
 HEALTHY_SECONDS = 5.0
 DOWN_SECONDS = 1.0
 TIMEOUT_SECONDS = 2.0
-# What an earlier life has found, by the segment's word for it.
+# The health by a backend's state in the segment, for a restarted control.
 HEALTH: dict[str, Literal["healthy", "down"]] = {"healthy": "healthy", "slow_start": "healthy", "down": "down"}
-# Failures in a row after which a backend that was there counts as down.
+# Failures in a row after which a healthy backend counts as down.
 FAILURES_TO_DOWN = 3
-# Of a server that is loading its model, and of a proxy that finds no server behind it.
+# Statuses of a server that is loading its model, and of a proxy without a server behind it.
 NOT_READY = {502, 503, 504}
-# The `owned_by` in the lists of servers that answer 404 to a name which is not on their list: vLLM, LMDeploy, Ollama.
-# Others serve their one model under any name, or load what is asked for.
+# The `owned_by` in the lists of servers that answer 404 to unlisted names: vLLM, LMDeploy, Ollama. Others serve their
+# one model under any name, or load what is asked for.
 STRICT_OWNERS = {"vllm", "lmdeploy", "library"}
-# Ollama takes a name without a tag for this one.
+# The tag that Ollama adds to a name without one.
 DEFAULT_TAG = ":latest"
 
 
-class Fault(NamedTuple):
+class ProbeFailure(NamedTuple):
     """Why a backend cannot be used."""
 
     reason: str
     is_answer: bool
-    """Whether the server says so itself. What we only take from its silence may be a moment's."""
+    """Whether an answer of the server shows it. A missing answer may be temporary."""
 
 
-class Model(NamedTuple):
+class ListedModel(NamedTuple):
     """A model on a server's list."""
 
     name: str
@@ -74,14 +74,14 @@ class Model(NamedTuple):
 
 
 class Probe:
-    """What is known of one backend, and why."""
+    """What is known of one backend."""
 
     def __init__(self, index: int, backend: Backend, known: dict[str, Any]) -> None:
-        """Begin with what an earlier life of control has left in the segment: its part of the snapshot."""
+        """Begin with the backend's part of a snapshot, which an earlier control process may have filled."""
         self.index = index
         self.backend = backend
         self.serves: str | None = backend.serves or known["serves"]
-        # Without a name it is down from the start: nobody has found that out.
+        # Without a name its state is down from the start, which is not the result of a probe.
         self.health: Literal["unknown", "healthy", "down"] = (
             "unknown" if self.serves is None else HEALTH.get(known["state"], "unknown")
         )
@@ -89,18 +89,18 @@ class Probe:
         """Why it is not healthy."""
         self.failures = 0
         self.heard = 0.0
-        """When a request had last had something from the backend, when it last let a probe time out."""
+        """When a request had last received something from the backend, at the time of its last probe that timed out."""
         self.is_listed = True
-        """Whether the configured name was on the last list that the server has shown."""
+        """Whether the configured name was on the last list of models."""
 
     @property
     def is_steady(self) -> bool:
-        """Whether the backend answers and its model is known, and the last probe was no exception."""
+        """Whether the backend is healthy and its last probe was good."""
         return self.health == "healthy" and not self.failures
 
 
 class Prober:
-    """Asks every backend for its models, again and again. A plain GET: it costs no token, unless an engine hangs."""
+    """Asks every backend for its models in turn. That is a plain GET; only a hung engine is asked for a token."""
 
     def __init__(
         self,
@@ -110,35 +110,35 @@ class Prober:
         *,
         gauges: Callable[[int], Gauges] = lambda _: Gauges(),
     ) -> None:
-        """Make it. `gauges` returns what a backend's engine says now; nothing, where it does not."""
+        """Make it. `gauges` returns the gauges of a backend's engine; empty if they are not known."""
         known = segment.snapshot()["backends"]
         self.probes = [Probe(index, backend, known[index]) for index, backend in enumerate(backends)]
         self._segment = segment
         self._log = log
         self._gauges = gauges
-        self._watches = Watches(log.bind(watch="probe"))
+        self._tasks = BackendTasks(log.bind(watch="probe"))
 
     def start(self) -> None:
         """Begin to probe."""
-        self._watches.start({probe.backend.name: partial(self._watch, probe) for probe in self.probes})
+        self._tasks.start({probe.backend.name: partial(self._watch, probe) for probe in self.probes})
 
     async def stop(self) -> None:
         """Stop probing."""
-        await self._watches.stop()
+        await self._tasks.stop()
 
     async def _watch(self, probe: Probe) -> None:
         liveness = Liveness(probe.index, probe.backend, self._segment, self._gauges)
         async with session_for(probe.backend, TIMEOUT_SECONDS) as session:
             while True:
-                fault = await self._ask(session, probe)
-                if fault is None and probe.serves is not None:
-                    hang = await liveness.fault(session, probe.serves, is_down=probe.health == "down")
-                    fault = Fault(hang, is_answer=True) if hang is not None else None
-                self._settle(probe, fault)
+                failure = await self._ask(session, probe)
+                if failure is None and probe.serves is not None:
+                    hang = await liveness.hang(session, probe.serves, is_down=probe.health == "down")
+                    failure = ProbeFailure(hang, is_answer=True) if hang is not None else None
+                self._settle(probe, failure)
                 await self._rest(probe)
 
     async def _rest(self, probe: Probe) -> None:
-        """Wait until the next probe is due. Requests that find the backend gone end the longer wait of a steady one."""
+        """Wait until the next probe is due. The wait ends early when requests find that the backend is gone."""
         end = asyncio.get_running_loop().time() + (HEALTHY_SECONDS if probe.is_steady else DOWN_SECONDS)
         was_out = self._is_out(probe)
         while (left := end - asyncio.get_running_loop().time()) > 0:
@@ -149,25 +149,25 @@ class Prober:
     def _is_out(self, probe: Probe) -> bool:
         return self._segment.states()[probe.index][1] == "ejected"
 
-    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> Fault | None:
-        """Return why the backend cannot be used; None if it can."""
+    async def _ask(self, session: aiohttp.ClientSession, probe: Probe) -> ProbeFailure | None:
+        """Probe once. Return why the backend cannot be used; None if it can."""
         try:
             async with session.get(url_of(probe.backend, "/v1/models"), allow_redirects=False) as answer:
                 body = await whole(answer)
         except TimeoutError:
-            self._break_row(probe)
-            return Fault(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
+            self._reset_if_heard(probe)
+            return ProbeFailure(f"no answer within {TIMEOUT_SECONDS:g} s", is_answer=False)
         except ConnectError as error:
             if error.kind == "refused":
                 self._segment.note_closed(probe.index)
-            return Fault(f"cannot connect: {error}", is_answer=False)
+            return ProbeFailure(f"cannot connect: {error}", is_answer=False)
         except (aiohttp.ClientError, OSError) as error:
-            return Fault(str(error) or type(error).__name__, is_answer=False)
+            return ProbeFailure(str(error) or type(error).__name__, is_answer=False)
         reason = self._refusal(probe, answer.status, body)
-        return None if reason is None else Fault(reason, is_answer=True)
+        return None if reason is None else ProbeFailure(reason, is_answer=True)
 
-    def _break_row(self, probe: Probe) -> None:
-        """Begin the row of failures anew if a request has had something from the backend since the last time-out."""
+    def _reset_if_heard(self, probe: Probe) -> None:
+        """Reset the count of failures if a request has received something from the backend since the last time-out."""
         _, _, heard, _ = self._segment.liveness(probe.index)
         if heard != probe.heard:
             probe.heard, probe.failures = heard, 0
@@ -184,11 +184,11 @@ class Prober:
             return self._learn_name(probe, status, models)
         return None if models is None else self._unlisted(probe, probe.backend.serves, models)
 
-    def _learn_name(self, probe: Probe, status: int, models: list[Model] | None) -> str | None:
-        """Take the name from the list, at each probe: the server may have been restarted with another model.
+    def _learn_name(self, probe: Probe, status: int, models: list[ListedModel] | None) -> str | None:
+        """Take the name from the list, at each probe, as the server may have been restarted with another model.
 
         Returns:
-            Why there is none. A name that was learned stays until the list is there and lacks it.
+            Why there is no name. A learned name is kept until there is a list without it.
         """
         if models is None and probe.serves is None:
             return f"GET /v1/models answers {status} without a list of models; give `serves`"
@@ -202,8 +202,8 @@ class Prober:
         probe.serves = names[0]
         return None
 
-    def _unlisted(self, probe: Probe, serves: str, models: list[Model]) -> str | None:
-        """Compare the configured name with the list. Return why the server will refuse it; None if it will not."""
+    def _unlisted(self, probe: Probe, serves: str, models: list[ListedModel]) -> str | None:
+        """Compare the configured name with the list. Return why the server would refuse it; None if it would not."""
         names = [model.name for model in models]
         was_listed, probe.is_listed = probe.is_listed, serves in names or serves + DEFAULT_TAG in names
         if probe.is_listed:
@@ -215,16 +215,16 @@ class Prober:
             self._log.warning("backend_serves_unlisted", backend=probe.backend.name, serves=serves, listed=listed)
         return None
 
-    def _settle(self, probe: Probe, fault: Fault | None) -> None:
-        probe.failures = 0 if fault is None else probe.failures + 1
+    def _settle(self, probe: Probe, failure: ProbeFailure | None) -> None:
+        probe.failures = 0 if failure is None else probe.failures + 1
         before = probe.health
-        if fault is None:
+        if failure is None:
             probe.health, probe.reason = "healthy", None
-        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN or (fault.is_answer and before == "unknown"):
-            probe.health, probe.reason = "down", fault.reason
+        elif probe.serves is None or probe.failures >= FAILURES_TO_DOWN or (failure.is_answer and before == "unknown"):
+            probe.health, probe.reason = "down", failure.reason
         elif before != "healthy":
-            probe.reason = fault.reason
-        if probe.health == "down" or fault is None:
+            probe.reason = failure.reason
+        if probe.health == "down" or failure is None:
             out = self._segment.set_backend(probe.index, probe.health, probe.serves)
             if out is not None:
                 self._log.info("backend_reachable", backend=probe.backend.name, seconds=round(out, 3))
@@ -236,9 +236,9 @@ class Prober:
             self._log.warning("backend_down", backend=probe.backend.name, reason=probe.reason)
 
 
-def _models(body: bytes) -> list[Model] | None:
-    """Return the models on a page; None: it is no list of models."""
+def _models(body: bytes) -> list[ListedModel] | None:
+    """Return the models of a list; None: the page is not a list of models."""
     try:
-        return [Model(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
+        return [ListedModel(str(model["id"]), str(model.get("owned_by"))) for model in orjson.loads(body)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None

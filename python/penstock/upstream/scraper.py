@@ -1,4 +1,4 @@
-"""Reading the gauges of all backends, again and again."""
+"""Reads the gauges of all backends in rounds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from penstock.upstream.agenda import Agenda, Cadence
+from penstock.upstream.backend_tasks import BackendTasks
 from penstock.upstream.client import page_of, session_for
-from penstock.upstream.drift import Drift
+from penstock.upstream.drift import DriftDetector
 from penstock.upstream.gauges import Facts, Gauges, Reading
-from penstock.upstream.watches import Watches
+from penstock.upstream.page_schedule import Cadence, PageSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from penstock.config.settings import Backend
-    from penstock.upstream.agenda import Item
+    from penstock.upstream.page_schedule import ScheduledPage
 
 __all__ = ["Scraper"]
 
-# A second is the window of everything that is learned from the gauges. To ask a busy server more often
-# would cost its event loop some milliseconds a time, and make nothing exact: our own counts are the gate.
+# Everything that is learned from gauges uses windows of a second. Asking a busy server more often would cost its event
+# loop some milliseconds each time and gain no accuracy: requests are limited by our own counts.
 ROUND_SECONDS = 1.0
 TIMEOUT_SECONDS = 1.0
 
 
 class Scraper:
-    """Asks every backend for its gauges, in a task of its own, and hands on what they say. Plain GETs: no tokens."""
+    """Asks every backend for its gauges, in a task of its own, and passes them on. It sends plain GETs: no tokens."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class Scraper:
         Args:
             backends: in the order of their indices.
             log: told of rounds that fail unexpectedly.
-            own: returns the slots of ours in use there, by all workers, those included that are closing.
-            report: called with a `Signal`, at most once a minute for each.
+            own: returns the slots that requests of all workers use there, those in `closing` included.
+            report: called with a `DriftSignal`, at most once a minute for each.
             facts: called when the facts have changed.
-            gauges: called after each round in which the server showed some.
+            gauges: called after each round in which the server reported some.
             round_seconds: from the beginning of a round to the beginning of the next.
         """
         self._backends = backends
@@ -60,58 +60,60 @@ class Scraper:
         self._facts = facts
         self._gauges = gauges
         self._round_seconds = round_seconds
-        self._watches = Watches(log.bind(watch="gauges"))
+        self._tasks = BackendTasks(log.bind(watch="gauges"))
 
     def start(self) -> None:
         """Begin to ask."""
-        self._watches.start({backend.name: partial(self._watch, index) for index, backend in enumerate(self._backends)})
+        self._tasks.start(
+            {backend.name: partial(self._keep_reading, index) for index, backend in enumerate(self._backends)}
+        )
 
     async def stop(self) -> None:
         """Stop asking."""
-        await self._watches.stop()
+        await self._tasks.stop()
 
-    async def _watch(self, index: int) -> None:
+    async def _keep_reading(self, index: int) -> None:
         backend = self._backends[index]
-        watch = _Watch(backend)
+        reader = _BackendReader(backend)
         loop = asyncio.get_running_loop()
-        # Not all at once: to read 256 pages takes a while.
+        # Spread the backends over the round: reading 256 pages at once would block the loop.
         due = loop.time() + self._round_seconds * index / len(self._backends)
         async with session_for(backend, TIMEOUT_SECONDS) as session:
             while True:
                 await asyncio.sleep(due - loop.time())
-                await self._round(index, watch, session)
+                await self._round(index, reader, session)
                 due = max(due + self._round_seconds, loop.time())
 
-    async def _round(self, index: int, watch: _Watch, session: aiohttp.ClientSession) -> None:
+    async def _round(self, index: int, reader: _BackendReader, session: aiohttp.ClientSession) -> None:
         now = asyncio.get_running_loop().time()
         own = self._own(index)
-        known = watch.facts
-        gauges = await watch.ask(session, own, now)
+        known = reader.facts
+        gauges = await reader.ask(session, own, now)
         own = max(own, self._own(index))
-        if watch.facts != known:
-            self._facts(index, watch.facts)
+        if reader.facts != known:
+            self._facts(index, reader.facts)
         if gauges is None:
-            watch.drift.skip()
+            reader.drift.skip()
             return
         if gauges != Gauges():
             self._gauges(index, gauges)
-        for signal in watch.drift.observe(gauges, own, now):
+        for signal in reader.drift.observe(gauges, own, now):
             self._report(index, signal)
 
 
-class _Watch:
-    """What is known of one backend."""
+class _BackendReader:
+    """Reads the pages of one backend, and keeps what it has learned."""
 
     def __init__(self, backend: Backend) -> None:
-        self.drift = Drift()
+        self.drift = DriftDetector()
         self.facts = Facts()
         self._backend = backend
-        self._agenda = Agenda()
+        self._schedule = PageSchedule()
 
     async def ask(self, session: aiohttp.ClientSession, own: int, now: float) -> Gauges | None:
-        """Ask for the pages that are due, and keep the facts; None: no gauges were asked for, or no answer came."""
+        """Ask for the pages that are due, and keep the facts. None: no page with gauges was due, or no answer came."""
         total, has_gauges = Reading(), False
-        for item in self._agenda.due(now, own):
+        for item in self._schedule.due(now, own):
             reading = await self._read(session, item, now)
             if reading is None:
                 has_gauges = False
@@ -119,18 +121,18 @@ class _Watch:
             total |= reading
             has_gauges |= item.page.cadence is not Cadence.RARELY
         if total.facts.engine not in (None, self.facts.engine):
-            self.facts, self.drift = Facts(), Drift()
+            self.facts, self.drift = Facts(), DriftDetector()
         self.facts = total.facts | self.facts
         return total.gauges if has_gauges else None
 
-    async def _read(self, session: aiohttp.ClientSession, item: Item, now: float) -> Reading | None:
-        for way, path, read in item.ways():
+    async def _read(self, session: aiohttp.ClientSession, item: ScheduledPage, now: float) -> Reading | None:
+        for at, path, read in item.paths():
             body = await page_of(session, self._backend, path)
             if body is None:
                 return None
             reading = read(body)
             if reading is not None:
-                self._agenda.understood(item, way, reading, now)
+                self._schedule.understood(item, at, reading, now)
                 return reading
-        self._agenda.missed(item, now)
+        self._schedule.missed(item, now)
         return Reading()

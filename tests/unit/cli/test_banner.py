@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.banner import curl_line, greet
+from penstock.cli.banner import curl_line, print_banner
 from penstock.config import load_text
 from penstock.config.address import Address
 
@@ -70,7 +70,7 @@ tiers: {{instant: {{models: [{json.dumps(model, ensure_ascii=False)}], backends:
         "p.yaml",
     )
     control: Any = SimpleNamespace(settings=settings, prober=SimpleNamespace(probes=[]))
-    await greet(control)
+    await print_banner(control)
     said = capsys.readouterr().err
     (line,) = [line for line in said.splitlines() if line.startswith("  curl ")]
     words = words_of(line)

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from penstock.config.address import Address
 from penstock.config.settings import Settings
+from penstock.net.listener import ListenError, bind, bind_each, claim
 from penstock.process.address_lock import AddressLock
 from penstock.process.sockets import Sockets
-from penstock.server.listener import ListenError, bind, bind_each, claim
 
 ANY = Address("127.0.0.1", 0)
 

@@ -13,8 +13,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from penstock.process.news import News
-from penstock.process.orders import Orders, Way
+from penstock.process.control_channel import ControlChannel
+from penstock.process.shutdown_signals import DrainMode, ShutdownSignals
 from penstock.process.supervisor import Supervisor
 
 
@@ -25,9 +25,9 @@ def say(*words: object) -> None:
 class Toy:
     """Waits for its orders and tells of them."""
 
-    def __init__(self, name: str, news: News, supervisor: int) -> None:
+    def __init__(self, name: str, channel: ControlChannel, supervisor: int) -> None:
         self.name = name
-        self.news = news
+        self.channel = channel
         self.supervisor = supervisor
 
     def begin(self) -> None:
@@ -37,32 +37,32 @@ class Toy:
         say("ended", self.name)
 
     def run(self) -> int:
-        self.news.keep_sender()
+        self.channel.close_receiver()
         asyncio.run(self.serve())
         return 0
 
     async def serve(self) -> None:
-        orders = Orders.of_supervisor(self.supervisor)
+        signals = ShutdownSignals.of_child(self.supervisor)
         say("born", self.name, os.getpid())
-        say("drained" if await orders.obey(self) else "quit", self.name)
+        say("drained" if await signals.wait_and_drain(self) else "quit", self.name)
 
-    async def drain(self, way: Way) -> None:
-        say(way.name, self.name)
+    async def drain(self, mode: DrainMode) -> None:
+        say(mode.name, self.name)
 
 
 class Control(Toy):
     """Stays until no worker is left."""
 
     def run(self) -> int:
-        self.news.keep_receiver()
+        self.channel.close_sender()
         asyncio.run(self.serve())
         return 0
 
-    async def drain(self, way: Way) -> None:
-        await super().drain(way)
+    async def drain(self, mode: DrainMode) -> None:
+        await super().drain(mode)
         while True:
             try:
-                message = self.news.take()
+                message = self.channel.receive()
             except BlockingIOError:
                 await asyncio.sleep(0.01)
                 continue
@@ -74,8 +74,8 @@ class Control(Toy):
 class Lasting(Toy):
     """Its drain lasts until it is told to quit."""
 
-    async def drain(self, way: Way) -> None:
-        await super().drain(way)
+    async def drain(self, mode: DrainMode) -> None:
+        await super().drain(mode)
         await asyncio.sleep(60)
 
 
@@ -110,8 +110,8 @@ class Failing(Toy):
 class Stepping(Toy):
     """Stays in its drain until it gets a line from the test."""
 
-    async def drain(self, way: Way) -> None:
-        await super().drain(way)
+    async def drain(self, mode: DrainMode) -> None:
+        await super().drain(mode)
         await asyncio.get_running_loop().run_in_executor(None, os.read, 0, 1)
 
 
@@ -140,11 +140,11 @@ KINDS = {kind.__name__.lower(): kind for kind in (Toy, Lasting, Late, Deaf, Fail
 
 def main(*kinds: str) -> int:
     supervisor = os.pidfd_open(os.getpid())
-    news = News()
-    workers = [KINDS[kind](f"worker {index}", news, supervisor) for index, kind in enumerate(kinds)]
+    channel = ControlChannel()
+    workers = [KINDS[kind](f"worker {index}", channel, supervisor) for index, kind in enumerate(kinds)]
 
-    control = Control("control", news, supervisor)
-    return Supervisor(control, workers, news=news, stop_accepting=partial(say, "stop_accepting")).run()
+    control = Control("control", channel, supervisor)
+    return Supervisor(control, workers, channel=channel, stop_accepting=partial(say, "stop_accepting")).run()
 
 
 if __name__ == "__main__":

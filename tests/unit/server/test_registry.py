@@ -11,7 +11,7 @@ from structlog import get_logger
 from penstock.server import registry as module
 from penstock.server import sweep
 from penstock.server.registry import Registry
-from penstock.server.stall import Stalls
+from penstock.server.stall import StallDetector
 from penstock.server.sweep import Sweep
 
 
@@ -36,7 +36,7 @@ class Client:
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 1234])
 def test_each_is_looked_after_once_a_second_in_small_parts(count: int) -> None:
     clients = [Client() for _ in range(count)]
-    one = Sweep(clients, Stalls(), get_logger(), 10.0)
+    one = Sweep(clients, StallDetector(), get_logger(), 10.0)
     largest = 0
     for tick in range(1, 101):
         before = sum(len(client.log) for client in clients)
@@ -49,7 +49,7 @@ def test_each_is_looked_after_once_a_second_in_small_parts(count: int) -> None:
 
 def test_who_has_gone_meanwhile_is_left_alone() -> None:
     clients = [Client(unsent=1) for _ in range(10)]
-    one = Sweep(clients, Stalls(), get_logger(), 0.0)
+    one = Sweep(clients, StallDetector(), get_logger(), 0.0)
     one.go_on(set(clients[:5]), 0.5)
     assert len(one.left) == 5
     one.go_on(set(clients[:5]), 5.0)
@@ -63,7 +63,7 @@ def test_whatever_is_wrong_with_one_the_others_are_looked_after() -> None:
             raise RuntimeError("broken")
 
     clients = [Client(), Broken(), Client()]
-    one = Sweep(clients, Stalls(), get_logger(), 0.0)
+    one = Sweep(clients, StallDetector(), get_logger(), 0.0)
     one.go_on(set(clients), 5.0)
     assert [client.log for client in clients] == [["swept"], ["aborted"], ["swept"]]
     assert not one.left

@@ -20,7 +20,7 @@ from penstock.config.settings import Backend, BackendTls, Url
 from penstock.upstream import dialer
 from penstock.upstream.client import page_of, session_for, url_of
 from penstock.upstream.connector import Connector
-from penstock.upstream.dialer import Address, ConnectError
+from penstock.upstream.dialer import ConnectError, SocketAddress
 from penstock.upstream.probe import Prober
 
 from .server import Server, listening, until
@@ -58,10 +58,10 @@ class Resolver:
         self.hosts: list[str] = []
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> list[Address]:
+    async def __call__(self, host: str, port: int) -> list[SocketAddress]:
         self.asked.append(host)
         families = (socket.AF_INET6 if ":" in name else socket.AF_INET for name in self.hosts)
-        return [Address(family, (name, port)) for family, name in zip(families, self.hosts, strict=True)]
+        return [SocketAddress(family, (name, port)) for family, name in zip(families, self.hosts, strict=True)]
 
 
 @pytest.fixture
@@ -155,8 +155,8 @@ async def test_all_are_refused(resolver: Resolver) -> None:
 
 
 async def test_the_families_take_turns() -> None:
-    v4 = [Address(socket.AF_INET, (f"127.0.0.{n}", 1)) for n in range(1, 4)]
-    v6 = [Address(socket.AF_INET6, ("::1", 1))]
+    v4 = [SocketAddress(socket.AF_INET, (f"127.0.0.{n}", 1)) for n in range(1, 4)]
+    v6 = [SocketAddress(socket.AF_INET6, ("::1", 1))]
     assert dialer.interleaved(v6 + v4) == [v6[0], *v4]
     assert dialer.interleaved(v4 + v6) == [v4[0], v6[0], *v4[1:]]
     assert dialer.interleaved([]) == []
@@ -251,7 +251,7 @@ async def test_a_numeric_address_asks_no_name_server(monkeypatch: pytest.MonkeyP
 
 async def test_the_receive_buffer_is_bounded_before_the_window_is(server: tuple[Server, Url]) -> None:
     _, url = server
-    connection = await dialer.connected(Address(socket.AF_INET, ("127.0.0.1", url.port)))
+    connection = await dialer.connected(SocketAddress(socket.AF_INET, ("127.0.0.1", url.port)))
     with connection:
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * dialer.RECEIVE_BUFFER
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from penstock.upstream.drift import READINGS_TO_REPORT, REPEAT_SECONDS, Drift, Signal
+from penstock.upstream.drift import READINGS_TO_REPORT, REPEAT_SECONDS, DriftDetector, DriftSignal
 from penstock.upstream.gauges import Counted, Gauges
 
 
@@ -13,11 +13,11 @@ class Server:
     """Readings of one server, one each second."""
 
     def __init__(self) -> None:
-        self.drift = Drift()
+        self.drift = DriftDetector()
         self.now = 100.0
         self.steps = 0
 
-    def reads(self, own: int = 0, *, stepped: bool = True, **numbers: object) -> list[Signal]:
+    def reads(self, own: int = 0, *, stepped: bool = True, **numbers: object) -> list[DriftSignal]:
         self.now += 1.0
         self.steps += stepped
         gauges = {"running": own, "waiting": 0, "counted": Counted.NOW, "steps": self.steps} | numbers
@@ -35,7 +35,7 @@ def test_own_traffic_is_not_foreign(server: Server) -> None:
 
 
 def test_foreign_traffic_takes_three_readings_in_a_row(server: Server) -> None:
-    assert [server.reads(4, running=5) for _ in range(3)] == [[], [], [Signal.FOREIGN_TRAFFIC]]
+    assert [server.reads(4, running=5) for _ in range(3)] == [[], [], [DriftSignal.FOREIGN_TRAFFIC]]
 
 
 def test_a_reading_between_breaks_the_row(server: Server) -> None:
@@ -52,7 +52,7 @@ def test_a_round_without_a_reading_breaks_the_row(server: Server) -> None:
 
 def test_foreign_requests_show_when_they_make_ours_wait(server: Server) -> None:
     # A server with as many slots as our limit never runs more than ours.
-    assert [server.reads(4, running=4, waiting=2) for _ in range(3)][-1] == [Signal.FOREIGN_TRAFFIC]
+    assert [server.reads(4, running=4, waiting=2) for _ in range(3)][-1] == [DriftSignal.FOREIGN_TRAFFIC]
 
 
 def test_what_lasts_is_reported_once_a_minute(server: Server) -> None:
@@ -71,50 +71,50 @@ def test_gauges_of_the_last_step_count_only_after_a_step(server: Server) -> None
     stale = {"running": 106, "waiting": 15, "counted": Counted.STEP}
     assert [server.reads(0, stepped=False, **stale) for _ in range(10)] == [[]] * 10
     fresh = [server.reads(0, running=106, counted=Counted.STEP) for _ in range(3)]
-    assert fresh == [[], [], [Signal.FOREIGN_TRAFFIC]]
+    assert fresh == [[], [], [DriftSignal.FOREIGN_TRAFFIC]]
 
 
 def test_gauges_of_the_last_log_line_do_not_show_foreign_traffic(server: Server) -> None:
     assert [server.reads(0, running=8, waiting=8, counted=Counted.LOGGED) for _ in range(10)] == [[]] * 10
     assert [server.reads(9, running=4, waiting=3, counted=Counted.LOGGED) for _ in range(3)][-1] == [
-        Signal.ENGINE_QUEUE
+        DriftSignal.ENGINE_QUEUE
     ]
 
 
-@pytest.mark.parametrize(("waiting", "signals"), [(2, []), (3, [Signal.ENGINE_QUEUE])])
-def test_the_engine_queue_has_a_set_point(server: Server, waiting: int, signals: list[Signal]) -> None:
+@pytest.mark.parametrize(("waiting", "signals"), [(2, []), (3, [DriftSignal.ENGINE_QUEUE])])
+def test_the_engine_queue_has_a_set_point(server: Server, waiting: int, signals: list[DriftSignal]) -> None:
     assert [server.reads(10, running=10 - waiting, waiting=waiting) for _ in range(READINGS_TO_REPORT)][-1] == signals
 
 
 def test_a_preemption_is_reported_at_once(server: Server) -> None:
     assert server.reads(preemptions=5) == []
     assert server.reads(preemptions=5) == []
-    assert server.reads(preemptions=6) == [Signal.PREEMPTIONS]
+    assert server.reads(preemptions=6) == [DriftSignal.PREEMPTIONS]
 
 
 def test_a_restarted_server_counts_from_nought(server: Server) -> None:
     server.reads(preemptions=5)
     assert server.reads(preemptions=0) == []
-    assert server.reads(preemptions=2) == [Signal.PREEMPTIONS]
+    assert server.reads(preemptions=2) == [DriftSignal.PREEMPTIONS]
 
 
 def test_a_preemption_between_two_gaps_is_not_lost(server: Server) -> None:
     server.reads(preemptions=5)
     server.drift.skip()
     server.reads()
-    assert server.reads(preemptions=6) == [Signal.PREEMPTIONS]
+    assert server.reads(preemptions=6) == [DriftSignal.PREEMPTIONS]
 
 
 def test_gauges_that_were_there_are_missed(server: Server) -> None:
     assert [server.reads(2, kv_usage=None) for _ in range(5)] == [[]] * 5  # it never showed it
     server.reads(2, kv_usage=0.5)
-    assert [server.reads(2, kv_usage=None) for _ in range(3)] == [[], [], [Signal.GAUGES_MISSING]]
+    assert [server.reads(2, kv_usage=None) for _ in range(3)] == [[], [], [DriftSignal.GAUGES_MISSING]]
 
 
 def test_all_gauges_gone(server: Server) -> None:
     server.reads(2)
     gone = {"running": None, "waiting": None, "counted": None, "steps": None}
-    assert [server.reads(2, **gone) for _ in range(3)] == [[], [], [Signal.GAUGES_MISSING]]
+    assert [server.reads(2, **gone) for _ in range(3)] == [[], [], [DriftSignal.GAUGES_MISSING]]
 
 
 def test_an_idle_server_that_has_not_shown_its_gauges_yet_lacks_none(server: Server) -> None:
@@ -129,8 +129,8 @@ def test_a_server_that_says_nothing(server: Server) -> None:
 
 def test_two_signals_at_once(server: Server) -> None:
     assert [server.reads(1, running=4, waiting=5) for _ in range(3)][-1] == [
-        Signal.FOREIGN_TRAFFIC,
-        Signal.ENGINE_QUEUE,
+        DriftSignal.FOREIGN_TRAFFIC,
+        DriftSignal.ENGINE_QUEUE,
     ]
 
 

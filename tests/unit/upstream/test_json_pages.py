@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.upstream.gauges import LARGEST, Counted, Engine, Facts, Gauges, Reader, Reading
+from penstock.upstream.gauges import MAX_NUMBER, Counted, EngineFamily, Facts, Gauges, Reader, Reading
 from penstock.upstream.json_pages import (
     read_info,
     read_loads,
@@ -30,12 +30,12 @@ def of(value: Any) -> bytes:
 
 
 def test_recorded_props() -> None:
-    facts = Facts(Engine.LLAMACPP, version="b0-unknown", slots=4, context=2048)
+    facts = Facts(EngineFamily.LLAMACPP, version="b0-unknown", slots=4, context=2048)
     assert read_props(page("llama-server-b11549", "props")) == Reading(facts=facts)
 
 
 def test_recorded_slots() -> None:
-    facts = Facts(Engine.LLAMACPP, slots=4)
+    facts = Facts(EngineFamily.LLAMACPP, slots=4)
     assert read_slots(SLOTS) == Reading(Gauges(running=0, counted=Counted.NOW), facts)
     busy = SLOTS.replace(b'"is_processing":false', b'"is_processing":true', 3)
     assert read_slots(busy) == Reading(Gauges(running=3, counted=Counted.NOW), facts)
@@ -67,7 +67,7 @@ def test_loads() -> None:
     reading = read_loads(of({"timestamp": "x", "version": "0.5.19", "loads": [RANK]}))
     assert reading == Reading(
         Gauges(running=7, waiting=2, kv_usage=0.4, counted=Counted.NOW),
-        Facts(Engine.SGLANG, version="0.5.19", kv_tokens=163642, slots=128),
+        Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=163642, slots=128),
     )
 
 
@@ -76,7 +76,7 @@ def test_loads_of_two_ranks_add_up() -> None:
     reading = read_loads(of({"version": "0.5.19", "loads": [RANK, second]}))
     assert reading == Reading(
         Gauges(running=12, waiting=4, kv_usage=0.9, counted=Counted.NOW),
-        Facts(Engine.SGLANG, version="0.5.19", kv_tokens=327284, slots=256),
+        Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=327284, slots=256),
     )
     del second["max_total_num_tokens"]
     reading = read_loads(of({"loads": [RANK, second]}))
@@ -87,7 +87,7 @@ def test_loads_of_two_ranks_add_up() -> None:
 def test_the_older_load_counts_the_waiting_twice() -> None:
     old = [{"dp_rank": rank, "num_reqs": 9, "num_waiting_reqs": 2, "num_tokens": 100} for rank in range(2)]
     gauges = Gauges(running=14, waiting=4, counted=Counted.NOW)
-    assert read_loads(of(old)) == Reading(gauges, Facts(Engine.SGLANG))
+    assert read_loads(of(old)) == Reading(gauges, Facts(EngineFamily.SGLANG))
 
 
 SERVER_INFO: dict[str, Any] = {
@@ -105,29 +105,31 @@ SERVER_INFO: dict[str, Any] = {
 
 def test_server_info() -> None:
     reading = read_server_info(of(SERVER_INFO))
-    assert reading == Reading(facts=Facts(Engine.SGLANG, version="0.5.19", kv_tokens=163642, slots=128))
+    assert reading == Reading(facts=Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=163642, slots=128))
     assert "secret" not in repr(reading)
     two = SERVER_INFO | {"internal_states": SERVER_INFO["internal_states"] * 2, "context_length": 8192}
     assert read_server_info(of(two)) == Reading(
-        facts=Facts(Engine.SGLANG, version="0.5.19", kv_tokens=327284, slots=256, context=8192)
+        facts=Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=327284, slots=256, context=8192)
     )
     old = {key: value for key, value in SERVER_INFO.items() if key != "internal_states"}
     assert read_server_info(of(old)) == Reading(
-        facts=Facts(Engine.SGLANG, version="0.5.19", kv_tokens=163642, slots=256)
+        facts=Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=163642, slots=256)
     )
 
 
 def test_info() -> None:
     new = {"router": "text-generation-router", "max_concurrent_requests": 128, "max_total_tokens": 2048}
     new |= {"max_input_tokens": 1024, "version": "3.3.6"}
-    facts = Facts(Engine.TGI, version="3.3.6", slots=128, context=2048)
+    facts = Facts(EngineFamily.TGI, version="3.3.6", slots=128, context=2048)
     assert read_info(of(new)) == Reading(facts=facts)
     assert read_info(of(new | {"max_batch_total_tokens": 32000})) == Reading(facts=facts | Facts(kv_tokens=32000))
 
 
 @pytest.mark.parametrize("size", [0, -5, True, 1.5, "2048", None, [], {}])
 def test_a_size_that_is_none_is_unknown(size: object) -> None:
-    assert read_props(of({"build_info": "b1", "total_slots": size})) == Reading(facts=Facts(Engine.LLAMACPP, "b1"))
+    assert read_props(of({"build_info": "b1", "total_slots": size})) == Reading(
+        facts=Facts(EngineFamily.LLAMACPP, "b1")
+    )
 
 
 @pytest.mark.parametrize("size", [0, -5, True, 2**53 + 1, 4 * 10**18, 2**64 - 1, 10**30, 1e308])
@@ -208,7 +210,7 @@ def test_any_value_is_read_or_nothing(value: object) -> None:
         assert reading.gauges.running is None or reading.gauges.running >= 0
         assert reading.facts.kv_tokens is None or reading.facts.kv_tokens > 0
         for record in (reading.gauges, reading.facts):
-            assert all(number <= LARGEST for number in astuple(record) if isinstance(number, int | float))
+            assert all(number <= MAX_NUMBER for number in astuple(record) if isinstance(number, int | float))
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.upstream.gauges import LARGEST, Counted, Engine, Facts, Gauges
-from penstock.upstream.metrics_page import LONGEST_LINE, MOST_SAMPLES, NAMES, read_metrics
+from penstock.upstream.gauges import MAX_NUMBER, Counted, EngineFamily, Facts, Gauges
+from penstock.upstream.metrics_page import MAX_LINE_BYTES, MAX_SAMPLES, NAMES, read_metrics
 
 from .recorded import changed, page
 
@@ -39,17 +39,17 @@ def test_recorded_vllm() -> None:
         steps=807,
         counted=Counted.STEP,
     )
-    assert facts(VLLM) == Facts(Engine.VLLM, kv_tokens=1048576)
+    assert facts(VLLM) == Facts(EngineFamily.VLLM, kv_tokens=1048576)
 
 
 def test_recorded_tgi() -> None:
     assert gauges(TGI) == Gauges(running=0, waiting=0, counted=Counted.NOW)
-    assert facts(TGI) == Facts(Engine.TGI)
+    assert facts(TGI) == Facts(EngineFamily.TGI)
 
 
 def test_recorded_llamacpp() -> None:
     assert gauges(LLAMACPP) == Gauges(running=0, waiting=0, counted=Counted.NOW)
-    assert facts(LLAMACPP) == Facts(Engine.LLAMACPP)
+    assert facts(LLAMACPP) == Facts(EngineFamily.LLAMACPP)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_sglang() -> None:
         prefix_hits=330,
         counted=Counted.LOGGED,
     )
-    assert facts(body) == Facts(Engine.SGLANG, kv_tokens=163642, context=131072)
+    assert facts(body) == Facts(EngineFamily.SGLANG, kv_tokens=163642, context=131072)
 
 
 def test_ranks_that_share_their_requests_count_once() -> None:
@@ -186,17 +186,17 @@ def ranks(name: str, *values: str, labels: str = "") -> bytes:
 @pytest.mark.parametrize(
     ("values", "total"),
     [
-        ([str(LARGEST)], LARGEST),
-        ([str(LARGEST - 2), "1", "1"], LARGEST),
-        ([str(LARGEST), "1"], None),
-        ([str(LARGEST)] * 6, None),
+        ([str(MAX_NUMBER)], MAX_NUMBER),
+        ([str(MAX_NUMBER - 2), "1", "1"], MAX_NUMBER),
+        ([str(MAX_NUMBER), "1"], None),
+        ([str(MAX_NUMBER)] * 6, None),
         (["4e18"] * 6, None),
         (["1e15"] * 4000, None),
         (["1e308"] * 6, None),
     ],
 )
 @pytest.mark.parametrize("engine", NAMES)
-def test_absurd_numbers_are_no_gauges(engine: Engine, values: list[str], total: int | None) -> None:
+def test_absurd_numbers_are_no_gauges(engine: EngineFamily, values: list[str], total: int | None) -> None:
     names = NAMES[engine]
     for name in ("running", "waiting", "preemptions", "prefix_queries", "prefix_hits", "steps"):
         for spelled in getattr(names, name):
@@ -236,11 +236,11 @@ def test_names_that_begin_alike_are_not_confused() -> None:
 
 def test_bounds() -> None:
     label = b'llamacpp:requests_processing{x="%s"} 1\n'
-    longest = label % (b"y" * (LONGEST_LINE - len(label) + 3))
+    longest = label % (b"y" * (MAX_LINE_BYTES - len(label) + 3))
     assert gauges(longest).running == 1
-    assert read_metrics(label % (b"y" * (LONGEST_LINE - len(label) + 4))) is None
-    most = b"".join(b'llamacpp:requests_processing{x="%d"} 1\n' % at for at in range(MOST_SAMPLES))
-    assert gauges(most).running == MOST_SAMPLES
+    assert read_metrics(label % (b"y" * (MAX_LINE_BYTES - len(label) + 4))) is None
+    most = b"".join(b'llamacpp:requests_processing{x="%d"} 1\n' % at for at in range(MAX_SAMPLES))
+    assert gauges(most).running == MAX_SAMPLES
     assert read_metrics(most + b"llamacpp:requests_processing 1\n") is None
 
 

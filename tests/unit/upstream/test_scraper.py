@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from penstock.config.settings import Backend, Url
-from penstock.upstream.client import LONGEST_PAGE
-from penstock.upstream.gauges import Counted, Engine, Facts, Gauges
+from penstock.upstream.client import MAX_PAGE_BYTES
+from penstock.upstream.gauges import Counted, EngineFamily, Facts, Gauges
 from penstock.upstream.scraper import Scraper
 
 from .log import Log
@@ -63,7 +63,7 @@ async def test_a_recorded_vllm() -> None:
     server.record("vllm-0.32.0", metrics="metrics", version="version", v1_models="models", props="props")
     async with listening(server) as url, scraping(url) as seen:
         await until(lambda: len(seen.facts) >= 2 and len(seen.gauges) >= 3)
-    assert seen.facts[-1] == (0, Facts(Engine.VLLM, version="0.32.0", kv_tokens=1048576, context=2048))
+    assert seen.facts[-1] == (0, Facts(EngineFamily.VLLM, version="0.32.0", kv_tokens=1048576, context=2048))
     assert seen.gauges[-1][1] == Gauges(0, 0, 0.0, 0, 586, 0, 807, Counted.STEP)
     assert seen.reports == []
 
@@ -78,7 +78,7 @@ async def test_a_recorded_llamacpp_is_asked_only_while_busy() -> None:
         assert set(server.asked) == {"/props"}
         seen.own = lambda _: 1
         await until(lambda: len(seen.gauges) >= 3)
-    assert seen.facts == [(0, Facts(Engine.LLAMACPP, version="b0-unknown", slots=4, context=2048))]
+    assert seen.facts == [(0, Facts(EngineFamily.LLAMACPP, version="b0-unknown", slots=4, context=2048))]
     assert seen.gauges[0] == (0, Gauges(running=0, waiting=0, counted=Counted.NOW))
     assert "/slots" not in server.asked
 
@@ -170,7 +170,7 @@ async def test_facts_are_told_when_they_change() -> None:
     server.pages = {"/metrics": VLLM}
     async with listening(server) as url, scraping(url) as seen:
         await until(lambda: len(seen.gauges) >= 5)
-        assert seen.facts == [(0, Facts(Engine.VLLM, kv_tokens=1048576))]
+        assert seen.facts == [(0, Facts(EngineFamily.VLLM, kv_tokens=1048576))]
         server.pages = {"/metrics": VLLM.replace(b'kv_cache_size_tokens="1048576"', b'kv_cache_size_tokens="4096"')}
         await until(lambda: len(seen.facts) >= 2)
     assert [facts.kv_tokens for _, facts in seen.facts] == [1048576, 4096]
@@ -189,7 +189,7 @@ async def test_sglang_takes_its_load_from_the_loads_and_the_rest_from_the_metric
         await until(lambda: len(seen.gauges) >= 8)
     assert server.asked["/v1/loads?include=core"] >= 3
     assert seen.gauges[-1][1] == Gauges(3, 1, 0.5, preemptions=2, counted=Counted.NOW)
-    assert seen.facts[-1][1] == Facts(Engine.SGLANG, version="0.5.19", kv_tokens=1000)
+    assert seen.facts[-1][1] == Facts(EngineFamily.SGLANG, version="0.5.19", kv_tokens=1000)
     assert seen.reports == []
 
 
@@ -232,14 +232,14 @@ async def test_a_server_that_does_not_answer_holds_up_no_other() -> None:
     assert silent.most_open == 1
 
 
-@pytest.mark.parametrize("size", [LONGEST_PAGE, LONGEST_PAGE + 1])
+@pytest.mark.parametrize("size", [MAX_PAGE_BYTES, MAX_PAGE_BYTES + 1])
 async def test_the_longest_page(size: int) -> None:
     server = Server()
     server.pages = {"/metrics": VLLM + b"#" * (size - len(VLLM))}
     async with listening(server) as url, scraping(url) as seen:
         await until(lambda: server.asked["/metrics"] >= 3)
         await asyncio.sleep(2 * ROUND)
-    assert bool(seen.gauges) is (size == LONGEST_PAGE)
+    assert bool(seen.gauges) is (size == MAX_PAGE_BYTES)
 
 
 async def test_how_it_asks() -> None:

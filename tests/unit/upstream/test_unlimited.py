@@ -30,13 +30,13 @@ def test_an_engine_that_does_not_tell_is_logged_once() -> None:
     log = Log()
     backends = [Backend(name, URL, 4, kv_tokens="auto") for name in "abc"]
     unlimited = Unlimited(backends, log.logger)
-    unlimited.look([numbers(state="down"), numbers(), numbers()])
+    unlimited.check([numbers(state="down"), numbers(), numbers()])
     assert log.written == [], "it may not have been asked yet"
-    unlimited.look([numbers(), numbers(), numbers(kv=1000)])
+    unlimited.check([numbers(), numbers(), numbers(kv=1000)])
     for _ in range(5):
-        unlimited.look([numbers(state="down"), numbers(), numbers(kv=1000)])
-        unlimited.look([numbers(), numbers(), numbers(kv=1000)])
+        unlimited.check([numbers(state="down"), numbers(), numbers(kv=1000)])
+        unlimited.check([numbers(), numbers(), numbers(kv=1000)])
     lines = [(line["event"], line["level"], line["backend"], line["reason"]) for line in log.written]
     assert lines == [("backend_unlimited", "warning", "b", KV)]
-    unlimited.look([numbers(state="slow_start"), numbers(), numbers(kv=1000)])
+    unlimited.check([numbers(state="slow_start"), numbers(), numbers(kv=1000)])
     assert [line["backend"] for line in log.written] == ["b", "a"]

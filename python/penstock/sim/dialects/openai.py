@@ -83,7 +83,7 @@ class Dialect:
     fence_default: ClassVar[int | None] = None
     refusal: ClassVar[Refusal] = Refusal.STATUS
     overload: ClassVar[tuple[int, str]] = (429, "Rate limit reached.")
-    """Status and message for those whom the fence turns away."""
+    """Status and message for requests beyond the engine's own limit."""
 
     def answer_id(self, answer: Answer) -> str:
         """Return the id that every chunk carries."""

@@ -38,7 +38,8 @@ class Backend(Section, frozen=True):
 
     An aborted request counts as running for at least ``abort_hold``, as some servers close the connection before their
     engine has stopped, and for at most ``abort_grace``. ``stream_whole`` is for servers that notice only while they
-    stream that a client has left.
+    stream that a client has left. What of these and ``keep_alive`` is absent comes from the family's file
+    (``dialect``), in rust/core/src/profile/families.
     """
 
     LATER: ClassVar = ("context", "health", "tokenizer")
@@ -52,10 +53,10 @@ class Backend(Section, frozen=True):
     weight: Annotated[Weight, Key("What it gets beside other backends of the same speed")] = 1.0
     serves: Annotated[ModelName | None, Key("The model name it knows; absent: found by a probe")] = None
     node: Annotated[Name | None, Key("The GPU machine it runs on, one of nodes")] = None
-    keep_alive: Annotated[Duration, Key("How long an idle connection is kept")] = 3.0
-    abort_grace: Annotated[Duration, Key("How long an aborted request counts at most")] = 0.25
-    abort_hold: Annotated[Duration, Key("How long it counts at least: the server closes before its engine stops")] = 0.0
-    stream_whole: Annotated[bool, Key("Ask for whole answers as streams")] = False
+    keep_alive: Annotated[Duration | None, Key("How long an idle connection is kept")] = None
+    abort_grace: Annotated[Duration | None, Key("How long an aborted request counts at most")] = None
+    abort_hold: Annotated[Duration | None, Key("How long it counts at least: the engine stops after the close")] = None
+    stream_whole: Annotated[bool | None, Key("Ask for whole answers as streams")] = None
     api_key: Annotated[Token | None, Key("Sent as Authorization: Bearer", routed=False)] = None
     headers: Annotated[dict[BackendHeader, HeaderValue], Key("Sent with every request", routed=False)] = {}
     tls: Annotated[BackendTls | None, Key("TLS files; only with https", routed=False)] = None

@@ -32,7 +32,6 @@ def _backend(backend: Backend) -> dict[str, Any]:
     return _named(backend) | {
         "prefix": backend.url.prefix,
         "headers": [("host", backend.url.host_header), *backend.request_headers],
-        "abort_grace": max(backend.abort_grace, backend.abort_hold),
         "weight": round(backend.weight * 1000),
     }
 

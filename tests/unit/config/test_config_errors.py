@@ -124,7 +124,7 @@ ONE_PROBLEM = [
     (backend("stream_whole: 1"), "5:17: backends.a1.stream_whole: expected true or false, got a whole number"),
     (backend('stream_whole: "true"'), "5:17: backends.a1.stream_whole: expected true or false, got a string"),
     (backend("stream_whole: yes"), "5:17: backends.a1.stream_whole: expected true or false, got a string"),
-    (backend("stream_whole: null"), "5:17: backends.a1.stream_whole: expected true or false, got nothing"),
+    (top("access: {allow_anonymous: null}"), "1:27: access.allow_anonymous: expected true or false, got nothing"),
     (backend("stream_hole: true"), '5:3: backends.a1.stream_hole: unknown key; did you mean "stream_whole"?'),
     (backend("url: ftp://h"), "5:8: backends.a1.url: expected a URL that begins with http://, https:// or unix:/"),
     (backend("url: http://u:s3cret@h"), "5:8: backends.a1.url: a URL must not hold a user or password; use api_key or headers"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +15,8 @@ from tests.unit.guide.pages import name, names, section, table
 
 from penstock.cli.check import check
 from penstock.cli.config import config
-from penstock.config.availability import KEYS
+from penstock.config.section import Section
+from penstock.config.settings import Settings
 
 PROFILES = """
 backends: {a: {url: "http://h", concurrency: 1}}
@@ -130,7 +131,19 @@ def later() -> list[str]:
 
 
 def test_the_keys_of_later_versions() -> None:
-    assert sorted(later()) == sorted(".".join(key) for key in KEYS)
+    assert sorted(later()) == sorted(keys_of_later_versions(Settings))
+
+
+def keys_of_later_versions(section: type[Section], path: str = "") -> Iterator[str]:
+    """Yield the paths of the keys that the sections of the tree refuse as not available."""
+    yield from (path + name for name in section.LATER)
+    for key, hint in get_type_hints(section).items():
+        options = [option for option in (hint, *get_args(hint)) if isinstance(option, type)]
+        for inner in options:
+            if issubclass(inner, Section):
+                yield from keys_of_later_versions(
+                    inner, f"{path}{key}.*." if get_origin(hint) is dict else f"{path}{key}."
+                )
 
 
 @pytest.mark.parametrize("key", later())

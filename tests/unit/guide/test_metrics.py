@@ -12,8 +12,8 @@ from tests.unit.guide.pages import ROOT, letters_of, name, names, section, table
 
 from penstock._core import Gateway, Segment
 from penstock.config import load_text
+from penstock.config.routing import routing_json
 from penstock.metrics.exposition import page
-from penstock.server.routing import routing_json
 from penstock.upstream.gauges import Gauges
 
 CONFIG = """
@@ -22,7 +22,7 @@ backends: {a: {url: "http://127.0.0.1:1", concurrency: 4, node: gpu}}
 tiers: {instant: {models: [fast], backends: [a], concurrency: 4}}
 """
 # Loggers, and the channel over which the supervisor and the workers tell control what it is to log.
-LOGS = {"debug", "info", "warning", "error", "exception", "tell"}
+LOGS = {"debug", "info", "warning", "error", "exception", "send"}
 
 
 def segment() -> Segment:

@@ -41,9 +41,6 @@ pub struct BackendConfig {
     pub prefix: String,
     /// Header lines for each request: host, credentials, configured headers.
     pub headers: Vec<(String, String)>,
-    /// The family of this server: `openai`, `vllm` or `llamacpp`.
-    #[serde(default)]
-    pub dialect: Option<String>,
     /// The name this server knows; `None` until a probe has found it.
     pub serves: Option<String>,
     pub node: Option<String>,

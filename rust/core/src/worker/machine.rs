@@ -261,6 +261,21 @@ impl Worker {
         }
     }
 
+    /// The request goes on: what there is of its answer leaves, and its timer is set.
+    pub(super) fn go_on(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
+        if let Some(request) = self.requests.get(id) {
+            if !out.is_empty()
+                && let Some(client) = request.client
+            {
+                out.assemble(|pieces| io.write_client(client, pieces));
+            }
+            if let Some(deadline) = request.deadline() {
+                self.wheel.set(deadline, id.place());
+            }
+        }
+        out.give_back(&mut self.output);
+    }
+
     /// Sends a request's output to its client in one piece.
     pub(super) fn flush(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
         if !out.is_empty()

@@ -1,13 +1,14 @@
 //! What follows from the events of connections to backends: opened, bytes, ends.
 
-use penstock_admission::Proof;
+use penstock_admission::{Proof, Ticket};
 
 use super::connection::{ConnectionId, ConnectionState};
 use super::effects::Effects;
 use super::faults;
 use super::machine::Worker;
-use super::request::RequestId;
+use super::request::{Request, RequestId};
 use crate::exchange::{Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd};
+use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, Table};
 use crate::time::Now;
 
@@ -144,40 +145,16 @@ impl Worker {
             // Where a whole answer comes as a stream, long before the client has anything.
             first_of = request.ticket.filter(|_| pace.pieces == 0 && request.exchange.has_first());
         }
+        note_pieces(request, pace, &mut self.gaps, &mut self.growths);
         if is_news {
             self.note_if_answered(id, &next, now);
         }
         if let Some(ticket) = first_of {
             self.admission.first_token(ticket, now.mono);
         }
-        self.note_pieces(id, pace);
         self.follow(io, id, next, out, now);
         // A first token may have let others in.
         self.collect(io, now);
-    }
-
-    /// Pieces of an answer have come: how fast, and whether it is longer than expected and needs
-    /// more KV memory. Both are told once a tick.
-    fn note_pieces(&mut self, id: RequestId, before: Pace) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let after = request.exchange.pace();
-        let came = after.pieces - before.pieces;
-        if came == 0 {
-            return;
-        }
-        if let Some(backend) = request.exchange.backend()
-            && before.pieces > 0
-        {
-            // What one read brings was made one after the other.
-            let gap = (after.last - before.last) / came;
-            self.gaps[usize::from(backend)].observe_times(gap, came);
-        }
-        if after.pieces > request.reserved
-            && let Some(ticket) = request.ticket
-        {
-            request.reserved += GROWTH;
-            self.growths.push((ticket, GROWTH));
-        }
     }
 
     /// Does what an exchange says.
@@ -190,10 +167,7 @@ impl Worker {
         now: Now,
     ) {
         match next {
-            Next::Continue => {
-                self.flush(io, id, out);
-                self.arm(id);
-            }
+            Next::Continue => self.go_on(io, id, out),
             Next::Answered => {
                 self.finish_client(io, id, out, now);
                 if let Some(ticket) = self.requests.get(id).and_then(|request| request.ticket) {
@@ -211,5 +185,33 @@ impl Worker {
                 self.failed(io, id, &failure, upstream, now);
             }
         }
+    }
+}
+
+/// Pieces of an answer have come: how fast, and whether it is longer than expected and needs
+/// more KV memory. Both are told to admission once a tick.
+fn note_pieces(
+    request: &mut Request,
+    before: Pace,
+    gaps: &mut [Histogram],
+    growths: &mut Vec<(Ticket, u64)>,
+) {
+    let after = request.exchange.pace();
+    let came = after.pieces - before.pieces;
+    if came == 0 {
+        return;
+    }
+    if let Some(backend) = request.exchange.backend()
+        && before.pieces > 0
+    {
+        // What one read brings was made one after the other.
+        let gap = (after.last - before.last) / came;
+        gaps[usize::from(backend)].observe_times(gap, came);
+    }
+    if after.pieces > request.reserved
+        && let Some(ticket) = request.ticket
+    {
+        request.reserved += GROWTH;
+        growths.push((ticket, GROWTH));
     }
 }

@@ -5,11 +5,12 @@ use penstock_admission::{
     Admission as Core, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer,
     Outcome, Owner, Refused, Tenant, Ticket, Usage,
 };
+use penstock_core::identity::{priority_of, tenant_of};
 use penstock_core::openai::Code;
 use penstock_core::routing::{RoutingConfig, Table};
 use penstock_core::segment::{Memory, Segment};
 use penstock_core::time::MILLISECOND;
-use penstock_core::worker::{code_of, priority_of, tenant_of};
+use penstock_core::worker::code_of;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -1,26 +1,29 @@
 //! A client's connection on the lane: the asyncio protocol in front of aiohttp.
 //!
-//! It serves the requests that it understands in full. At one that it does not, the connection and all
-//! bytes of that request go to aiohttp; a later request may bring it back (`server/lane.py`).
+//! `ClientConnection` of the core says what comes next; this runs it. At a request that the lane does not serve the
+//! connection and all bytes of that request go to aiohttp; a later request may bring it back
+//! (`server/lane.py`).
 
 mod leaving;
 mod reading;
-mod state;
 pub(crate) mod terms;
+mod transport;
 
 use std::cell::{Cell, RefCell};
 
+use penstock_core::client::{Answered, ClientConnection, ClientTerms, Left, Overdue, Step};
+use penstock_core::identity::RequestAttributes;
 use penstock_core::time::{Nanos, seconds};
-use penstock_core::worker::{RequestAttributes, faults};
-use penstock_wire::http::{Request, Taken};
+use penstock_core::worker::faults;
+use penstock_wire::http::Request;
 use pyo3::prelude::*;
-use terms::LaneTerms;
 
+use self::terms::LaneTerms;
+use self::transport::Transport;
 use crate::client::{ClientSide, Done};
 use crate::gateway::{AnswerOptions, Gateway};
 use crate::poller::Reader;
 use crate::transport::ways;
-use state::{Overdue, State, Transport};
 
 /// One client connection, until aiohttp gets it. `host` is told of it: `made(connection, transport)`,
 /// which says whether it may stay on the lane, `handed_over(connection, transport, data, since)`,
@@ -34,7 +37,8 @@ pub(crate) struct LaneConnection {
     terms: Py<LaneTerms>,
     /// The peer's word on tenant and priority counts.
     trusted: Cell<bool>,
-    state: RefCell<State>,
+    connection: RefCell<ClientConnection>,
+    transport: RefCell<Option<Transport>>,
 }
 
 impl LaneConnection {
@@ -43,83 +47,52 @@ impl LaneConnection {
         let this = slf.borrow();
         loop {
             // Decided under the borrow, done without it.
-            let taken = {
-                let mut state = this.state.borrow_mut();
-                if state.writing_paused {
-                    state.intake.keep(data);
-                    return Ok(());
-                }
-                state.intake.take(&this.terms.get().terms, data)
+            let step = {
+                let terms = &this.terms.get().terms;
+                this.connection.borrow_mut().step(terms, data, this.trusted.get())
             };
-            match taken {
-                Taken::Nothing => return this.read_on(slf.py()),
-                Taken::Foreign => return Self::hand_over(slf),
-                Taken::Request(request) => {
-                    let Some(attributes) =
-                        this.terms.get().attributes(&request, this.trusted.get())
-                    else {
-                        this.state.borrow_mut().intake.put_back(request);
-                        return Self::hand_over(slf);
-                    };
-                    Self::serve(slf, &request, attributes);
-                }
+            match step {
+                Step::Wait => return Ok(()),
+                Step::ReadOn => return this.read_on(slf.py()),
+                Step::HandOver => return Self::hand_over(slf),
+                Step::Serve(request, attributes) => Self::serve(slf, &request, attributes),
             }
             data = b"";
         }
     }
 
     fn serve(slf: &Bound<'_, Self>, request: &Request<'_>, attributes: RequestAttributes) {
-        let (this, py) = (slf.borrow(), slf.py());
-        let side = {
-            let mut state = this.state.borrow_mut();
-            let Some(transport) = &state.transport else { return };
-            let half = transport.write_half.clone();
-            state.submitting = true;
-            ClientSide { half, done: Done::Lane(slf.clone().unbind()) }
-        };
-        let gateway = this.gateway.bind(py);
-        let id = LaneTerms::request_id(request);
-        let options = &AnswerOptions::KEEP_ALIVE;
-        let submitted = Gateway::take(gateway, request.body(), id, options, side, attributes);
-        let is_paused = {
-            let mut state = this.state.borrow_mut();
-            state.submitting = false;
-            if !state.intake.is_serving() {
-                return;
-            }
-            state.request = submitted;
-            state.writing_paused
-        };
-        if let (Some(id), true) = (submitted, is_paused) {
-            Gateway::client_flow(gateway, id, true);
+        let this = slf.borrow();
+        let half = this.transport.borrow().as_ref().map(|transport| transport.write_half.clone());
+        let submitted = half.and_then(|half| {
+            let side = ClientSide { half, done: Done::Lane(slf.clone().unbind()) };
+            let gateway = this.gateway.bind(slf.py());
+            let id = ClientTerms::request_id(request);
+            let options = &AnswerOptions::KEEP_ALIVE;
+            Gateway::take(gateway, request.body(), id, options, side, attributes)
+        });
+        let paused = this.connection.borrow_mut().submitted(submitted);
+        if let Some(id) = paused {
+            Gateway::client_flow(this.gateway.bind(slf.py()), id, true);
         }
     }
 
     /// The answer is written.
     pub(crate) fn done(slf: &Bound<'_, Self>, keep_alive: bool) -> PyResult<()> {
         let this = slf.borrow();
-        let submitting = {
-            let mut state = this.state.borrow_mut();
-            if !state.intake.is_serving() {
-                return Ok(());
-            }
-            (state.request, state.since) = (None, this.latest(slf.py()));
-            if keep_alive {
-                state.intake.finished();
-            } else {
-                state.intake.leave();
-            }
-            state.submitting
-        };
+        let next = this.connection.borrow_mut().answered(keep_alive, this.latest(slf.py()));
+        if next == Answered::Nothing {
+            return Ok(());
+        }
         faults::check("done");
-        if !keep_alive {
+        if next == Answered::Close {
             return Self::close_gently(slf);
         }
         if let Some(read_half) = this.read_half() {
             // There will be more of it than one request.
             read_half.watch(slf.py(), || Reader::Client(slf.clone().unbind()))?;
         }
-        if submitting { Ok(()) } else { Self::advance(slf, b"") }
+        if next == Answered::Step { Self::advance(slf, b"") } else { Ok(()) }
     }
 
     /// The time of the loop's last turn: good enough for what is swept once a second.
@@ -127,17 +100,13 @@ impl LaneConnection {
         self.gateway.borrow(py).latest()
     }
 
-    fn transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.borrow().transport.as_ref().map(|transport| transport.object.clone_ref(py))
+    fn transport_object(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.transport.borrow().as_ref().map(|transport| transport.object.clone_ref(py))
     }
 
-    /// The client takes no more for now, or takes again.
+    /// The client takes no more for now, or takes again. Returns whether that is a request's business.
     fn flow(&self, py: Python<'_>, full: bool) -> bool {
-        let request = {
-            let mut state = self.state.borrow_mut();
-            state.writing_paused = full;
-            state.request
-        };
+        let request = self.connection.borrow_mut().write_flow(full, self.latest(py));
         if let Some(id) = request {
             Gateway::client_flow(self.gateway.bind(py), id, full);
         }
@@ -146,20 +115,11 @@ impl LaneConnection {
 
     /// The client has left.
     fn leave(&self, py: Python<'_>) {
-        let (request, early) = {
-            let mut state = self.state.borrow_mut();
-            // Of a request whose head had come a record is all that is left to do.
-            let early = state.intake.is_reading_body().then(|| {
-                let waited = self.latest(py).saturating_sub(state.since);
-                (LaneTerms::request_id_of(&state.intake).map(str::to_owned), waited)
-            });
-            state.intake.leave();
-            (state.request.take(), early)
-        };
+        let Left { request, unread } = self.connection.borrow_mut().leave(self.latest(py));
         if let Some(id) = request {
             Gateway::client_gone(self.gateway.bind(py), id);
         }
-        if let Some((id, waited)) = early {
+        if let Some((id, waited)) = unread {
             self.gateway.borrow(py).count_left_early(id.as_deref(), waited);
         }
     }
@@ -169,20 +129,17 @@ impl LaneConnection {
 impl LaneConnection {
     #[new]
     fn new(gateway: Py<Gateway>, host: Py<PyAny>, terms: Py<LaneTerms>) -> Self {
-        let (trusted, state) = (Cell::new(false), RefCell::default());
-        LaneConnection { gateway, host, terms, trusted, state }
+        let (trusted, connection) = (Cell::new(false), RefCell::default());
+        LaneConnection { gateway, host, terms, trusted, connection, transport: RefCell::new(None) }
     }
 
     fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.borrow();
-        {
-            let watch = this.gateway.borrow(slf.py()).watch.clone();
-            let (read_half, write_half) = ways(transport, watch)?;
-            let object = transport.clone().unbind();
-            let mut state = this.state.borrow_mut();
-            state.transport = Some(Transport { object, read_half, write_half });
-            state.since = this.latest(slf.py());
-        }
+        let watch = this.gateway.borrow(slf.py()).watch.clone();
+        let (read_half, write_half) = ways(transport, watch)?;
+        let object = transport.clone().unbind();
+        this.transport.replace(Some(Transport { object, read_half, write_half }));
+        this.connection.replace(ClientConnection::new(this.latest(slf.py())));
         let stays: bool =
             this.host.call_method1(slf.py(), "made", (slf, transport))?.extract(slf.py())?;
         if stays { Ok(()) } else { Self::hand_over(slf) }
@@ -203,8 +160,7 @@ impl LaneConnection {
         let _ = exc;
         let this = slf.borrow();
         this.leave(slf.py());
-        let transport = this.state.borrow_mut().transport.take();
-        if let Some(Transport { read_half, write_half, .. }) = transport {
+        if let Some(Transport { read_half, write_half, .. }) = this.transport.take() {
             read_half.close();
             write_half.close();
         }
@@ -216,13 +172,7 @@ impl LaneConnection {
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.borrow();
-        if this.flow(slf.py(), false) {
-            return Ok(());
-        }
-        // What waited for the client goes on, and has its whole time from now on.
-        this.state.borrow_mut().since = this.latest(slf.py());
-        Self::advance(slf, b"")
+        if slf.borrow().flow(slf.py(), false) { Ok(()) } else { Self::advance(slf, b"") }
     }
 
     // What the host and the registry of connections ask of each.
@@ -241,32 +191,32 @@ impl LaneConnection {
     /// The transport, while it is this connection's.
     #[getter]
     fn wire(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.transport(py)
+        self.transport_object(py)
     }
 
     /// Whether more waits for the client than the transport's high-water mark.
     #[getter]
     fn is_held_back(&self) -> bool {
-        self.state.borrow().writing_paused
+        self.connection.borrow().is_held_back()
     }
 
     /// Bytes that the client has not taken yet, the kernel's buffer not counted.
     #[getter]
     fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
-        let write_half = self.state.borrow().transport.as_ref().map(|to| to.write_half.clone());
-        write_half.map_or(Ok(0), |write_half| write_half.unsent(py))
+        let half = self.transport.borrow().as_ref().map(|to| to.write_half.clone());
+        half.map_or(Ok(0), |half| half.unsent(py))
     }
 
     /// Whether no request is being read or answered.
     #[getter]
     fn is_idle(&self) -> bool {
-        self.state.borrow().is_idle()
+        self.connection.borrow().is_idle()
     }
 
     /// Whether a drain waits for it.
     #[getter]
     fn is_finishing(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.state.borrow().is_busy() || self.unsent(py)? > 0)
+        Ok(self.connection.borrow().is_busy() || self.unsent(py)? > 0)
     }
 
     /// Closes it when what is written has left.
@@ -284,7 +234,7 @@ impl LaneConnection {
     /// every second.
     fn sweep(slf: &Bound<'_, Self>, now: f64) -> PyResult<()> {
         let this = slf.borrow();
-        let overdue = this.state.borrow().overdue(seconds(now));
+        let overdue = this.connection.borrow().overdue(seconds(now));
         match overdue {
             Overdue::Nothing => Ok(()),
             Overdue::Request => Self::hand_over(slf),

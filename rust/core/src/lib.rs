@@ -21,9 +21,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod client;
 pub mod dialect;
 pub mod exchange;
 pub mod generation;
+pub mod identity;
 pub mod metrics;
 pub mod openai;
 pub mod profile;

@@ -11,26 +11,25 @@ impl LaneConnection {
     /// more of it than the transport's high-water mark is waited for.
     pub(super) fn hand_over(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.borrow(), slf.py());
-        if this.state.borrow().writing_paused {
+        if !this.connection.borrow().may_hand_over() {
             return Ok(());
         }
         let Some(transport) = this.give_up(py)? else { return Ok(()) };
-        let (data, since) = {
-            let mut state = this.state.borrow_mut();
-            (PyBytes::new(py, &state.intake.leave()), in_seconds(state.since))
-        };
-        let told = this.host.call_method1(py, "handed_over", (slf, &transport, data, since));
+        let (bytes, since) = this.connection.borrow_mut().hand_over();
+        let data = PyBytes::new(py, &bytes);
+        let arguments = (slf, &transport, data, in_seconds(since));
+        let told = this.host.call_method1(py, "handed_over", arguments);
         dropped_unless(told, py, &transport)
     }
 
     /// The transport, for whoever goes on with it. One that is closing stays: there is nothing to go on
     /// with, and its end is told here.
     fn give_up(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(object) = self.transport(py) else { return Ok(None) };
+        let Some(object) = self.transport_object(py) else { return Ok(None) };
         if object.call_method0(py, "is_closing")?.is_truthy(py)? {
             return Ok(None);
         }
-        let Some(transport) = self.state.borrow_mut().transport.take() else { return Ok(None) };
+        let Some(transport) = self.transport.take() else { return Ok(None) };
         transport.write_half.close();
         transport.read_half.give_back(py)?;
         Ok(Some(transport.object))

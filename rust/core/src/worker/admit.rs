@@ -5,11 +5,11 @@ use penstock_admission::{
     Refused, Ticket,
 };
 
-use super::attributes::RequestAttributes;
 use super::effects::Effects;
 use super::machine::Worker;
 use super::request::RequestId;
 use crate::generation::Generation;
+use crate::identity::RequestAttributes;
 use crate::routing::{BackendIndex, Plan};
 use crate::time::Now;
 use crate::tokens::TokenCounter;

@@ -1,9 +1,8 @@
 //! What a worker has done for it: the interface to whoever owns the sockets.
 
-use crate::routing::BackendIndex;
-
 use super::connection::ConnectionId;
 use super::request::ClientId;
+use crate::routing::BackendIndex;
 
 /// Runs what the worker decides, and answers two questions about its connections. Nothing here calls back into
 /// the worker: what follows from an effect (a full socket, a broken one) arrives as a later event.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use penstock_admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
 
-use super::attributes::RequestAttributes;
 use super::connection::{ConnectionId, ConnectionState, Connections};
 use super::effects::Effects;
 use super::faults;
@@ -16,6 +15,7 @@ use super::request::{ClientId, Request, RequestId, Requests};
 use super::served_names::ServedNames;
 use crate::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use crate::generation::Generation;
+use crate::identity::RequestAttributes;
 use crate::metrics::{Histogram, Shard};
 use crate::openai::{ApiError, Code};
 use crate::routing::{Plan, Tier, TierIndex};

@@ -18,7 +18,6 @@
 //! | what must always hold | `invariants` |
 
 mod admit;
-mod attributes;
 mod connection;
 mod drain;
 mod effects;
@@ -38,7 +37,6 @@ mod slab;
 mod timers;
 mod upstream;
 
-pub use attributes::{RequestAttributes, UnknownPriority, priority_of, shortened, tenant_of};
 pub use connection::ConnectionId;
 pub use effects::Effects;
 pub use ids::Ids;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use penstock_admission::Ticket;
 
-use super::attributes::RequestAttributes;
 use super::connection::ConnectionId;
 use super::slab::{Key, Slab};
 use crate::exchange::Exchange;
 use crate::generation::Generation;
+use crate::identity::RequestAttributes;
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
 

@@ -37,7 +37,7 @@ impl RequestAttributes {
     }
 
     /// What draws it together with others in this tier.
-    pub(super) fn session(&self, tier: &Tier) -> Blocks {
+    pub fn session(&self, tier: &Tier) -> Blocks {
         let header = tier.affinity.header.as_deref();
         let own = self.sessions.iter().find(|(name, _)| Some(name.as_str()) == header);
         own.map_or_else(Blocks::default, |(_, name)| Blocks::of_name(name.as_bytes()))
@@ -45,7 +45,7 @@ impl RequestAttributes {
 }
 
 /// A name as far as it counts; cut between characters.
-pub fn shortened(name: &str) -> &str {
+pub(super) fn shortened(name: &str) -> &str {
     let end = (0..=LONGEST.min(name.len())).rev().find(|&at| name.is_char_boundary(at));
     &name[..end.unwrap_or(0)]
 }
@@ -53,7 +53,7 @@ pub fn shortened(name: &str) -> &str {
 pub fn priority_of(priority: Option<&str>) -> Result<Band, UnknownPriority> {
     let Some(priority) = priority else { return Ok(Band::Normal) };
     let known = [("high", Band::High), ("normal", Band::Normal), ("low", Band::Low)];
-    let found = known.into_iter().find(|(name, _)| priority.eq_ignore_ascii_case(name));
+    let found = known.into_iter().find(|(name, _)| priority.trim().eq_ignore_ascii_case(name));
     found.map(|(_, band)| band).ok_or(UnknownPriority)
 }
 

@@ -1,0 +1,223 @@
+//! What a client's connection is in the middle of, when it is read, and what of it has taken too long.
+
+use penstock_wire::http::{Intake, Request, Taken};
+
+use super::terms::ClientTerms;
+use crate::identity::RequestAttributes;
+use crate::time::{Nanos, SECOND};
+use crate::worker::RequestId;
+
+/// Bytes beyond the request in hand; stop reading a client that pipelines faster than we answer.
+const AHEAD: usize = 64 << 10;
+/// A request that takes longer to come goes to aiohttp, which has the time-outs for it.
+const SLOW: Nanos = SECOND;
+/// A connection without a request is closed after this.
+const IDLE: Nanos = 75 * SECOND;
+
+/// One client's connection, between [`ClientConnection::received`] and [`ClientConnection::leave`].
+#[derive(Debug, Default)]
+pub struct ClientConnection {
+    intake: Intake,
+    /// The request in hand, once the worker has taken it.
+    request: Option<RequestId>,
+    /// The worker is taking a request: its answer may come before that call returns.
+    is_submitting: bool,
+    reading_paused: bool,
+    writing_paused: bool,
+    /// Since when the intake is as it is.
+    since: Nanos,
+}
+
+/// What to do with bytes that have come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Hand them to [`ClientConnection::step`].
+    Step,
+    /// Nothing: they are kept, as a request is in hand or answers wait to be read.
+    Kept,
+    /// As `Kept`, and stop reading.
+    StopReading,
+}
+
+/// What comes next on a connection.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// More must come, or the request in hand must be answered.
+    Wait,
+    /// As `Wait`, and start reading again.
+    ReadOn,
+    /// Give this request to the worker, and tell [`ClientConnection::submitted`]. Then comes the next step.
+    Serve(Request<'a>, RequestAttributes),
+    /// A request that the lane does not serve: give the connection to aiohttp, with the bytes of
+    /// [`ClientConnection::hand_over`].
+    HandOver,
+}
+
+/// What follows an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It was answered within the call that submitted it: that caller goes on.
+    Submitter,
+    /// The next [`ClientConnection::step`].
+    Step,
+    /// The connection ends behind this answer.
+    Close,
+    /// The connection had ended already.
+    Nothing,
+}
+
+/// What a client has left behind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The worker is to be told.
+    pub request: Option<RequestId>,
+    /// A request whose body had not come whole: its id if it had one, and for how long it was waited for.
+    pub unread: Option<(Option<String>, Nanos)>,
+}
+
+/// What a client lets wait for too long.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Overdue {
+    Nothing,
+    /// It does not finish its request.
+    Request,
+    /// It does not begin one.
+    Idle,
+}
+
+impl ClientConnection {
+    pub fn new(now: Nanos) -> Self {
+        ClientConnection { since: now, ..ClientConnection::default() }
+    }
+
+    /// Bytes have come.
+    pub fn received(&mut self, data: &[u8], now: Nanos) -> Received {
+        if self.must_wait() {
+            self.intake.keep(data);
+            self.reading_paused |= self.intake.held() > AHEAD;
+            return if self.reading_paused { Received::StopReading } else { Received::Kept };
+        }
+        if self.is_idle() {
+            self.since = now;
+        }
+        Received::Step
+    }
+
+    /// Goes on with what has come, if anything has. `trusted`: the peer's word on tenant and priority counts.
+    pub fn step<'a>(&mut self, terms: &ClientTerms, data: &'a [u8], trusted: bool) -> Step<'a> {
+        if self.writing_paused {
+            self.intake.keep(data);
+            return Step::Wait;
+        }
+        match self.intake.take(&terms.http, data) {
+            // Not before that has come to its end: a client that always has more would be read without bound.
+            Taken::Nothing if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
+                Step::ReadOn
+            }
+            Taken::Nothing => Step::Wait,
+            Taken::Foreign => Step::HandOver,
+            Taken::Request(request) => {
+                if let Ok(attributes) = terms.attributes(&request, trusted) {
+                    self.is_submitting = true;
+                    return Step::Serve(request, attributes);
+                }
+                // aiohttp refuses it with the reason.
+                self.intake.put_back(request);
+                Step::HandOver
+            }
+        }
+    }
+
+    /// The worker has taken the request, or has answered it at once. The request whose backend is to be paused is
+    /// returned, if the client does not read.
+    pub fn submitted(&mut self, request: Option<RequestId>) -> Option<RequestId> {
+        self.is_submitting = false;
+        if !self.intake.is_serving() {
+            return None;
+        }
+        self.request = request;
+        request.filter(|_| self.writing_paused)
+    }
+
+    /// The answer is written.
+    pub fn answered(&mut self, keep_alive: bool, now: Nanos) -> Answered {
+        if !self.intake.is_serving() {
+            return Answered::Nothing;
+        }
+        (self.request, self.since) = (None, now);
+        if !keep_alive {
+            self.intake.leave();
+            return Answered::Close;
+        }
+        self.intake.finished();
+        if self.is_submitting { Answered::Submitter } else { Answered::Step }
+    }
+
+    /// The client takes no more for now (`full`), or takes again. The worker is to be told for the request that is
+    /// returned; if there is none and the client takes again, the next [`Self::step`] follows.
+    pub fn write_flow(&mut self, full: bool, now: Nanos) -> Option<RequestId> {
+        self.writing_paused = full;
+        if !full && self.request.is_none() {
+            // What waited for the client goes on, and has its whole time from now on.
+            self.since = now;
+        }
+        self.request
+    }
+
+    /// The client has left, or its connection ends.
+    pub fn leave(&mut self, now: Nanos) -> Left {
+        // Of a request whose head had come a record is all that is left to do.
+        let unread = self.intake.is_reading_body().then(|| {
+            let id = self.intake.noted(0).map(str::to_owned);
+            (id, now.saturating_sub(self.since))
+        });
+        self.intake.leave();
+        Left { request: self.request.take(), unread }
+    }
+
+    /// Whether somebody else may have the connection now: not while more waits for the client than its transport's
+    /// high-water mark.
+    pub fn may_hand_over(&self) -> bool {
+        !self.writing_paused
+    }
+
+    /// Ends it here: the bytes that no request has used, and since when they wait.
+    pub fn hand_over(&mut self) -> (Vec<u8>, Nanos) {
+        (self.intake.leave(), self.since)
+    }
+
+    /// Whether more waits for the client than its transport's high-water mark.
+    pub fn is_held_back(&self) -> bool {
+        self.writing_paused
+    }
+
+    /// Whether a request is being read or answered.
+    pub fn is_busy(&self) -> bool {
+        self.intake.is_serving() || self.intake.is_reading_body()
+    }
+
+    /// Whether no request is being read or answered, nor has one begun to come.
+    pub fn is_idle(&self) -> bool {
+        !self.is_busy() && self.intake.held() == 0
+    }
+
+    /// What has taken too long.
+    pub fn overdue(&self, now: Nanos) -> Overdue {
+        let age = now.saturating_sub(self.since);
+        if self.must_wait() || self.intake.is_gone() {
+            Overdue::Nothing
+        } else if self.intake.held() > 0 {
+            if age > SLOW { Overdue::Request } else { Overdue::Nothing }
+        } else if age > IDLE {
+            Overdue::Idle
+        } else {
+            Overdue::Nothing
+        }
+    }
+
+    /// Whether nothing comes of what the client sends now: the request in hand is to be answered
+    /// first, and the answers before are to be read.
+    fn must_wait(&self) -> bool {
+        self.intake.is_serving() || self.writing_paused
+    }
+}

@@ -9,15 +9,18 @@ import difflib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from penstock._core import endpoints
+
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["CHAT", "HEALTH", "LATER", "MODELS", "head_line", "is_inference", "nearest", "path_of", "query_of"]
+__all__ = ["ENDPOINTS", "HEALTH", "LATER", "MODELS", "head_line", "is_inference", "nearest", "path_of", "query_of"]
 
-CHAT = "/v1/chat/completions"
+ENDPOINTS = tuple(endpoints())
 MODELS = "/v1/models"
-# Endpoints of the interface whose step has not come: a clear 501 rather than a 404.
-LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+_INTERFACE = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+# Endpoints of the interface that are not there yet: a clear 501 rather than a 404.
+LATER = tuple(path for path in _INTERFACE if path not in ENDPOINTS)
 HEALTH = ("/livez", "/readyz", "/health")
 # Longer ones are like none of ours, and to compare takes time.
 COMPARED = 64
@@ -25,13 +28,13 @@ COMPARED = 64
 
 def is_inference(method: str, target: str) -> bool:
     """Whether it is a request that counts in metrics and log."""
-    return method == "POST" and _path(target) in (CHAT, *LATER)
+    return method == "POST" and _path(target) in (*ENDPOINTS, *LATER)
 
 
 @lru_cache(maxsize=256)
 def nearest(path: str) -> str:
     """Return the path of ours that is most like another one."""
-    return difflib.get_close_matches(path[:COMPARED].lower(), (CHAT, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
+    return difflib.get_close_matches(path[:COMPARED].lower(), (*ENDPOINTS, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
 
 
 def head_line(head: bytes) -> tuple[str, str]:

@@ -1,13 +1,14 @@
 //! How a request ends for its client: refused, or served; counted and logged once.
 
 use penstock_admission::{Refusal, Refused, Usage};
-use penstock_core::dialect::RuleCounts;
+use penstock_core::endpoint::Endpoint;
 use penstock_core::exchange::{
     Client, Outcome, Output, Record, Served, Term, Where, Who, write_error,
 };
 use penstock_core::metrics::{Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::Addressee;
+use penstock_core::rules::RuleCounts;
 use penstock_core::time::{MILLISECOND, Nanos, Now, SECOND};
 use penstock_core::tokens::TokenCounter;
 use pyo3::prelude::*;
@@ -23,9 +24,11 @@ const LONG_SATURATION: Nanos = 30 * SECOND;
 
 impl Engine {
     /// Refuses a request that never became a call.
+    #[allow(clippy::too_many_arguments)] // there is no call yet that would hold them
     pub(super) fn reject(
         &mut self,
         py: Python<'_>,
+        endpoint: &dyn Endpoint,
         error: &ApiError,
         client: &Client,
         side: ClientSide,
@@ -35,7 +38,7 @@ impl Engine {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
         let client = Client { keep_alive, ..client.clone() };
         let mut out = Output::new(&mut self.memory);
-        write_error(error, &client, |_| (), now, &mut out);
+        write_error(endpoint, error, &client, |_| (), now, &mut out);
         self.acts.extend(out.assemble(|pieces| side.outlet.send(py, pieces)));
         out.give_back(&mut self.memory);
         self.acts.push(Act::Done(side.done, keep_alive));
@@ -82,8 +85,7 @@ impl Engine {
     ) {
         let Some(call) = self.calls.get(key) else { return };
         let plan = &call.exchange.plan;
-        // What made it so wide, whoever has set it.
-        let width = if plan.slots > plan.n { "best_of" } else { "n" };
+        let (width, prompt) = (plan.widest, plan.endpoint.prompt_name());
         let code = code_of_refusal(refused.why);
         let (message, param) = match refused.why {
             Refusal::QueueFull => ("the queue is full".to_owned(), None),
@@ -94,7 +96,7 @@ impl Engine {
             Refusal::TooWide { most } => (format!("'{width}' is at most {most} here"), Some(width)),
             Refusal::TooLong { most } => {
                 let message = format!("the prompt is longer than the {most} tokens that fit here");
-                (message, Some("messages"))
+                (message, Some(prompt))
             }
         };
         let term = match refused.why {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use penstock_admission::shm::monotonic;
 use penstock_admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
+use penstock_core::endpoint::Endpoint;
 use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
@@ -128,27 +129,29 @@ impl Engine {
     }
 
     /// A request has been read whole. `side` is taken when somebody is sure to answer it.
+    #[allow(clippy::too_many_arguments)] // there is no call yet that would hold them
     pub(crate) fn submit(
         &mut self,
         gateway: &Bound<'_, Gateway>,
+        endpoint: &'static dyn Endpoint,
         body: &[u8],
         client: Client,
         side: &mut Option<ClientSide>,
         standing: Standing,
         now: Now,
     ) -> Option<CallKey> {
-        let plan = match self.plan(body, now) {
+        let plan = match self.plan(endpoint, body, now) {
             Ok(plan) => plan,
             Err(error) => {
                 let addressee = Plan::addressee(&self.table, body);
                 let side = side.take()?;
-                self.reject(gateway.py(), &error, &client, side, addressee, now);
+                self.reject(gateway.py(), endpoint, &error, &client, side, addressee, now);
                 return None;
             }
         };
         self.budgets[usize::from(plan.tier)].request(now.mono);
         let offer = self.offer(&plan, &standing, &[]);
-        let id = self.ids.answer_id();
+        let id = self.ids.answer_id(endpoint.id_prefix());
         let exchange = Exchange::new(plan, client, &id, now);
         let key = self.calls.insert(|key| {
             Box::new(Call {
@@ -174,12 +177,17 @@ impl Engine {
         Some(key)
     }
 
-    fn plan(&mut self, body: &[u8], now: Now) -> Result<Plan, ApiError> {
+    fn plan(
+        &mut self,
+        endpoint: &'static dyn Endpoint,
+        body: &[u8],
+        now: Now,
+    ) -> Result<Plan, ApiError> {
         if self.draining {
             return Err(ApiError::new(Code::Draining, "the gateway is shutting down")
                 .retry_after_ms(RETRY_AFTER_MS));
         }
-        let plan = Plan::make(&self.table, body)?;
+        let plan = Plan::make(&self.table, endpoint, body)?;
         if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
             let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use penstock_admission::Owner;
 use penstock_admission::shm::monotonic;
+use penstock_core::endpoint::{self, Chat, Endpoint};
 use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
@@ -84,6 +85,7 @@ impl Gateway {
     /// Takes a whole request, answers it or begins to. A panic over it is an answer too.
     pub(crate) fn take(
         slf: &Bound<'_, Self>,
+        endpoint: &'static dyn Endpoint,
         body: &[u8],
         request_id: Option<&str>,
         manners: &Manners,
@@ -101,14 +103,14 @@ impl Gateway {
             started = now.mono;
             engine.current = None;
             let client = client(engine.ids.request_id(request_id));
-            engine.submit(slf, body, client, &mut side, standing, now)
+            engine.submit(slf, endpoint, body, client, &mut side, standing, now)
         });
         if let (None, Some(side)) = (taken, side) {
             // It panicked before there was a call that could be given an answer.
             Self::run(slf, None, |engine, now| {
                 let client = client(engine.ids.request_id(request_id));
                 let error = ApiError::new(Code::InternalError, "internal error");
-                engine.reject(slf.py(), &error, &client, side, None, now);
+                engine.reject(slf.py(), endpoint, &error, &client, side, None, now);
             });
         }
         let key = taken??;
@@ -146,6 +148,12 @@ impl Manners {
         Manners { keep_alive: true, http10: false, headers: Vec::new() };
 }
 
+/// The paths that inference requests are posted to.
+#[pyfunction]
+pub(crate) fn endpoints() -> Vec<&'static str> {
+    endpoint::ENDPOINTS.iter().map(|endpoint| endpoint.path()).collect()
+}
+
 fn code_of(name: &str) -> PyResult<Code> {
     let known = Code::ALL.iter().find(|code| code.name() == name);
     known.copied().ok_or_else(|| PyValueError::new_err(format!("no error code {name:?}")))
@@ -174,13 +182,14 @@ impl Gateway {
         Ok(Gateway { engine: RefCell::new(engine), connector: connect, latest, watch })
     }
 
-    /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
+    /// Takes a whole request that was posted to `path`, one of `endpoints()`. The answer goes to `write` piece by piece; then `done`
     /// is called once, with whether the connection may stay open. `headers`: lines that its head
     /// carries besides, each ended by CRLF.
-    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
+    #[pyo3(signature = (path, body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     pub(crate) fn submit(
         slf: &Bound<'_, Self>,
+        path: &str,
         body: &[u8],
         request_id: Option<&str>,
         keep_alive: bool,
@@ -192,11 +201,13 @@ impl Gateway {
         sessions: Option<Vec<(String, String)>>,
         headers: Option<&[u8]>,
     ) -> PyResult<Option<Call>> {
+        let endpoint = endpoint::at(path)
+            .ok_or_else(|| PyValueError::new_err(format!("no endpoint {path:?}")))?;
         let standing = Standing::of(tenant, band, sessions)?;
         let headers = headers.unwrap_or_default().to_vec();
         let manners = Manners { keep_alive, http10, headers };
         let side = ClientSide { outlet: Outlet::through(write), done: Done::Callback(done) };
-        let key = Self::take(slf, body, request_id, &manners, side, standing);
+        let key = Self::take(slf, endpoint, body, request_id, &manners, side, standing);
         Ok(key.map(|key| Call::new(slf.clone().unbind(), key)))
     }
 
@@ -228,7 +239,8 @@ impl Gateway {
         let client = Client { request_id, keep_alive, http10, headers: Vec::new() };
         let mut output = Output::default();
         let more = headers.unwrap_or_default();
-        write_error(&error, &client, |lines| lines.extend_from_slice(more), now, &mut output);
+        let more = |lines: &mut Vec<u8>| lines.extend_from_slice(more);
+        write_error(&Chat, &error, &client, more, now, &mut output);
         if counted {
             engine.rejected(&error, client.request_id, None, total);
         }

@@ -10,6 +10,7 @@ pub(crate) mod terms;
 
 use std::cell::{Cell, RefCell};
 
+use penstock_core::endpoint::ENDPOINTS;
 use penstock_core::time::{Nanos, seconds};
 use penstock_wire::http::{Request, Taken};
 use pyo3::prelude::*;
@@ -79,7 +80,8 @@ impl LaneConnection {
         };
         let gateway = this.gateway.bind(py);
         let id = LaneTerms::request_id(request);
-        let call = Gateway::take(gateway, request.body(), id, &Manners::KEEP_ALIVE, side, standing);
+        let (endpoint, body) = (ENDPOINTS[request.path()], request.body());
+        let call = Gateway::take(gateway, endpoint, body, id, &Manners::KEEP_ALIVE, side, standing);
         let is_paused = {
             let mut state = this.state.borrow_mut();
             state.submitting = false;

@@ -28,7 +28,7 @@ impl Engine {
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
             max_tokens: plan.most_output().map(|most| most.min(u64::from(u32::MAX)) as u32),
             tools: plan.tools,
-            streams: plan.stream || self.table.tiers[usize::from(plan.tier)].streams_whole,
+            streams: plan.streams(self.table.tiers[usize::from(plan.tier)].streams_whole),
             bytes: plan.tail().len() as u64,
             candidates: self.candidates(plan, standing, failed),
         }

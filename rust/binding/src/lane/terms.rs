@@ -1,6 +1,7 @@
 //! What all connections of the lane have in common: limits, and the headers that they read.
 
-use penstock_wire::http::{Request, Terms};
+use penstock_core::endpoint::ENDPOINTS;
+use penstock_wire::http::{Request, RequestLines, Terms};
 use pyo3::prelude::*;
 
 use crate::standing::{Standing, band_of, tenant_of};
@@ -78,7 +79,12 @@ impl LaneTerms {
             tenant: tenant.map(&mut note),
             priority: priority.map(&mut note),
             sessions: sessions.into_iter().map(&mut note).collect(),
-            terms: Terms { head, body, noted },
+            terms: Terms {
+                lines: RequestLines::of(ENDPOINTS.iter().map(|endpoint| endpoint.path())),
+                head,
+                body,
+                noted,
+            },
         }
     }
 

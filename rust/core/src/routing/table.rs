@@ -71,7 +71,8 @@ pub struct Tier {
 #[derive(Debug)]
 pub struct Backend {
     pub name: String,
-    pub chat_path: String,
+    /// What stands before the path of an endpoint.
+    pub prefix: String,
     /// Header lines that every request to it carries, each ended by CRLF.
     pub headers: Vec<u8>,
     /// Index into the nodes.
@@ -127,7 +128,7 @@ impl Table {
                 headers.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
             }
             backends.push(Backend {
-                chat_path: format!("{}/v1/chat/completions", backend.prefix),
+                prefix: backend.prefix,
                 name: backend.name,
                 headers,
                 node,

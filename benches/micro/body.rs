@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use penstock_core::openai::ChatRequest;
+use penstock_core::endpoint::{Chat, Endpoint};
 use penstock_load::text::{TEXTS, text};
 
 const BYTES: usize = 32_768;
@@ -21,7 +21,7 @@ fn bodies(criterion: &mut Criterion) {
         );
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| assert!(ChatRequest::read(black_box(body.as_bytes())).is_ok()));
+            bencher.iter(|| assert!(Chat.read(black_box(body.as_bytes())).is_ok()));
         });
     }
     group.finish();

@@ -13,6 +13,7 @@ __all__ = [
     "Segment",
     "UpstreamConnection",
     "arm_panic",
+    "endpoints",
 ]
 
 class _Cancellable(Protocol):
@@ -257,6 +258,7 @@ class Gateway:
 
     def submit(
         self,
+        path: str,
         body: bytes,
         *,
         request_id: str | None,
@@ -269,7 +271,7 @@ class Gateway:
         sessions: list[tuple[str, str]] | None = None,
         headers: bytes | None = None,
     ) -> Call | None:
-        """Take a whole chat completion request.
+        """Take a whole request that was posted to `path`, one of `endpoints()`.
 
         `tenant` and `band` (high, normal or low) must come from somebody who may say so; `sessions` are headers with
         their values, of which the tier picks its own. `headers`: lines that the head of the answer carries besides,
@@ -279,7 +281,7 @@ class Gateway:
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.
 
         Raises:
-            ValueError: no such band.
+            ValueError: no such path, or no such band.
         """
 
     def error_answer(
@@ -462,3 +464,6 @@ class UpstreamConnection:
 
 def arm_panic(place: str) -> None:
     """Make the next pass of a place panic: submit, upstream, timer or release. Only in development builds."""
+
+def endpoints() -> list[str]:
+    """Return the paths that inference requests are posted to."""

@@ -172,6 +172,7 @@ class Wire:
         client = Client()
         body = {"model": "fast", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **more}
         client.call = self.gateway.submit(
+            "/v1/chat/completions",
             json.dumps(body).encode(),
             request_id=None,
             keep_alive=True,

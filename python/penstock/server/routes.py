@@ -20,7 +20,7 @@ from penstock.server.cors import is_preflight
 from penstock.server.headers import last
 from penstock.server.reading import drop_body, read_body
 from penstock.server.refused import Refused
-from penstock.server.target import CHAT, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
+from penstock.server.target import ENDPOINTS, HEALTH, LATER, MODELS, is_inference, nearest, path_of, query_of
 
 if TYPE_CHECKING:
     from penstock.server.attributes import AttributeReader
@@ -49,7 +49,7 @@ class Routes:
         self._origins = origins
         get_health: dict[str, Handler] = {"GET": self._get_health, "HEAD": self._get_health}
         self._table: dict[str, dict[str, Handler]] = {
-            CHAT: {"POST": self._chat},
+            **{path: {"POST": self._infer} for path in ENDPOINTS},
             MODELS: {"GET": self._list_models, "HEAD": self._list_models},
             **{path: {"POST": self._later} for path in LATER},
             **dict.fromkeys(HEALTH, get_health),
@@ -97,9 +97,9 @@ class Routes:
             raise _foreign()
         return await self._ready(request, functools.partial(empty_message, headers=lines))
 
-    # POST /v1/chat/completions
+    # POST to an endpoint
 
-    async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _infer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._check_content_type(request)
         try:
             body = await read_body(request, self._registry.limits.body)
@@ -118,6 +118,7 @@ class Routes:
             answer.done(False)
         else:
             handle = self._gateway.submit(
+                path_of(request),
                 body,
                 request_id=last(request.headers, "x-request-id"),
                 keep_alive=_stays_open(request),

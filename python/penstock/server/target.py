@@ -9,11 +9,13 @@ import difflib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from penstock._core import endpoints
+
 if TYPE_CHECKING:
     from aiohttp import web
 
 __all__ = [
-    "CHAT",
+    "ENDPOINTS",
     "HEALTH",
     "LATER",
     "MODELS",
@@ -25,10 +27,11 @@ __all__ = [
     "query_of",
 ]
 
-CHAT = "/v1/chat/completions"
+ENDPOINTS = tuple(endpoints())
 MODELS = "/v1/models"
+_INTERFACE = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
 # Endpoints that are not implemented yet: a clear 501 rather than a 404.
-LATER = ("/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+LATER = tuple(path for path in _INTERFACE if path not in ENDPOINTS)
 HEALTH = ("/livez", "/readyz", "/health")
 # Characters of a path that are compared; longer ones resemble no known path, and comparing takes time.
 COMPARED = 64
@@ -36,13 +39,13 @@ COMPARED = 64
 
 def is_inference(method: str, target: str) -> bool:
     """Tell whether it is an inference request, which counts in metrics and access log."""
-    return method == "POST" and _path(target) in (CHAT, *LATER)
+    return method == "POST" and _path(target) in (*ENDPOINTS, *LATER)
 
 
 @lru_cache(maxsize=256)
 def nearest(path: str) -> str:
     """Return the known path that is most similar to another one."""
-    return difflib.get_close_matches(path[:COMPARED].lower(), (CHAT, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
+    return difflib.get_close_matches(path[:COMPARED].lower(), (*ENDPOINTS, MODELS, *LATER, *HEALTH), 1, cutoff=0.0)[0]
 
 
 def head_line(head: bytes) -> tuple[str, str]:

@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use penstock_admission::Owner;
 use penstock_admission::shm::monotonic;
+use penstock_core::endpoint::{self, Chat, Endpoint};
 use penstock_core::exchange::{Client, Output, write_error};
 use penstock_core::identity::RequestAttributes;
 use penstock_core::metrics::{Gauge, Total};
 use penstock_core::openai::{ApiError, Code};
 use penstock_core::time::{Nanos, Now, in_seconds};
-use penstock_core::worker::{Ids, Outage, RequestId, TICK, Worker};
+use penstock_core::worker::{Ids, Outage, RequestId, Submitted, TICK, Worker};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -96,6 +97,7 @@ impl Gateway {
     /// Takes a whole request, answers it or begins to. A panic over it is an answer too.
     pub(crate) fn take(
         slf: &Bound<'_, Self>,
+        endpoint: &'static dyn Endpoint,
         body: &[u8],
         request_id: Option<&str>,
         options: &AnswerOptions,
@@ -112,7 +114,8 @@ impl Gateway {
         let taken = Self::run(slf, |worker, io, now| {
             started = now.mono;
             let client = client(worker.ids.request_id(request_id));
-            worker.submit(io, body, client, client_id, attributes, now)
+            let incoming = Submitted { endpoint, body, client, client_id, attributes };
+            worker.submit(io, incoming, now)
         });
         if taken.is_none() {
             Self::run(slf, |worker, io, now| {
@@ -120,7 +123,7 @@ impl Gateway {
                     // It panicked before there was a request that could be given an answer.
                     let client = client(worker.ids.request_id(request_id));
                     let error = ApiError::new(Code::InternalError, "internal error");
-                    worker.reject(io, &error, &client, client_id, None, now);
+                    worker.reject(io, endpoint, &error, &client, client_id, None, now);
                 }
             });
         }
@@ -158,6 +161,12 @@ impl AnswerOptions {
         AnswerOptions { keep_alive: true, http10: false, headers: Vec::new() };
 }
 
+/// The paths that inference requests are posted to.
+#[pyfunction]
+pub(crate) fn endpoints() -> Vec<&'static str> {
+    endpoint::ENDPOINTS.iter().map(|endpoint| endpoint.path()).collect()
+}
+
 fn code_of(name: &str) -> PyResult<Code> {
     let known = Code::ALL.iter().find(|code| code.name() == name);
     known.copied().ok_or_else(|| PyValueError::new_err(format!("no error code {name:?}")))
@@ -191,13 +200,14 @@ impl Gateway {
         Ok(Gateway { state, connector: connect, latest: Cell::new(now), watch })
     }
 
-    /// Takes a whole chat completion request. The answer goes to `write` piece by piece; then `done`
+    /// Takes a whole request that was posted to `path`, one of `endpoints()`. The answer goes to `write` piece by piece; then `done`
     /// is called once, with whether the connection may stay open. `headers`: lines that its head
     /// carries besides, each ended by CRLF.
-    #[pyo3(signature = (body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
+    #[pyo3(signature = (path, body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     pub(crate) fn submit(
         slf: &Bound<'_, Self>,
+        path: &str,
         body: &[u8],
         request_id: Option<&str>,
         keep_alive: bool,
@@ -209,13 +219,15 @@ impl Gateway {
         sessions: Option<Vec<(String, String)>>,
         headers: Option<&[u8]>,
     ) -> PyResult<Option<RequestHandle>> {
+        let endpoint = endpoint::at(path)
+            .ok_or_else(|| PyValueError::new_err(format!("no endpoint {path:?}")))?;
         let attributes = RequestAttributes::new(tenant, band, sessions.unwrap_or_default());
         let attributes =
             attributes.map_err(|_| PyValueError::new_err(format!("no priority {band:?}")))?;
         let headers = headers.unwrap_or_default().to_vec();
         let options = AnswerOptions { keep_alive, http10, headers };
         let side = ClientSide { half: WriteHalf::through(write), done: Done::Callback(done) };
-        let id = Self::take(slf, body, request_id, &options, side, attributes);
+        let id = Self::take(slf, endpoint, body, request_id, &options, side, attributes);
         Ok(id.map(|id| RequestHandle::new(slf.clone().unbind(), id)))
     }
 
@@ -247,7 +259,8 @@ impl Gateway {
         let client = Client { request_id, keep_alive, http10, headers: Vec::new() };
         let mut output = Output::default();
         let more = headers.unwrap_or_default();
-        write_error(&error, &client, |lines| lines.extend_from_slice(more), now, &mut output);
+        let more = |lines: &mut Vec<u8>| lines.extend_from_slice(more);
+        write_error(&Chat, &error, &client, more, now, &mut output);
         if counted {
             worker.count_rejected(&error, client.request_id, None, total, now);
         }

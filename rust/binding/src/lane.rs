@@ -12,6 +12,7 @@ mod transport;
 use std::cell::{Cell, RefCell};
 
 use penstock_core::client::{Answered, ClientConnection, ClientTerms, Left, Overdue, Step};
+use penstock_core::endpoint::ENDPOINTS;
 use penstock_core::identity::RequestAttributes;
 use penstock_core::time::{Nanos, seconds};
 use penstock_core::worker::faults;
@@ -69,7 +70,8 @@ impl LaneConnection {
             let gateway = this.gateway.bind(slf.py());
             let id = ClientTerms::request_id(request);
             let options = &AnswerOptions::KEEP_ALIVE;
-            Gateway::take(gateway, request.body(), id, options, side, attributes)
+            let (endpoint, body) = (ENDPOINTS[request.path()], request.body());
+            Gateway::take(gateway, endpoint, body, id, options, side, attributes)
         });
         let paused = this.connection.borrow_mut().submitted(submitted);
         if let Some(id) = paused {

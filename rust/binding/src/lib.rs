@@ -31,7 +31,7 @@ mod _core {
     #[pymodule_export]
     use crate::faults::arm_panic;
     #[pymodule_export]
-    use crate::gateway::Gateway;
+    use crate::gateway::{Gateway, endpoints};
     #[pymodule_export]
     use crate::handle::RequestHandle;
     #[pymodule_export]

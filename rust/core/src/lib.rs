@@ -1,28 +1,25 @@
 //! The core of Penstock: every rule of the gateway, and no I/O.
 //!
 //! Bytes, events and time go in; bytes and actions come out. There is no socket, no clock, no
-//! thread and no Python here, so every rule is tested on plain memory and virtual time. Only [`shm`]
-//! touches the machine: memory and a lock that several processes share.
+//! thread and no Python here, so every rule is tested on plain memory and virtual time.
 //!
 //! In the order in which a request meets them:
 //!
-//! * [`http`]: heads, body framing, the answers that Penstock writes itself
-//! * [`json`]: one-pass reader of byte ranges, and edits by splicing
-//! * [`openai`]: the request's view, chunks, whole answers, errors
+//! * [`client`] and [`identity`]: a client's connection, and who its requests come from
+//! * [`endpoint`]: what is served: how a request is read, what it takes, what its answers are
+//! * [`openai`]: what all endpoints have in common: errors, token counts, members of answers
 //! * [`profile`]: what one family of model servers does differently from the others
 //! * [`routing`]: tiers, backends and names
 //! * [`tokens`]: bounds and estimates of prompt sizes
-//! * [`admission`]: when a request may go, and where
 //! * [`exchange`]: one proxied request from grant to end
-//! * [`sse`] and [`dialect`]: what comes back, scanned and put right
+//! * [`rules`]: what comes back, put right
 //! * [`metrics`]: what is counted
-//! * [`scan`] and [`decimal`]: the small loops below all of it
-//! * [`segment`]: where all of this lies when several processes share it; [`names`] likewise
+//! * [`segment`]: where all of this lies when several processes share it
 
 #![deny(unsafe_code)]
 
 pub mod client;
-pub mod dialect;
+pub mod endpoint;
 pub mod exchange;
 pub mod generation;
 pub mod identity;
@@ -30,6 +27,7 @@ pub mod metrics;
 pub mod openai;
 pub mod profile;
 pub mod routing;
+pub mod rules;
 pub mod segment;
 pub mod time;
 pub mod tokens;

@@ -2,7 +2,8 @@
 
 mod support;
 
-use penstock_core::openai::{ApiError, ChatRequest, Code, Parameter};
+use penstock_core::endpoint::{Chat, Endpoint, Parameter};
+use penstock_core::openai::{ApiError, Code};
 use penstock_core::routing::{Plan, Table};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn with_messages(messages: &str) -> String {
 }
 
 fn refused(table: &Table, body: &[u8]) -> ApiError {
-    match Plan::make(table, body) {
+    match Plan::make(table, &Chat, body) {
         Ok(_) => panic!("accepted: {}", show(body)),
         Err(error) => error,
     }
@@ -318,7 +319,7 @@ fn wrong_types_name_their_field() {
             {
                 let body = with(&format!("\"{name}\":{sample}"));
                 if good.contains(&kind) {
-                    assert!(Plan::make(&table, body.as_bytes()).is_ok(), "{body}");
+                    assert!(Plan::make(&table, &Chat, body.as_bytes()).is_ok(), "{body}");
                     continue;
                 }
                 let error = refused(&table, body.as_bytes());
@@ -333,7 +334,7 @@ fn wrong_types_name_their_field() {
         }
         // Null is as good as absent.
         assert!(
-            Plan::make(&table, with(&format!("\"{field}\":null")).as_bytes()).is_ok(),
+            Plan::make(&table, &Chat, with(&format!("\"{field}\":null")).as_bytes()).is_ok(),
             "{field}"
         );
     }
@@ -364,7 +365,7 @@ fn depth_is_refused_from_129_on() {
         let inner = depth - 1;
         with(&format!("\"x\":{}{}", "[".repeat(inner), "]".repeat(inner)))
     };
-    assert!(Plan::make(&table, nested(128).as_bytes()).is_ok());
+    assert!(Plan::make(&table, &Chat, nested(128).as_bytes()).is_ok());
     for depth in [129, 1_100, 200_000] {
         let error = refused(&table, nested(depth).as_bytes());
         assert_eq!((error.status(), error.code), (400, Code::InvalidJson));
@@ -385,22 +386,21 @@ fn a_request_is_read_whole() {
         r#" {{"n":3,"stream":true,"max_tokens":7,"max_completion_tokens":9,"model":"thinking\u002dmodel",
             "stream_options":{{"include\u005fusage":true,"x":[1]}},"tools":[{{"type":"function"}}],"messages":{HI},"seed":null}}"#
     );
-    let request = ChatRequest::read(body.as_bytes()).expect("a good request");
+    let request = Chat.read(body.as_bytes()).expect("a good request");
     assert_eq!(request.model, THINKING);
     assert!(request.stream && request.include_usage);
     assert_eq!((request.n, request.max_tokens), (3, Some(9)));
-    assert_eq!(request.prompt_bytes, HI.len() + r#"[{"type":"function"}]"#.len());
-    assert_eq!(request.media, 0);
+    assert_eq!(request.prompt.bytes, HI.len() + r#"[{"type":"function"}]"#.len());
+    assert_eq!(request.prompt.media, 0);
     assert_eq!(request.members.len(), 9);
     assert!(
-        request.get(Parameter::named(b"seed")).is_none()
-            && request.get(Parameter::Stream).is_some()
+        request.get(Chat.parameter(b"seed")).is_none() && request.get(Parameter::Stream).is_some()
     );
-    let plan = Plan::make(&table(), body.as_bytes()).expect("a good request");
+    let plan = Plan::make(&table(), &Chat, body.as_bytes()).expect("a good request");
     assert_eq!((plan.tier, plan.model.as_str(), plan.n), (1, THINKING, 3));
 
     let least = with("");
-    let request = ChatRequest::read(least.as_bytes()).expect("a good request");
+    let request = Chat.read(least.as_bytes()).expect("a good request");
     assert!(!request.stream && !request.include_usage);
     assert_eq!((request.n, request.max_tokens), (1, None));
     for (members, asked) in [
@@ -410,11 +410,7 @@ fn a_request_is_read_whole() {
         (r#""stream_options":{"include_usage":true}"#, true),
     ] {
         let body = with(members);
-        assert_eq!(
-            ChatRequest::read(body.as_bytes()).expect("good").include_usage,
-            asked,
-            "{members}"
-        );
+        assert_eq!(Chat.read(body.as_bytes()).expect("good").include_usage, asked, "{members}");
     }
 }
 
@@ -440,7 +436,7 @@ fn names_that_differ_only_in_case_are_refused() {
         variants.extend(name.contains('s').then(|| name.replacen('s', "\u{17f}", 1)));
         variants.extend(name.contains('k').then(|| name.replacen('k', "\u{212a}", 1)));
         for variant in variants {
-            assert_eq!(Parameter::named(variant.as_bytes()), Parameter::Other, "{variant}");
+            assert_eq!(Chat.parameter(variant.as_bytes()), Parameter::Other, "{variant}");
             // Whatever its value, and whether or not the known name is there too.
             for value in ["1", "null", "[]", "\"x\""] {
                 is_refused(with(&format!("\"{variant}\":{value}")), &variant, name);
@@ -464,10 +460,10 @@ fn names_that_differ_only_in_case_are_refused() {
 
     // What only looks alike passes: other letters, longer names, and names that nobody here knows.
     for name in ["mode", "models", "m\u{f6}del", "Top_K", "MIN_P", "Model2", "\u{17f}", "X"] {
-        Plan::make(&table, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
+        Plan::make(&table, &Chat, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
     }
     let long = "M".repeat(1 << 20);
-    Plan::make(&table, with(&format!("\"{long}\":1")).as_bytes()).expect("a long name");
+    Plan::make(&table, &Chat, with(&format!("\"{long}\":1")).as_bytes()).expect("a long name");
 }
 
 #[test]
@@ -485,7 +481,7 @@ fn names_that_differ_only_in_case_from_the_operators_own_are_refused() {
         assert_eq!(error.message, format!("'{name}' differs from '{own}' only in case"));
     }
     for name in ["top_k", "Odd_Key", "min_p", "temperature", "top_kk"] {
-        Plan::make(&table, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
+        Plan::make(&table, &Chat, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
     }
 }
 
@@ -498,8 +494,8 @@ fn with_parts(parts: &[Value]) -> String {
 fn media_count_by_their_number_and_text_by_its_length() {
     let table = table();
     let size = |body: &str| {
-        let prompt = Plan::make(&table, body.as_bytes()).expect("a good request").prompt;
-        (prompt.bytes, prompt.media)
+        let prompt = Plan::make(&table, &Chat, body.as_bytes()).expect("a good request").prompt;
+        (prompt.bytes, prompt.known)
     };
     let data = "iVBORw0KGgo".repeat(55_000);
     let text = json!({"type": "text", "text": "what is this?"});
@@ -594,12 +590,12 @@ fn a_strict_tier_refuses_what_it_would_change() {
         let error = refused(&strict, body.as_bytes());
         assert_eq!((error.status(), error.param.as_deref()), (400, Some(param)), "{body}");
         assert_eq!(error.message, message);
-        let plan = Plan::make(&warned, body.as_bytes()).expect("only warned");
+        let plan = Plan::make(&warned, &Chat, body.as_bytes()).expect("only warned");
         let warnings: Vec<&str> = plan.warnings.iter().map(|warning| warning.text()).collect();
         assert_eq!(warnings, [warning], "{body}");
     }
     for members in [r#""max_tokens":100"#, r#""chat_template_kwargs":{"thinking":true}"#, ""] {
-        let plan = Plan::make(&strict, with(members).as_bytes()).expect("nothing to change");
+        let plan = Plan::make(&strict, &Chat, with(members).as_bytes()).expect("nothing to change");
         assert!(plan.warnings.is_empty(), "{members}");
     }
 }
@@ -610,7 +606,7 @@ fn needs(parameters: &Value, members: &str) -> (u32, u32, bool, usize, Option<u6
     for (name, value) in parameters.as_object().expect("an object") {
         config["tiers"][0]["parameters"][name] = value.clone();
     }
-    let plan = Plan::make(&build(config), with(members).as_bytes()).expect("a good request");
+    let plan = Plan::make(&build(config), &Chat, with(members).as_bytes()).expect("a good request");
     (plan.slots, plan.n, plan.tools, plan.prompt.bytes, plan.most_output())
 }
 
@@ -661,7 +657,7 @@ fn long_names_are_shown_short() {
 
 /// Whatever comes, the answer is a plan whose body is JSON, or a 4xx in the four-key form.
 fn sound(table: &Table, body: &[u8]) -> Result<(), TestCaseError> {
-    match Plan::make(table, body) {
+    match Plan::make(table, &Chat, body) {
         Ok(plan) => {
             prop_assert!((1..=128).contains(&plan.n));
             let mut out = Vec::new();

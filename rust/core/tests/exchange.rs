@@ -3,6 +3,7 @@
 mod support;
 
 use penstock_admission::Fault;
+use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{
     Client, Exchange, Failure, Next, Output, Retry, Term, UpstreamEnd, Where, Who,
 };
@@ -23,7 +24,7 @@ fn body(stream: bool, more: &Value) -> Vec<u8> {
 }
 
 fn plan(table: &Table, stream: bool) -> Plan {
-    Plan::make(table, &body(stream, &json!({}))).expect("a good request")
+    Plan::make(table, &Chat, &body(stream, &json!({}))).expect("a good request")
 }
 
 /// A response with a body of known length.

@@ -3,6 +3,7 @@
 
 mod support;
 
+use penstock_core::endpoint::Chat;
 use penstock_core::openai::Code;
 use penstock_core::routing::{Plan, RoutingConfig, Table};
 use penstock_core::time::seconds;
@@ -82,15 +83,6 @@ fn the_grace_is_never_shorter_than_the_hold() {
 }
 
 #[test]
-fn the_path_is_the_profiles_behind_the_backends_prefix() {
-    for dialect in ["openai", "vllm", "llamacpp"] {
-        let table = table_of(dialect);
-        let paths: Vec<&str> = table.backends.iter().map(|b| b.chat_path.as_str()).collect();
-        assert_eq!(paths, ["/v1/chat/completions", "/under/v1/chat/completions"], "{dialect}");
-    }
-}
-
-#[test]
 fn a_dialect_that_is_not_known_is_an_error() {
     let error = table_with(json!({"dialect": "nosuch"})).expect_err("no such dialect");
     assert!(error.starts_with("no profile nosuch"), "{error}");
@@ -143,7 +135,7 @@ fn recorded_errors_mean_something_only_to_their_own_family() {
 /// The recorded request's plan; a plain one, where Penstock refuses the request itself.
 fn plan_of(table: &Table, body: &[u8]) -> Plan {
     let plain = json!({"model": INSTANT, "messages": [{"role": "user", "content": "hi"}]});
-    Plan::make(table, body)
-        .or_else(|_| Plan::make(table, plain.to_string().as_bytes()))
+    Plan::make(table, &Chat, body)
+        .or_else(|_| Plan::make(table, &Chat, plain.to_string().as_bytes()))
         .expect("a plan")
 }

@@ -9,6 +9,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use penstock_core::endpoint::Chat;
 use penstock_core::routing::{Plan, Table};
 use serde_json::json;
 
@@ -451,12 +452,13 @@ fn recordings(table: &Table) -> Vec<Recording> {
 fn recording(table: &Table, recorded: Recorded) -> Recording {
     let Recorded { name, body, raw } = recorded;
     let stream = naive::find(&body, b"\"stream\": true").is_some();
-    let (plan, refused) = match Plan::make(table, &body) {
+    let (plan, refused) = match Plan::make(table, &Chat, &body) {
         Ok(plan) => (plan, None),
         Err(error) => {
             let simple = json!({"model": INSTANT, "stream": stream,
                                "messages": [{"role": "user", "content": "hi"}]});
-            let plan = Plan::make(table, simple.to_string().as_bytes()).expect("a plain request");
+            let plan =
+                Plan::make(table, &Chat, simple.to_string().as_bytes()).expect("a plain request");
             (plan, Some(error.code.name()))
         }
     };

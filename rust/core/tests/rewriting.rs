@@ -2,6 +2,7 @@
 
 mod support;
 
+use penstock_core::endpoint::Chat;
 use penstock_core::routing::Plan;
 use penstock_testing::{property, show};
 use penstock_wire::json::{Reader, unescape};
@@ -205,7 +206,7 @@ fn parameters() -> impl Strategy<Value = Value> {
 fn rewrite(body: &[u8], parameters: &Value) -> Vec<u8> {
     let mut config = config();
     config["tiers"][0]["parameters"] = parameters.clone();
-    let plan = Plan::make(&build(config), body)
+    let plan = Plan::make(&build(config), &Chat, body)
         .unwrap_or_else(|error| panic!("{error:?}: {}", show(body)));
     let mut out = Vec::new();
     Plan::write_model("served", &mut out);

@@ -1,8 +1,12 @@
 //! Heads that the lane serves, and heads that it must leave alone.
 
+use std::sync::LazyLock;
+
 use penstock_testing::property;
-use penstock_wire::http::{HotHead, head_end, may_be_hot};
+use penstock_wire::http::{HotHead, RequestLines, head_end};
 use proptest::prelude::*;
+
+static LINES: LazyLock<RequestLines> = LazyLock::new(|| RequestLines::of(["/v1/chat/completions"]));
 
 const PLAIN: &str = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n";
 
@@ -11,7 +15,7 @@ type Shown = Vec<(String, Vec<u8>)>;
 /// The head and the headers that were shown, if it is for the lane.
 fn parse(head: &[u8]) -> Option<(HotHead<'_>, Shown)> {
     let mut seen = Vec::new();
-    let hot = HotHead::parse(head, |name, value| {
+    let hot = HotHead::parse(&LINES, head, |name, value| {
         seen.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
     })?;
     Some((hot, seen))
@@ -157,15 +161,32 @@ fn a_head_is_found_wherever_it_is_cut() {
 #[test]
 fn the_first_bytes_tell_whether_it_may_be_hot() {
     for cut in 0..PLAIN.len() {
-        assert!(may_be_hot(&PLAIN.as_bytes()[..cut]));
+        assert!(LINES.may_be_hot(&PLAIN.as_bytes()[..cut]));
     }
     let line = b"POST /v1/chat/completions HTTP/1.1\r\n";
     for at in 0..line.len() {
         let mut other = line.to_vec();
         other[at] ^= 1;
-        assert!(!may_be_hot(&other));
-        assert!(may_be_hot(&other[..at]));
-        assert!(!may_be_hot(&other[..=at]));
+        assert!(!LINES.may_be_hot(&other));
+        assert!(LINES.may_be_hot(&other[..at]));
+        assert!(!LINES.may_be_hot(&other[..=at]));
+    }
+}
+
+#[test]
+fn each_of_several_paths_is_told() {
+    let lines = RequestLines::of(["/v1/a", "/v1/ab", "/v1/b"]);
+    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+    for (at, path) in ["/v1/a", "/v1/ab", "/v1/b"].into_iter().enumerate() {
+        let head = head(path);
+        let hot = HotHead::parse(&lines, head.as_bytes(), |_, _| {}).expect("it is hot");
+        assert_eq!(hot.path, at, "{path}");
+        assert!((0..head.len()).all(|cut| lines.may_be_hot(&head.as_bytes()[..cut])));
+    }
+    for path in ["/v1/", "/v1/abc", "/v1/c", "/v1/b?x", "/V1/a", ""] {
+        let head = head(path);
+        assert!(!lines.may_be_hot(head.as_bytes()), "{path}");
+        assert_eq!(HotHead::parse(&lines, head.as_bytes(), |_, _| {}), None, "{path}");
     }
 }
 
@@ -268,7 +289,7 @@ fn the_same_verdict_as_by_splitting_lines() {
         // What looks like the end of a head is one.
         let end = head_end(head.as_bytes(), 0).expect("it has an end");
         let head = &head[..end];
-        let got = HotHead::parse(head.as_bytes(), |_, _| {}).map(|hot| hot.body);
+        let got = HotHead::parse(&LINES, head.as_bytes(), |_, _| {}).map(|hot| hot.body);
         prop_assert_eq!(got, naive(head), "{:?}", head);
         Ok(())
     });

@@ -533,7 +533,7 @@ fn the_end_of_a_connection_means_what_the_framing_says() {
 fn heads_that_are_written_read_back() {
     let mut out = Vec::new();
     write_request_head(
-        "/v1/chat/completions",
+        ["/v1", "/chat/completions"],
         b"host: a\r\nauthorization: Bearer k\r\n",
         "id-1",
         true,

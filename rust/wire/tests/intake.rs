@@ -1,11 +1,12 @@
 //! A connection's bytes, cut into requests: the same ones however they arrive.
 
 use penstock_testing::property;
-use penstock_wire::http::{Intake, Taken, Terms};
+use penstock_wire::http::{Intake, RequestLines, Taken, Terms};
 use proptest::prelude::*;
 
 fn terms() -> Terms {
-    Terms { head: 300, body: 100, noted: vec!["x-request-id".into(), "x-tenant".into()] }
+    let lines = RequestLines::of(["/v1/chat/completions", "/v1/other"]);
+    Terms { lines, head: 300, body: 100, noted: vec!["x-request-id".into(), "x-tenant".into()] }
 }
 
 fn request(headers: &str, body: &str) -> String {
@@ -287,4 +288,20 @@ fn a_head_seen_before_changes_nothing() {
         prop_assert_eq!(seen, expected);
         Ok(())
     });
+}
+
+/// A connection that changes its path from one request to the next.
+#[test]
+fn each_request_has_its_own_path() {
+    let (terms, mut intake) = (terms(), Intake::default());
+    for (path, at) in
+        [("/v1/other", 1), ("/v1/chat/completions", 0), ("/v1/other", 1), ("/v1/other", 1)]
+    {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        let Taken::Request(request) = intake.take(&terms, request.as_bytes()) else {
+            panic!("a request")
+        };
+        assert_eq!(request.path(), at, "{path}");
+        intake.finished();
+    }
 }

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use penstock_core::endpoint::Chat;
 use penstock_core::routing::{Plan, Table};
 use penstock_testing::naive;
 use serde_json::value::RawValue;
@@ -29,7 +30,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 });
 
 fuzz_target!(|body: &[u8]| {
-    match Plan::make(&TABLE, body) {
+    match Plan::make(&TABLE, &Chat, body) {
         Ok(plan) => {
             let mut out = Vec::new();
             Plan::write_model("served", &mut out);

@@ -3,9 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_core::dialect::{
-    Assembler, Identity, StreamEvent, StreamNormaliser, normalise_body, stream_of,
-};
+use penstock_core::endpoint::{Chat, Endpoint};
+use penstock_core::rules::{Asked, Completeness, Identity, StreamEvent};
 use penstock_testing::naive;
 use serde_json::Value;
 
@@ -26,11 +25,17 @@ fn strict(out: &[u8]) {
     assert!(out.is_empty() || text.ends_with("\n\n"));
 }
 
+fn is_complete(completeness: Completeness) -> bool {
+    completeness == Completeness::Complete
+}
+
 fuzz_target!(|input: (u8, bool, &[u8])| {
     let (n, include_usage, text) = input;
     let n = u32::from(n % 4) + 1;
     let identity = Identity::new("id", 1, "model");
-    let mut normaliser = StreamNormaliser::new(identity.clone(), n, include_usage);
+    let asked = Asked { n, include_usage };
+    let chat = Chat.streaming().expect("chat streams");
+    let mut normaliser = chat.rules(identity.clone(), asked);
     let mut out = Vec::new();
     for (_, data) in naive::events(text) {
         let before = out.len();
@@ -43,15 +48,15 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
             }
         }
     }
-    if normaliser.is_complete() {
+    if is_complete(normaliser.completeness()) {
         normaliser.finish(&mut out);
     }
     strict(&out);
     let _ = normaliser.usage();
 
     // What was put right once needs nothing more.
-    if normaliser.is_complete() {
-        let mut again = StreamNormaliser::new(identity.clone(), n, include_usage);
+    if is_complete(normaliser.completeness()) {
+        let mut again = chat.rules(identity.clone(), asked);
         let mut twice = Vec::new();
         for (_, data) in naive::events(&out) {
             if data == b"[DONE]" {
@@ -61,12 +66,12 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
                 return;
             }
         }
-        assert!(again.is_complete());
+        assert!(is_complete(again.completeness()));
         strict(&twice);
     }
 
     // Put together, it is JSON, and whole where the stream is.
-    let mut assembler = Assembler::new(identity.clone(), n);
+    let mut assembler = chat.assembly(identity.clone(), asked);
     let mut is_good = true;
     for (_, data) in naive::events(text) {
         match assembler.event(&data) {
@@ -75,8 +80,8 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
             Err(_) => is_good = false,
         }
     }
-    assert!(!is_good || assembler.is_complete() == normaliser.is_complete());
-    if assembler.is_complete() {
+    assert!(!is_good || is_complete(assembler.completeness()) == is_complete(normaliser.completeness()));
+    if is_complete(assembler.completeness()) {
         let mut whole = Vec::new();
         assembler.write(&mut whole);
         if naive::json_depth(&whole) < 127 {
@@ -86,13 +91,13 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
 
     // The same bytes as a whole answer.
     let mut body = Vec::new();
-    if normalise_body(text, &identity, n, &mut body).is_ok() && naive::json_depth(&body) < 127 {
+    if Chat.whole(text, &identity, asked, &mut body).is_ok() && naive::json_depth(&body) < 127 {
         serde_json::from_slice::<&serde_json::value::RawValue>(&body).expect("JSON");
         let _: Result<Value, _> = serde_json::from_slice(&body);
     }
-    let mut normaliser = StreamNormaliser::new(identity, n, include_usage);
+    let mut normaliser = chat.rules(identity, asked);
     let mut out = Vec::new();
-    let _ = stream_of(text, n, |chunk| {
+    let _ = chat.stream_of(text, asked, &mut |chunk: &[u8]| {
         let _ = normaliser.event(chunk, &mut out);
     });
     strict(&out);

@@ -1,7 +1,8 @@
 //! What all connections of a listener have in common.
 
-use penstock_wire::http::{Request, Terms};
+use penstock_wire::http::{Request, RequestLines, Terms};
 
+use crate::endpoint::ENDPOINTS;
 use crate::identity::{IdentityHeaders, RequestAttributes, UnknownPriority};
 
 /// What all connections of a listener have in common: the limits of a request, and the headers that are read.
@@ -24,7 +25,8 @@ impl ClientTerms {
                 noted.push(name.clone());
             }
         }
-        ClientTerms { http: Terms { head, body, noted }, identity }
+        let lines = RequestLines::of(ENDPOINTS.iter().map(|endpoint| endpoint.path()));
+        ClientTerms { http: Terms { lines, head, body, noted }, identity }
     }
 
     pub fn request_id<'a>(request: &'a Request<'_>) -> Option<&'a str> {

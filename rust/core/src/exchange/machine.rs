@@ -16,9 +16,9 @@ use penstock_wire::http::{Framed, write_request_head};
 use super::attempt::Attempt;
 use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
-use crate::dialect::{Assembler, Identity, RuleCounts, StreamNormaliser};
 use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
+use crate::rules::{Assembly, Identity, RuleCounts, StreamRules};
 use crate::time::{Nanos, Now, SECOND};
 
 /// How long a connection may stay open behind `[DONE]`.
@@ -48,14 +48,13 @@ enum State {
 
 /// How an attempt's answer is read.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // a box would be one more allocation for each stream
 enum Reading {
     /// A whole answer, which comes whole.
     Whole,
     /// A stream for a client that wants one, by the stream's rules.
-    Stream(StreamNormaliser),
+    Stream(Box<dyn StreamRules>),
     /// A stream of which a whole answer is made: the client gets nothing before its end.
-    Assembled(Box<Assembler>),
+    Assembled(Box<dyn Assembly>),
 }
 
 #[derive(Debug)]
@@ -150,8 +149,8 @@ impl Exchange {
     ) -> &[u8] {
         let Some(backend) = self.served_by(table) else { return b"" };
         let id = self.upstream_id.as_deref().unwrap_or_default();
-        let Backend { chat_path, headers, keep_alive, stream_whole, .. } = backend;
-        let streams = self.plan.stream || *stream_whole;
+        let Backend { prefix, headers, keep_alive, stream_whole, .. } = backend;
+        let streams = self.plan.streams(*stream_whole);
         let mut begin = Vec::with_capacity(64);
         let rest = if streams {
             self.plan.write_streamed(serves, &mut begin)
@@ -160,7 +159,8 @@ impl Exchange {
             0
         };
         let length = begin.len() + self.plan.tail().len() - rest;
-        write_request_head(chat_path, headers, id, streams, length, out);
+        let path = [prefix, self.plan.endpoint.path()];
+        write_request_head(path, headers, id, streams, length, out);
         out.extend_from_slice(&begin);
         self.last_event = now.mono;
         self.held.clear();
@@ -176,14 +176,14 @@ impl Exchange {
 
     /// `streams`: the backend was asked for a stream.
     fn reading(&self, streams: bool) -> Reading {
+        let streaming = if streams { self.plan.endpoint.streaming() } else { None };
         let identity = || self.identity.clone();
-        if self.plan.stream {
-            let Plan { n, include_usage, .. } = self.plan;
-            Reading::Stream(StreamNormaliser::new(identity(), n, include_usage))
-        } else if streams {
-            Reading::Assembled(Box::new(Assembler::new(identity(), self.plan.n)))
-        } else {
-            Reading::Whole
+        match streaming {
+            None => Reading::Whole,
+            Some(endpoint) if self.plan.stream => {
+                Reading::Stream(endpoint.rules(identity(), self.plan.asked()))
+            }
+            Some(endpoint) => Reading::Assembled(endpoint.assembly(identity(), self.plan.asked())),
         }
     }
 

@@ -7,6 +7,7 @@ use penstock_wire::http::{
 };
 
 use super::machine::Client;
+use crate::endpoint::Endpoint;
 use crate::openai::ApiError;
 use crate::time::Now;
 
@@ -98,8 +99,10 @@ impl Output {
     }
 }
 
-/// Writes a whole error answer. `write_more` appends further header lines, each ended by CRLF.
+/// Writes a whole error answer in the form of an endpoint. `write_more` appends further header lines, each
+/// ended by CRLF.
 pub fn write_error(
+    endpoint: &dyn Endpoint,
     error: &ApiError,
     client: &Client,
     write_more: impl FnOnce(&mut Vec<u8>),
@@ -107,7 +110,7 @@ pub fn write_error(
     out: &mut Output,
 ) {
     out.clear();
-    error.write(out.body());
+    endpoint.write_error(error, out.body());
     let head = AnswerHead {
         status: error.status(),
         content_type: "application/json",

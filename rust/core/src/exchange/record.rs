@@ -4,9 +4,9 @@ use penstock_admission::Histogram;
 use penstock_wire::decimal::{write_decimal, write_ms, write_three};
 use penstock_wire::json::write_string;
 
-use crate::dialect::RuleCounts;
 use crate::openai::Code;
 use crate::routing::{Addressee, BackendIndex, ModelIndex, Table, TierIndex};
+use crate::rules::RuleCounts;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
 /// The `result` label of an attempt at a backend.

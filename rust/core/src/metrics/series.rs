@@ -1,9 +1,9 @@
 //! A counter's labels in one word, so that counters can live in a table of fixed size.
 
-use crate::dialect::Rule;
 use crate::exchange::{AttemptResult, Outcome, Term, Where, Who};
 use crate::openai::Code;
 use crate::routing::{BackendIndex, ModelIndex, TierIndex};
+use crate::rules::Rule;
 
 /// What an engine's own numbers say that ours do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,9 +122,9 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::{Drift, Series};
-    use crate::dialect::Rule;
     use crate::exchange::{AttemptResult, Outcome, Term, Where, Who};
     use crate::openai::Code;
+    use crate::rules::Rule;
 
     #[test]
     fn a_key_says_everything() {

@@ -1,12 +1,12 @@
-//! One choice of a chunk: what it says, and what it leaves out.
+//! One choice of a chunk: what it says, and what it leaves out. How it is read is its endpoint's.
 
-use penstock_wire::json::{JsonError, Kind, Reader, Span};
+use penstock_wire::json::{Kind, Span, Value};
 
-/// The `delta` of a choice.
+/// What holds a choice's part of the answer: its delta, or its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delta {
     Missing,
-    /// Null or another value that is no object.
+    /// Null or another value of a wrong kind.
     Odd(Span),
     Object(Span),
 }
@@ -37,9 +37,9 @@ pub struct Choice {
     /// The delta has a member besides the role.
     pub more_than_role: bool,
     pub role: Role,
-    /// Something of the answer is in the delta: text, reasoning, a refusal or a tool call.
+    /// Something of the answer is in it: text, reasoning, a refusal or a tool call.
     pub says_something: bool,
-    /// The last string of the answer in the delta, quotes included.
+    /// The last string of the answer in it, quotes included.
     pub said: Option<Span>,
     /// Any member besides the role is neither null nor empty.
     pub carries_something: bool,
@@ -48,15 +48,10 @@ pub struct Choice {
     pub has_logprobs: bool,
 }
 
-/// The members of a delta that are the answer itself.
-const ANSWER: [&str; 6] =
-    ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
-
 impl Choice {
-    /// Reads one choice. `position` stands in for a missing `index`.
-    pub fn read(reader: &mut Reader<'_>, position: usize) -> Result<Self, JsonError> {
-        let text = reader.text();
-        let mut choice = Choice {
+    /// A choice of which nothing was read. `position` stands in for a missing `index`.
+    pub fn at(position: usize) -> Self {
+        Choice {
             span: Span { start: 0, end: 0 },
             index: position as u32,
             delta: Delta::Missing,
@@ -67,61 +62,22 @@ impl Choice {
             carries_something: false,
             finish: Finish::Open,
             has_logprobs: false,
-        };
-        choice.span = reader.object(|reader, key| {
-            if key.is("delta") && reader.kind()? == Kind::Object {
-                return choice.read_delta(reader);
-            }
-            let value = reader.value()?;
-            match &*key.name() {
-                b"index" => {
-                    if let Some(index) = value.as_u64(text) {
-                        choice.index = u32::try_from(index).unwrap_or(u32::MAX);
-                    }
-                }
-                b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
-                    choice.finish = Finish::Reason(value.span);
-                }
-                b"logprobs" => choice.has_logprobs = value.kind != Kind::Null,
-                b"delta" => choice.delta = Delta::Odd(value.span),
-                _ => {}
-            }
-            Ok::<(), JsonError>(())
-        })?;
-        Ok(choice)
+        }
     }
 
-    fn read_delta(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
-        let text = reader.text();
-        // A second delta replaces the first with all that was read of it.
-        self.role = Role::Absent;
-        self.more_than_role = false;
-        self.says_something = false;
-        self.said = None;
-        self.carries_something = false;
-        let span = reader.object(|reader, key| {
-            let value = reader.value()?;
-            if key.is("role") {
-                self.role = if value.kind == Kind::String {
-                    Role::Given(key.start, value.span)
-                } else {
-                    Role::Odd(key.start, value.span)
-                };
-                return Ok(());
-            }
-            self.more_than_role = true;
-            if !value.is_empty(text) {
-                self.carries_something = true;
-                if ANSWER.iter().any(|name| key.is(name)) {
-                    self.says_something = true;
-                    if value.kind == Kind::String {
-                        self.said = Some(value.span);
-                    }
+    /// Notes a member that choices of all endpoints have.
+    pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
+        match name {
+            b"index" => {
+                if let Some(index) = value.as_u64(text) {
+                    self.index = u32::try_from(index).unwrap_or(u32::MAX);
                 }
             }
-            Ok::<(), JsonError>(())
-        })?;
-        self.delta = Delta::Object(span);
-        Ok(())
+            b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
+                self.finish = Finish::Reason(value.span);
+            }
+            b"logprobs" => self.has_logprobs = value.kind != Kind::Null,
+            _ => {}
+        }
     }
 }

@@ -21,8 +21,12 @@ impl Default for Chunk {
 }
 
 impl Chunk {
-    /// Reads an event's data, which must be valid UTF-8.
-    pub fn read(&mut self, text: &[u8]) -> Result<(), JsonError> {
+    /// Reads an event's data, which must be valid UTF-8. `choice` reads one choice, given its position.
+    pub fn read(
+        &mut self,
+        text: &[u8],
+        choice: impl Fn(&mut Reader<'_>, usize) -> Result<Choice, JsonError>,
+    ) -> Result<(), JsonError> {
         self.parts.clear();
         self.choices.clear();
         let mut reader = Reader::new(text);
@@ -31,7 +35,7 @@ impl Chunk {
             let value = if field == Field::Choices && reader.kind()? == Kind::Array {
                 self.choices.clear();
                 let span = reader.array(|reader, position| {
-                    self.choices.push(Choice::read(reader, position)?);
+                    self.choices.push(choice(reader, position)?);
                     Ok::<(), JsonError>(())
                 })?;
                 Value { kind: Kind::Array, span }

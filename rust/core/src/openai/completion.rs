@@ -1,4 +1,4 @@
-//! A whole answer: `chat.completion`.
+//! A whole answer that is made of choices. How a choice is read is its endpoint's.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Span, Value};
 
@@ -7,7 +7,10 @@ use super::envelope::{Field, Part};
 /// One choice of a whole answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WholeChoice {
-    pub message: Option<Span>,
+    /// As the answer numbers it; else its position.
+    pub index: u32,
+    /// What it says: the message, or the text with its quotes.
+    pub content: Option<Span>,
     /// The reason's string, quotes included; `None` where it is missing, null or "".
     pub finish_reason: Option<Span>,
     pub logprobs: Option<Span>,
@@ -24,8 +27,11 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Reads a body, which must be valid UTF-8 and a JSON object.
-    pub fn read(text: &[u8]) -> Result<Self, JsonError> {
+    /// Reads a body, which must be valid UTF-8 and a JSON object. `choice` reads one choice, given its position.
+    pub fn read(
+        text: &[u8],
+        choice: impl Fn(&mut Reader<'_>, usize) -> Result<WholeChoice, JsonError>,
+    ) -> Result<Self, JsonError> {
         let mut parts = Vec::with_capacity(12);
         let mut choices = None;
         let mut reader = Reader::new(text);
@@ -33,8 +39,8 @@ impl Completion {
             let field = Field::of(&key);
             let value = if field == Field::Choices && reader.kind()? == Kind::Array {
                 let mut found = Vec::with_capacity(1);
-                let span = reader.array(|reader, _| {
-                    found.push(WholeChoice::read(reader)?);
+                let span = reader.array(|reader, position| {
+                    found.push(choice(reader, position)?);
                     Ok::<(), JsonError>(())
                 })?;
                 choices = Some(found);
@@ -51,33 +57,24 @@ impl Completion {
 }
 
 impl WholeChoice {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
-        let text = reader.text();
-        let mut choice = WholeChoice::default();
-        reader.object(|reader, key| {
-            if key.is("message") && reader.kind()? == Kind::Object {
-                // A second message replaces the first with all that was read of it.
-                choice.tool_calls = None;
-                let span = reader.object(|reader, key| {
-                    let value = reader.value()?;
-                    if key.is("tool_calls") && value.kind == Kind::Array {
-                        choice.tool_calls = Some(value.span);
-                    }
-                    Ok::<(), JsonError>(())
-                })?;
-                choice.message = Some(span);
-                return Ok(());
-            }
-            let value = reader.value()?;
-            match &*key.name() {
-                b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
-                    choice.finish_reason = Some(value.span);
+    /// A choice of which nothing was read. `position` stands in for a missing `index`.
+    pub fn at(position: usize) -> Self {
+        WholeChoice { index: position as u32, ..WholeChoice::default() }
+    }
+
+    /// Notes a member that choices of all endpoints have.
+    pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
+        match name {
+            b"index" => {
+                if let Some(index) = value.as_u64(text) {
+                    self.index = u32::try_from(index).unwrap_or(u32::MAX);
                 }
-                b"logprobs" if value.kind != Kind::Null => choice.logprobs = Some(value.span),
-                _ => {}
             }
-            Ok::<(), JsonError>(())
-        })?;
-        Ok(choice)
+            b"finish_reason" if value.kind == Kind::String && !value.is_empty(text) => {
+                self.finish_reason = Some(value.span);
+            }
+            b"logprobs" if value.kind != Kind::Null => self.logprobs = Some(value.span),
+            _ => {}
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! To add a family:
 //!
 //! 1. Record its answers (`tests/recordings/README.md`), its errors above all.
-//! 2. Write `families/NAME.json`. `paths` and `defaults` are complete; times are in seconds. In
+//! 2. Write `families/NAME.json`. `defaults` is complete; times are in seconds. In
 //!    `errors`, a pattern is a text that this server itself writes: prefer a `code`, which no client
 //!    can put there, to a message. An unknown key is an error.
 //! 3. Name the file in `FAMILIES` and the family in `errors_of` of `families/openai.json`; patterns
@@ -15,7 +15,7 @@
 //!    (`python/penstock/config`).
 //!
 //! What all families do alike is code: how the fields of an error are found and what a status means
-//! (`openai::BackendFailure`), and how answers are put right (`dialect`). Where a family turns out to
+//! (`openai::BackendFailure`), and how answers are put right (`rules`). Where a family turns out to
 //! differ in that, the difference becomes a field here together with the code that reads it.
 
 mod errors;
@@ -41,19 +41,11 @@ const FAMILIES: [(&str, &str); 3] = [
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    pub paths: Paths,
     pub defaults: Defaults,
     /// Families whose errors this one knows besides its own.
     #[serde(default)]
     errors_of: Vec<String>,
     errors: Vec<ErrorPatterns>,
-}
-
-/// The path of each endpoint, behind the prefix of the backend's `url`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Paths {
-    pub chat: String,
 }
 
 /// What the keys of a backend are where the configuration does not set them. Times in seconds.

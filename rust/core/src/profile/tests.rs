@@ -13,7 +13,6 @@ fn every_file_is_a_profile() {
         serde_json::from_str::<Profile>(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let profile = Profile::named(name).expect("a profile");
         let defaults = &profile.defaults;
-        assert!(profile.paths.chat.starts_with('/'), "{name}");
         assert!(defaults.keep_alive > 0.0, "{name}");
         assert!(defaults.abort_hold >= 0.0, "{name}");
         assert!(defaults.abort_grace >= defaults.abort_hold, "{name}");
@@ -46,7 +45,7 @@ fn every_file_in_the_folder_is_a_family() {
 #[test]
 fn an_unknown_key_is_an_error_wherever_it_is() {
     let good: Value = serde_json::from_str(FAMILIES[0].1).expect("JSON");
-    for place in ["", "/paths", "/defaults", "/errors/0", "/errors/0/overflow"] {
+    for place in ["", "/defaults", "/errors/0", "/errors/0/overflow"] {
         let mut file = good.clone();
         file.pointer_mut(place).expect("an object")["colour"] = json!(1);
         let error = serde_json::from_value::<Profile>(file).expect_err(place).to_string();
@@ -58,10 +57,8 @@ fn an_unknown_key_is_an_error_wherever_it_is() {
 fn a_key_that_is_missing_is_an_error() {
     let good: Value = serde_json::from_str(FAMILIES[0].1).expect("JSON");
     for (place, key) in [
-        ("", "paths"),
         ("", "defaults"),
         ("", "errors"),
-        ("/paths", "chat"),
         ("/defaults", "keep_alive"),
         ("/defaults", "abort_grace"),
         ("/defaults", "abort_hold"),

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::ParameterConfig;
-use crate::openai::{ApiError, ChatRequest, Code, Member, Parameter, misspelt};
+use crate::endpoint::{ENDPOINTS, Endpoint, Member, Parameter, Request, concerns, misspelt};
+use crate::openai::{ApiError, Code};
 
 /// What happens to a parameter that cannot be honoured as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -69,7 +70,7 @@ pub struct ParameterPolicy {
     stream_first: bool,
     /// A default or a forced value may change what a request takes of a backend.
     changes_needs: bool,
-    /// The names in `default` and `force` that are the operator's own.
+    /// The names in `default` and `force`.
     own_names: Vec<String>,
 }
 
@@ -81,15 +82,9 @@ impl ParameterPolicy {
         // Always Penstock's own (Q17); a default beside it would be the same key twice.
         default.remove("stream_options");
         let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
-        let is_need = |name: &String| {
-            let parameter = Parameter::named(name.as_bytes());
-            matches!(parameter, Parameter::N | Parameter::BestOf | Parameter::Tools)
-        };
-        let names = default.keys().chain(config.force.keys());
-        let is_own = |name: &&String| Parameter::named(name.as_bytes()) == Parameter::Other;
-        let own_names = names.filter(is_own).cloned().collect();
+        let own_names: Vec<String> = default.keys().chain(config.force.keys()).cloned().collect();
         ParameterPolicy {
-            changes_needs: default.keys().chain(config.force.keys()).any(is_need),
+            changes_needs: own_names.iter().any(|name| is_need(name)),
             default,
             default_max_tokens,
             stream_first,
@@ -112,10 +107,11 @@ impl ParameterPolicy {
     /// because absent means the same and some engines refuse the null.
     pub fn rewrite(
         &self,
-        request: &ChatRequest<'_>,
+        endpoint: &dyn Endpoint,
+        request: &Request<'_>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Rewritten, ApiError> {
-        let max_tokens = self.length(request, warnings)?;
+        let max_tokens = if endpoint.generates() { self.length(request, warnings)? } else { None };
         let mut edits = Edits::default();
         let mut cutter = Cutter::new(request.object.start);
         for member in &request.members {
@@ -146,7 +142,7 @@ impl ParameterPolicy {
                 // Q17: usage is always asked for, because Penstock counts tokens by it.
                 out.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
             }
-            for (name, value) in self.missing(request) {
+            for (name, value) in self.missing(endpoint, request) {
                 separate(out);
                 write_string(name, out);
                 out.push(b':');
@@ -163,7 +159,7 @@ impl ParameterPolicy {
     }
 
     /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper
-    /// from lower case would get both. Names known to everyone have been looked at.
+    /// from lower case would get both. Names that the endpoint knows have been looked at.
     fn refuse_misspelt(&self, member: &Member<'_>) -> Result<(), ApiError> {
         if member.parameter != Parameter::Other {
             return Ok(());
@@ -180,7 +176,7 @@ impl ParameterPolicy {
     /// `max_completion_tokens` and never stops, so it is sent as the former.
     fn length(
         &self,
-        request: &ChatRequest<'_>,
+        request: &Request<'_>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Option<u64>, ApiError> {
         if let Some(forced) = LENGTH_KEYS.iter().find_map(|key| self.force.get(*key)) {
@@ -208,7 +204,7 @@ impl ParameterPolicy {
 
     fn fate(
         &self,
-        request: &ChatRequest<'_>,
+        request: &Request<'_>,
         member: &Member<'_>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Fate, ApiError> {
@@ -245,7 +241,7 @@ impl ParameterPolicy {
     /// Scalars under allowed names pass: a template argument can block an engine's loop.
     fn template_arguments(
         &self,
-        request: &ChatRequest<'_>,
+        request: &Request<'_>,
         member: &Member<'_>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Fate, ApiError> {
@@ -283,9 +279,15 @@ impl ParameterPolicy {
     }
 
     /// Members that the client did not send at all: forced ones, then defaults.
-    fn missing(&self, request: &ChatRequest<'_>) -> impl Iterator<Item = (&str, Value)> {
+    fn missing(
+        &self,
+        endpoint: &dyn Endpoint,
+        request: &Request<'_>,
+    ) -> impl Iterator<Item = (&str, Value)> {
         let absent = |name: &str| {
-            !LENGTH_KEYS.contains(&name) && !request.members.iter().any(|m| m.name == name)
+            !LENGTH_KEYS.contains(&name)
+                && !request.members.iter().any(|m| m.name == name)
+                && concerns(endpoint, name)
         };
         let forced =
             self.force.iter().filter(move |(name, _)| absent(name)).filter_map(|(name, patch)| {
@@ -299,6 +301,14 @@ impl ParameterPolicy {
             .map(|(name, value)| (name.as_str(), value.clone()));
         forced.chain(defaults)
     }
+}
+
+/// Whether some endpoint reads from a parameter of this name what a request takes of a backend.
+fn is_need(name: &str) -> bool {
+    ENDPOINTS.iter().any(|endpoint| {
+        let parameter = endpoint.parameter(name.as_bytes());
+        matches!(parameter, Parameter::N | Parameter::BestOf | Parameter::Tools)
+    })
 }
 
 /// RFC 7396 (JSON merge patch): null removes, objects merge, everything else replaces.

@@ -8,24 +8,30 @@ use penstock_wire::json::{JsonError, Reader, unescape, write_string};
 
 use super::parameters::{NO_STREAM, Rewritten, Warning};
 use super::table::{Addressee, ModelIndex, Table, Tier};
-use crate::openai::{ApiError, ChatRequest, Parameter};
+use crate::endpoint::{Endpoint, Parameter, Request};
+use crate::openai::ApiError;
+use crate::rules::Asked;
 use crate::tokens::PromptSize;
 
 #[derive(Debug, Clone)]
 pub struct Plan {
+    pub endpoint: &'static dyn Endpoint,
     pub tier: TierIndex,
     /// The name the client asked for, which is the name it sees.
     pub model: String,
     pub model_index: ModelIndex,
     pub stream: bool,
     pub include_usage: bool,
+    /// Choices that its answer must have.
     pub n: u32,
     /// Slots that it takes of a backend.
     pub slots: u32,
+    /// The parameter that asks for so many.
+    pub widest: &'static str,
     pub prompt: PromptSize,
     /// The beginning of the prompt, as what a backend may have read before.
     pub blocks: Blocks,
-    /// The cap on the output of each sequence, if there is one.
+    /// The cap on the output of each sequence, if there is one; 0 where there is no such output.
     pub max_tokens: Option<u64>,
     pub tools: bool,
     pub warnings: Vec<Warning>,
@@ -35,39 +41,56 @@ pub struct Plan {
 
 impl Plan {
     /// Reads a body and decides everything that needs no backend.
-    pub fn make(table: &Table, body: &[u8]) -> Result<Self, ApiError> {
-        let request = ChatRequest::read(body)?;
+    pub fn make(
+        table: &Table,
+        endpoint: &'static dyn Endpoint,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
+        let request = endpoint.read(body)?;
         request.check_is_a_clients()?;
         let Addressee { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         let mut warnings = Vec::new();
-        let Rewritten { tail, max_tokens } = config.parameters.rewrite(&request, &mut warnings)?;
+        let Rewritten { tail, max_tokens } =
+            config.parameters.rewrite(endpoint, &request, &mut warnings)?;
         // Where there is no choice, nothing is remembered.
         let remembers = config.affinity.prefix && config.backends.len() > 1;
         let needs = if config.parameters.changes_needs() {
             let mut sent = Vec::with_capacity(tail.len() + 16);
             Self::write_model("", &mut sent);
             sent.extend_from_slice(&tail);
-            Needs::of(&ChatRequest::read(&sent)?, config, remembers)
+            Needs::of(endpoint, &endpoint.read(&sent)?, table, config, remembers)
         } else {
-            Needs::of(&request, config, remembers)
+            Needs::of(endpoint, &request, table, config, remembers)
         };
-        let Needs { n, slots, tools, prompt, blocks } = needs;
+        let Needs { n, slots, widest, tools, prompt, blocks } = needs;
         Ok(Plan {
+            endpoint,
             tier,
             model_index,
             blocks,
-            max_tokens,
+            max_tokens: if endpoint.generates() { max_tokens } else { Some(0) },
             tools,
             model: request.model.into_owned(),
             stream: request.stream,
             include_usage: request.include_usage,
             n,
             slots,
+            widest,
             prompt,
             warnings,
             tail,
         })
+    }
+
+    /// What the client has asked for, as far as its answer shows it.
+    pub fn asked(&self) -> Asked {
+        Asked { n: self.n, include_usage: self.include_usage }
+    }
+
+    /// Whether a backend is asked for a stream; `stream_whole`: that backend is for whole answers too.
+    pub fn streams(&self, stream_whole: bool) -> bool {
+        self.stream || (stream_whole && self.endpoint.streaming().is_some())
     }
 
     /// The cap on the output of all its sequences together, if there is one.
@@ -131,29 +154,59 @@ impl Plan {
 struct Needs {
     n: u32,
     slots: u32,
+    widest: &'static str,
     tools: bool,
     prompt: PromptSize,
     blocks: Blocks,
 }
 
 impl Needs {
-    fn of(request: &ChatRequest<'_>, tier: &Tier, remembers: bool) -> Self {
+    fn of(
+        endpoint: &dyn Endpoint,
+        request: &Request<'_>,
+        table: &Table,
+        tier: &Tier,
+        remembers: bool,
+    ) -> Self {
+        let Request { n, width, prompt, .. } = request;
+        let slots = match prompt.count {
+            1 => *width,
+            // Many prompts take turns at a backend that cannot run all of them at once.
+            prompts => width.saturating_mul(prompts).min(smallest_cap(table, tier)).max(*width),
+        };
         Needs {
-            n: request.n,
-            slots: request.slots,
+            n: n.saturating_mul(prompt.count),
+            slots,
+            widest: match () {
+                () if slots > *width => endpoint.prompt_name(),
+                () if width > n => "best_of",
+                () => "n",
+            },
             tools: request.get(Parameter::Tools).is_some(),
             prompt: PromptSize {
-                bytes: request.prompt_bytes,
-                media: u64::from(request.media) * tier.media_tokens,
+                bytes: prompt.bytes,
+                known: prompt.tokens + u64::from(prompt.media) * tier.media_tokens,
             },
-            blocks: if remembers { blocks_of(request) } else { Blocks::default() },
+            blocks: if remembers && prompt.count == 1 {
+                blocks_of(endpoint, request)
+            } else {
+                Blocks::default()
+            },
         }
     }
 }
 
-/// The prompt in the order in which chat templates render it: tools before messages.
-fn blocks_of(request: &ChatRequest<'_>) -> Blocks {
-    let members =
-        [Parameter::Tools, Parameter::Messages].into_iter().filter_map(|one| request.get(one));
+/// The smallest of the caps that a request of this tier may come under, in slots.
+fn smallest_cap(table: &Table, tier: &Tier) -> u32 {
+    let backends = tier.backends.iter().map(|at| &table.backends[usize::from(*at)]);
+    let caps = backends.flat_map(|backend| {
+        let node = backend.node.and_then(|node| table.nodes[node]);
+        [Some(backend.concurrency), node]
+    });
+    caps.chain([tier.concurrency]).flatten().min().unwrap_or(u32::MAX)
+}
+
+fn blocks_of(endpoint: &dyn Endpoint, request: &Request<'_>) -> Blocks {
+    let members = endpoint.prefix().iter().filter_map(|one| request.get(*one));
     Blocks::of(members.map(|member| member.value.span.of(request.text)))
 }

@@ -74,7 +74,8 @@ pub struct Backend {
     pub name: String,
     /// What its family of servers does differently from the others.
     pub profile: &'static Profile,
-    pub chat_path: String,
+    /// What stands before the path of an endpoint.
+    pub prefix: String,
     /// Header lines that every request to it carries, each ended by CRLF.
     pub headers: Vec<u8>,
     /// Index into the nodes.
@@ -185,7 +186,7 @@ fn build_backend(
     let abort_grace = backend.abort_grace.unwrap_or(defaults.abort_grace);
     Ok(Backend {
         profile,
-        chat_path: format!("{}{}", backend.prefix, profile.paths.chat),
+        prefix: backend.prefix,
         name: backend.name,
         headers,
         node,

@@ -3,10 +3,11 @@
 /// What is known of a prompt when it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptSize {
-    /// Bytes of the messages and tools as JSON, media left out.
+    /// Bytes of its text as JSON, media left out.
     pub bytes: usize,
-    /// Tokens that its images, sounds, videos and files are reckoned at.
-    pub media: u64,
+    /// Tokens that need no estimate: those that were sent as such, and what its images, sounds, videos and files
+    /// count as.
+    pub known: u64,
 }
 
 impl PromptSize {

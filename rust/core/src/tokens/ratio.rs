@@ -41,12 +41,12 @@ impl LearnedRatio {
 impl TokenCounter for LearnedRatio {
     fn count(&self, prompt: PromptSize) -> u64 {
         let text = (prompt.bytes as f64 / self.bytes_per_token).ceil() as u64;
-        text.clamp(1, prompt.text_bound().max(1)).saturating_add(prompt.media)
+        text.min(prompt.text_bound()).saturating_add(prompt.known).max(1)
     }
 
     fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64) {
-        // What an image has really come to is not told apart from the text beside it.
-        if prompt_tokens < SHORTEST_LESSON || prompt.media > 0 {
+        // What an image has really come to is not told apart from the text beside it; of tokens there is no text.
+        if prompt_tokens < SHORTEST_LESSON || prompt.known > 0 {
             return;
         }
         let seen = prompt.bytes as f64 / prompt_tokens as f64;
@@ -65,7 +65,7 @@ mod tests {
     use super::{LearnedRatio, PromptSize, TokenCounter};
 
     fn text(bytes: usize) -> PromptSize {
-        PromptSize { bytes, media: 0 }
+        PromptSize { bytes, known: 0 }
     }
 
     #[test]
@@ -74,6 +74,7 @@ mod tests {
         assert_eq!(ratio.count(text(400)), 100);
         assert_eq!(ratio.count(text(0)), 1);
         assert_eq!(ratio.count(text(1)), 1);
+        assert_eq!(ratio.count(PromptSize { bytes: 0, known: 7 }), 7, "sent as tokens");
     }
 
     #[test]
@@ -99,8 +100,8 @@ mod tests {
     #[test]
     fn media_are_reckoned_at_their_price_and_teach_nothing() {
         let mut ratio = LearnedRatio::default();
-        assert_eq!(ratio.count(PromptSize { bytes: 400, media: 2048 }), 100 + 2048);
-        ratio.learn(PromptSize { bytes: 400, media: 1024 }, 700);
+        assert_eq!(ratio.count(PromptSize { bytes: 400, known: 2048 }), 100 + 2048);
+        ratio.learn(PromptSize { bytes: 400, known: 1024 }, 700);
         assert!((ratio.bytes_per_token() - 4.0).abs() < 1e-9);
     }
 }

@@ -35,7 +35,7 @@ impl Worker {
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
             max_tokens: plan.most_output().map(|most| most.min(u64::from(u32::MAX)) as u32),
             tools: plan.tools,
-            streams: plan.stream || tier.streams_whole,
+            streams: plan.streams(tier.streams_whole),
             bytes: plan.tail().len() as u64,
             candidates: self.candidates(generation, plan, attributes, failed),
         }

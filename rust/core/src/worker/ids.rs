@@ -30,8 +30,9 @@ impl Ids {
         }
     }
 
-    pub fn answer_id(&mut self) -> String {
-        self.make("chatcmpl-", 16)
+    /// The id of an answer, which begins with `prefix`.
+    pub fn answer_id(&mut self, prefix: &str) -> String {
+        self.make(prefix, 16)
     }
 
     /// Behind `prefix`, 16 hexadecimal digits and `more`.

@@ -13,6 +13,7 @@ use super::pool::Pool;
 use super::release::Aborting;
 use super::request::{ClientId, Request, RequestId, Requests};
 use super::served_names::ServedNames;
+use crate::endpoint::Endpoint;
 use crate::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use crate::generation::Generation;
 use crate::identity::RequestAttributes;
@@ -26,6 +27,17 @@ use crate::time::{MILLISECOND, Nanos, Now, TimerWheel};
 pub const TICK: Nanos = 10 * MILLISECOND;
 /// What clients are told to wait when a worker is draining.
 const RETRY_AFTER_MS: u64 = 1000;
+
+/// A request that was read whole.
+#[derive(Debug)]
+pub struct Submitted<'a> {
+    pub endpoint: &'static dyn Endpoint,
+    pub body: &'a [u8],
+    pub client: Client,
+    /// Who gets the answer.
+    pub client_id: ClientId,
+    pub attributes: RequestAttributes,
+}
 
 /// All policy of one worker process, without I/O: events with their time go in, [`Effects`] come out.
 ///
@@ -144,25 +156,23 @@ impl Worker {
     pub fn submit(
         &mut self,
         io: &mut impl Effects,
-        body: &[u8],
-        client: Client,
-        client_id: ClientId,
-        attributes: RequestAttributes,
+        submitted: Submitted<'_>,
         now: Now,
     ) -> Option<RequestId> {
+        let Submitted { endpoint, body, client, client_id, attributes } = submitted;
         self.current = None;
-        let plan = match self.plan(body, now) {
+        let plan = match self.plan(endpoint, body, now) {
             Ok(plan) => plan,
             Err(error) => {
                 let addressee = Plan::addressee(&self.generation.table, body);
-                self.reject(io, &error, &client, client_id, addressee, now);
+                self.reject(io, endpoint, &error, &client, client_id, addressee, now);
                 return None;
             }
         };
         self.budgets[usize::from(plan.tier)].request(now.mono);
         let generation = self.generation.clone();
         let offer = self.offer(&generation, &plan, &attributes, &[]);
-        let id = self.ids.answer_id();
+        let id = self.ids.answer_id(endpoint.id_prefix());
         let exchange = Exchange::new(plan, client, &id, now);
         let id = self.requests.insert(Request::new(exchange, generation, client_id, attributes));
         self.current = Some(id);
@@ -180,12 +190,17 @@ impl Worker {
         }
     }
 
-    fn plan(&mut self, body: &[u8], now: Now) -> Result<Plan, ApiError> {
+    fn plan(
+        &mut self,
+        endpoint: &'static dyn Endpoint,
+        body: &[u8],
+        now: Now,
+    ) -> Result<Plan, ApiError> {
         if self.is_draining {
             return Err(ApiError::new(Code::Draining, "the gateway is shutting down")
                 .retry_after_ms(RETRY_AFTER_MS));
         }
-        let plan = Plan::make(&self.generation.table, body)?;
+        let plan = Plan::make(&self.generation.table, endpoint, body)?;
         if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
             let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));

@@ -40,7 +40,7 @@ mod upstream;
 pub use connection::ConnectionId;
 pub use effects::Effects;
 pub use ids::Ids;
-pub use machine::{TICK, Worker};
+pub use machine::{Submitted, TICK, Worker};
 pub use outage::Outage;
 pub use refuse::code_of;
 pub use request::{ClientId, RequestId};

@@ -5,6 +5,7 @@ use penstock_admission::{Refusal, Refused};
 use super::effects::Effects;
 use super::machine::Worker;
 use super::request::{ClientId, RequestId};
+use crate::endpoint::Endpoint;
 use crate::exchange::{Client, Outcome, Output, Record, Served, Term, Where, Who, write_error};
 use crate::openai::{ApiError, Code};
 use crate::routing::Addressee;
@@ -15,9 +16,11 @@ const LONG_SATURATION: Nanos = 30 * SECOND;
 
 impl Worker {
     /// Refuses a request that was not planned.
+    #[allow(clippy::too_many_arguments)] // there is no request yet that would hold them
     pub fn reject(
         &mut self,
         io: &mut impl Effects,
+        endpoint: &dyn Endpoint,
         error: &ApiError,
         client: &Client,
         client_id: ClientId,
@@ -27,7 +30,7 @@ impl Worker {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
         let client = Client { keep_alive, ..client.clone() };
         let mut out = Output::new(&mut self.output);
-        write_error(error, &client, |_| (), now, &mut out);
+        write_error(endpoint, error, &client, |_| (), now, &mut out);
         out.assemble(|pieces| io.write_client(client_id, pieces));
         out.give_back(&mut self.output);
         io.answer_done(client_id, keep_alive);
@@ -76,8 +79,7 @@ impl Worker {
     ) {
         let Some(request) = self.requests.get(id) else { return };
         let plan = &request.exchange.plan;
-        // What made it so wide, whoever has set it.
-        let width = if plan.slots > plan.n { "best_of" } else { "n" };
+        let (width, prompt) = (plan.widest, plan.endpoint.prompt_name());
         let (message, param) = match refused.why {
             Refusal::QueueFull => ("the queue is full".to_owned(), None),
             Refusal::Unmeetable => ("the queue is too long to be served in time".to_owned(), None),
@@ -87,7 +89,7 @@ impl Worker {
             Refusal::TooWide { most } => (format!("'{width}' is at most {most} here"), Some(width)),
             Refusal::TooLong { most } => {
                 let message = format!("the prompt is longer than the {most} tokens that fit here");
-                (message, Some("messages"))
+                (message, Some(prompt))
             }
         };
         let term = match refused.why {

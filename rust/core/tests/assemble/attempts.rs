@@ -1,5 +1,6 @@
 //! What is asked of which backend, and what its answers come to.
 
+use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{Exchange, Failure, Next, Output, Retry, UpstreamEnd};
 use penstock_core::routing::{Plan, Table};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::wire::{
 
 /// Head and body of the request that `backend` gets of this one.
 fn sent(table: &Table, body: &str, backend: u16) -> (String, String) {
-    let plan = Plan::make(table, body.as_bytes()).expect("a good request");
+    let plan = Plan::make(table, &Chat, body.as_bytes()).expect("a good request");
     let mut exchange = Exchange::new(plan, client(), "chatcmpl-own", START);
     exchange.granted(backend, 7, START);
     request(&mut exchange, table)
@@ -108,7 +109,7 @@ fn a_retry_goes_to_a_backend_that_is_asked_otherwise() {
     let good = response(&good);
     for (first, second, content) in [(0, 1, "whole"), (1, 0, "assembled")] {
         let body = format!(r#"{{"model":"{INSTANT}",{HI},"stream":false}}"#);
-        let plan = Plan::make(&table, body.as_bytes()).expect("a good request");
+        let plan = Plan::make(&table, &Chat, body.as_bytes()).expect("a good request");
         let mut exchange = Exchange::new(plan, client(), "chatcmpl-own", START);
         exchange.granted(first, 7, START);
         let before = request(&mut exchange, &table).1;

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use penstock_core::endpoint::Chat;
 use penstock_core::routing::{Plan, Table};
 use serde_json::{Value, json};
 
@@ -28,8 +29,8 @@ fn streams(table: &Table) -> Vec<Streamed> {
         .map(|recorded| {
             let simple = json!({"model": INSTANT, "stream": true,
                                 "messages": [{"role": "user", "content": "hi"}]});
-            let plan = Plan::make(table, &recorded.body)
-                .or_else(|_| Plan::make(table, simple.to_string().as_bytes()))
+            let plan = Plan::make(table, &Chat, &recorded.body)
+                .or_else(|_| Plan::make(table, &Chat, simple.to_string().as_bytes()))
                 .expect("a plain request");
             let mut whole = plan.clone();
             whole.stream = false;

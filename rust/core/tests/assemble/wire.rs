@@ -1,5 +1,6 @@
 //! What a backend sends, and a table whose first backend streams whole answers; its second does not.
 
+use penstock_core::endpoint::Chat;
 use penstock_core::routing::{Plan, Table};
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ pub fn table_with(change: impl FnOnce(&mut Value)) -> Table {
 /// A request for a whole answer with `n` choices.
 pub fn plan(table: &Table, n: usize) -> Plan {
     let body = json!({"model": INSTANT, "n": n, "messages": [{"role": "user", "content": "hi"}]});
-    Plan::make(table, body.to_string().as_bytes()).expect("a good request")
+    Plan::make(table, &Chat, body.to_string().as_bytes()).expect("a good request")
 }
 
 /// One HTTP chunk.

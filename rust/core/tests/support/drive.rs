@@ -1,5 +1,6 @@
 //! One exchange, driven in process from the first byte of the backend to the last for the client.
 
+use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{Client, Exchange, Failure, Next, Output, Record, UpstreamEnd};
 use penstock_core::routing::{Plan, Table};
 use penstock_core::time::Now;
@@ -66,7 +67,7 @@ impl<'t> Run<'t> {
     }
 
     pub fn of(table: &'t Table, body: &[u8]) -> Self {
-        Run::new(table, Plan::make(table, body).expect("a good request"), client())
+        Run::new(table, Plan::make(table, &Chat, body).expect("a good request"), client())
     }
 
     fn take(&mut self, next: Next, now: Now) -> bool {

@@ -7,16 +7,33 @@ use memchr::memmem;
 
 use crate::scan::visible_run;
 
-/// The only request line so far.
-const LINE: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\n";
 const END: &[u8] = b"\r\n\r\n";
 /// More headers than this are unusual.
 const HEADERS: usize = 64;
 
-/// Whether what has come so far may become a hot request.
-pub fn may_be_hot(bytes: &[u8]) -> bool {
-    let known = bytes.len().min(LINE.len());
-    bytes[..known] == LINE[..known]
+/// The request lines that are served: a POST to each of some paths.
+#[derive(Debug, Clone)]
+pub struct RequestLines(Vec<Vec<u8>>);
+
+impl RequestLines {
+    pub fn of(paths: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let line = |path: &str| format!("POST {path} HTTP/1.1\r\n").into_bytes();
+        RequestLines(paths.into_iter().map(|path| line(path.as_ref())).collect())
+    }
+
+    /// Whether what has come so far may become a hot request.
+    pub fn may_be_hot(&self, bytes: &[u8]) -> bool {
+        self.0.iter().any(|line| {
+            let known = bytes.len().min(line.len());
+            bytes[..known] == line[..known]
+        })
+    }
+
+    /// Which of the paths a head is for, and what is behind its first line.
+    fn split<'a>(&self, head: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        let mut lines = self.0.iter().enumerate();
+        lines.find_map(|(path, line)| Some((path, head.strip_prefix(&line[..])?)))
+    }
 }
 
 /// Where the head ends, its blank line included; `searched`: bytes that were looked at before.
@@ -28,6 +45,8 @@ pub fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
 /// A request that the lane serves: a whole JSON body of known length, and a connection that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HotHead<'a> {
+    /// Which of the served paths it is for.
+    pub path: usize,
     /// Bytes of the body.
     pub body: u64,
     /// The digits that say so, where they stand in the head.
@@ -69,8 +88,13 @@ impl<'a> HotHead<'a> {
     ///
     /// Stricter than RFC 9112 wants a server to be, and in one pass; the tests hold it against
     /// httparse and against a naive reading.
-    pub fn parse(head: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Option<Self> {
-        let mut rest = head.strip_prefix(LINE)?.strip_suffix(b"\r\n")?;
+    pub fn parse(
+        lines: &RequestLines,
+        head: &'a [u8],
+        mut visit: impl FnMut(&'a [u8], &'a [u8]),
+    ) -> Option<Self> {
+        let (path, rest) = lines.split(head)?;
+        let mut rest = rest.strip_suffix(b"\r\n")?;
         let (mut length, mut host, mut json) = (None, None, None);
         let mut count = 0;
         while !rest.is_empty() {
@@ -81,7 +105,7 @@ impl<'a> HotHead<'a> {
             match known.map(|&(_, known)| known) {
                 None => visit(name, value),
                 Some(Known::Length) => {
-                    once(&mut length, HotHead { body: number(value)?, length: value })?;
+                    once(&mut length, HotHead { path, body: number(value)?, length: value })?;
                 }
                 Some(Known::Host) => once(&mut host, is_host(value))?,
                 Some(Known::Type) => once(&mut json, is_json(value))?,

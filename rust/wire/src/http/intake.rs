@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::hot::{head_end, may_be_hot};
+use super::hot::{RequestLines, head_end};
 use super::layout::{KnownHead, Layout};
 
 /// What a request must keep within to be served here, and what is wanted of its head.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// What is served.
+    pub lines: RequestLines,
     /// Most bytes of a head.
     pub head: usize,
     /// Most bytes of a body.
@@ -19,7 +21,7 @@ pub struct Terms {
 impl Terms {
     /// Whether `bytes` begin with the whole head of a request that is served here.
     pub fn serves(&self, bytes: &[u8]) -> bool {
-        may_be_hot(bytes)
+        self.lines.may_be_hot(bytes)
             && head_end(bytes, 0).is_some_and(|end| Layout::of(self, &bytes[..end]).is_some())
     }
 }
@@ -32,6 +34,11 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Which of the served paths it is for.
+    pub fn path(&self) -> usize {
+        self.layout.path
+    }
+
     pub fn body(&self) -> &[u8] {
         &self.bytes[self.layout.head..]
     }
@@ -262,7 +269,7 @@ fn read(
     searched: usize,
     known: &mut KnownHead,
 ) -> Result<Layout, Look> {
-    if !may_be_hot(bytes) {
+    if !terms.lines.may_be_hot(bytes) {
         return Err(Look::Foreign);
     }
     let Some(end) = head_end(bytes, searched) else {

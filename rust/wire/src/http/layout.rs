@@ -19,6 +19,8 @@ struct Note {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// Which of the served paths it is for.
+    pub(super) path: usize,
     pub(super) head: usize,
     /// Head and body together.
     pub(super) whole: usize,
@@ -35,7 +37,7 @@ impl Layout {
             Span { start, end: start + value.len() }
         };
         let mut notes = Vec::new();
-        let hot = HotHead::parse(head, |name, value| {
+        let hot = HotHead::parse(&terms.lines, head, |name, value| {
             let is_noted = |noted: &String| name.eq_ignore_ascii_case(noted.as_bytes());
             if let Some(header) = terms.noted.iter().position(is_noted) {
                 notes.push(Note { header, value: place(value) });
@@ -44,8 +46,13 @@ impl Layout {
         if head.len() > terms.head {
             return None;
         }
-        let layout =
-            Layout { head: head.len(), whole: 0, length: place(hot.length), notes: notes.into() };
+        let layout = Layout {
+            path: hot.path,
+            head: head.len(),
+            whole: 0,
+            length: place(hot.length),
+            notes: notes.into(),
+        };
         layout.with_body(terms, hot.body)
     }
 

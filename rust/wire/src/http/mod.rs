@@ -15,7 +15,7 @@ pub use body::{BodyDecoder, BodyEnd};
 pub use chunked::{ChunkedDecoder, FramingError};
 pub use date::DateText;
 pub use head::{ContentType, Framing, HeadError, HeadReader, ResponseHead, RetryAfter};
-pub use hot::{HotHead, head_end, may_be_hot};
+pub use hot::{HotHead, RequestLines, head_end};
 pub use intake::{Intake, Request, Taken, Terms};
 pub use request::write_request_head;
 pub use response::{

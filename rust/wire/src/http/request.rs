@@ -5,9 +5,10 @@ use crate::decimal::write_decimal;
 /// Appends a request head for a JSON body of `length` bytes.
 ///
 /// `fixed` holds the backend's own header lines, each ended by CRLF: `host`, credentials and what
-/// the configuration adds. No header of the client reaches a backend.
+/// the configuration adds. No header of the client reaches a backend. `path`: in two parts, of the backend
+/// and of what is asked of it.
 pub fn write_request_head(
-    path: &str,
+    path: [&str; 2],
     fixed: &[u8],
     upstream_id: &str,
     stream: bool,
@@ -15,7 +16,8 @@ pub fn write_request_head(
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"POST ");
-    out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(path[0].as_bytes());
+    out.extend_from_slice(path[1].as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     out.extend_from_slice(fixed);
     out.extend_from_slice(if stream {

@@ -5,13 +5,13 @@ use penstock_wire::http::{AnswerHead, Framed, ResponseHead};
 
 use super::next::served;
 use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
-use crate::dialect::{BodyFault, Rule, normalise_body, stream_of};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::exchange::record::{Outcome, Term, Where, Who};
 use crate::openai::{ApiError, BackendFailure};
-use crate::routing::Table;
+use crate::routing::{Plan, Table};
+use crate::rules::{BodyFault, Completeness, Rule};
 use crate::time::Now;
 
 impl Exchange {
@@ -56,25 +56,21 @@ impl Exchange {
 
     /// Writes the end of the stream, if the answer is complete.
     pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Reading::Stream(normaliser) = &self.reading else { return Ok(()) };
-        if !normaliser.is_complete() {
-            let got = normaliser.choices_begun();
-            return Err(self.incomplete(got, normaliser.has_finished_all_begun()));
-        }
-        normaliser.finish(out.body());
-        self.usage = normaliser.usage();
+        let Reading::Stream(rules) = &self.reading else { return Ok(()) };
+        self.check_complete(rules.completeness())?;
+        rules.finish(out.body());
+        self.usage = rules.usage();
         out.piece(self.framed());
         out.end_stream();
         Ok(())
     }
 
-    /// What is wrong with a stream that ends before its answer does. `got`: choices that were begun;
-    /// `all`: all of these have finished.
-    pub(super) fn incomplete(&self, got: u32, all: bool) -> Failure {
-        if all {
-            Failure::IgnoredChoices { asked: self.plan.n, got }
-        } else {
-            Failure::Truncated { progress: Progress::Something }
+    /// P13: what is wrong with a stream that ends before its answer does.
+    pub(super) fn check_complete(&self, completeness: Completeness) -> Result<(), Failure> {
+        match completeness {
+            Completeness::Complete => Ok(()),
+            Completeness::Fewer(got) => Err(Failure::IgnoredChoices { asked: self.plan.n, got }),
+            Completeness::Open => Err(Failure::Truncated { progress: Progress::Something }),
         }
     }
 
@@ -119,7 +115,8 @@ impl Exchange {
         if self.plan.stream {
             return self.whole_as_stream(table, body, upstream, now, out);
         }
-        match normalise_body(body, &self.identity, self.plan.n, out.body()) {
+        let Plan { endpoint, .. } = self.plan;
+        match endpoint.whole(body, &self.identity, self.plan.asked(), out.body()) {
             Err(fault) => self.fail(self.failure_of_body(table, fault), upstream, now, out),
             Ok(usage) => {
                 self.usage = usage;
@@ -142,7 +139,10 @@ impl Exchange {
     ) -> Next {
         self.rules.hit(Rule::P14);
         let mut failure = None;
-        let split = stream_of(body, self.plan.n, |chunk| {
+        let Some(streaming) = self.plan.endpoint.streaming() else {
+            return self.fail(Failure::Internal, upstream, now, out);
+        };
+        let split = streaming.stream_of(body, self.plan.asked(), &mut |chunk| {
             if failure.is_none() {
                 failure = self.event(chunk, table, now, out).err();
             }
@@ -160,7 +160,7 @@ impl Exchange {
 
     fn failure_of_body(&self, table: &Table, fault: BodyFault) -> Failure {
         match fault {
-            BodyFault::Garbage => Failure::Garbage { detail: "no chat completion" },
+            BodyFault::Garbage { detail } => Failure::Garbage { detail },
             BodyFault::Truncated => Failure::Truncated { progress: Progress::Something },
             BodyFault::MissingChoices { got } => {
                 Failure::IgnoredChoices { asked: self.plan.n, got }
@@ -182,12 +182,9 @@ impl Exchange {
         out.write_head(&head, now, |lines| self.write_headers(table, lines));
     }
 
-    /// Ends a stream that has begun: one error event, the end, and no `[DONE]`.
+    /// Ends a stream that has begun: one error event, the end, and no terminal event.
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
-        let body = out.body();
-        body.extend_from_slice(b"data: ");
-        error.write(body);
-        body.extend_from_slice(b"\n\n");
+        self.plan.endpoint.write_error_event(error, out.body());
         out.piece(self.framed());
         out.end_stream();
     }

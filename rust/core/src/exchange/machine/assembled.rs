@@ -1,10 +1,10 @@
 //! A whole answer that comes as a stream: read by the stream's rules, and given at its end.
 
 use super::{Exchange, Reading};
-use crate::dialect::{Rule, StreamEvent};
 use crate::exchange::failure::Failure;
 use crate::exchange::output::Output;
 use crate::routing::Table;
+use crate::rules::{Rule, StreamEvent};
 use crate::time::Now;
 
 impl Exchange {
@@ -17,11 +17,11 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Reading::Assembled(assembler) = &mut self.reading else { return Ok(false) };
-        let event = assembler
+        let Reading::Assembled(assembly) = &mut self.reading else { return Ok(false) };
+        let event = assembly
             .event(data)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
-        if assembler.size() > table.response_limit {
+        if assembly.size() > table.response_limit {
             return Err(Failure::TooLarge { limit: table.response_limit });
         }
         match event {
@@ -57,16 +57,13 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let Reading::Assembled(assembler) = &self.reading else { return Ok(()) };
-        if !assembler.is_complete() {
-            let got = assembler.choices_begun();
-            return Err(self.incomplete(got, assembler.has_finished_all_begun()));
-        }
-        assembler.write(out.body());
+        let Reading::Assembled(assembly) = &self.reading else { return Ok(()) };
+        self.check_complete(assembly.completeness())?;
+        assembly.write(out.body());
         if out.body().len() > table.response_limit {
             return Err(Failure::TooLarge { limit: table.response_limit });
         }
-        self.usage = assembler.usage();
+        self.usage = assembly.usage();
         self.write_whole_head(table, now, out);
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Every way in which a request ends without its whole answer, and the record that each end leaves.
 
 use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
-use crate::dialect::Rule;
 use crate::exchange::failure::Failure;
 use crate::exchange::output::{Output, write_error};
 use crate::exchange::record::{Outcome, Record, Term, Where, Who};
 use crate::openai::ApiError;
 use crate::routing::Table;
+use crate::rules::Rule;
 use crate::time::Now;
 
 impl Exchange {
@@ -25,12 +25,12 @@ impl Exchange {
             out.clear();
             return Next::Failed { failure, upstream };
         }
-        // The client has part of an answer: an error event, and no `[DONE]` (P13).
+        // The client has part of an answer: an error event, and no terminal event (P13).
         let error = failure.error();
         self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
-        if let Reading::Stream(normaliser) = &self.reading {
-            self.usage = normaliser.usage();
+        if let Reading::Stream(rules) = &self.reading {
+            self.usage = rules.usage();
         }
         self.close_record(200, Some(&failure), failure.term(true), outcome, now);
         Next::Ended(Ended { upstream, result: failure.attempt_result() })
@@ -39,7 +39,14 @@ impl Exchange {
     /// No further attempt: the client gets the failure as a status.
     pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
         let error = failure.error();
-        write_error(&error, &self.client, |lines| self.write_names(table, lines), now, out);
+        write_error(
+            self.plan.endpoint,
+            &error,
+            &self.client,
+            |lines| self.write_names(table, lines),
+            now,
+            out,
+        );
         let outcome = Outcome::of_error(error.code);
         self.state = State::Over;
         let term = failure.term(self.first.is_some());
@@ -64,7 +71,14 @@ impl Exchange {
             self.write_error_event(error, out);
             200
         } else {
-            write_error(error, &self.client, |lines| self.write_names(table, lines), now, out);
+            write_error(
+                self.plan.endpoint,
+                error,
+                &self.client,
+                |lines| self.write_names(table, lines),
+                now,
+                out,
+            );
             error.status()
         };
         self.state = State::Over;
@@ -99,8 +113,8 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        if let Reading::Stream(normaliser) = &self.reading {
-            self.rules.add(normaliser.rules());
+        if let Reading::Stream(rules) = &self.reading {
+            self.rules.add(rules.counts());
         }
         self.record = Some(Record {
             // Both are in the head already, or nobody is left to get one.

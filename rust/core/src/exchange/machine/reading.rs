@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use super::answer::framed;
 use super::next::served;
 use super::{Exchange, Next, Reading, State, UpstreamEnd};
-use crate::dialect::{Rule, StreamEvent};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::openai::{BackendFailure, Verdict};
 use crate::routing::Table;
+use crate::rules::{Rule, StreamEvent};
 use crate::time::Now;
 
 impl Exchange {
@@ -135,7 +135,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Reading::Stream(normaliser) = &mut self.reading else {
+        let Reading::Stream(rules) = &mut self.reading else {
             return self.assembled_event(data, table, now, out);
         };
         let text = if self.begun {
@@ -145,7 +145,7 @@ impl Exchange {
         } else {
             &mut self.held
         };
-        let event = normaliser
+        let event = rules
             .event(data, text)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
         match event {

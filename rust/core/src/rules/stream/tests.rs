@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::{StreamEvent, StreamFault, StreamNormaliser};
-use crate::dialect::Identity;
+use super::StreamNormaliser;
+use crate::endpoint::Chat;
+use crate::rules::{Asked, Identity, StreamEvent, StreamFault, StreamRules};
 
-fn normaliser(n: u32, include_usage: bool) -> StreamNormaliser {
-    StreamNormaliser::new(Identity::new("chatcmpl-x", 7, "name"), n, include_usage)
+fn normaliser(n: u32, include_usage: bool) -> StreamNormaliser<Chat> {
+    StreamNormaliser::new(Identity::new("chatcmpl-x", 7, "name"), Asked { n, include_usage })
 }
 
 /// Texts between quotes, good and bad.
@@ -74,8 +75,8 @@ proptest! {
                 if x.is_ok() {
                     prop_assert_eq!(String::from_utf8_lossy(&a), String::from_utf8_lossy(&b));
                 }
-                prop_assert_eq!(short.rules(), long.rules());
-                prop_assert_eq!(short.is_complete(), long.is_complete());
+                prop_assert_eq!(short.counts(), long.counts());
+                prop_assert_eq!(short.completeness(), long.completeness());
             }
         }
     }

@@ -3,6 +3,7 @@
 use penstock_wire::decimal::write_decimal;
 use penstock_wire::json::{Cutter, Edits, Span, write_string};
 
+use super::usage::UsageRule;
 use crate::openai::{Field, Part};
 
 /// Who an answer says it is: id, time and model one behind the other, as JSON that is ready to be spliced
@@ -14,14 +15,13 @@ pub struct Identity {
     ends: [usize; 2],
 }
 
-/// What is done with `usage` and the other members that are not identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UsageRule {
-    Keep,
-    /// P7: nobody asked.
-    Cut,
-    /// P7: asked for, but its place is the last chunk; every earlier one says null.
-    Null,
+/// What the top level of an answer is.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope {
+    /// Its `object`.
+    pub object: &'static str,
+    /// Every answer has an `id` and a `created`; else they are set only where the backend has given them.
+    pub is_named: bool,
 }
 
 impl Identity {
@@ -49,18 +49,19 @@ impl Identity {
     }
 
     /// Edits the top level of an answer: identity set, `usage` by its rule, `error: null` cut
-    /// (one client library fails on the mere key).
-    pub(super) fn edit(
+    /// (one client library fails on the mere key). Fast path: always kept.
+    pub(crate) fn edit(
         &self,
         object: Span,
         parts: &[Part],
-        kind: &str,
+        envelope: Envelope,
         usage: UsageRule,
         text: &[u8],
         edits: &mut Edits,
     ) {
         let mut cutter = Cutter::new(object.start);
-        let mut has = [false; 4];
+        let Envelope { object: kind, is_named } = envelope;
+        let mut has = [!is_named, false, !is_named, false];
         let mut has_usage = false;
         for part in parts {
             let span = part.value.span;
@@ -146,8 +147,8 @@ impl Identity {
 
     /// Appends the start of a chunk of our own, up to and with `"choices":[`. `server`: what the backend's
     /// chunks say about it, each member with a comma behind it.
-    pub(super) fn write_chunk_start(&self, server: &[u8], out: &mut Vec<u8>) {
-        self.write_start("chat.completion.chunk", out);
+    pub(super) fn write_chunk_start(&self, kind: &str, server: &[u8], out: &mut Vec<u8>) {
+        self.write_start(kind, out);
         out.extend_from_slice(server);
         out.extend_from_slice(b"\"choices\":[");
     }

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use penstock_wire::json::Kind;
 
-use super::calls::{Calls, TooManyCalls, add_function, each_member, quoted, write_function};
-use super::members::Members;
+use super::calls::{Calls, add_function, write_function};
 use crate::openai::{Choice, Delta, Finish, Role};
+use crate::rules::members::{Members, each_member, quoted};
+use crate::rules::{Gathered, TooMuch};
 
 const CONTENT: &[u8] = b"\"content\"";
 const REFUSAL: &[u8] = b"\"refusal\"";
@@ -14,8 +15,7 @@ const FUNCTION_CALL: &[u8] = b"\"function_call\"";
 const AUDIO: &[u8] = b"\"audio\"";
 
 #[derive(Debug, Default)]
-pub(super) struct Message {
-    pub(super) index: u32,
+pub struct Message {
     /// The role as JSON; empty: nobody has said it.
     role: Vec<u8>,
     /// Content, reasoning, refusal, and what else a delta holds besides role and calls.
@@ -33,18 +33,8 @@ pub(super) struct Message {
     rest: Members,
 }
 
-impl Message {
-    pub(super) fn new(index: u32) -> Self {
-        Message { index, ..Message::default() }
-    }
-
-    /// Adds a choice of a chunk, which is `text`.
-    pub(super) fn add(
-        &mut self,
-        choice: &Choice,
-        text: &[u8],
-        size: &mut usize,
-    ) -> Result<(), TooManyCalls> {
+impl Gathered for Message {
+    fn add(&mut self, choice: &Choice, text: &[u8], size: &mut usize) -> Result<(), TooMuch> {
         if let Role::Given(_, role) = choice.role
             && self.role.is_empty()
             && role.of(text) != b"\"\""
@@ -77,34 +67,9 @@ impl Message {
         }
     }
 
-    fn add_delta(&mut self, text: &[u8], size: &mut usize) -> Result<(), TooManyCalls> {
-        let mut result = Ok(());
-        each_member(text, |key, value| match &*key.name() {
-            b"role" => {}
-            b"content" => self.members.say(CONTENT, value, text, size),
-            b"reasoning_content" | b"reasoning" | b"refusal" => {
-                self.members.say(quoted(&key, text), value, text, size);
-            }
-            b"tool_calls" => {
-                if result.is_ok() {
-                    result = self.calls.add(value, text, size);
-                }
-            }
-            b"function_call" if value.kind == Kind::Object => {
-                add_function(&mut self.function, value.span.of(text), size);
-            }
-            b"audio" if value.kind == Kind::Object => {
-                add_audio(&mut self.audio, value.span.of(text), size);
-            }
-            _ => self.members.list(quoted(&key, text), value, text, size),
-        });
-        result
-    }
-
-    /// Appends the choice of a whole answer.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, index: u32, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "{{\"index\":{},\"message\":{{\"role\":", self.index);
+        let _ = write!(out, "{{\"index\":{index},\"message\":{{\"role\":");
         out.extend_from_slice(if self.role.is_empty() { b"\"assistant\"" } else { &self.role });
         out.extend_from_slice(b",\"content\":");
         self.write_content(out);
@@ -140,6 +105,32 @@ impl Message {
         out.extend_from_slice(&self.finish);
         self.rest.write(&[], out);
         out.push(b'}');
+    }
+}
+
+impl Message {
+    fn add_delta(&mut self, text: &[u8], size: &mut usize) -> Result<(), TooMuch> {
+        let mut result = Ok(());
+        each_member(text, |key, value| match &*key.name() {
+            b"role" => {}
+            b"content" => self.members.say(CONTENT, value, text, size),
+            b"reasoning_content" | b"reasoning" | b"refusal" => {
+                self.members.say(quoted(&key, text), value, text, size);
+            }
+            b"tool_calls" => {
+                if result.is_ok() {
+                    result = self.calls.add(value, text, size);
+                }
+            }
+            b"function_call" if value.kind == Kind::Object => {
+                add_function(&mut self.function, value.span.of(text), size);
+            }
+            b"audio" if value.kind == Kind::Object => {
+                add_audio(&mut self.audio, value.span.of(text), size);
+            }
+            _ => self.members.list(quoted(&key, text), value, text, size),
+        });
+        result
     }
 
     /// Null where calls or a refusal stand in its place, as in whole answers; else clients may rely on

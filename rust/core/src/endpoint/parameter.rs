@@ -1,9 +1,9 @@
-//! The parameters of a chat request, and what each may hold: checked here, once, so that a wrong type is
-//! a 400 that names the parameter and never a backend's 500.
+//! The parameters of a request, and what each may hold: checked here, once, so that a wrong type is a 400 that
+//! names the parameter and never a backend's 500.
 
 use penstock_wire::json::{Kind, folded, is_folded};
 
-use super::error::{ApiError, Code};
+use crate::openai::{ApiError, Code};
 
 /// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
 /// optional field is nullable in the `OpenAI` specification.
@@ -47,11 +47,11 @@ impl Shape {
     }
 }
 
-/// The parameters of `POST /v1/chat/completions` whose type the specification fixes, and what else is
-/// known by its name.
+/// What a parameter is to Penstock. Each endpoint has its own names for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
-    Messages,
+    /// What the answer is to: messages, texts, tokens.
+    Prompt(Shape),
     Model,
     Stream,
     StreamOptions,
@@ -69,37 +69,41 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    pub fn named(name: &[u8]) -> Self {
+    /// Of a name that means the same at every endpoint.
+    pub(super) fn common(name: &[u8]) -> Self {
+        match name {
+            b"model" => Parameter::Model,
+            b"stream" => Parameter::Stream,
+            b"chat_template" => Parameter::ChatTemplate,
+            b"user" => Parameter::Shaped(Shape::String),
+            _ => Parameter::Other,
+        }
+    }
+
+    /// Of a name that means the same at every endpoint that generates text.
+    pub(super) fn generation(name: &[u8]) -> Self {
         use Parameter as P;
         match name {
-            b"messages" => P::Messages,
-            b"model" => P::Model,
-            b"stream" => P::Stream,
             b"stream_options" => P::StreamOptions,
             b"max_tokens" => P::MaxTokens,
             b"max_completion_tokens" => P::MaxCompletionTokens,
             b"n" => P::N,
             b"best_of" => P::BestOf,
-            b"tools" => P::Tools,
-            b"chat_template" => P::ChatTemplate,
-            b"chat_template_kwargs" => P::ChatTemplateKwargs,
-            b"seed" | b"top_logprobs" => P::Shaped(Shape::Integer),
+            b"seed" => P::Shaped(Shape::Integer),
             b"temperature" | b"top_p" | b"frequency_penalty" | b"presence_penalty" => {
                 P::Shaped(Shape::Number)
             }
-            b"logprobs" | b"parallel_tool_calls" => P::Shaped(Shape::Boolean),
             b"logit_bias" | b"response_format" => P::Shaped(Shape::Object),
-            b"user" => P::Shaped(Shape::String),
             b"stop" => P::Shaped(Shape::StringOrArray),
-            b"tool_choice" => P::Shaped(Shape::StringOrObject),
-            _ => P::Other,
+            _ => P::common(name),
         }
     }
 
     /// The shape that the specification fixes for it, if it does.
     pub(super) fn shape(self) -> Option<Shape> {
         match self {
-            Parameter::Messages | Parameter::Tools => Some(Shape::Array),
+            Parameter::Prompt(shape) | Parameter::Shaped(shape) => Some(shape),
+            Parameter::Tools => Some(Shape::Array),
             Parameter::Model => Some(Shape::String),
             Parameter::Stream => Some(Shape::Boolean),
             Parameter::StreamOptions | Parameter::ChatTemplateKwargs => Some(Shape::Object),
@@ -107,7 +111,6 @@ impl Parameter {
             | Parameter::MaxCompletionTokens
             | Parameter::N
             | Parameter::BestOf => Some(Shape::Integer),
-            Parameter::Shaped(shape) => Some(shape),
             Parameter::ChatTemplate | Parameter::Other => None,
         }
     }
@@ -117,13 +120,16 @@ impl Parameter {
 const LONGEST: usize = "max_completion_tokens".len();
 
 /// Refuses a name that differs only in case from a known one. A backend that does not tell upper from lower
-/// case would read a parameter out of it that nobody has checked.
-pub(super) fn refuse_misspelt(name: &str) -> Result<(), ApiError> {
+/// case would read a parameter out of it that nobody has checked. `parameter`: the endpoint's names.
+pub(super) fn refuse_misspelt(
+    name: &str,
+    parameter: impl Fn(&[u8]) -> Parameter,
+) -> Result<(), ApiError> {
     if is_folded(name.as_bytes()) {
         return Ok(());
     }
     let meant: String = folded(name).take(LONGEST + 1).collect();
-    match Parameter::named(meant.as_bytes()) {
+    match parameter(meant.as_bytes()) {
         Parameter::Other => Ok(()),
         _ => Err(misspelt("", name, &meant)),
     }

@@ -1,6 +1,6 @@
 //! The members of one object of an assembled answer, while the chunks that make it still come.
 
-use penstock_wire::json::{Kind, Value};
+use penstock_wire::json::{JsonError, Key, Kind, Reader, Value};
 
 /// So many members one object may gather; further ones are left out. Each is looked for among those
 /// before it, so without a bound a huge chunk could hold the worker up.
@@ -51,10 +51,10 @@ impl Member {
 /// Members in the order in which they first came. Texts are JSON throughout, keys with their quotes;
 /// `size` counts the bytes that are held.
 #[derive(Debug, Default)]
-pub(super) struct Members(Vec<Member>);
+pub(crate) struct Members(Vec<Member>);
 
 impl Members {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -76,7 +76,7 @@ impl Members {
     }
 
     /// The last value counts, but null takes nothing back.
-    pub(super) fn set(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn set(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if let Some(member) = self.entry(key, size)
             && (value.kind != Kind::Null || member.value.is_empty())
         {
@@ -85,7 +85,7 @@ impl Members {
     }
 
     /// The first value that says something counts.
-    pub(super) fn keep(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn keep(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if let Some(member) = self.entry(key, size)
             && member.says_nothing()
         {
@@ -94,7 +94,7 @@ impl Members {
     }
 
     /// Strings are joined, and so are arrays. Their escapes stay as they are, so halves of one character meet again.
-    pub(super) fn say(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn say(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         let Some(raw) = value.raw_str(text) else { return self.list(key, value, text, size) };
         if let Some(member) = self.entry(key, size) {
             member.open(b'"', b'"', size);
@@ -103,7 +103,7 @@ impl Members {
     }
 
     /// Arrays are joined.
-    pub(super) fn list(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn list(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if value.kind != Kind::Array {
             return self.set(key, value, text, size);
         }
@@ -120,7 +120,7 @@ impl Members {
     }
 
     /// The value of a member that is there and not null; a string or array may be empty.
-    pub(super) fn write_value(&self, key: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn write_value(&self, key: &[u8], out: &mut Vec<u8>) -> bool {
         let found = self.find(key).filter(|member| member.value != b"null");
         if let Some(member) = found {
             member.write_value(out);
@@ -129,17 +129,17 @@ impl Members {
     }
 
     /// Whether a member is neither null nor empty.
-    pub(super) fn says(&self, key: &[u8]) -> bool {
+    pub(crate) fn says(&self, key: &[u8]) -> bool {
         self.find(key).is_some_and(|member| !member.says_nothing())
     }
 
     /// Whether a member is there, and is another string than this one (quotes included).
-    pub(super) fn differs(&self, key: &[u8], string: &[u8]) -> bool {
+    pub(crate) fn differs(&self, key: &[u8], string: &[u8]) -> bool {
         self.find(key).is_some_and(|member| !member.says_nothing() && member.value != string)
     }
 
     /// Appends all members but `skip` to an object whose beginning stands in `out`.
-    pub(super) fn write(&self, skip: &[&[u8]], out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, skip: &[&[u8]], out: &mut Vec<u8>) {
         for member in self.0.iter().filter(|member| !skip.contains(&&*member.key)) {
             separate(out);
             out.extend_from_slice(&member.key);
@@ -151,8 +151,22 @@ impl Members {
 
 /// A comma, unless the object whose members stand in `out` has just begun: no value ends in a brace
 /// that opens.
-pub(super) fn separate(out: &mut Vec<u8>) {
+pub(crate) fn separate(out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
+}
+
+/// Visits the members of an object that is known to be valid.
+pub(crate) fn each_member<'a>(text: &'a [u8], mut visit: impl FnMut(Key<'a>, Value)) {
+    let _ = Reader::new(text).object(|reader, key| {
+        let value = reader.value()?;
+        visit(key, value);
+        Ok::<(), JsonError>(())
+    });
+}
+
+/// A key as it stands in the text, quotes included.
+pub(crate) fn quoted<'a>(key: &Key<'_>, text: &'a [u8]) -> &'a [u8] {
+    &text[key.start..key.start + key.raw.len() + 2]
 }

@@ -1,44 +1,39 @@
 //! The messages of a chat request: what each must hold, and what in them is text.
 
-use penstock_wire::json::{JsonError, Kind, Reader, Span, unescape};
+use penstock_wire::json::{JsonError, Kind, Reader, unescape};
 
-use super::error::{ApiError, Code};
-use super::parameter::{meant_by, misspelt};
+use crate::endpoint::parameter::{meant_by, misspelt};
+use crate::endpoint::request::Prompt;
+use crate::openai::{ApiError, Code};
 
-/// What was read of the array of messages.
-#[derive(Debug)]
-pub(super) struct Messages {
-    pub(super) span: Span,
-    /// Bytes in them of images, sounds, videos and files.
-    pub(super) media_bytes: usize,
-    /// How many of these there are.
-    pub(super) media: u32,
-    /// What is wrong beyond the JSON: other faults of the request are told before it.
-    pub(super) fault: Option<ApiError>,
+/// Reads the array. Each message is an object with a role, and there is at least one.
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Prompt, JsonError> {
+    let mut messages = Messages::default();
+    let mut count = 0;
+    let span = reader.array(|reader, index| {
+        count += 1;
+        messages.read_message(reader, index)
+    })?;
+    let Messages { media_bytes, media, mut fault } = messages;
+    if count == 0 {
+        let message = "'messages' must hold at least one message";
+        fault = Some(ApiError::new(Code::InvalidValue, message).param("messages"));
+    }
+    let bytes = span.len() - media_bytes;
+    Ok(Prompt { span, bytes, media, fault, ..Prompt::default() })
 }
 
-impl Default for Messages {
-    fn default() -> Self {
-        Messages { span: Span { start: 0, end: 0 }, media_bytes: 0, media: 0, fault: None }
-    }
+/// What was read of the messages so far.
+#[derive(Debug, Default)]
+struct Messages {
+    /// Bytes in them of images, sounds, videos and files.
+    media_bytes: usize,
+    /// How many of these there are.
+    media: u32,
+    fault: Option<ApiError>,
 }
 
 impl Messages {
-    /// Reads the array. Each message is an object with a role, and there is at least one.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
-        let mut messages = Messages::default();
-        let mut count = 0;
-        messages.span = reader.array(|reader, index| {
-            count += 1;
-            messages.read_message(reader, index)
-        })?;
-        if count == 0 {
-            let message = "'messages' must hold at least one message";
-            messages.fault = Some(ApiError::new(Code::InvalidValue, message).param("messages"));
-        }
-        Ok(messages)
-    }
-
     fn read_message(&mut self, reader: &mut Reader<'_>, index: usize) -> Result<(), JsonError> {
         let kind = reader.kind()?;
         if kind != Kind::Object {

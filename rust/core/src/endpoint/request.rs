@@ -1,12 +1,12 @@
-//! The view of one chat completion request: where its members lie, and what Penstock reads of them.
+//! The view of one request: where its members lie, and what Penstock reads of them.
 
 use std::borrow::Cow;
 
 use penstock_wire::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
 
-use super::error::{ApiError, Code};
-use super::messages::Messages;
 use super::parameter::{Parameter, Shape, meant_by, misspelt, refuse_misspelt};
+use crate::openai::{ApiError, Code};
+use crate::rules::MAX_CHOICES;
 
 /// One top-level member: its name, where it starts, and its value.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Member<'a> {
 
 /// A well-formed request. Everything that cannot be served has been refused by [`Self::read`].
 #[derive(Debug, Clone)]
-pub struct ChatRequest<'a> {
+pub struct Request<'a> {
     pub text: &'a [u8],
     pub members: Vec<Member<'a>>,
     /// The whole top-level object.
@@ -29,22 +29,40 @@ pub struct ChatRequest<'a> {
     pub stream: bool,
     /// `stream_options.include_usage`: the client wants the usage chunk.
     pub include_usage: bool,
-    /// How many choices are asked for; at least 1.
+    /// How many choices are asked for, of each prompt; at least 1.
     pub n: u32,
     /// How many sequences run for them: `best_of` if that is larger.
-    pub slots: u32,
+    pub width: u32,
     /// The length cap that counts: `max_completion_tokens` if both are there.
     pub max_tokens: Option<u64>,
-    /// Bytes of the messages and tools without media, from which the prompt's tokens are estimated.
-    pub prompt_bytes: usize,
-    /// Images, sounds, videos and files in the messages.
+    pub prompt: Prompt,
+}
+
+/// What the member comes to that holds the prompt, and the tools beside it.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    pub span: Span,
+    /// Prompts in it, each of which is answered for itself.
+    pub count: u32,
+    /// Bytes of text, from which tokens are estimated.
+    pub bytes: usize,
+    /// Tokens that were sent as such.
+    pub tokens: u64,
+    /// Images, sounds, videos and files.
     pub media: u32,
+    /// What is wrong beyond the JSON: other faults of the request are told before it.
+    pub fault: Option<ApiError>,
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        let span = Span { start: 0, end: 0 };
+        Prompt { span, count: 1, bytes: 0, tokens: 0, media: 0, fault: None }
+    }
 }
 
 /// As many members as nearly every request has.
 const FEW: usize = 12;
-/// Most choices of one request, as `OpenAI` has it.
-pub const MAX_CHOICES: u64 = 128;
 
 impl From<JsonError> for ApiError {
     fn from(error: JsonError) -> Self {
@@ -56,8 +74,15 @@ impl From<JsonError> for ApiError {
     }
 }
 
-impl<'a> ChatRequest<'a> {
-    pub fn read(text: &'a [u8]) -> Result<Self, ApiError> {
+impl<'a> Request<'a> {
+    /// Reads a body. `parameter`: the endpoint's names; `read_prompt` reads the member that holds the prompt, which
+    /// is called `prompt_name`.
+    pub(super) fn read(
+        text: &'a [u8],
+        parameter: impl Fn(&[u8]) -> Parameter,
+        prompt_name: &str,
+        read_prompt: impl Fn(&mut Reader<'_>) -> Result<Prompt, JsonError>,
+    ) -> Result<Self, ApiError> {
         let whole = simdutf8::compat::from_utf8(text).map_err(|error| {
             let at = error.valid_up_to();
             let message = format!("the request body is not valid UTF-8 at byte {at}");
@@ -70,32 +95,36 @@ impl<'a> ChatRequest<'a> {
             return Err(ApiError::new(Code::InvalidJson, message));
         }
         let mut members: Vec<Member<'a>> = Vec::with_capacity(FEW);
-        let mut messages = Messages::default();
+        let mut prompt = Prompt::default();
         let object = reader.object(|reader, key| {
             let name = if key.escaped {
                 unescape(key.raw)
             } else {
                 Cow::Borrowed(&whole[key.start + 1..][..key.raw.len()])
             };
-            let parameter = Parameter::named(name.as_bytes());
-            let value = if parameter == Parameter::Messages && reader.kind()? == Kind::Array {
-                messages = Messages::read(reader)?;
-                Value { kind: Kind::Array, span: messages.span }
-            } else {
-                reader.value()?
+            let parameter = parameter(name.as_bytes());
+            let value = match parameter {
+                Parameter::Prompt(shape) => match reader.kind()? {
+                    kind if kind != Kind::Null && shape.allows(kind) => {
+                        prompt = read_prompt(reader)?;
+                        Value { kind, span: prompt.span }
+                    }
+                    _ => reader.value()?,
+                },
+                _ => reader.value()?,
             };
             members.push(Member { parameter, name, start: key.start, value });
             Ok::<(), ApiError>(())
         })?;
         reader.end()?;
         refuse_duplicates(&members)?;
-        for Member { parameter, name, .. } in &members {
-            if *parameter == Parameter::Other {
-                refuse_misspelt(name)?;
+        for member in &members {
+            if member.parameter == Parameter::Other {
+                refuse_misspelt(&member.name, &parameter)?;
             }
         }
 
-        let mut request = ChatRequest {
+        let mut request = Request {
             text,
             members,
             object,
@@ -103,24 +132,31 @@ impl<'a> ChatRequest<'a> {
             stream: false,
             include_usage: false,
             n: 1,
-            slots: 1,
+            width: 1,
             max_tokens: None,
-            prompt_bytes: 0,
-            media: 0,
+            prompt,
         };
         request.check_shapes()?;
-        request.read_members(messages)?;
+        request.read_members(prompt_name)?;
         Ok(request)
     }
 
     /// A member that is there and not null.
     pub fn get(&self, parameter: Parameter) -> Option<&Member<'a>> {
-        let is_meant = |m: &&Member<'_>| m.parameter == parameter && m.value.kind != Kind::Null;
-        self.members.iter().find(is_meant)
+        self.find(|known| known == parameter)
     }
 
-    fn required(&self, parameter: Parameter, name: &str) -> Result<&Member<'a>, ApiError> {
-        self.get(parameter).ok_or_else(|| {
+    fn find(&self, is_meant: impl Fn(Parameter) -> bool) -> Option<&Member<'a>> {
+        let is_there = |m: &&Member<'_>| is_meant(m.parameter) && m.value.kind != Kind::Null;
+        self.members.iter().find(is_there)
+    }
+
+    fn required(
+        &self,
+        is_meant: impl Fn(Parameter) -> bool,
+        name: &str,
+    ) -> Result<&Member<'a>, ApiError> {
+        self.find(is_meant).ok_or_else(|| {
             ApiError::new(
                 Code::MissingRequiredParameter,
                 format!("missing required parameter: '{name}'"),
@@ -146,22 +182,20 @@ impl<'a> ChatRequest<'a> {
         Ok(())
     }
 
-    fn read_members(&mut self, messages: Messages) -> Result<(), ApiError> {
+    fn read_members(&mut self, prompt_name: &str) -> Result<(), ApiError> {
         let text = self.text;
-        let model = self.required(Parameter::Model, "model")?.value;
+        let model = self.required(|parameter| parameter == Parameter::Model, "model")?.value;
         self.model = unescape(model.raw_str(text).unwrap_or_default());
-        self.required(Parameter::Messages, "messages")?;
-        messages.fault.map_or(Ok(()), Err)?;
-        self.prompt_bytes = messages.span.len() - messages.media_bytes;
-        self.media = messages.media;
+        self.required(|parameter| matches!(parameter, Parameter::Prompt(_)), prompt_name)?;
+        self.prompt.fault.take().map_or(Ok(()), Err)?;
         if let Some(tools) = self.get(Parameter::Tools) {
-            self.prompt_bytes += tools.value.span.len();
+            self.prompt.bytes += tools.value.span.len();
         }
         self.stream = self.get(Parameter::Stream).is_some_and(|m| m.value.kind == Kind::True);
         self.include_usage = self.read_include_usage()?;
         self.n = self.read_count(Parameter::N, MAX_CHOICES)?.map_or(1, |n| n as u32);
         let best_of = self.read_count(Parameter::BestOf, MAX_CHOICES)?.map_or(1, |n| n as u32);
-        self.slots = self.n.max(best_of);
+        self.width = self.n.max(best_of);
         let old = self.read_count(Parameter::MaxTokens, u64::MAX)?;
         let new = self.read_count(Parameter::MaxCompletionTokens, u64::MAX)?;
         self.max_tokens = new.or(old);

@@ -3,6 +3,18 @@
 
 use penstock_wire::json::{Edits, Span, is_inside_of_string};
 
+/// What a rule leaves of the short way through a template, on one chunk. Of several the last in this order
+/// counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FastPath {
+    /// The rule treats every chunk alike that differs from this one in its text alone: it may be the template.
+    Kept,
+    /// It may not; the template before it stays good.
+    Passed,
+    /// No template that was learned before is good any more.
+    Ended,
+}
+
 /// One chunk as it came and as it went, each without the text in its middle. All four parts lie one
 /// behind the other: with many streams they are rarely in a cache, and neighbours come together.
 #[derive(Debug, Default)]
@@ -40,6 +52,7 @@ impl Template {
     }
 
     /// The text that a chunk adds, if it differs from the template in nothing else.
+    #[inline]
     pub(super) fn text_in<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
         let [before, came, _] = self.cuts;
         if before == 0 {
@@ -54,6 +67,7 @@ impl Template {
     }
 
     /// Appends what becomes of a chunk with this text.
+    #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let [_, came, before] = self.cuts;
         let (before, behind) = (&self.parts[came..before], &self.parts[before..]);

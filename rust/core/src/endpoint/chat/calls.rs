@@ -1,8 +1,9 @@
 //! The calls of tools in an assembled answer: pieces of each, joined by its index.
 
-use penstock_wire::json::{JsonError, Key, Kind, Reader, Value};
+use penstock_wire::json::{JsonError, Kind, Reader, Value};
 
-use super::members::{Members, separate};
+use crate::rules::TooMuch;
+use crate::rules::members::{Members, each_member, quoted, separate};
 
 /// More calls than any answer makes; above, the answer is garbage.
 const MOST: usize = 1024;
@@ -10,10 +11,6 @@ const MOST: usize = 1024;
 const ID: &[u8] = b"\"id\"";
 const TYPE: &[u8] = b"\"type\"";
 const ARGUMENTS: &[u8] = b"\"arguments\"";
-
-/// There are more calls than an answer can hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooManyCalls;
 
 #[derive(Debug)]
 struct Call {
@@ -37,7 +34,7 @@ impl Calls {
         value: Value,
         text: &[u8],
         size: &mut usize,
-    ) -> Result<(), TooManyCalls> {
+    ) -> Result<(), TooMuch> {
         if value.kind != Kind::Array {
             return Ok(());
         }
@@ -55,12 +52,7 @@ impl Calls {
     }
 
     /// `position` stands in for a missing `index`.
-    fn add_call(
-        &mut self,
-        position: u64,
-        text: &[u8],
-        size: &mut usize,
-    ) -> Result<(), TooManyCalls> {
+    fn add_call(&mut self, position: u64, text: &[u8], size: &mut usize) -> Result<(), TooMuch> {
         let (mut index, mut id, mut is_named) = (position, None, false);
         each_member(text, |key, value| match &*key.name() {
             b"index" => index = value.as_u64(text).unwrap_or(index),
@@ -77,7 +69,7 @@ impl Calls {
             // One server numbers every call 0: another id and a name begin another one.
             is_named && id.is_some_and(|id| call.members.differs(ID, id.span.of(text)))
         });
-        let call = call.ok_or(TooManyCalls)?;
+        let call = call.ok_or(TooMuch)?;
         each_member(text, |key, value| match &*key.name() {
             b"id" => call.members.keep(ID, value, text, size),
             b"type" => call.members.keep(TYPE, value, text, size),
@@ -150,18 +142,4 @@ pub(super) fn write_function(function: &Members, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"\"");
     }
     out.push(b'}');
-}
-
-/// Visits the members of an object that is known to be valid.
-pub(super) fn each_member<'a>(text: &'a [u8], mut visit: impl FnMut(Key<'a>, Value)) {
-    let _ = Reader::new(text).object(|reader, key| {
-        let value = reader.value()?;
-        visit(key, value);
-        Ok::<(), JsonError>(())
-    });
-}
-
-/// A key as it stands in the text, quotes included.
-pub(super) fn quoted<'a>(key: &Key<'_>, text: &'a [u8]) -> &'a [u8] {
-    &text[key.start..key.start + key.raw.len() + 2]
 }

@@ -1,0 +1,33 @@
+//! P6: the finish reason of a choice.
+
+use std::io::Write;
+
+use penstock_wire::json::Span;
+
+use super::count::Rule;
+use super::form::ChunkEdits;
+use super::template::FastPath;
+use crate::openai::{Choice, Finish};
+
+/// A finish reason that comes together with text follows in a chunk of its own. Fast path: kept while the
+/// choice goes on; a choice that has finished ends it for all.
+pub(crate) fn apart(choice: &Choice, to: &mut ChunkEdits) -> FastPath {
+    let Finish::Reason(reason) = choice.finish else { return FastPath::Kept };
+    if choice.says_something {
+        to.edits.replace(reason, |out| out.extend_from_slice(b"null"));
+        to.apart.push((choice.index, reason));
+        to.counts.hit(Rule::P6);
+    }
+    FastPath::Ended
+}
+
+/// Appends the choices of the chunk that follows [`apart`], whose reasons stand in `data`.
+pub(super) fn write_choices(apart: &[(u32, Span)], data: &[u8], out: &mut Vec<u8>) {
+    for (at, (index, reason)) in apart.iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{comma}{{\"index\":{index},\"delta\":{{}},\"finish_reason\":");
+        out.extend_from_slice(reason.of(data));
+        out.push(b'}');
+    }
+}

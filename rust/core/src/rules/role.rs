@@ -1,0 +1,60 @@
+//! P6: the role of a choice.
+
+use penstock_wire::json::Span;
+
+use super::count::Rule;
+use super::form::ChunkEdits;
+use super::template::FastPath;
+use crate::openai::{Choice, Delta, Role};
+
+/// The role is said once per choice, in its first chunk. Fast path: kept by a later chunk that does not say it.
+pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkEdits) -> FastPath {
+    let said: &[u8] = if is_first { b"{\"role\":\"assistant\"}" } else { b"{}" };
+    let delta = match choice.delta {
+        Delta::Object(span) => span,
+        Delta::Odd(span) => {
+            to.edits.replace(span, |out| out.extend_from_slice(said));
+            return FastPath::Passed;
+        }
+        Delta::Missing => {
+            // The choice has at least its finish reason, so a comma is due.
+            to.edits.insert(choice.span.start + 1, |out| {
+                out.extend_from_slice(b"\"delta\":");
+                out.extend_from_slice(said);
+                out.push(b',');
+            });
+            return FastPath::Passed;
+        }
+    };
+    match (is_first, choice.role) {
+        (false, Role::Absent) => return FastPath::Kept,
+        (true, Role::Given(..)) => return FastPath::Passed,
+        (true, Role::Odd(_, value)) => {
+            to.edits.replace(value, |out| out.extend_from_slice(b"\"assistant\""));
+        }
+        (true, Role::Absent) => to.edits.insert(delta.start + 1, |out| {
+            out.extend_from_slice(b"\"role\":\"assistant\"");
+            if choice.more_than_role {
+                out.push(b',');
+            }
+        }),
+        (false, Role::Given(start, value) | Role::Odd(start, value)) => {
+            to.edits.remove(member_with_comma(data, start, value.end));
+        }
+    }
+    to.counts.hit(Rule::P6);
+    FastPath::Passed
+}
+
+/// A member's range and one comma beside it.
+fn member_with_comma(text: &[u8], start: usize, end: usize) -> Span {
+    let before = text[..start].trim_ascii_end().len();
+    if text[..before].ends_with(b",") {
+        return Span { start: before - 1, end };
+    }
+    let blanks = text[end..].len() - text[end..].trim_ascii_start().len();
+    if text[end + blanks..].starts_with(b",") {
+        return Span { start, end: end + blanks + 1 };
+    }
+    Span { start, end }
+}

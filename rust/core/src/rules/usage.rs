@@ -1,0 +1,59 @@
+//! P7: token counts are told once, at the end, to clients that want them.
+
+use penstock_wire::json::Kind;
+
+use super::count::{Rule, RuleCounts};
+use super::streaming::StreamFault;
+use super::template::FastPath;
+use crate::openai::{Field, Part, Usage, find};
+
+/// What becomes of a `usage` member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UsageRule {
+    Keep,
+    /// Nobody asked.
+    Cut,
+    /// Asked for, but its place is the last chunk; every earlier one says null.
+    Null,
+}
+
+/// The last `usage` object of a stream, as it came; empty: there was none.
+#[derive(Debug, Default)]
+pub(super) struct Counts(Vec<u8>);
+
+impl Counts {
+    /// Keeps the counts of a chunk, if it has any.
+    pub(super) fn take(&mut self, parts: &[Part], data: &[u8]) -> Result<(), StreamFault> {
+        if let Some(usage) = find(parts, Field::Usage) {
+            if usage.kind != Kind::Object {
+                return Err(StreamFault);
+            }
+            self.0.clear();
+            self.0.extend_from_slice(usage.span.of(data));
+        }
+        Ok(())
+    }
+
+    /// What a chunk says of them. Fast path: kept by a chunk that has none.
+    pub(super) fn place(
+        parts: &[Part],
+        include_usage: bool,
+        counts: &mut RuleCounts,
+    ) -> (UsageRule, FastPath) {
+        let rule = if include_usage { UsageRule::Null } else { UsageRule::Cut };
+        if find(parts, Field::Usage).is_none() {
+            return (rule, FastPath::Kept);
+        }
+        counts.hit(Rule::P7);
+        (rule, FastPath::Passed)
+    }
+
+    /// As JSON; empty: the backend has reported none.
+    pub(super) fn json(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn read(&self) -> Option<Usage> {
+        Usage::read(&self.0).ok()
+    }
+}

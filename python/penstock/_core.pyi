@@ -10,6 +10,7 @@ __all__ = [
     "LaneConnection",
     "LaneTerms",
     "Poller",
+    "RequestAttributes",
     "Segment",
     "UpstreamConnection",
     "arm_panic",
@@ -266,16 +267,13 @@ class Gateway:
         http10: bool,
         write: Callable[[bytes], object],
         done: Callable[[bool], object],
-        tenant: str | None = None,
-        band: str | None = None,
-        sessions: list[tuple[str, str]] | None = None,
+        attributes: RequestAttributes | None = None,
         headers: bytes | None = None,
     ) -> Call | None:
         """Take a whole request that was posted to `path`, one of `endpoints()`.
 
-        `tenant` and `band` (high, normal or low) must come from somebody who may say so; `sessions` are headers with
-        their values, of which the tier picks its own. `headers`: lines that the head of the answer carries besides,
-        each ended by CRLF.
+        `attributes`: whom it comes from; None: nobody in particular. `headers`: lines that the head of the answer
+        carries besides, each ended by CRLF.
 
         The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.
@@ -376,6 +374,12 @@ class _LaneHost(Protocol):
     def lost(self, connection: LaneConnection) -> None: ...
 
 @final
+class RequestAttributes:
+    """Tenant, priority and sessions of a request; made by `LaneTerms.attributes`."""
+
+    def __eq__(self, value: object, /) -> bool: ...
+
+@final
 class LaneTerms:
     """What all connections of the lane have in common."""
 
@@ -390,6 +394,21 @@ class LaneTerms:
             tenant: the header that names the tenant, where one is configured.
             priority: the header that gives the priority, likewise.
             sessions: the headers that name sessions.
+        """
+
+    @property
+    def identity_headers(self) -> list[str]:
+        """The headers whose values `attributes` needs, in lower case, each once."""
+
+    def attributes(self, values: dict[str, str], trusted: bool) -> RequestAttributes:
+        """Return who a request comes from.
+
+        Args:
+            values: the last value of each of `identity_headers` that it has.
+            trusted: whether the peer's word on tenant and priority counts.
+
+        Raises:
+            ValueError: the priority does not exist; the text names those that do.
         """
 
     def serves(self, data: bytes) -> bool:

@@ -32,7 +32,8 @@ CRATES: dict[str, set[str]] = {
     "penstock-core": {"penstock-wire", "penstock-admission"},
     "penstock-binding": {"penstock-core", "penstock-wire", "penstock-admission"},
     "penstock-simulation": {"penstock-core", "penstock-wire", "penstock-admission"},
-    "penstock-load": {"penstock-core", "penstock-wire"},
+    "penstock-load": {"penstock-wire"},
+    "penstock-testing": set(),
 }
 """The crates that each crate may depend on."""
 

@@ -29,7 +29,7 @@ class Lane:
         self._registry = registry
         self._server = server
         self._attributes = attributes
-        self._terms = attributes.terms(registry.limits)
+        self._terms = attributes.terms
 
     def __call__(self) -> LaneConnection:
         """Make the protocol of a new connection."""

@@ -15,7 +15,6 @@ from penstock.net.answer import ReadyAnswer
 from penstock.net.malformed import fault_of
 from penstock.net.message import empty_message, json_message
 from penstock.server.answer import CoreAnswer
-from penstock.server.attributes import UnknownPriorityError
 from penstock.server.cors import is_preflight
 from penstock.server.headers import last
 from penstock.server.reading import drop_body, read_body
@@ -111,7 +110,7 @@ class Routes:
         transport = connection.transport
         try:
             attributes = self._attributes.read(request.headers, transport)
-        except UnknownPriorityError as error:
+        except ValueError as error:
             raise Refused("invalid_value", str(error)) from None
         answer = CoreAnswer()
         if transport is None:
@@ -125,9 +124,7 @@ class Routes:
                 http10=request.version == HttpVersion10,
                 write=transport.write,
                 done=answer.done,
-                tenant=attributes.tenant,
-                band=attributes.priority,
-                sessions=attributes.sessions,
+                attributes=attributes,
                 headers=self._origins.lines(request.headers),
             )
             connection.running.begin(handle, answer, is_paused=connection.writing_paused)

@@ -203,7 +203,7 @@ impl Gateway {
     /// Takes a whole request that was posted to `path`, one of `endpoints()`. The answer goes to `write` piece by piece; then `done`
     /// is called once, with whether the connection may stay open. `headers`: lines that its head
     /// carries besides, each ended by CRLF.
-    #[pyo3(signature = (path, body, *, request_id, keep_alive, http10, write, done, tenant=None, band=None, sessions=None, headers=None))]
+    #[pyo3(signature = (path, body, *, request_id, keep_alive, http10, write, done, attributes=None, headers=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     pub(crate) fn submit(
         slf: &Bound<'_, Self>,
@@ -214,16 +214,12 @@ impl Gateway {
         http10: bool,
         write: Py<PyAny>,
         done: Py<PyAny>,
-        tenant: Option<&str>,
-        band: Option<&str>,
-        sessions: Option<Vec<(String, String)>>,
+        attributes: Option<&crate::attributes::RequestAttributes>,
         headers: Option<&[u8]>,
     ) -> PyResult<Option<RequestHandle>> {
         let endpoint = endpoint::at(path)
             .ok_or_else(|| PyValueError::new_err(format!("no endpoint {path:?}")))?;
-        let attributes = RequestAttributes::new(tenant, band, sessions.unwrap_or_default());
-        let attributes =
-            attributes.map_err(|_| PyValueError::new_err(format!("no priority {band:?}")))?;
+        let attributes = attributes.map_or_else(RequestAttributes::default, |one| one.0.clone());
         let headers = headers.unwrap_or_default().to_vec();
         let options = AnswerOptions { keep_alive, http10, headers };
         let side = ClientSide { half: WriteHalf::through(write), done: Done::Callback(done) };

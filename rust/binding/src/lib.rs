@@ -1,6 +1,7 @@
 //! `penstock._core`: the Python face of `penstock_core`, and nothing else.
 
 mod admission;
+mod attributes;
 mod bytes;
 mod client;
 mod clock;
@@ -27,6 +28,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::admission::Admission;
+    #[pymodule_export]
+    use crate::attributes::RequestAttributes;
     #[cfg(feature = "faults")]
     #[pymodule_export]
     use crate::faults::arm_panic;

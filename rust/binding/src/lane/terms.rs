@@ -1,8 +1,13 @@
 //! What all connections of a listener have in common, as Python makes it.
 
+use std::collections::HashMap;
+
 use penstock_core::client::ClientTerms;
 use penstock_core::identity::IdentityHeaders;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::attributes::RequestAttributes;
 
 /// Made once, shared by all connections of a listener.
 #[pyclass(frozen, module = "penstock._core")]
@@ -25,6 +30,32 @@ impl LaneTerms {
     ) -> Self {
         let identity = IdentityHeaders { tenant, priority, sessions };
         LaneTerms { terms: ClientTerms::new(head, body, identity) }
+    }
+
+    /// The headers whose values `attributes` needs, in lower case, each once.
+    #[getter]
+    fn identity_headers(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.terms.identity.names().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Who a request comes from. `values`: the last value of each of `identity_headers` that it has; `trusted`:
+    /// the peer's word on tenant and priority counts. A priority that does not exist is a `ValueError`.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 hands dictionaries over as maps
+    fn attributes(
+        &self,
+        values: HashMap<String, String>,
+        trusted: bool,
+    ) -> PyResult<RequestAttributes> {
+        let value = |name: &str| values.get(&name.to_ascii_lowercase()).map(String::as_str);
+        let identity = &self.terms.identity;
+        identity.resolve(value, trusted).map(RequestAttributes).map_err(|unknown| {
+            let header = identity.priority.as_deref().unwrap_or_default();
+            PyValueError::new_err(unknown.message(header, value(header).unwrap_or_default()))
+        })
     }
 
     /// Whether these bytes begin with the whole head of a request that the lane serves.

@@ -9,7 +9,7 @@ use crate::identity::{IdentityHeaders, RequestAttributes, UnknownPriority};
 #[derive(Debug)]
 pub struct ClientTerms {
     pub http: Terms,
-    identity: IdentityHeaders,
+    pub identity: IdentityHeaders,
 }
 
 /// The header at this place among those that are noted of each head.

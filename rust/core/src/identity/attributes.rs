@@ -9,7 +9,7 @@ use crate::routing::Tier;
 /// Longer names of tenants and sessions are cut: they are told apart by a hash of them.
 const LONGEST: usize = 256;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestAttributes {
     pub tenant: Tenant,
     pub priority: Band,
@@ -20,6 +20,25 @@ pub struct RequestAttributes {
 /// A priority that is none of `high`, `normal` and `low`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownPriority;
+
+/// Characters of it that a message shows.
+const SHOWN: usize = 64;
+
+impl UnknownPriority {
+    /// What is wrong with the `value` of a header.
+    pub fn message(self, header: &str, value: &str) -> String {
+        let shown: String = value.trim().to_lowercase().chars().take(SHOWN).collect();
+        format!("{header} is high, normal or low, not '{shown}'")
+    }
+}
+
+impl Default for RequestAttributes {
+    /// Nobody in particular.
+    fn default() -> Self {
+        let (tenant, priority) = (Tenant::UNKNOWN, Band::Normal);
+        RequestAttributes { tenant, priority, sessions: Vec::new() }
+    }
+}
 
 impl RequestAttributes {
     /// `tenant` and `priority` as the headers say them, where they count; absent or empty: the unknown tenant, and

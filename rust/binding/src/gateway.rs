@@ -63,11 +63,9 @@ impl Gateway {
             this.latest.set(now.mono);
             let mut driver = Driver { gateway: slf, transports };
             let result = catch_unwind(AssertUnwindSafe(|| tell(worker, &mut driver, now))).ok();
-            if result.is_none()
-                && let Some(id) = worker.current
-            {
+            if result.is_none() {
                 // If even this panics, the request stays lost and its connection with it.
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.panicked(&mut driver, id, now)));
+                let _ = catch_unwind(AssertUnwindSafe(|| worker.panicked(&mut driver, now)));
             }
             // It ended well, so a later panic is another's.
             worker.current = None;

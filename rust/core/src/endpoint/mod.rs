@@ -3,18 +3,20 @@
 //! A new one is a file with that value, and its line in [`ENDPOINTS`].
 
 mod chat;
+mod completions;
 mod interface;
 mod parameter;
 mod prompts;
 mod request;
 
 pub use chat::Chat;
+pub use completions::Completions;
 pub use interface::Endpoint;
 pub use parameter::{Parameter, Shape, misspelt};
 pub use request::{Member, Prompt, Request};
 
 /// All of them. Their order is that of the paths that a client's request is looked up by.
-pub static ENDPOINTS: &[&dyn Endpoint] = &[&Chat];
+pub static ENDPOINTS: &[&dyn Endpoint] = &[&Chat, &Completions];
 
 /// The endpoint at a path.
 pub fn at(path: &str) -> Option<&'static dyn Endpoint> {

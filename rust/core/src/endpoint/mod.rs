@@ -4,6 +4,7 @@
 
 mod chat;
 mod completions;
+mod embeddings;
 mod interface;
 mod parameter;
 mod prompts;
@@ -11,12 +12,13 @@ mod request;
 
 pub use chat::Chat;
 pub use completions::Completions;
+pub use embeddings::Embeddings;
 pub use interface::Endpoint;
 pub use parameter::{Parameter, Shape, misspelt};
 pub use request::{Member, Prompt, Request};
 
 /// All of them. Their order is that of the paths that a client's request is looked up by.
-pub static ENDPOINTS: &[&dyn Endpoint] = &[&Chat, &Completions];
+pub static ENDPOINTS: &[&dyn Endpoint] = &[&Chat, &Completions, &Embeddings];
 
 /// The endpoint at a path.
 pub fn at(path: &str) -> Option<&'static dyn Endpoint> {

@@ -2,21 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::hot::{RequestLines, head_end};
+use super::hot::head_end;
 use super::layout::{KnownHead, Layout};
-
-/// What a request must keep within to be served here, and what is wanted of its head.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// What is served.
-    pub lines: RequestLines,
-    /// Most bytes of a head.
-    pub head: usize,
-    /// Most bytes of a body.
-    pub body: u64,
-    /// Names of headers to be noted, in any case.
-    pub noted: Vec<String>,
-}
+use super::terms::Terms;
 
 impl Terms {
     /// Whether `bytes` begin with the whole head of a request that is served here.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::hot::{HotHead, number};
-use super::intake::Terms;
+use super::terms::Terms;
 use crate::json::Span;
 
 /// Longer heads are rare, and would be kept for as long as their connection is.

@@ -1,6 +1,7 @@
 //! What can be wrong with a JSON text.
 
-use super::reader::MAX_DEPTH;
+/// Deepest nesting that is accepted; deeper text is refused, not followed.
+pub const MAX_DEPTH: u32 = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonFault {

@@ -13,9 +13,9 @@ mod text;
 mod value;
 
 pub use edits::{Cutter, Edits};
-pub use fault::{JsonError, JsonFault};
+pub use fault::{JsonError, JsonFault, MAX_DEPTH};
 pub use folding::{folded, is_folded};
-pub use reader::{MAX_DEPTH, Reader};
+pub use reader::Reader;
 pub use scalars::is_inside_of_string;
 pub use text::{unescape, write_string};
 pub use value::{Key, Kind, Span, Value};

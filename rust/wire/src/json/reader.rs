@@ -1,10 +1,7 @@
 //! A pull reader that validates as it goes and hands out byte ranges.
 
-use super::fault::{JsonError, JsonFault};
+use super::fault::{JsonError, JsonFault, MAX_DEPTH};
 use super::value::{Key, Kind, Span, Value, is_blank};
-
-/// Deepest nesting that is accepted; deeper text is refused, not followed.
-pub const MAX_DEPTH: u32 = 128;
 
 /// Reads one JSON text from front to back.
 ///

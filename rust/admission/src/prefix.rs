@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::offer::MAX_CANDIDATES;
-use crate::index::BackendIndex;
+use crate::api::ids::BackendIndex;
+use crate::api::offer::MAX_CANDIDATES;
 use crate::shm::{Layout, Open, Region, plain};
 
 /// Bytes of prompt that are one block: about as many tokens as an engine's cache block or two.

@@ -2,18 +2,26 @@
 
 use std::marker::PhantomData;
 use std::thread;
+use std::time::Duration;
 
+use super::clock::monotonic;
+use super::holder::Holder;
 use super::layout::Locked;
+use super::lock::Found;
 use super::plain::Plain;
 use super::region::Region;
+use super::watchdog::Watchdog;
+use crate::time::{Nanos, SECOND};
 
-/// How the taker of a lock finds what it guards.
+/// A wait for the lock looks around this often.
+const STEP: Duration = Duration::from_millis(100);
+/// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
+/// does it in its place when control has not, as it cannot if it waits itself.
+const PATIENCE: Nanos = 3 * SECOND;
+
+/// The lock could not be taken in time. Says who had it then, unless it had just come free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Clean,
-    /// A holder died or panicked, and nobody has repaired yet what it left half done.
-    Orphaned,
-}
+pub struct Stuck(pub Option<Holder>);
 
 /// The right to reach the locked parts of a region.
 ///
@@ -56,6 +64,45 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let left = if thread::panicking() { Found::Orphaned } else { self.found };
         self.region.give_back(left);
+    }
+}
+
+impl Region {
+    /// Takes the lock, however long that takes.
+    ///
+    /// If the same holder has stood still for 3 s of that, this kills it and goes on: all processes
+    /// would stand still otherwise. Panics if this thread holds the lock already.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_> {
+        match self.header().try_take() {
+            Some(found) => Guard::new(self, found),
+            None => self.wait(),
+        }
+    }
+
+    #[cold]
+    fn wait(&self) -> Guard<'_> {
+        let mut watchdog = Watchdog::new(PATIENCE);
+        loop {
+            match self.try_lock(STEP) {
+                Ok(guard) => return guard,
+                Err(Stuck(holder)) => {
+                    if let Some(holder) = watchdog.look(holder, monotonic()) {
+                        // If that fails, the next step tries again.
+                        let _ = self.kill(holder);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the lock if it comes free in that time.
+    pub fn try_lock(&self, timeout: Duration) -> Result<Guard<'_>, Stuck> {
+        let deadline = monotonic().saturating_add(timeout.as_nanos() as Nanos);
+        match self.header().take_until(deadline) {
+            Some(found) => Ok(Guard::new(self, found)),
+            None => Err(Stuck(self.holder())),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use super::clock::timespec;
-use super::guard::Found;
 use super::holder::Holder;
 use crate::time::Nanos;
 
@@ -18,6 +17,14 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// How the taker of a lock finds what it guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Clean,
+    /// A holder died or panicked, and nobody has repaired yet what it left half done.
+    Orphaned,
 }
 
 /// The lock as it lies at the start of a region.

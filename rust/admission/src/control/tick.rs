@@ -1,0 +1,100 @@
+//! What changes as time passes.
+
+use crate::api::offer::BANDS;
+use crate::state::heap::NONE;
+use crate::state::ledger::Ledger;
+use crate::state::tier::TierState;
+use crate::time::{MILLISECOND, Nanos};
+
+/// Several processes call `tick`; one is enough.
+const TICK: Nanos = 5 * MILLISECOND;
+
+impl Ledger<'_> {
+    /// Time has passed: the expired leave the queues, waiting rows age, orphans end, what a bounce
+    /// had closed opens again.
+    pub(crate) fn tick(&mut self, now: Nanos) {
+        let now = self.at(now);
+        if now < self.board.ticked + TICK {
+            return;
+        }
+        let passed = now - std::mem::replace(&mut self.board.ticked, now);
+        self.find_absent(passed);
+        for backend in 0..self.backends.len() {
+            let backlog = self.has_backlog(backend);
+            self.backends[backend].turn(backlog, now);
+            self.end_readings(backend);
+            self.end_long_trial(backend, now);
+            self.publish(backend);
+        }
+        for tier in 0..self.tiers.len() {
+            self.tiers[tier].speed.turn(now);
+            if self.tiers[tier].earliest <= now {
+                self.expire(tier, now);
+            }
+            self.age(tier, now);
+        }
+        if self.board.orphans > 0 {
+            self.end_orphans(now);
+        }
+        self.dispatch();
+    }
+
+    /// Whether requests wait in a tier that a backend serves.
+    fn has_backlog(&self, backend: usize) -> bool {
+        let waits = |tier: &TierState| tier.requests > 0 && tier.backends.contains(backend);
+        self.board.waiting != 0 && self.tiers.iter().any(waits)
+    }
+
+    /// Puts the expired out of a tier's flows, and finds the earliest deadline of those that stay.
+    fn expire(&mut self, tier: usize, now: Nanos) {
+        let mut earliest = Nanos::MAX;
+        for flow in 0..self.flows.len() {
+            // Places behind were never used.
+            if flow >= self.board.flows.touched() {
+                break;
+            }
+            if self.flows[flow].waiting == 0 || usize::from(self.flows[flow].tier()) != tier {
+                continue;
+            }
+            for band in 0..BANDS {
+                loop {
+                    let head = self.flows[flow].heads[band];
+                    if head == NONE {
+                        break;
+                    }
+                    let deadline = self.rows[head as usize].deadline;
+                    if deadline > now {
+                        earliest = earliest.min(deadline);
+                        break;
+                    }
+                    let why = self.why_late(head);
+                    self.expel(head, why);
+                }
+            }
+        }
+        self.tiers[tier].earliest = earliest;
+    }
+
+    /// Lets the oldest rise where a more urgent band would starve them.
+    fn age(&mut self, tier: usize, now: Nanos) {
+        for band in 1..BANDS {
+            if self.tiers[tier].bands[..band].iter().all(|above| above.requests == 0) {
+                continue;
+            }
+            loop {
+                // The next in turn is the oldest of its flow; others rise when they are next.
+                let root = self.tiers[tier].bands[band].root;
+                if root == NONE {
+                    break;
+                }
+                let head = self.flows[root as usize].heads[band];
+                let row = &mut self.rows[head as usize];
+                if row.ages > now {
+                    break;
+                }
+                row.ages = now + (row.deadline - row.arrived) / 2;
+                self.promote(head);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What admission knows of one backend.
+
+use super::heap::NONE;
+use super::outage::Outage;
+use crate::api::report::Health;
+use crate::learned::first_tokens::FirstTokens;
+use crate::learned::prefill_rate::{CHUNK, ReadingRate};
+use crate::limits::adaptive::{Adaptive, AdaptiveMode, Situation};
+use crate::limits::caps::{Cap, Resources};
+use crate::limits::tokens::{StoredLimit, TokenLimit};
+use crate::shm::plain;
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+/// A backend that comes back takes this long to its full limit, from a tenth of it
+/// : its caches are cold.
+const SLOW_START: Nanos = 30 * SECOND;
+
+/// After a bounce the backend has a slot less; each such time without another gives one back.
+const UNSQUEEZE: Nanos = 200 * MILLISECOND;
+
+/// The part of the KV memory that reservations may fill; estimates are not exact.
+const KV_PART: f64 = 0.92;
+
+/// `prefill_tokens: auto` is what the backend is known, or at first proven, to read in so many seconds, and at
+/// least a chunk. A quarter of a second lets in no second long prompt beside a first,
+/// and costs more requests than it saves (`benches/goodput`).
+const PREFILL_SLACK: f64 = 1.0;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackendState {
+    pub(crate) cap: Cap,
+    /// Slots used by band.
+    pub(crate) by_band: [u32; 3],
+    pub(crate) node: u32,
+    health: Health,
+    was_healthy: u8,
+    /// Counts the lives of this index, for the prefix index.
+    pub(crate) generation: u16,
+    pub(crate) weight: u32,
+    /// Slots taken off after bounces.
+    squeeze: u32,
+    /// The row that it is kept free for.
+    pub(crate) held_for: u32,
+    _more_padding: u32,
+    pub(crate) outage: Outage,
+    prefill: StoredLimit,
+    kv: StoredLimit,
+    /// After a bounce: no grant until then.
+    pub(crate) closed_until: Nanos,
+    squeezed: Nanos,
+    /// When it came back, while it starts slowly; 0: it does not.
+    recovered: Nanos,
+    /// When it was last granted something, as a count: equal ones take turns.
+    pub(crate) last_grant: u64,
+    pub(crate) abort_grace: Nanos,
+    /// When a request last had something from it; 0: never.
+    pub(crate) heard: Nanos,
+    pub(crate) reading_rate: ReadingRate,
+    /// Heap of the rows whose answers come whole and whose prompts are being read.
+    pub(crate) reading: u32,
+    _padding: u32,
+    pub(crate) first_tokens: FirstTokens,
+    pub(crate) adaptive: Adaptive,
+}
+
+plain!(BackendState);
+
+/// The fixed facts of a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendLimits {
+    pub slots: u32,
+    /// Index of its GPU node.
+    pub node: Option<usize>,
+    pub prefill: TokenLimit,
+    pub kv: TokenLimit,
+    /// Thousandths: how much it should get beside others of the same speed.
+    pub weight: u32,
+    pub abort_grace: Nanos,
+    pub adaptive: AdaptiveMode,
+    /// The strictest time between tokens that a tier on it promises.
+    pub inter_token: Option<Nanos>,
+}
+
+impl BackendState {
+    pub(crate) fn new(limits: &BackendLimits, now: Nanos) -> Self {
+        BackendState {
+            cap: Cap::new(Some(limits.slots)),
+            by_band: [0; 3],
+            node: limits.node.map_or(NONE, |node| node as u32),
+            health: Health::Unknown,
+            was_healthy: 0,
+            generation: 0,
+            weight: limits.weight.max(1),
+            squeeze: 0,
+            held_for: NONE,
+            _more_padding: 0,
+            outage: Outage::NONE,
+            prefill: StoredLimit::new(limits.prefill, CHUNK),
+            kv: StoredLimit::new(limits.kv, u64::MAX),
+            closed_until: 0,
+            squeezed: 0,
+            recovered: 0,
+            last_grant: 0,
+            abort_grace: limits.abort_grace,
+            heard: 0,
+            reading_rate: ReadingRate::UNKNOWN,
+            reading: NONE,
+            _padding: 0,
+            first_tokens: FirstTokens::EMPTY,
+            adaptive: Adaptive::new(limits.adaptive, limits.inter_token, now),
+        }
+    }
+
+    pub(crate) fn node(&self) -> Option<usize> {
+        (self.node != NONE).then_some(self.node as usize)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Whether it could ever take a request in its present state.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.health != Health::Down && self.cap.bound() != 0
+    }
+
+    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
+    /// recent bounces take off; at least one, so that it is tried at all.
+    pub(crate) fn effective(&self, now: Nanos) -> u32 {
+        let limit = self.cap.bound();
+        let started = match self.recovered {
+            0 => limit,
+            since => {
+                let grown = now.saturating_sub(since).min(SLOW_START);
+                let parts = SLOW_START / 10 + grown * 9 / 10;
+                (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
+            }
+        };
+        let allowed = self.adaptive.allowed(limit).min(started).saturating_sub(self.squeeze);
+        allowed.max(limit.min(1))
+    }
+
+    pub(crate) fn starts_slowly(&self) -> bool {
+        self.recovered != 0
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.health == Health::Down
+    }
+
+    pub(crate) fn set_health(&mut self, health: Health, now: Nanos) {
+        if health == Health::Healthy {
+            if self.health == Health::Down && self.was_healthy != 0 {
+                self.recovered = now.max(1);
+            }
+            self.was_healthy = 1;
+        } else if health == Health::Down {
+            self.generation = self.generation.wrapping_add(1);
+            self.recovered = 0;
+        }
+        self.health = health;
+    }
+
+    /// It had no room after all: fewer slots for a while, none at all for a moment.
+    pub(crate) fn bounced(&mut self, pause: Nanos, now: Nanos) {
+        self.adaptive.trouble();
+        self.closed_until = self.closed_until.max(now + pause);
+        self.squeeze = (self.squeeze + 1).min(self.cap.bound());
+        self.squeezed = now;
+    }
+
+    /// Time has passed. `backlog`: requests wait that it could take.
+    pub(crate) fn turn(&mut self, backlog: bool, now: Nanos) {
+        let (limit, used) = (self.cap.bound(), self.cap.used.slots);
+        self.adaptive.turn(Situation { limit, used, backlog }, now);
+        if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
+            self.squeeze -= 1;
+            self.squeezed = now;
+        }
+        if self.recovered != 0 && now >= self.recovered + SLOW_START {
+            self.recovered = 0;
+        }
+        if self.prefill.auto != 0 {
+            let tokens = (self.reading_rate.proven() * PREFILL_SLACK) as u64;
+            self.prefill.tokens = tokens.max(CHUNK);
+        }
+    }
+
+    /// What it has to read has changed.
+    pub(crate) fn note_reading(&mut self, now: Nanos) {
+        self.reading_rate.note(self.cap.used.prefill, self.prefill.tokens, now);
+    }
+
+    /// The engine's own word on its KV memory.
+    pub(crate) fn learn_kv(&mut self, tokens: u64) {
+        if self.kv.auto != 0 {
+            self.kv.tokens = (tokens as f64 * KV_PART) as u64;
+        }
+    }
+
+    /// From its dispatch to its first token, as far as is known.
+    pub(crate) fn prefill_time(&self, prompt: u64) -> Nanos {
+        self.first_tokens.expect(prompt, &self.reading_rate)
+    }
+
+    pub(crate) fn prefill_limit(&self) -> Option<u64> {
+        (self.prefill.tokens != u64::MAX).then_some(self.prefill.tokens)
+    }
+
+    pub(crate) fn kv_limit(&self) -> Option<u64> {
+        (self.kv.tokens != u64::MAX).then_some(self.kv.tokens)
+    }
+
+    /// Whether it has room for a request in everything.
+    pub(crate) fn fits(&self, resources: Resources, now: Nanos) -> bool {
+        let used = self.cap.used.slots;
+        (used == 0 || used + resources.slots <= self.effective(now))
+            && self.has_tokens(resources.prefill, resources.kv)
+    }
+
+    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone.
+    pub(crate) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
+        let used = self.cap.used;
+        (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens) && self.has_memory(kv)
+    }
+
+    /// Whether so much KV memory is left, or it is empty.
+    pub(crate) fn has_memory(&self, kv: u64) -> bool {
+        let used = self.cap.used;
+        used.slots == 0 || used.kv + kv <= self.kv.tokens
+    }
+}

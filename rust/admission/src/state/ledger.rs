@@ -1,0 +1,176 @@
+//! The whole state of admission as it lies in memory, and what all of its parts need of it.
+//!
+//! A [`Ledger`] exists only while the lock is held. Every method is bounded, makes no system call
+//! and allocates nothing.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use super::backend::BackendState;
+use super::flow::Flow;
+use super::free_rows::FreeRows;
+use super::globals::Board;
+use super::parts::{Parts, Sizes, TENANTS};
+use super::row::{Row, State};
+use super::tenant::TenantState;
+use super::tier::TierState;
+use super::worker::WorkerState;
+use crate::api::ids::{Ticket, TierIndex};
+use crate::api::offer::Tenant;
+use crate::learned::lengths::Lengths;
+use crate::limits::caps::Cap;
+use crate::shm::{Guard, Region};
+use crate::time::Nanos;
+
+pub(crate) struct Ledger<'a> {
+    pub(crate) board: &'a mut Board,
+    pub(crate) tiers: &'a mut [TierState],
+    pub(crate) backends: &'a mut [BackendState],
+    pub(crate) nodes: &'a mut [Cap],
+    pub(crate) workers: &'a mut [WorkerState],
+    pub(crate) rows: &'a mut [Row],
+    pub(crate) tenants: &'a mut [TenantState],
+    pub(crate) flows: &'a mut [Flow],
+    pub(crate) tenant_buckets: &'a mut [u32],
+    pub(crate) flow_buckets: &'a mut [u32],
+    /// Slots used by tier and backend.
+    pairs: &'a mut [u32],
+    pub(crate) lengths: &'a mut [Lengths],
+    pub(crate) mail: &'a [AtomicU32],
+    pub(crate) loads: &'a [AtomicU64],
+    /// Until when bodies are to be looked at, for those who do not take the lock.
+    pub(crate) suspicious_until: &'a AtomicU64,
+    /// Whether a backend is no longer kept free, since this was looked at.
+    pub(crate) has_let_go: bool,
+}
+
+impl<'a> Ledger<'a> {
+    pub(crate) fn open(guard: &'a mut Guard<'_>, parts: &Parts, region: &'a Region) -> Self {
+        let (board, tiers, backends, nodes, workers, rows, tenants, flows, buckets, pairs, lengths) =
+            guard.split((
+                parts.board,
+                parts.tiers,
+                parts.backends,
+                parts.nodes,
+                parts.workers,
+                parts.rows,
+                parts.tenants,
+                parts.flows,
+                parts.buckets,
+                parts.pairs,
+                parts.lengths,
+            ));
+        let (tenant_buckets, flow_buckets) = buckets.split_at_mut(TENANTS);
+        Ledger {
+            board: &mut board[0],
+            tiers,
+            backends,
+            nodes,
+            workers,
+            rows,
+            tenants,
+            flows,
+            tenant_buckets,
+            flow_buckets,
+            pairs,
+            lengths,
+            mail: region.open(parts.mail),
+            loads: region.open(parts.loads),
+            suspicious_until: &region.open(parts.suspicious_until)[0],
+            has_let_go: false,
+        }
+    }
+
+    /// Writes the initial state into zeroed memory.
+    pub(crate) fn begin(&mut self, sizes: &Sizes, now: Nanos) {
+        self.board.free = FreeRows::ALL;
+        self.board.now = now;
+        self.board.random = now | 1;
+        for (state, limits) in self.tiers.iter_mut().zip(&sizes.tiers) {
+            *state = TierState::new(limits, now);
+        }
+        for (state, limits) in self.backends.iter_mut().zip(&sizes.backends) {
+            *state = BackendState::new(limits, now);
+        }
+        for backend in 0..self.backends.len() {
+            self.publish(backend);
+        }
+        for (cap, &limit) in self.nodes.iter_mut().zip(&sizes.nodes) {
+            *cap = Cap::new(limit);
+        }
+        for tier in 0..self.tiers.len() {
+            self.tiers[tier].group = self.group_of(tier) as u32;
+        }
+        self.workers.fill(WorkerState::EMPTY);
+        self.tenant(&Tenant::UNKNOWN);
+        for tier in 0..self.tiers.len() {
+            self.flow(0, tier as TierIndex);
+        }
+    }
+
+    /// The first tier that shares a GPU with this one, directly or through others.
+    fn group_of(&self, tier: usize) -> usize {
+        let shares = |one: usize, other: usize| {
+            self.tiers[one].backends.iter().any(|a| {
+                self.tiers[other].backends.iter().any(|b| {
+                    let node = self.backends[a].node();
+                    a == b || node.is_some() && node == self.backends[b].node()
+                })
+            })
+        };
+        let mut known = 1u64 << tier;
+        loop {
+            let is_near = |&other: &usize| {
+                (0..self.tiers.len()).any(|one| known & 1 << one != 0 && shares(one, other))
+            };
+            let more = (0..self.tiers.len()).filter(is_near).fold(known, |all, one| all | 1 << one);
+            if more == known {
+                return known.trailing_zeros() as usize;
+            }
+            known = more;
+        }
+    }
+
+    /// Time goes only forward.
+    pub(crate) fn at(&mut self, now: Nanos) -> Nanos {
+        self.board.now = self.board.now.max(now);
+        self.board.now
+    }
+
+    pub(crate) fn find(&self, ticket: Ticket) -> Option<u32> {
+        let row = self.rows.get(ticket.row as usize)?;
+        let is_it = row.generation() == ticket.generation && row.state() != State::Free;
+        is_it.then_some(ticket.row)
+    }
+
+    /// The row of a ticket that holds a permit.
+    pub(crate) fn holder(&self, ticket: Ticket) -> Option<u32> {
+        self.find(ticket).filter(|&at| self.rows[at as usize].holds_permit())
+    }
+
+    /// Slots that a tier uses of a backend.
+    pub(crate) fn pair(&mut self, tier: usize, backend: usize) -> &mut u32 {
+        &mut self.pairs[tier * self.backends.len() + backend]
+    }
+
+    pub(crate) fn pairs_mut(&mut self) -> &mut [u32] {
+        self.pairs
+    }
+
+    /// Gives a row back, and forgets that its tenant and flow had it.
+    pub(crate) fn free(&mut self, at: u32) {
+        let row = &self.rows[at as usize];
+        self.tenants[row.tenant as usize].requests -= 1;
+        self.flows[row.flow as usize].requests -= 1;
+        row.set_state(State::Free);
+        self.board.free.give_back(self.rows, at);
+    }
+
+    /// A number that is as good as random (Marsaglia's xorshift64).
+    pub(crate) fn random(&mut self) -> u64 {
+        let random = &mut self.board.random;
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        *random
+    }
+}

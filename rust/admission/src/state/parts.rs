@@ -1,0 +1,78 @@
+//! Where the state of admission lies in the segment, and how large it is.
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use super::backend::{BackendLimits, BackendState};
+use super::flow::Flow;
+use super::globals::Board;
+use super::row::Row;
+use super::tenant::TenantState;
+use super::tier::{MAX_BACKENDS, TierLimits, TierState};
+use super::worker::WorkerState;
+use crate::learned::lengths::{CLASSES, Lengths};
+use crate::limits::caps::Cap;
+use crate::shm::{Layout, Locked, Open};
+
+/// Most tiers that there can be.
+const MAX_TIERS: usize = 64;
+
+/// Tenants that are told apart at once.
+pub(crate) const TENANTS: usize = 4096;
+
+const FLOWS: usize = 8192;
+
+/// Everything that is fixed when the limiter is made.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// Most requests known at once, queued and running together.
+    pub rows: usize,
+    pub tiers: Vec<TierLimits>,
+    pub backends: Vec<BackendLimits>,
+    /// Caps of the GPU nodes.
+    pub nodes: Vec<Option<u32>>,
+    pub workers: usize,
+}
+
+/// Where each part lies in the segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) board: Locked<Board>,
+    pub(crate) tiers: Locked<TierState>,
+    pub(crate) backends: Locked<BackendState>,
+    pub(crate) nodes: Locked<Cap>,
+    pub(crate) workers: Locked<WorkerState>,
+    pub(crate) rows: Locked<Row>,
+    pub(crate) tenants: Locked<TenantState>,
+    pub(crate) flows: Locked<Flow>,
+    pub(crate) buckets: Locked<u32>,
+    pub(crate) pairs: Locked<u32>,
+    pub(crate) lengths: Locked<Lengths>,
+    pub(crate) mail: Open<AtomicU32>,
+    /// What the owners of requests may know of each backend without the lock.
+    pub(crate) loads: Open<AtomicU64>,
+    pub(crate) suspicious_until: Open<AtomicU64>,
+}
+
+impl Parts {
+    pub(crate) fn add(layout: &mut Layout, sizes: &Sizes) -> Self {
+        assert!(sizes.tiers.len() <= MAX_TIERS && sizes.backends.len() <= MAX_BACKENDS);
+        assert!(sizes.workers <= 64, "workers are bits of a word");
+        let (tiers, backends) = (sizes.tiers.len(), sizes.backends.len());
+        Parts {
+            board: layout.locked(1),
+            tiers: layout.locked(tiers),
+            backends: layout.locked(backends),
+            nodes: layout.locked(sizes.nodes.len()),
+            workers: layout.locked(sizes.workers),
+            rows: layout.locked(sizes.rows),
+            tenants: layout.locked(TENANTS),
+            flows: layout.locked(FLOWS),
+            buckets: layout.locked(TENANTS + FLOWS),
+            pairs: layout.locked(tiers * backends),
+            lengths: layout.locked(tiers * CLASSES),
+            mail: layout.open(sizes.workers),
+            loads: layout.open(backends),
+            suspicious_until: layout.open(1),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What admission knows of one tenant.
+
+use super::table::Entry;
+use crate::api::offer::Tenant;
+use crate::shm::plain;
+
+/// The key of the tenant that stands for everyone: keys are never 0, so that zeroed memory is empty.
+pub(crate) const UNKNOWN_KEY: u64 = 1;
+
+/// One tenant, over all tiers.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TenantState {
+    key: u64,
+    chain: u32,
+    pub(crate) limit: u32,
+    pub(crate) weight: u32,
+    /// Slots in use.
+    pub(crate) used: u32,
+    /// Requests that wait or run.
+    pub(crate) requests: u32,
+    /// Flows, by band, whose heads wait for this tenant's own limit.
+    pub(crate) parked: u32,
+    /// Cost units charged and settled.
+    pub(crate) charged: u64,
+    /// Its last request, by the order of arrival over all.
+    pub(crate) last: u64,
+}
+
+plain!(TenantState);
+
+impl TenantState {
+    pub(crate) fn new(key: u64) -> Self {
+        TenantState {
+            key,
+            chain: 0,
+            limit: u32::MAX,
+            weight: 1,
+            used: 0,
+            requests: 0,
+            parked: 0,
+            charged: 0,
+            last: 0,
+        }
+    }
+
+    /// What is known of a tenant may change between two requests. Returns whether its limit has.
+    pub(crate) fn update(&mut self, tenant: &Tenant) -> bool {
+        let limit = tenant.slots.unwrap_or(u32::MAX);
+        self.weight = tenant.weight.max(1);
+        std::mem::replace(&mut self.limit, limit) != limit
+    }
+
+    pub(crate) fn has_room(&self, slots: u32) -> bool {
+        self.used.saturating_add(slots) <= self.limit
+    }
+}
+
+impl Entry for TenantState {
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn chain(&mut self) -> &mut u32 {
+        &mut self.chain
+    }
+    fn is_idle(&self) -> bool {
+        self.requests == 0 && self.key != UNKNOWN_KEY
+    }
+    fn last_used(&self) -> u64 {
+        self.last
+    }
+}

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::api::decision::{Decision, Notice, Refusal};
+use crate::api::decision::{Decision, Notification, Refusal};
 use crate::api::ids::{BackendIndex, Owner, Ticket, TierIndex};
 use crate::api::offer::{Offer, Tenant};
-use crate::api::report::{Fault, Health, Outcome, Proof, Usage};
+use crate::api::report::{Fault, Health, PermitOutcome, Proof, Usage};
 use crate::histogram::Histogram;
-use crate::inspect::census::Census;
 use crate::inspect::invariants::Invariants;
 use crate::inspect::permits::ROWS_AT_ONCE;
-use crate::inspect::status::{BackendNumbers, TierNumbers};
+use crate::inspect::recount::Recount;
+use crate::inspect::status::{BackendStatus, TierStatus};
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
 use crate::state::ledger::Ledger;
 use crate::state::load::Load;
@@ -20,7 +20,7 @@ use crate::state::parts::{Parts, Sizes};
 use crate::time::Nanos;
 
 /// Letters that are taken under one taking of the lock.
-const MAIL_AT_ONCE: usize = 64;
+const NOTIFICATIONS_AT_ONCE: usize = 64;
 
 /// Where admission lies in a segment.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub struct Admission {
     parts: Parts,
     wakers: Arc<Wakers>,
     /// The worker that this handle belongs to, as a bit: it looks at its mail by itself.
-    own: u64,
+    own_worker: u64,
 }
 
 impl Admission {
@@ -60,7 +60,7 @@ impl Admission {
         sizes: &Sizes,
         now: Nanos,
     ) -> Self {
-        let admission = Admission { region, parts, wakers, own: 0 };
+        let admission = Admission { region, parts, wakers, own_worker: 0 };
         admission.with(|ledger| ledger.begin(sizes, now));
         admission
     }
@@ -68,17 +68,17 @@ impl Admission {
     /// The same, for one worker: whoever does something through it looks at its own mail after.
     #[must_use]
     pub fn of_worker(&self, worker: u16) -> Self {
-        Admission { own: 1 << worker, ..self.clone() }
+        Admission { own_worker: 1 << worker, ..self.clone() }
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut Ledger<'_>) -> R) -> R {
         let mut guard = self.lock();
         let mut ledger = Ledger::open(&mut guard, &self.parts, &self.region);
         let result = change(&mut ledger);
-        let wake = std::mem::take(&mut ledger.board.wake);
+        let wake = std::mem::take(&mut ledger.globals.wake);
         drop(guard);
-        if wake & !self.own != 0 {
-            self.wakers.wake(wake & !self.own);
+        if wake & !self.own_worker != 0 {
+            self.wakers.wake(wake & !self.own_worker);
         }
         result
     }
@@ -86,7 +86,7 @@ impl Admission {
     /// Takes the lock, and repairs what a dead holder has left behind.
     fn lock(&self) -> Guard<'_> {
         let mut guard = self.region.lock();
-        if guard.found() == Found::Orphaned {
+        if guard.found() == Found::Inconsistent {
             Ledger::open(&mut guard, &self.parts, &self.region).rebuild();
             guard.repaired();
         }
@@ -105,18 +105,19 @@ impl Admission {
     }
 
     /// Whether a worker has mail; costs no lock.
-    pub fn has_mail(&self, worker: u16) -> bool {
-        self.region.open(self.parts.mail)[usize::from(worker)].load(Ordering::Acquire) != 0
+    pub fn has_notifications(&self, worker: u16) -> bool {
+        self.region.open(self.parts.has_notifications)[usize::from(worker)].load(Ordering::Acquire)
+            != 0
     }
 
     /// Moves a worker's mail to `out`; what was granted runs from now on.
-    pub fn take_grants(&self, worker: u16, out: &mut Vec<Notice>) {
-        while self.has_mail(worker) {
+    pub fn take_grants(&self, worker: u16, out: &mut Vec<Notification>) {
+        while self.has_notifications(worker) {
             // Nothing may be allocated while the lock is held.
-            out.reserve(MAIL_AT_ONCE);
+            out.reserve(NOTIFICATIONS_AT_ONCE);
             self.with(|ledger| {
-                let notices = std::iter::from_fn(|| ledger.take(worker));
-                out.extend(notices.take(MAIL_AT_ONCE));
+                let notifications = std::iter::from_fn(|| ledger.take_notification(worker));
+                out.extend(notifications.take(NOTIFICATIONS_AT_ONCE));
             });
         }
     }
@@ -148,13 +149,13 @@ impl Admission {
     }
 
     /// Gives a permit back. False: it was back already.
-    pub fn release(&self, ticket: Ticket, outcome: Outcome, now: Nanos) -> bool {
+    pub fn release(&self, ticket: Ticket, outcome: PermitOutcome, now: Nanos) -> bool {
         self.with(|ledger| ledger.release(ticket, outcome, now))
     }
 
     /// Gives a permit back because its backend had no room, and queues the request again.
-    pub fn bounce(&self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
-        self.with(|ledger| ledger.bounce(ticket, now))
+    pub fn pushback(&self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
+        self.with(|ledger| ledger.pushback(ticket, now))
     }
 
     /// Changes the slots of a backend; 0 drains it.
@@ -188,28 +189,28 @@ impl Admission {
     }
 
     /// Nobody listens at a backend, as a probe has found: if it has broken connections off, it has died.
-    pub fn note_closed(&self, backend: BackendIndex, now: Nanos) {
-        self.with(|ledger| ledger.confirm_death(backend, Fault::Refused, now));
+    pub fn note_refused(&self, backend: BackendIndex, now: Nanos) {
+        self.with(|ledger| ledger.confirm_crash(backend, Fault::Refused, now));
     }
 
     /// Gives a permit back because the request has not begun; it goes to another backend, or waits with
     /// its deadline and its place. False: there is no such permit.
-    pub fn put_back(&self, ticket: Ticket, now: Nanos) -> bool {
-        self.with(|ledger| ledger.put_back(ticket, now))
+    pub fn requeue(&self, ticket: Ticket, now: Nanos) -> bool {
+        self.with(|ledger| ledger.requeue(ticket, now))
     }
 
     /// A backend broke the connection off under a request with this body, a hash of it.
-    pub fn broken_off(&self, backend: BackendIndex, body: u64, now: Nanos) {
-        self.with(|ledger| ledger.broken_off(backend, body, now));
+    pub fn note_reset(&self, backend: BackendIndex, body: u64, now: Nanos) {
+        self.with(|ledger| ledger.note_reset(backend, body, now));
     }
 
     /// Whether a body is set aside because servers have died under it. `hash` is only called, and the
     /// lock only taken, while two have died within a minute.
-    pub fn is_set_aside(&self, hash: impl FnOnce() -> u64, now: Nanos) -> bool {
-        let until = self.region.open(self.parts.suspicious_until)[0].load(Ordering::Relaxed);
+    pub fn is_quarantined(&self, hash: impl FnOnce() -> u64, now: Nanos) -> bool {
+        let until = self.region.open(self.parts.quarantine_until)[0].load(Ordering::Relaxed);
         now < until && {
             let body = hash();
-            self.with(|ledger| ledger.is_set_aside(body, now))
+            self.with(|ledger| ledger.is_quarantined(body, now))
         }
     }
 
@@ -219,17 +220,17 @@ impl Admission {
     }
 
     /// Times between tokens that a backend has shown since the last call.
-    pub fn note_gaps(&self, backend: BackendIndex, gaps: &Histogram) {
+    pub fn note_inter_token(&self, backend: BackendIndex, times: &Histogram) {
         self.with(|ledger| {
             let state = &mut ledger.backends[usize::from(backend)];
-            state.heard = ledger.board.now;
-            state.adaptive.gaps(gaps);
+            state.last_response = ledger.globals.now;
+            state.adaptive.inter_token(times);
         });
     }
 
     /// A backend's own numbers say that it has too much to do.
-    pub fn note_trouble(&self, backend: BackendIndex) {
-        self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.trouble());
+    pub fn note_overload(&self, backend: BackendIndex) {
+        self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.note_overload());
     }
 
     /// Time has passed. To be called every 10 ms, by as many processes as like.
@@ -259,12 +260,12 @@ impl Admission {
         self.with(|ledger| ledger.rows.len())
     }
 
-    pub fn tier(&self, tier: TierIndex) -> TierNumbers {
-        self.with(|ledger| ledger.tier_numbers(tier))
+    pub fn tier(&self, tier: TierIndex) -> TierStatus {
+        self.with(|ledger| ledger.tier_status(tier))
     }
 
-    pub fn backend(&self, backend: BackendIndex) -> BackendNumbers {
-        self.with(|ledger| ledger.backend_numbers(backend))
+    pub fn backend(&self, backend: BackendIndex) -> BackendStatus {
+        self.with(|ledger| ledger.backend_status(backend))
     }
 
     /// Slots in use on a GPU node.
@@ -278,16 +279,16 @@ impl Admission {
     }
 
     /// Cost units charged to a tenant so far.
-    pub fn charged(&self, tenant: &Tenant) -> u64 {
+    pub fn tenant_cost(&self, tenant: &Tenant) -> u64 {
         self.with(|ledger| {
             let at = ledger.find_tenant(tenant);
-            at.map_or(0, |at| ledger.tenants[at as usize].charged)
+            at.map_or(0, |at| ledger.tenants[at as usize].cost)
         })
     }
 
     /// Whether a backend may get requests: it is not down and not drained, nor is its node.
     pub fn is_usable(&self, backend: BackendIndex) -> bool {
-        self.with(|ledger| ledger.is_open(usize::from(backend)))
+        self.with(|ledger| ledger.is_available(usize::from(backend)))
     }
 
     /// Every permit of one life of a worker: what its owner compares with what it knows.
@@ -312,7 +313,7 @@ impl Admission {
     }
 
     pub fn invariants(&self) -> Invariants {
-        let mut census = Census::new(self.with(|ledger| ledger.census_sizes()));
-        self.with(|ledger| ledger.invariants(&mut census))
+        let mut recount = Recount::new(self.with(|ledger| ledger.recount_sizes()));
+        self.with(|ledger| ledger.invariants(&mut recount))
     }
 }

@@ -44,13 +44,13 @@ mod state;
 pub mod time;
 
 pub use admission::{Admission, AdmissionParts};
-pub use api::decision::{Decision, Grant, Notice, Refusal, Refused};
+pub use api::decision::{Decision, Grant, Notification, Refusal, Refused};
 pub use api::ids::{BackendIndex, Owner, Ticket, TierIndex};
-pub use api::offer::{Band, Candidate, Candidates, MAX_CANDIDATES, Offer, Tenant};
-pub use api::report::{Fault, Health, Outcome, Proof, Usage};
+pub use api::offer::{Candidate, Candidates, MAX_CANDIDATES, Offer, Priority, Tenant};
+pub use api::report::{Fault, Health, PermitOutcome, Proof, Usage};
 pub use histogram::Histogram;
 pub use inspect::invariants::Invariants;
-pub use inspect::status::{BackendNumbers, TierNumbers};
+pub use inspect::status::{BackendStatus, TierStatus};
 pub use limits::adaptive::AdaptiveMode;
 pub use limits::caps::{Cap, Resources};
 pub use limits::tokens::TokenLimit;

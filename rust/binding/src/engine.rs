@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use penstock_admission::shm::monotonic;
-use penstock_admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
+use penstock_admission::{Admission, Grant, Notification, Owner, PermitOutcome, Ticket};
 use penstock_core::exchange::{Client, Exchange, Output, OutputMemory, RetryBudget};
 use penstock_core::metrics::{Histogram, Shard};
 use penstock_core::openai::{ApiError, Code};
@@ -84,7 +84,7 @@ pub(crate) struct Engine {
     /// When the timers were last looked at.
     pub(crate) ticked: Nanos,
     pub(super) swept: Nanos,
-    pub(super) mail: Vec<Notice>,
+    pub(super) mail: Vec<Notification>,
 }
 
 impl Engine {
@@ -180,7 +180,7 @@ impl Engine {
                 .retry_after_ms(RETRY_AFTER_MS));
         }
         let plan = Plan::make(&self.table, body)?;
-        if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
+        if self.admission.is_quarantined(|| plan.fingerprint(), now.mono) {
             let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));
         }
@@ -202,7 +202,7 @@ impl Engine {
         call.is_trial = is_trial;
         // Only a new connection shows that the backend takes them again.
         let may_reuse = !call.wants_fresh && !is_trial;
-        let life = self.admission.load(backend).life;
+        let life = self.admission.load(backend).generation;
         self.shared.prefixes.insert(&call.exchange.plan.blocks, backend, life);
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
         if tier.backends.len() > 1 {

@@ -1,6 +1,6 @@
 //! What happens by itself: timers, and the ends of the process and of a call that panicked.
 
-use penstock_admission::Outcome as PermitOutcome;
+use penstock_admission::PermitOutcome;
 use penstock_core::exchange::{AttemptResult, Output, Term, UpstreamEnd, Where, Who};
 use penstock_core::metrics::{Gauge, Histogram, Total};
 use penstock_core::openai::{ApiError, Code};
@@ -56,7 +56,7 @@ impl Engine {
         }
         for (backend, gaps) in self.gaps.iter_mut().enumerate() {
             if gaps.count() > 0 {
-                self.admission.note_gaps(backend as u16, gaps);
+                self.admission.note_inter_token(backend as u16, gaps);
                 *gaps = Histogram::fine();
             }
         }

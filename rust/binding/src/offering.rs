@@ -1,8 +1,8 @@
 //! What a worker asks of admission, and what it hears.
 
 use penstock_admission::{
-    Candidate, Candidates, Decision, Load, Notice, Offer, Outcome as PermitOutcome, Refusal,
-    Refused, Ticket,
+    Candidate, Candidates, Decision, Load, Notification, Offer, PermitOutcome, Refusal, Refused,
+    Ticket,
 };
 use penstock_core::routing::{BackendIndex, Plan};
 use penstock_core::time::Now;
@@ -23,7 +23,7 @@ impl Engine {
             owner: self.owner,
             tier: plan.tier,
             tenant,
-            band,
+            priority: band,
             slots: plan.slots,
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
             max_tokens: plan.most_output().map(|most| most.min(u64::from(u32::MAX)) as u32),
@@ -41,7 +41,7 @@ impl Engine {
         if let ([only], []) = (all.as_slice(), failed) {
             return Candidates::cold([*only]);
         }
-        let life = |backend| self.admission.load(backend).life;
+        let life = |backend| self.admission.load(backend).generation;
         let mut hits = self.shared.prefixes.find(&plan.blocks, life);
         let session = standing.session(&self.table.tiers[usize::from(plan.tier)]);
         // The session's own backend is as good as one that has read everything.
@@ -60,7 +60,7 @@ impl Engine {
             .map(|&backend| {
                 let hit = hits.iter().find(|hit| hit.backend == backend);
                 let tokens = hit.map_or(0, |hit| (hit.bytes as f64 / ratio) as u32);
-                let fullness = self.admission.load(backend).fullness.unwrap_or(u32::MAX);
+                let fullness = self.admission.load(backend).utilization.unwrap_or(u32::MAX);
                 (fullness, Candidate { backend, hit: tokens })
             })
             .collect();
@@ -108,14 +108,14 @@ impl Engine {
 
     /// Takes what admission has decided meanwhile: grants to start, waiting ones to turn away.
     pub(super) fn collect(&mut self, gateway: &Bound<'_, Gateway>, now: Now) {
-        while self.admission.has_mail(self.owner.worker) {
+        while self.admission.has_notifications(self.owner.worker) {
             let mut mail = std::mem::take(&mut self.mail);
             self.admission.take_grants(self.owner.worker, &mut mail);
             // Their rows are free already: the first new offer may get one of them.
             let turned_away: Vec<(CallKey, Refused)> =
                 mail.iter().filter_map(|notice| self.let_go_of_row(notice)).collect();
             for notice in mail.drain(..) {
-                let Notice::Granted(grant) = notice else { continue };
+                let Notification::Granted(grant) = notice else { continue };
                 if let Some(key) = self.rows[grant.ticket.row as usize] {
                     self.start(gateway, key, grant, now);
                 } else {
@@ -125,7 +125,7 @@ impl Engine {
             self.mail = mail;
             for (key, refused) in turned_away {
                 // A row knows eight backends; its tier may have another that is well.
-                let is_there = |load: Load| !load.is_out;
+                let is_there = |load: Load| !load.has_outage;
                 if refused.why == Refusal::NoBackend
                     && let Some(offer) = self.next_offer(key, is_there)
                 {
@@ -138,8 +138,8 @@ impl Engine {
     }
 
     /// The call that was turned away, which is no longer in its row.
-    fn let_go_of_row(&mut self, notice: &Notice) -> Option<(CallKey, Refused)> {
-        let Notice::Refused(ticket, refused) = *notice else { return None };
+    fn let_go_of_row(&mut self, notice: &Notification) -> Option<(CallKey, Refused)> {
+        let Notification::Refused(ticket, refused) = *notice else { return None };
         let key = self.rows[ticket.row as usize].take()?;
         self.calls.get(key)?.ticket = None;
         Some((key, refused))

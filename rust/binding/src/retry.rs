@@ -40,14 +40,14 @@ impl Engine {
         let is_silence = call.exchange.is_silence(&self.table, failure, now);
         if failure.breaks_off() {
             let body = call.exchange.plan.fingerprint();
-            self.admission.broken_off(backend, body, now.mono);
+            self.admission.note_reset(backend, body, now.mono);
         }
         // Others fared like that there before, so this request is hardly the cause, unless it fails
         // again and again; and there is no other backend.
         let tier = &self.table.tiers[usize::from(call.exchange.plan.tier)];
         let has_died_trying = call.is_trial
             && call.trials < MAX_TRIALS
-            && self.admission.load(backend).is_out
+            && self.admission.load(backend).has_outage
             && failure.fault().is_some_and(|fault| !fault.is_before_connected())
             && tier.backends.len() == 1;
         call.trials += u8::from(has_died_trying);
@@ -94,7 +94,7 @@ impl Engine {
         now: Now,
     ) -> bool {
         self.wait_again(gateway, key, upstream, result, now, |admission, ticket| {
-            admission.put_back(ticket, now.mono)
+            admission.requeue(ticket, now.mono)
         })
     }
 
@@ -140,7 +140,7 @@ impl Engine {
             call.retry_after = call.retry_after.max(*seconds);
         }
         self.wait_again(gateway, key, upstream, AttemptResult::Bounced, now, |admission, ticket| {
-            admission.bounce(ticket, now.mono).is_ok()
+            admission.pushback(ticket, now.mono).is_ok()
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use penstock_admission::{Band, Blocks, Tenant};
+use penstock_admission::{Blocks, Priority, Tenant};
 use penstock_core::routing::Tier;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) tenant: Tenant,
-    pub(crate) band: Band,
+    pub(crate) band: Priority,
     /// Names of sessions, by header: each draws its requests to one backend.
     pub(crate) sessions: Vec<(String, String)>,
 }
@@ -36,11 +36,11 @@ impl Standing {
     }
 }
 
-pub(crate) fn band_of(name: Option<&str>) -> PyResult<Band> {
+pub(crate) fn band_of(name: Option<&str>) -> PyResult<Priority> {
     match name {
-        None | Some("normal") => Ok(Band::Normal),
-        Some("high") => Ok(Band::High),
-        Some("low") => Ok(Band::Low),
+        None | Some("normal") => Ok(Priority::Normal),
+        Some("high") => Ok(Priority::High),
+        Some("low") => Ok(Priority::Low),
         Some(other) => Err(PyValueError::new_err(format!("no band {other:?}"))),
     }
 }

@@ -53,7 +53,7 @@ pub enum Decision {
 
 /// What a worker finds in its mailbox about a request that it has queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum Notification {
     Granted(Grant),
     Refused(Ticket, Refused),
 }

@@ -44,14 +44,14 @@ impl Candidates {
 
 /// How urgent a request is among those of its tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Band {
+pub enum Priority {
     High,
     #[default]
     Normal,
     Low,
 }
 
-pub(crate) const BANDS: usize = 3;
+pub(crate) const PRIORITIES: usize = 3;
 
 /// On whose account a request runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub struct Offer {
     pub owner: Owner,
     pub tier: TierIndex,
     pub tenant: Tenant,
-    pub band: Band,
+    pub priority: Priority,
     /// Running sequences: `n` of a chat request.
     pub slots: u32,
     /// Estimated prompt tokens.

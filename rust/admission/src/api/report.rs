@@ -3,7 +3,7 @@
 /// How a permit ended; exactly one of these, once
 /// (the vocabulary of Netflix's concurrency-limits: success, dropped, ignore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PermitOutcome {
     Success,
     /// The backend failed.
     Dropped,

@@ -12,7 +12,7 @@ impl Ledger<'_> {
     pub(crate) fn set_limits(&mut self, backend: BackendIndex, slots: u32, now: Nanos) {
         self.at(now);
         self.backends[usize::from(backend)].cap.set_limit(Some(slots));
-        self.publish(usize::from(backend));
+        self.publish_load(usize::from(backend));
         self.after_change();
     }
 
@@ -33,7 +33,7 @@ impl Ledger<'_> {
             Health::Healthy => self.reached(backend, Proof::Connected, now),
             Health::Down | Health::Unknown => None,
         };
-        self.publish(usize::from(backend));
+        self.publish_load(usize::from(backend));
         self.after_change();
         lasted
     }
@@ -48,8 +48,8 @@ impl Ledger<'_> {
     /// for one that is down waits for as long as it may, as it may come back.
     pub(crate) fn after_change(&mut self) {
         for tier in 0..self.tiers.len() {
-            if self.tiers[tier].requests > 0 && !self.has_backend(tier) {
-                self.expel_all(tier, Refusal::NoBackend);
+            if self.tiers[tier].requests > 0 && !self.has_backend_in_service(tier) {
+                self.refuse_all_queued(tier, Refusal::NoBackend);
             }
         }
         self.dispatch();

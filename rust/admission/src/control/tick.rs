@@ -1,6 +1,6 @@
 //! What changes as time passes.
 
-use crate::api::offer::BANDS;
+use crate::api::offer::PRIORITIES;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::tier::TierState;
@@ -14,26 +14,26 @@ impl Ledger<'_> {
     /// had closed opens again.
     pub(crate) fn tick(&mut self, now: Nanos) {
         let now = self.at(now);
-        if now < self.board.ticked + TICK {
+        if now < self.globals.ticked + TICK {
             return;
         }
-        let passed = now - std::mem::replace(&mut self.board.ticked, now);
-        self.find_absent(passed);
+        let passed = now - std::mem::replace(&mut self.globals.ticked, now);
+        self.find_stalled(passed);
         for backend in 0..self.backends.len() {
             let backlog = self.has_backlog(backend);
-            self.backends[backend].turn(backlog, now);
-            self.end_readings(backend);
+            self.backends[backend].tick(backlog, now);
+            self.end_estimated_prefills(backend);
             self.end_long_trial(backend, now);
-            self.publish(backend);
+            self.publish_load(backend);
         }
         for tier in 0..self.tiers.len() {
-            self.tiers[tier].speed.turn(now);
+            self.tiers[tier].speed.update(now);
             if self.tiers[tier].earliest <= now {
                 self.expire(tier, now);
             }
             self.age(tier, now);
         }
-        if self.board.orphans > 0 {
+        if self.globals.orphans > 0 {
             self.end_orphans(now);
         }
         self.dispatch();
@@ -42,7 +42,7 @@ impl Ledger<'_> {
     /// Whether requests wait in a tier that a backend serves.
     fn has_backlog(&self, backend: usize) -> bool {
         let waits = |tier: &TierState| tier.requests > 0 && tier.backends.contains(backend);
-        self.board.waiting != 0 && self.tiers.iter().any(waits)
+        self.globals.waiting != 0 && self.tiers.iter().any(waits)
     }
 
     /// Puts the expired out of a tier's flows, and finds the earliest deadline of those that stay.
@@ -50,15 +50,15 @@ impl Ledger<'_> {
         let mut earliest = Nanos::MAX;
         for flow in 0..self.flows.len() {
             // Places behind were never used.
-            if flow >= self.board.flows.touched() {
+            if flow >= self.globals.flows.high_water() {
                 break;
             }
             if self.flows[flow].waiting == 0 || usize::from(self.flows[flow].tier()) != tier {
                 continue;
             }
-            for band in 0..BANDS {
+            for priority in 0..PRIORITIES {
                 loop {
-                    let head = self.flows[flow].heads[band];
+                    let head = self.flows[flow].heads[priority];
                     if head == NONE {
                         break;
                     }
@@ -67,8 +67,8 @@ impl Ledger<'_> {
                         earliest = earliest.min(deadline);
                         break;
                     }
-                    let why = self.why_late(head);
-                    self.expel(head, why);
+                    let why = self.deadline_refusal(head);
+                    self.refuse_queued(head, why);
                 }
             }
         }
@@ -77,23 +77,23 @@ impl Ledger<'_> {
 
     /// Lets the oldest rise where a more urgent band would starve them.
     fn age(&mut self, tier: usize, now: Nanos) {
-        for band in 1..BANDS {
-            if self.tiers[tier].bands[..band].iter().all(|above| above.requests == 0) {
+        for priority in 1..PRIORITIES {
+            if self.tiers[tier].priorities[..priority].iter().all(|above| above.requests == 0) {
                 continue;
             }
             loop {
                 // The next in turn is the oldest of its flow; others rise when they are next.
-                let root = self.tiers[tier].bands[band].root;
+                let root = self.tiers[tier].priorities[priority].root;
                 if root == NONE {
                     break;
                 }
-                let head = self.flows[root as usize].heads[band];
+                let head = self.flows[root as usize].heads[priority];
                 let row = &mut self.rows[head as usize];
                 if row.ages > now {
                     break;
                 }
                 row.ages = now + (row.deadline - row.arrived) / 2;
-                self.promote(head);
+                self.raise_priority(head);
             }
         }
     }

@@ -15,11 +15,11 @@ impl Ledger<'_> {
     pub(crate) fn fail(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
         let now = self.at(now);
         let state = &mut self.backends[usize::from(backend)];
-        let was_on = state.outage.is_on();
+        let was_on = state.outage.is_active();
         state.outage.fail(fault, now);
-        let is_on = state.outage.is_on();
-        self.confirm_death(backend, fault, now);
-        self.publish(usize::from(backend));
+        let is_on = state.outage.is_active();
+        self.confirm_crash(backend, fault, now);
+        self.publish_load(usize::from(backend));
         is_on && !was_on
     }
 
@@ -58,12 +58,12 @@ impl Ledger<'_> {
             return None;
         }
         let is_since = row.granted > outage.since;
-        if is_since && outage.turned_away > 0 {
-            outage.turned_away = 0;
-            self.publish(backend);
+        if is_since && outage.unavailable > 0 {
+            outage.unavailable = 0;
+            self.publish_load(backend);
         }
         let proof = if is_since { Proof::Served } else { Proof::Answered };
-        self.refute(backend, proof, self.board.now)
+        self.refute(backend, proof, self.globals.now)
     }
 
     fn refute(&mut self, backend: usize, proof: Proof, now: Nanos) -> Option<Nanos> {
@@ -82,7 +82,7 @@ impl Ledger<'_> {
             self.rows[trial as usize].trial = 0;
         }
         self.backends[backend].outage = Outage::NONE;
-        self.publish(backend);
+        self.publish_load(backend);
     }
 
     /// Time has passed: a trial without an outcome gives way.

@@ -6,22 +6,22 @@ use crate::state::ledger::Ledger;
 use crate::time::Nanos;
 
 impl Ledger<'_> {
-    pub(crate) fn broken_off(&mut self, backend: BackendIndex, body: u64, now: Nanos) {
+    pub(crate) fn note_reset(&mut self, backend: BackendIndex, body: u64, now: Nanos) {
         let now = self.at(now);
-        self.board.deaths.broken_off(backend, body, now);
+        self.globals.crash_log.note_reset(backend, body, now);
     }
 
-    pub(crate) fn confirm_death(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) {
+    pub(crate) fn confirm_crash(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) {
         let now = self.at(now);
         if fault == Fault::Refused
-            && let Some(until) = self.board.deaths.confirm(backend, now)
+            && let Some(until) = self.globals.crash_log.confirm(backend, now)
         {
-            self.suspicious_until.store(until, std::sync::atomic::Ordering::Relaxed);
+            self.quarantine_until.store(until, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn is_set_aside(&mut self, body: u64, now: Nanos) -> bool {
+    pub(crate) fn is_quarantined(&mut self, body: u64, now: Nanos) -> bool {
         let now = self.at(now);
-        self.board.deaths.accuse(body, now)
+        self.globals.crash_log.is_suspect(body, now)
     }
 }

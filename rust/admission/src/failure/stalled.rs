@@ -9,40 +9,40 @@ use crate::time::{MILLISECOND, Nanos};
 
 /// Of the time between two looks so much counts at most: when the whole machine stood still, a worker
 /// gets to run first.
-const MOST_AT_ONCE: Nanos = 50 * MILLISECOND;
+const MAX_STEP: Nanos = 50 * MILLISECOND;
 
 impl Ledger<'_> {
     /// Looks at all mail; `passed` since the last look.
-    pub(crate) fn find_absent(&mut self, passed: Nanos) {
+    pub(crate) fn find_stalled(&mut self, passed: Nanos) {
         for worker in 0..self.workers.len() {
             let mut state = self.workers[worker];
-            if state.first == NONE {
-                state.still = 0;
-            } else if !state.is_absent() {
-                state.still += passed.min(MOST_AT_ONCE);
-                if state.is_absent() {
-                    self.take_back(worker);
+            if state.head == NONE {
+                state.unread_for = 0;
+            } else if !state.is_stalled() {
+                state.unread_for += passed.min(MAX_STEP);
+                if state.is_stalled() {
+                    self.revoke_grants(worker);
                 }
             }
             // Last, so that who dies here leaves it to be done again.
-            self.workers[worker].still = state.still;
+            self.workers[worker].unread_for = state.unread_for;
         }
     }
 
     /// Whether the owner of a row is absent: it is granted nothing until it has taken its mail.
-    pub(crate) fn is_absent(&self, at: u32) -> bool {
-        self.workers[usize::from(self.rows[at as usize].owner.worker)].is_absent()
+    pub(crate) fn is_stalled(&self, at: u32) -> bool {
+        self.workers[usize::from(self.rows[at as usize].owner.worker)].is_stalled()
     }
 
     /// Makes refusals of the grants in a mailbox.
-    fn take_back(&mut self, worker: usize) {
-        let mut at = self.workers[worker].first;
+    fn revoke_grants(&mut self, worker: usize) {
+        let mut at = self.workers[worker].head;
         while at != NONE {
             if self.rows[at as usize].state() == State::Granted {
-                self.settle_charge(at, 0);
-                self.give_room(at);
+                self.correct_cost(at, 0);
+                self.refund_caps(at);
                 self.mark_refused(at, Refusal::Expired);
-                self.unpark(self.rows[at as usize].tenant);
+                self.unpark_tenant(self.rows[at as usize].tenant);
             }
             at = self.rows[at as usize].next;
         }

@@ -1,10 +1,10 @@
 //! Whether everything that is derived agrees with the rows.
 
-use super::census::{Census, CensusSizes};
+use super::recount::{Recount, RecountSizes};
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
-use crate::state::table::{Directory, Entry};
+use crate::state::table::{Entry, Table};
 
 /// The conservation sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Invariants {
 }
 
 impl Ledger<'_> {
-    pub(crate) fn census_sizes(&self) -> CensusSizes {
-        CensusSizes {
+    pub(crate) fn recount_sizes(&self) -> RecountSizes {
+        RecountSizes {
             tiers: self.tiers.len(),
             backends: self.backends.len(),
             nodes: self.nodes.len(),
@@ -30,24 +30,24 @@ impl Ledger<'_> {
     }
 
     /// Counts the rows anew and compares every sum, list and heap with them.
-    pub(crate) fn invariants(&mut self, census: &mut Census) -> Invariants {
-        census.take(self);
-        let [_, queued, granted, running, closing, refused] = census.states;
-        let (arrived, finished) = (self.board.arrived, self.board.finished);
+    pub(crate) fn invariants(&mut self, recount: &mut Recount) -> Invariants {
+        recount.count_all(self);
+        let [_, queued, granted, running, closing, refused] = recount.states;
+        let (arrived, finished) = (self.globals.arrived, self.globals.finished);
         let running = granted + running;
         let ok = arrived == queued + running + closing + finished
-            && census.agrees_with(self)
-            && self.count_mail() == Some(granted + refused)
-            && self.count_free_rows() == Some(census.states[0])
-            && self.finds_everyone();
+            && recount.agrees_with(self)
+            && self.count_notifications() == Some(granted + refused)
+            && self.count_free_rows() == Some(recount.states[0])
+            && self.tables_agree();
         Invariants { ok, arrived, queued, running, closing, finished }
     }
 
     /// Letters in all mailboxes; `None` if something else is among them.
-    fn count_mail(&self) -> Option<u64> {
+    fn count_notifications(&self) -> Option<u64> {
         let mut letters = 0;
         for worker in &*self.workers {
-            let mut at = worker.first;
+            let mut at = worker.head;
             while at != NONE {
                 let row = &self.rows[at as usize];
                 letters += 1;
@@ -63,26 +63,26 @@ impl Ledger<'_> {
 
     /// Rows that the free list knows among those that were ever used; `None` if one is not free.
     fn count_free_rows(&self) -> Option<u64> {
-        let (mut free, mut listed) = (self.board.free, 0);
+        let (mut free, mut listed) = (self.globals.free, 0);
         while free.is_listed() {
             let at = free.peek(self.rows)?;
             listed += 1;
             if self.rows[at as usize].state() != State::Free || listed > self.rows.len() as u64 {
                 return None;
             }
-            free.take(self.rows);
+            free.pop(self.rows);
         }
         Some(listed)
     }
 
-    fn finds_everyone(&mut self) -> bool {
-        let tenants = (0..self.board.tenants.touched()).all(|at| {
+    fn tables_agree(&mut self) -> bool {
+        let tenants = (0..self.globals.tenants.high_water()).all(|at| {
             let key = self.tenants[at].key();
-            Directory::find(self.tenant_buckets, self.tenants, key) == Some(at as u32)
+            Table::find(self.tenant_buckets, self.tenants, key) == Some(at as u32)
         });
-        let flows = (0..self.board.flows.touched()).all(|at| {
+        let flows = (0..self.globals.flows.high_water()).all(|at| {
             let key = self.flows[at].key();
-            Directory::find(self.flow_buckets, self.flows, key) == Some(at as u32)
+            Table::find(self.flow_buckets, self.flows, key) == Some(at as u32)
         });
         tenants && flows
     }

@@ -17,14 +17,14 @@ impl Ledger<'_> {
         from: usize,
         out: &mut Vec<Ticket>,
     ) -> Option<usize> {
-        let end = self.board.free.touched().min(from + ROWS_AT_ONCE);
+        let end = self.globals.free.high_water().min(from + ROWS_AT_ONCE);
         for at in from..end {
             let row = &self.rows[at];
             if row.owner == owner && row.holds_permit() {
                 out.push(row.ticket(at as u32));
             }
         }
-        (end < self.board.free.touched()).then_some(end)
+        (end < self.globals.free.high_water()).then_some(end)
     }
 
     /// When the one that runs longest on a backend was granted, of `rows` that begin at `from`;
@@ -34,10 +34,10 @@ impl Ledger<'_> {
         backend: BackendIndex,
         from: usize,
     ) -> (Option<Nanos>, Option<usize>) {
-        let end = self.board.free.touched().min(from + ROWS_AT_ONCE);
+        let end = self.globals.free.high_water().min(from + ROWS_AT_ONCE);
         let rows = self.rows[from..end].iter();
         let runs = |row: &&Row| row.state() == State::Running && row.backend == backend;
         let oldest = rows.filter(runs).map(|row| row.granted).min();
-        (oldest, (end < self.board.free.touched()).then_some(end))
+        (oldest, (end < self.globals.free.high_water()).then_some(end))
     }
 }

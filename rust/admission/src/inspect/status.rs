@@ -7,7 +7,7 @@ use crate::state::ledger::Ledger;
 use crate::time::Nanos;
 
 #[derive(Debug, Clone, Copy)]
-pub struct BackendNumbers {
+pub struct BackendStatus {
     pub cap: Cap,
     /// Slots that it may have in use now.
     pub effective: u32,
@@ -16,17 +16,17 @@ pub struct BackendNumbers {
     pub health: Health,
     pub starts_slowly: bool,
     /// Requests do not get through to it at present.
-    pub is_out: bool,
+    pub has_outage: bool,
     pub prefill_limit: Option<u64>,
     pub kv_limit: Option<u64>,
     /// Prompt tokens read in a second, as far as known.
     pub prefill_rate: Option<f64>,
     /// When a request last had something from it; 0: never.
-    pub heard: Nanos,
+    pub last_response: Nanos,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct TierNumbers {
+pub struct TierStatus {
     pub cap: Cap,
     pub queued: u32,
     /// Slots that become free in a second, once that is known.
@@ -34,24 +34,24 @@ pub struct TierNumbers {
 }
 
 impl Ledger<'_> {
-    pub(crate) fn tier_numbers(&self, tier: TierIndex) -> TierNumbers {
+    pub(crate) fn tier_status(&self, tier: TierIndex) -> TierStatus {
         let state = &self.tiers[usize::from(tier)];
-        TierNumbers { cap: state.cap, queued: state.requests, speed: state.speed.get() }
+        TierStatus { cap: state.cap, queued: state.requests, speed: state.speed.get() }
     }
 
-    pub(crate) fn backend_numbers(&self, backend: BackendIndex) -> BackendNumbers {
+    pub(crate) fn backend_status(&self, backend: BackendIndex) -> BackendStatus {
         let state = &self.backends[usize::from(backend)];
-        BackendNumbers {
+        BackendStatus {
             cap: state.cap,
-            effective: state.effective(self.board.now),
+            effective: state.effective(self.globals.now),
             suggested: state.adaptive.suggestion(state.cap.bound()),
             health: state.health(),
             starts_slowly: state.starts_slowly(),
-            is_out: state.outage.is_on(),
+            has_outage: state.outage.is_active(),
             prefill_limit: state.prefill_limit(),
             kv_limit: state.kv_limit(),
-            prefill_rate: state.reading_rate.get(),
-            heard: state.heard,
+            prefill_rate: state.prefill_rate.get(),
+            last_response: state.last_response,
         }
     }
 }

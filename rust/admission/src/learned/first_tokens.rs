@@ -5,7 +5,7 @@
 //! the prompts before. The latter is learned from all prompts together. An estimate for each length
 //! would shut lengths out: who is not let in has no first tokens that could show that it was wrong.
 
-use super::prefill_rate::ReadingRate;
+use super::prefill_rate::PrefillRate;
 use super::quantile::Quantile;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
@@ -26,31 +26,31 @@ plain!(FirstTokens);
 impl FirstTokens {
     pub(crate) const EMPTY: FirstTokens = FirstTokens(Quantile::EMPTY);
 
-    pub(crate) fn learn(&mut self, prompt: u64, taken: Nanos, rate: &ReadingRate) {
-        let beyond = taken.saturating_sub(reading_time(prompt, rate));
+    pub(crate) fn learn(&mut self, prompt: u64, taken: Nanos, rate: &PrefillRate) {
+        let beyond = taken.saturating_sub(prefill_duration(prompt, rate));
         let millis = u32::try_from(beyond / MILLISECOND).unwrap_or(u32::MAX);
         self.0.learn(millis, PERCENT, MEMORY);
     }
 
     /// What a prompt of this length takes; 0: nothing is known.
-    pub(crate) fn expect(&self, prompt: u64, rate: &ReadingRate) -> Nanos {
-        Nanos::from(self.0.get().unwrap_or(0)) * MILLISECOND + reading_time(prompt, rate)
+    pub(crate) fn expect(&self, prompt: u64, rate: &PrefillRate) -> Nanos {
+        Nanos::from(self.0.get().unwrap_or(0)) * MILLISECOND + prefill_duration(prompt, rate)
     }
 }
 
-fn reading_time(prompt: u64, rate: &ReadingRate) -> Nanos {
+fn prefill_duration(prompt: u64, rate: &PrefillRate) -> Nanos {
     rate.get().map_or(0, |rate| (prompt as f64 / rate * SECOND as f64) as Nanos)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FirstTokens, ReadingRate};
+    use super::{FirstTokens, PrefillRate};
     use crate::time::MILLISECOND;
 
     #[test]
     fn expects_what_few_prompts_exceed() {
         let mut seen = FirstTokens::EMPTY;
-        let rate = ReadingRate::UNKNOWN;
+        let rate = PrefillRate::UNKNOWN;
         assert_eq!(seen.expect(100, &rate), 0);
         for step in 0..100 {
             seen.learn(100, if step < 90 { 50 } else { 400 } * MILLISECOND, &rate);
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn reading_is_by_length_and_the_rest_is_for_all() {
         let mut seen = FirstTokens::EMPTY;
-        let rate = ReadingRate::known(10_000.0);
+        let rate = PrefillRate::known(10_000.0);
         for _ in 0..100 {
             seen.learn(4000, 464 * MILLISECOND, &rate);
         }

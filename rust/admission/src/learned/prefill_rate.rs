@@ -17,7 +17,7 @@ const FOLLOW: f64 = 0.2;
 
 /// Who is given up sooner with his prompt unread says nothing about speed: he may have waited for a step of
 /// the engine, or for the network.
-const PATIENCE: Nanos = 2 * SECOND;
+const MIN_EVIDENCE: Nanos = 2 * SECOND;
 
 /// An estimate is given up if it is so many times what can have been read.
 const WRONG: f64 = 2.0;
@@ -25,13 +25,13 @@ const WRONG: f64 = 2.0;
 /// Prompt tokens read, and in what time.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-struct Read {
+struct Prefilled {
     tokens: u64,
     time: Nanos,
 }
 
-impl Read {
-    const NOTHING: Read = Read { tokens: 0, time: 0 };
+impl Prefilled {
+    const NOTHING: Prefilled = Prefilled { tokens: 0, time: 0 };
 
     fn per_second(self) -> f64 {
         self.tokens as f64 * SECOND as f64 / self.time as f64
@@ -42,43 +42,43 @@ impl Read {
 /// that is less: with fewer, or nothing, to do a backend is not slow but idle.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReadingRate {
+pub(crate) struct PrefillRate {
     /// 0: not known.
     per_second: f64,
     /// What it has been seen to read at least, at any load. Each step at most doubles it, so that each has
     /// been tried before the next; one prompt that was in the engine's cache proves little.
     proven: f64,
-    busy: Read,
+    busy: Prefilled,
     prompts: u32,
     is_busy: u32,
     /// Since the last proof, whatever there was to read.
-    lately: Read,
+    recent: Prefilled,
     /// Tokens being read.
-    reading: u64,
+    in_flight: u64,
     /// Up to when time is counted.
-    seen: Nanos,
+    counted_to: Nanos,
     /// All tokens ever read.
     total: u64,
 }
 
-plain!(ReadingRate);
+plain!(PrefillRate);
 
-impl ReadingRate {
-    pub(crate) const UNKNOWN: ReadingRate = ReadingRate {
+impl PrefillRate {
+    pub(crate) const UNKNOWN: PrefillRate = PrefillRate {
         per_second: 0.0,
         proven: 0.0,
-        busy: Read::NOTHING,
+        busy: Prefilled::NOTHING,
         prompts: 0,
         is_busy: 0,
-        lately: Read::NOTHING,
-        reading: 0,
-        seen: 0,
+        recent: Prefilled::NOTHING,
+        in_flight: 0,
+        counted_to: 0,
         total: 0,
     };
 
     #[cfg(test)]
     pub(crate) fn known(per_second: f64) -> Self {
-        ReadingRate { per_second, ..Self::UNKNOWN }
+        PrefillRate { per_second, ..Self::UNKNOWN }
     }
 
     pub(crate) fn get(&self) -> Option<f64> {
@@ -102,42 +102,42 @@ impl ReadingRate {
             self.prompts += 1;
         }
         if shown {
-            self.lately.tokens += tokens;
+            self.recent.tokens += tokens;
         }
     }
 
     /// So many tokens are being read from now on, of at most `limit` at once.
-    pub(crate) fn note(&mut self, reading: u64, limit: u64, now: Nanos) {
-        if reading == self.reading {
+    pub(crate) fn note(&mut self, in_flight: u64, limit: u64, now: Nanos) {
+        if in_flight == self.in_flight {
             return;
         }
-        self.pass(now);
-        self.reading = reading;
-        self.is_busy = u32::from(reading >= CHUNK.min(limit / 2).max(1));
+        self.advance(now);
+        self.in_flight = in_flight;
+        self.is_busy = u32::from(in_flight >= CHUNK.min(limit / 2).max(1));
         self.learn();
     }
 
     /// A prompt was given up on that had not been read `taken` after its grant, when the backend had read
     /// `before` tokens in all.
-    pub(crate) fn unread(&mut self, before: u64, taken: Nanos, now: Nanos) {
-        if taken < PATIENCE {
+    pub(crate) fn abandoned(&mut self, before: u64, taken: Nanos, now: Nanos) {
+        if taken < MIN_EVIDENCE {
             return;
         }
-        let most = Read { tokens: self.total - before + self.reading, time: taken };
+        let most = Prefilled { tokens: self.total - before + self.in_flight, time: taken };
         if most.per_second() * WRONG < self.proven() {
-            let ReadingRate { reading, is_busy, total, .. } = *self;
-            *self = ReadingRate { reading, is_busy, total, seen: now, ..Self::UNKNOWN };
+            let PrefillRate { in_flight, is_busy, total, .. } = *self;
+            *self = PrefillRate { in_flight, is_busy, total, counted_to: now, ..Self::UNKNOWN };
         }
     }
 
-    fn pass(&mut self, now: Nanos) {
-        let time = now.saturating_sub(self.seen);
-        self.seen = self.seen.max(now);
+    fn advance(&mut self, now: Nanos) {
+        let time = now.saturating_sub(self.counted_to);
+        self.counted_to = self.counted_to.max(now);
         if self.is_busy != 0 {
             self.busy.time += time;
         }
-        if self.reading != 0 {
-            self.lately.time += time;
+        if self.in_flight != 0 {
+            self.recent.time += time;
         }
     }
 
@@ -145,23 +145,23 @@ impl ReadingRate {
         if self.busy.time >= WINDOW && self.prompts >= ENOUGH {
             let follow = if self.per_second == 0.0 { 1.0 } else { FOLLOW };
             self.per_second += follow * (self.busy.per_second() - self.per_second);
-            (self.busy, self.prompts) = (Read::NOTHING, 0);
+            (self.busy, self.prompts) = (Prefilled::NOTHING, 0);
         }
-        if self.lately.time > 0 && self.lately.tokens >= CHUNK {
+        if self.recent.time > 0 && self.recent.tokens >= CHUNK {
             let most = 2.0 * self.proven.max(CHUNK as f64);
-            self.proven = self.proven.max(self.lately.per_second().min(most));
-            self.lately = Read::NOTHING;
+            self.proven = self.proven.max(self.recent.per_second().min(most));
+            self.recent = Prefilled::NOTHING;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ReadingRate;
+    use super::PrefillRate;
     use crate::time::{MILLISECOND, SECOND};
 
     /// Prompts of `tokens` one after the other, each `millis` long, then a pause.
-    fn read(rate: &mut ReadingRate, from: u64, tokens: u64, millis: u64, pause: u64) -> u64 {
+    fn read(rate: &mut PrefillRate, from: u64, tokens: u64, millis: u64, pause: u64) -> u64 {
         let mut now = from;
         for _ in 0..100 {
             rate.note(tokens, u64::MAX, now);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn pauses_do_not_slow_it() {
-        let mut rate = ReadingRate::UNKNOWN;
+        let mut rate = PrefillRate::UNKNOWN;
         assert_eq!(rate.get(), None);
         let now = read(&mut rate, 1, 4000, 200, 0);
         assert!((rate.get().unwrap() - 20_000.0).abs() < 1.0);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn short_prompts_alone_say_nothing() {
-        let mut rate = ReadingRate::UNKNOWN;
+        let mut rate = PrefillRate::UNKNOWN;
         let now = read(&mut rate, 1, 100, 30, 0);
         assert_eq!(rate.get(), None);
         let now = read(&mut rate, now, 4000, 200, 0);

@@ -83,13 +83,13 @@ impl Rate {
 
     /// Demand has come or gone.
     pub(crate) fn set_demand(&mut self, there_is: bool, now: Nanos) {
-        self.pass(now);
+        self.advance(now);
         self.demand = u32::from(there_is);
     }
 
     /// Ends a window if it is time.
-    pub(crate) fn turn(&mut self, now: Nanos) {
-        self.pass(now);
+    pub(crate) fn update(&mut self, now: Nanos) {
+        self.advance(now);
         if self.demanded.is_over() {
             let seen = std::mem::replace(&mut self.demanded, Window::EMPTY).per_second();
             let follow = if self.per_second == 0.0 { 1.0 } else { FOLLOW };
@@ -107,7 +107,7 @@ impl Rate {
         if self.demand != 0 { &mut self.demanded } else { &mut self.idle }
     }
 
-    fn pass(&mut self, now: Nanos) {
+    fn advance(&mut self, now: Nanos) {
         let time = now.saturating_sub(self.seen);
         self.seen = self.seen.max(now);
         self.window().time += time;
@@ -125,7 +125,7 @@ mod tests {
         for step in 1..=60 * per_second {
             let now = from + step * SECOND / per_second;
             rate.count(1.0);
-            rate.turn(now);
+            rate.update(now);
         }
         from + 60 * SECOND
     }
@@ -155,9 +155,9 @@ mod tests {
     fn a_stalled_resource_is_slow_after_a_minute() {
         let mut rate = Rate::new(0);
         let now = minute(&mut rate, 0, 40, true);
-        rate.turn(now + 59 * SECOND);
+        rate.update(now + 59 * SECOND);
         assert!(rate.get().unwrap() > 39.0);
-        rate.turn(now + 61 * SECOND);
+        rate.update(now + 61 * SECOND);
         assert!(rate.get().unwrap() < 29.0);
     }
 
@@ -173,7 +173,7 @@ mod tests {
                     rate.set_demand(false, from + SECOND);
                 }
                 rate.count(1.0);
-                rate.turn(from + step.div_ceil(4) * SECOND);
+                rate.update(from + step.div_ceil(4) * SECOND);
             }
             assert!((rate.guess().unwrap() - 4.0).abs() < 0.01, "{:?}", rate.guess());
             assert_eq!(rate.get().is_some(), burst == 7, "32 are enough");

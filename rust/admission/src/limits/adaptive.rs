@@ -45,8 +45,8 @@ pub(crate) struct Adaptive {
     slowness: [u32; SLOWNESS],
     firsts: u32,
     /// Bounces, preemptions and queues inside the engine.
-    troubles: u32,
-    gaps: [u64; Histogram::BUCKETS],
+    overloads: u32,
+    inter_token: [u64; Histogram::BUCKETS],
 }
 
 plain!(Adaptive);
@@ -70,8 +70,8 @@ impl Adaptive {
             began: now,
             slowness: [0; SLOWNESS],
             firsts: 0,
-            troubles: 0,
-            gaps: [0; Histogram::BUCKETS],
+            overloads: 0,
+            inter_token: [0; Histogram::BUCKETS],
         }
     }
 
@@ -98,20 +98,20 @@ impl Adaptive {
         self.firsts += 1;
     }
 
-    pub(crate) fn gaps(&mut self, gaps: &Histogram) {
-        for (count, more) in self.gaps.iter_mut().zip(gaps.counts()) {
+    pub(crate) fn inter_token(&mut self, inter_token: &Histogram) {
+        for (count, more) in self.inter_token.iter_mut().zip(inter_token.counts()) {
             *count += more;
         }
     }
 
-    pub(crate) fn trouble(&mut self) {
-        self.troubles += 1;
+    pub(crate) fn note_overload(&mut self) {
+        self.overloads += 1;
     }
 
     /// Ends the window if it is time.
-    pub(crate) fn turn(&mut self, situation: Situation, now: Nanos) {
+    pub(crate) fn update(&mut self, situation: Situation, now: Nanos) {
         let is_over = now.saturating_sub(self.began) >= WINDOW
-            && (self.firsts >= ENOUGH || self.troubles > 0);
+            && (self.firsts >= ENOUGH || self.overloads > 0);
         // While it is drained there is nothing to learn.
         if self.is_off() || !is_over || situation.limit == 0 {
             return;
@@ -120,21 +120,21 @@ impl Adaptive {
         let suggested = self.next(before, situation);
         self.limit = suggested.clamp(situation.limit.div_ceil(2), situation.limit);
         self.slowness = [0; SLOWNESS];
-        self.gaps = [0; Histogram::BUCKETS];
-        (self.firsts, self.troubles, self.began) = (0, 0, now);
+        self.inter_token = [0; Histogram::BUCKETS];
+        (self.firsts, self.overloads, self.began) = (0, 0, now);
     }
 
     fn next(&self, limit: u32, Situation { used, backlog, .. }: Situation) -> u32 {
-        let gap = Histogram::fine_with(&self.gaps).quantile_bound(PERCENTILE);
+        let gap = Histogram::fine_with(&self.inter_token).quantile_bound(PERCENTILE);
         // In tenths, as the slowness is. Without a level, or a stream, the gaps say nothing.
         let stretch = match (gap, self.target) {
             (Some(gap), target) if target > 0 => gap * 10 / target,
             _ => 0,
         };
         let slowness = percentile(&self.slowness);
-        if stretch > 11 || slowness > 15 || self.troubles > 0 {
+        if stretch > 11 || slowness > 15 || self.overloads > 0 {
             // Half empty, it is not the limit that makes it slow.
-            return if used * 2 < limit && self.troubles == 0 { limit } else { limit * 9 / 10 };
+            return if used * 2 < limit && self.overloads == 0 { limit } else { limit * 9 / 10 };
         }
         if backlog && stretch < 9 && slowness < 12 {
             return limit + (limit / 32).max(1);
@@ -172,16 +172,16 @@ mod tests {
         now: Situation,
     ) -> u32 {
         for _ in 0..count {
-            let mut gaps = Histogram::fine();
+            let mut inter_token = Histogram::fine();
             for _ in 0..100 {
-                gaps.observe(gap);
+                inter_token.observe(gap);
             }
-            adaptive.gaps(&gaps);
+            adaptive.inter_token(&inter_token);
             for _ in 0..30 {
                 adaptive.first_token(first, 200 * MILLISECOND);
             }
             let end = adaptive.began + SECOND;
-            adaptive.turn(now, end);
+            adaptive.update(now, end);
         }
         adaptive.suggestion(now.limit).expect("a window is over")
     }
@@ -215,23 +215,23 @@ mod tests {
     }
 
     #[test]
-    fn one_trouble_is_enough_and_counts_once_a_window() {
+    fn one_overload_is_enough_and_counts_once_a_window() {
         let mut limit = adaptive(AdaptiveMode::Enforce);
-        limit.trouble();
-        limit.trouble();
-        limit.turn(FULL, SECOND);
+        limit.note_overload();
+        limit.note_overload();
+        limit.update(FULL, SECOND);
         assert_eq!(limit.suggestion(64), Some(57));
-        limit.turn(FULL, 2 * SECOND);
+        limit.update(FULL, 2 * SECOND);
         assert_eq!(limit.suggestion(64), Some(57));
     }
 
     #[test]
-    fn a_drain_teaches_nothing() {
+    fn nothing_is_learned_from_a_drained_backend() {
         let mut limit = adaptive(AdaptiveMode::Enforce);
-        limit.trouble();
-        limit.turn(Situation { limit: 0, used: 0, backlog: false }, SECOND);
+        limit.note_overload();
+        limit.update(Situation { limit: 0, used: 0, backlog: false }, SECOND);
         assert_eq!(limit.allowed(64), 64);
-        limit.turn(Situation { limit: 4, used: 4, backlog: true }, 2 * SECOND);
+        limit.update(Situation { limit: 4, used: 4, backlog: true }, 2 * SECOND);
         assert_eq!(
             (limit.allowed(4), limit.allowed(64)),
             (3, 32),
@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(limit.suggestion(64), Some(45));
         assert_eq!(limit.allowed(64), 64);
         let mut off = adaptive(AdaptiveMode::Off);
-        off.trouble();
-        off.turn(FULL, SECOND);
+        off.note_overload();
+        off.update(FULL, SECOND);
         assert_eq!(off.suggestion(64), None);
     }
 
@@ -264,7 +264,7 @@ mod tests {
         for _ in 0..29 {
             limit.first_token(SECOND, 200 * MILLISECOND);
         }
-        limit.turn(FULL, 10 * SECOND);
+        limit.update(FULL, 10 * SECOND);
         assert_eq!(limit.suggestion(64), None);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) const UNLIMITED: u32 = u32::MAX;
 pub struct Cap {
     limit: u32,
     /// Slots of those under it that a backend is kept free for.
-    pub(crate) promised: u32,
+    pub(crate) reserved: u32,
     pub used: Resources,
 }
 
@@ -43,7 +43,7 @@ plain!(Cap);
 impl Cap {
     pub(crate) fn new(limit: Option<u32>) -> Self {
         let limit = limit.unwrap_or(UNLIMITED);
-        Cap { limit, promised: 0, used: Resources::default() }
+        Cap { limit, reserved: 0, used: Resources::default() }
     }
 
     /// The limit in slots, if there is one.
@@ -64,11 +64,11 @@ impl Cap {
         self.used.slots.saturating_add(slots) <= self.limit
     }
 
-    pub(crate) fn take(&mut self, resources: Resources) {
+    pub(crate) fn charge(&mut self, resources: Resources) {
         self.used = self.used.plus(resources);
     }
 
-    pub(crate) fn give_back(&mut self, resources: Resources) {
+    pub(crate) fn refund(&mut self, resources: Resources) {
         self.used.slots -= resources.slots;
         self.used.prefill -= resources.prefill;
         self.used.kv -= resources.kv;

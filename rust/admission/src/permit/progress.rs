@@ -12,7 +12,7 @@ impl Ledger<'_> {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
         let backend = usize::from(self.rows[at as usize].backend);
-        self.backends[backend].heard = now;
+        self.backends[backend].last_response = now;
         let is_back = self.refute_by_answer(at).is_some();
         if self.rows[at as usize].resources.prefill == 0 {
             if is_back {
@@ -20,12 +20,12 @@ impl Ledger<'_> {
             }
             return;
         }
-        let prefill = self.give_prefill(at, true);
+        let prefill = self.end_prefill(at, true);
         let row = &self.rows[at as usize];
         let (taken, predicted) = (now - row.granted, row.predicted);
         let state = &mut self.backends[usize::from(row.backend)];
-        if row.whole == 0 {
-            state.first_tokens.learn(prefill, taken, &state.reading_rate);
+        if row.streams != 0 {
+            state.first_tokens.learn(prefill, taken, &state.prefill_rate);
             if predicted > 0 {
                 state.adaptive.first_token(taken, predicted);
             }
@@ -54,7 +54,7 @@ impl Ledger<'_> {
         self.rows[at as usize].settled = 1;
         self.lengths[class].learn(usage.output);
         let read = u64::from(usage.prompt.saturating_sub(usage.cached));
-        self.settle_charge(at, read + 2 * u64::from(usage.output));
+        self.correct_cost(at, read + 2 * u64::from(usage.output));
         if kv < before {
             self.dispatch();
         }

@@ -1,7 +1,7 @@
 //! How a request ends.
 
 use crate::api::ids::Ticket;
-use crate::api::report::Outcome;
+use crate::api::report::PermitOutcome;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::Nanos;
@@ -19,12 +19,12 @@ impl Ledger<'_> {
                 self.finish(at);
             }
             State::Granted => {
-                self.unpost(at);
-                self.end_unused(at);
+                self.withdraw_notification(at);
+                self.end_unused_permit(at);
             }
             State::Refused => {
-                self.unpost(at);
-                self.free(at);
+                self.withdraw_notification(at);
+                self.free_row(at);
                 return true;
             }
             State::Free | State::Running | State::Closing => return false,
@@ -34,64 +34,59 @@ impl Ledger<'_> {
     }
 
     /// The permit comes back. A second release of one ticket does nothing and says so.
-    pub(crate) fn release(&mut self, ticket: Ticket, outcome: Outcome, now: Nanos) -> bool {
+    pub(crate) fn release(&mut self, ticket: Ticket, outcome: PermitOutcome, now: Nanos) -> bool {
         self.at(now);
         let Some(at) = self.holder(ticket) else { return false };
         if self.rows[at as usize].state() == State::Granted {
-            self.unpost(at);
-            self.end_unused(at);
+            self.withdraw_notification(at);
+            self.end_unused_permit(at);
             self.dispatch();
             return true;
         }
-        if outcome == Outcome::Success {
+        if outcome == PermitOutcome::Success {
             self.refute_by_answer(at);
         }
-        if outcome != Outcome::Dropped {
+        if outcome != PermitOutcome::Dropped {
             let row = &self.rows[at as usize];
             self.tiers[usize::from(row.tier)].speed.count(f64::from(row.resources.slots));
         }
-        self.charge_unsettled(at, outcome);
-        self.note_unread(at);
-        self.end(at);
+        self.correct_unsettled_cost(at, outcome);
+        self.note_unfinished_prefill(at);
+        self.end_permit(at);
         self.dispatch();
         true
     }
 
     /// Without a word of the backend on what was used: nobody pays for its failure, and who left
     /// before the first token pays for the prompt alone.
-    fn charge_unsettled(&mut self, at: u32, outcome: Outcome) {
+    fn correct_unsettled_cost(&mut self, at: u32, outcome: PermitOutcome) {
         let row = &self.rows[at as usize];
         match outcome {
             _ if row.settled != 0 => {}
-            Outcome::Dropped => self.settle_charge(at, 0),
-            Outcome::Ignored if row.resources.prefill > 0 => {
-                self.settle_charge(at, row.resources.prefill);
+            PermitOutcome::Dropped => self.correct_cost(at, 0),
+            PermitOutcome::Ignored if row.resources.prefill > 0 => {
+                self.correct_cost(at, row.resources.prefill);
             }
-            Outcome::Ignored | Outcome::Success => {}
+            PermitOutcome::Ignored | PermitOutcome::Success => {}
         }
     }
 
     /// A row that holds a permit is over.
-    pub(crate) fn end(&mut self, at: u32) {
+    pub(crate) fn end_permit(&mut self, at: u32) {
         let tenant = self.rows[at as usize].tenant;
-        self.give_room(at);
+        self.refund_caps(at);
         self.finish(at);
-        self.has_ended(tenant);
+        self.unpark_tenant(tenant);
     }
 
     /// A row is over whose permit never reached its owner: nothing was used, nothing is charged.
-    pub(crate) fn end_unused(&mut self, at: u32) {
-        self.settle_charge(at, 0);
-        self.end(at);
-    }
-
-    /// A tenant uses less: what waited for its own limit may go on.
-    pub(crate) fn has_ended(&mut self, tenant: u32) {
-        self.unpark(tenant);
+    pub(crate) fn end_unused_permit(&mut self, at: u32) {
+        self.correct_cost(at, 0);
+        self.end_permit(at);
     }
 
     pub(crate) fn finish(&mut self, at: u32) {
-        self.board.finished += 1;
-        self.free(at);
+        self.globals.finished += 1;
+        self.free_row(at);
     }
 }

@@ -7,32 +7,32 @@ use crate::state::row::State;
 use crate::time::{MILLISECOND, Nanos};
 
 /// How often a request may bounce before its client is told.
-const MOST_BOUNCES: u8 = 2;
+const MAX_PUSHBACKS: u8 = 2;
 
 /// How long a backend that bounced a request gets none (50-200 ms,
 /// spread so that several gateways do not come back together).
-const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
+const MIN_PAUSE: Nanos = 50 * MILLISECOND;
 
 const PAUSE_SPREAD: Nanos = 150 * MILLISECOND;
 
 impl Ledger<'_> {
     /// The backend had no room after all: the request goes back to the head of its queue, with its
     /// deadline, and the backend gets nothing for a moment and less for a while.
-    pub(crate) fn bounce(&mut self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
+    pub(crate) fn pushback(&mut self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return Err(Refusal::Overloaded) };
         if self.rows[at as usize].state() != State::Running {
             return Err(Refusal::Overloaded);
         }
         let backend = usize::from(self.rows[at as usize].backend);
-        let pause = SHORTEST_PAUSE + self.random() % PAUSE_SPREAD;
-        self.backends[backend].bounced(pause, now);
-        if self.rows[at as usize].bounces >= MOST_BOUNCES {
+        let pause = MIN_PAUSE + self.random() % PAUSE_SPREAD;
+        self.backends[backend].note_pushback(pause, now);
+        if self.rows[at as usize].pushbacks >= MAX_PUSHBACKS {
             return Err(Refusal::Overloaded);
         }
-        self.rows[at as usize].bounces += 1;
+        self.rows[at as usize].pushbacks += 1;
         let tenant = self.return_to_queue(at);
-        self.has_ended(tenant);
+        self.unpark_tenant(tenant);
         // Its backend may have been the last of its tier, and drained meanwhile.
         self.after_change();
         Ok(())
@@ -40,8 +40,8 @@ impl Ledger<'_> {
 
     /// Takes a running row's permit and lets it wait again, at its old place. Returns its tenant.
     pub(crate) fn return_to_queue(&mut self, at: u32) -> u32 {
-        self.settle_charge(at, 0);
-        self.give_room(at);
+        self.correct_cost(at, 0);
+        self.refund_caps(at);
         let row = &mut self.rows[at as usize];
         row.resources.prefill = u64::from(row.prompt);
         row.resources.kv = u64::from(row.prompt) + u64::from(row.expected);
@@ -53,7 +53,7 @@ impl Ledger<'_> {
 
     /// A request that has not begun goes to another backend that has room, or back to its queue, with
     /// its deadline and its place.
-    pub(crate) fn put_back(&mut self, ticket: Ticket, now: Nanos) -> bool {
+    pub(crate) fn requeue(&mut self, ticket: Ticket, now: Nanos) -> bool {
         self.at(now);
         let Some(at) = self.holder(ticket) else { return false };
         if self.rows[at as usize].state() != State::Running {
@@ -61,8 +61,8 @@ impl Ledger<'_> {
         }
         let tenant = self.return_to_queue(at);
         // It had its turn, so neither those before it nor its deadline keep it from another backend.
-        self.let_in(at);
-        self.has_ended(tenant);
+        self.grant_if_fits(at);
+        self.unpark_tenant(tenant);
         self.after_change();
         true
     }

@@ -1,6 +1,6 @@
 //! A request arrives: granted at once, queued, or turned away while it costs nothing yet.
 
-use super::capacity::Patience;
+use super::capacity::Phase;
 
 use crate::api::decision::{Decision, Refusal};
 use crate::api::offer::Offer;
@@ -16,30 +16,30 @@ const MEETABLE_PERCENT: Nanos = 90;
 impl Ledger<'_> {
     pub(crate) fn offer(&mut self, offer: &Offer, now: Nanos) -> Decision {
         let now = self.at(now);
-        self.board.arrived += 1;
+        self.globals.arrived += 1;
         // Who asks is awake, and takes its mail after.
-        self.workers[usize::from(offer.owner.worker)].still = 0;
-        let Some(at) = self.board.free.peek(self.rows) else {
+        self.workers[usize::from(offer.owner.worker)].unread_for = 0;
+        let Some(at) = self.globals.free.peek(self.rows) else {
             return self.refuse(offer, Refusal::QueueFull);
         };
-        self.fill(at, offer, now);
-        if let Some(why) = self.why_not(&self.rows[at as usize], Patience::None) {
+        self.write_row(at, offer, now);
+        if let Some(why) = self.why_unservable(&self.rows[at as usize], Phase::Arriving) {
             return self.refuse(offer, why);
         }
         let tier = usize::from(offer.tier);
         if self.tiers[tier].requests == 0
             && self.tenants[self.rows[at as usize].tenant as usize].has_room(offer.slots)
-            && let Some((backend, prefill)) = self.place(at)
+            && let Some((backend, prefill)) = self.choose_backend(at)
         {
-            self.enter(at);
+            self.take_row(at);
             self.grant(at, backend, prefill, State::Running);
             self.tiers[tier].shedding_since = 0;
             return Decision::Granted(self.rows[at as usize].grant(at));
         }
-        if let Err(why) = self.may_wait(at) {
+        if let Err(why) = self.check_queue(at) {
             return self.refuse(offer, why);
         }
-        self.enter(at);
+        self.take_row(at);
         self.rows[at as usize].begin(State::Queued);
         self.enqueue(at);
         let ticket = self.rows[at as usize].ticket(at);
@@ -49,50 +49,50 @@ impl Ledger<'_> {
     }
 
     /// Writes a request into a row that is still free: until its state is set, nobody sees it.
-    fn fill(&mut self, at: u32, offer: &Offer, now: Nanos) {
+    fn write_row(&mut self, at: u32, offer: &Offer, now: Nanos) {
         let tenant = self.tenant(&offer.tenant);
         let flow = self.flow(tenant, offer.tier);
         let class = lengths::class(offer.tier, offer.max_tokens, offer.tools);
         let expected = self.lengths[usize::from(class)].expect(offer.max_tokens);
-        let patience = self.tiers[usize::from(offer.tier)].patience(self.prefill_time(offer));
-        self.board.sequence += 1;
+        let max_wait = self.tiers[usize::from(offer.tier)].max_wait(self.prefill_time(offer));
+        self.globals.sequence += 1;
         let prompt = offer.prompt.max(1);
         let kv = u64::from(prompt) + u64::from(expected);
         let row = &mut self.rows[at as usize];
         row.owner = offer.owner;
         row.tier = offer.tier;
         row.backend = NO_BACKEND;
-        row.band = offer.band as u8;
-        row.bounces = 0;
+        row.priority = offer.priority as u8;
+        row.pushbacks = 0;
         row.bypassed = 0;
         row.class = class;
-        row.whole = u8::from(!offer.streams);
-        row.holds = NO_BACKEND;
+        row.streams = u8::from(offer.streams);
+        row.reserved_backend = NO_BACKEND;
         row.tenant = tenant;
         row.flow = flow;
         row.prompt = prompt;
         row.expected = expected;
         row.resources = Resources::new(offer.slots, u64::from(prompt), kv);
         row.bytes = offer.bytes;
-        row.charged = 0;
+        row.cost = 0;
         row.settled = 0;
         row.candidates = offer.candidates;
         row.arrived = now;
-        row.deadline = now.saturating_add(patience);
-        row.ages = now.saturating_add(patience / 2);
+        row.deadline = now.saturating_add(max_wait);
+        row.ages = now.saturating_add(max_wait / 2);
         row.blocked = 0;
         row.trial = 0;
         row.until = 0;
         row.granted = 0;
         row.predicted = 0;
-        row.read_before = 0;
-        row.read_at = 0;
-        row.sequence = self.board.sequence;
+        row.prefilled_before = 0;
+        row.prefill_end = 0;
+        row.sequence = self.globals.sequence;
     }
 
     /// The row is used from now on.
-    fn enter(&mut self, at: u32) {
-        self.board.free.take(self.rows);
+    fn take_row(&mut self, at: u32) {
+        self.globals.free.pop(self.rows);
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests += 1;
         self.flows[row.flow as usize].requests += 1;
@@ -108,7 +108,7 @@ impl Ledger<'_> {
     }
 
     /// Whether the queue has room for a row, and whether its turn would come in time.
-    fn may_wait(&mut self, at: u32) -> Result<(), Refusal> {
+    fn check_queue(&mut self, at: u32) -> Result<(), Refusal> {
         let row = &self.rows[at as usize];
         let tier = &self.tiers[usize::from(row.tier)];
         let flow = &self.flows[row.flow as usize];
@@ -119,11 +119,11 @@ impl Ledger<'_> {
         if is_full {
             return Err(Refusal::QueueFull);
         }
-        let patience = row.deadline - row.arrived;
+        let max_wait = row.deadline - row.arrived;
         let in_time = match self.predicted_wait(at) {
-            Some(wait) => wait.saturating_mul(100) <= patience * MEETABLE_PERCENT,
-            None => !tier.is_late(patience, self.board.now),
+            Some(wait) => wait.saturating_mul(100) <= max_wait * MEETABLE_PERCENT,
+            None => !tier.is_late(max_wait, self.globals.now),
         };
-        if in_time && patience > 0 { Ok(()) } else { Err(Refusal::Unmeetable) }
+        if in_time && max_wait > 0 { Ok(()) } else { Err(Refusal::Unmeetable) }
     }
 }

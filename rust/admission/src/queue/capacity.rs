@@ -1,34 +1,34 @@
 //! What could run where, as far as limits and the state of backends go.
 
 use crate::api::decision::Refusal;
-use crate::api::offer::{BANDS, Candidate};
+use crate::api::offer::{Candidate, PRIORITIES};
 use crate::state::backend::BackendState;
 use crate::state::ledger::Ledger;
 use crate::state::row::Row;
 
 /// Low-band requests may fill a backend only so far: room for bursts of others.
-const LOW_BAND_PERCENT: u64 = 85;
+const LOW_PRIORITY_PERCENT: u64 = 85;
 
 /// Whether a request waits for a backend that is down. One that has just come is told at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    None,
-    Waits,
+pub(crate) enum Phase {
+    Arriving,
+    Waiting,
 }
 
 impl Ledger<'_> {
     /// Slots that requests of a band may fill a backend to.
-    pub(crate) fn slots_for(&self, backend: &BackendState, band: u8) -> u32 {
-        let limit = backend.effective(self.board.now);
-        if usize::from(band) < BANDS - 1 {
+    pub(crate) fn slot_limit(&self, backend: &BackendState, priority: u8) -> u32 {
+        let limit = backend.effective(self.globals.now);
+        if usize::from(priority) < PRIORITIES - 1 {
             return limit;
         }
-        (u64::from(limit) * LOW_BAND_PERCENT).div_ceil(100) as u32
+        (u64::from(limit) * LOW_PRIORITY_PERCENT).div_ceil(100) as u32
     }
 
     /// Whether any backend of a tier could take one more slot of a band, as far as slots go.
-    pub(crate) fn has_free_slot(&self, tier: usize, band: u8) -> bool {
-        let now = self.board.now;
+    pub(crate) fn has_free_slot(&self, tier: usize, priority: u8) -> bool {
+        let now = self.globals.now;
         let state = &self.tiers[tier];
         state.cap.has_room(1)
             && state.backends.iter().any(|index| {
@@ -36,7 +36,7 @@ impl Ledger<'_> {
                 backend.is_usable()
                     && backend.closed_until <= now
                     && backend.outage.admits(now)
-                    && backend.cap.used.slots < self.slots_for(backend, band)
+                    && backend.cap.used.slots < self.slot_limit(backend, priority)
                     && backend.node().is_none_or(|node| self.nodes[node].has_room(1))
             })
     }
@@ -52,25 +52,25 @@ impl Ledger<'_> {
     }
 
     /// Whether a tier has a backend that is worth waiting for: one that is down may come back.
-    pub(crate) fn has_backend(&self, tier: usize) -> bool {
+    pub(crate) fn has_backend_in_service(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];
-        state.cap.bound() != 0 && state.backends.iter().any(|index| self.is_undrained(index))
+        state.cap.bound() != 0 && state.backends.iter().any(|index| self.is_in_service(index))
     }
 
     /// Whether a backend may get requests: it is not down and not drained, nor is its node.
-    pub(crate) fn is_open(&self, index: usize) -> bool {
-        self.backends[index].is_usable() && self.is_undrained(index)
+    pub(crate) fn is_available(&self, index: usize) -> bool {
+        self.backends[index].is_usable() && self.is_in_service(index)
     }
 
     /// Whether a backend is drained neither by itself nor with its node.
-    fn is_undrained(&self, index: usize) -> bool {
+    fn is_in_service(&self, index: usize) -> bool {
         let backend = &self.backends[index];
         backend.cap.bound() != 0 && backend.node().is_none_or(|node| self.nodes[node].bound() != 0)
     }
 
     /// Whether a backend could take a row if nothing else ran: one that could not is no place for it,
     /// however empty, and not to be kept free for it either.
-    pub(crate) fn could_take(&self, index: usize, row: &Row) -> bool {
+    pub(crate) fn could_serve(&self, index: usize, row: &Row) -> bool {
         self.backends[index].is_usable() && self.is_large_enough(index, row)
     }
 
@@ -85,26 +85,26 @@ impl Ledger<'_> {
     }
 
     /// Whether none of a row's candidates is open and its tier has another that is.
-    fn is_better_off_elsewhere(&self, row: &Row) -> bool {
-        let is_open = |one: Candidate| self.is_open(usize::from(one.backend));
+    fn needs_other_candidates(&self, row: &Row) -> bool {
+        let is_open = |one: Candidate| self.is_available(usize::from(one.backend));
         !row.candidates.iter().any(is_open) && {
             let mut backends = self.tiers[usize::from(row.tier)].backends.iter();
-            backends.any(|index| self.is_open(index))
+            backends.any(|index| self.is_available(index))
         }
     }
 
     /// Why a row cannot run anywhere as things are, if that is so. It is told that it is too large only
     /// if that will stay true when every backend is well.
-    pub(crate) fn why_not(&self, row: &Row, patience: Patience) -> Option<Refusal> {
+    pub(crate) fn why_unservable(&self, row: &Row, phase: Phase) -> Option<Refusal> {
         let cap_of_tier = self.tiers[usize::from(row.tier)].cap.bound();
         let above = cap_of_tier.min(self.tenants[row.tenant as usize].limit);
         let wide = row.resources.slots;
         let could = |candidate: Candidate| {
             let index = usize::from(candidate.backend);
-            (patience == Patience::Waits || self.backends[index].is_usable())
+            (phase == Phase::Waiting || self.backends[index].is_usable())
                 && self.is_large_enough(index, row)
         };
-        if wide <= above && row.candidates.iter().any(could) && !self.is_better_off_elsewhere(row) {
+        if wide <= above && row.candidates.iter().any(could) && !self.needs_other_candidates(row) {
             return None;
         }
         let slots = |backend: &BackendState| {

@@ -1,7 +1,7 @@
 //! Granting: whoever makes room gives it away before letting go of the lock.
 
 use crate::api::ids::BackendIndex;
-use crate::api::offer::BANDS;
+use crate::api::offer::PRIORITIES;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
@@ -9,24 +9,24 @@ use crate::time::{Nanos, SECOND};
 
 /// How often others may go before a request that does not fit; then room is kept for it (EASY
 /// backfill).
-pub(crate) const MOST_BYPASSES: usize = 8;
+pub(crate) const MAX_BYPASSES: usize = 8;
 
 /// The top band goes first until it uses this part of a tier's slots.
-const TOP_BAND_PERCENT: u64 = 80;
+const TOP_PRIORITY_PERCENT: u64 = 80;
 
 /// The band that leaves the last part of each backend to the others.
-pub(crate) const LOW: u8 = BANDS as u8 - 1;
+pub(crate) const LOWEST_PRIORITY: u8 = PRIORITIES as u8 - 1;
 
 /// Rows that were looked at and did not fit, until the search is over.
 #[derive(Debug, Default)]
-struct Aside {
-    rows: [u32; MOST_BYPASSES],
+struct Skipped {
+    rows: [u32; MAX_BYPASSES],
     count: usize,
 }
 
-impl Aside {
+impl Skipped {
     fn is_full(&self) -> bool {
-        self.count == MOST_BYPASSES
+        self.count == MAX_BYPASSES
     }
 
     fn push(&mut self, at: u32) {
@@ -42,18 +42,18 @@ impl Aside {
 impl Ledger<'_> {
     /// Grants all that fits now.
     pub(crate) fn dispatch(&mut self) {
-        if self.board.held > 0 {
-            self.end_vain_holds();
+        if self.globals.reservations > 0 {
+            self.drop_useless_reservations();
         }
-        let mut tiers = self.board.waiting;
+        let mut tiers = self.globals.waiting;
         while tiers != 0 {
             let tier = self.next_tier(tiers);
-            self.has_let_go = false;
-            let go_on = self.dispatch_one(tier);
-            if self.has_let_go {
+            self.reservation_cancelled = false;
+            let go_on = self.dispatch_tier(tier);
+            if self.reservation_cancelled {
                 // Others may have waited for the backend that was kept free.
-                tiers = self.board.waiting;
-            } else if !go_on || self.board.waiting & 1 << tier == 0 {
+                tiers = self.globals.waiting;
+            } else if !go_on || self.globals.waiting & 1 << tier == 0 {
                 tiers &= !(1 << tier);
             }
         }
@@ -75,79 +75,80 @@ impl Ledger<'_> {
     }
 
     /// Grants one request of a tier, if one fits. Returns whether it is worth to look again.
-    fn dispatch_one(&mut self, tier: usize) -> bool {
+    fn dispatch_tier(&mut self, tier: usize) -> bool {
         if !self.has_free_slot(tier, 0) {
             return false;
         }
         // Behind the ceiling of the low band there is nothing for it to look for.
-        let bands = if self.has_free_slot(tier, LOW) { BANDS } else { BANDS - 1 };
-        if self.dispatch_held(tier) {
+        let priorities =
+            if self.has_free_slot(tier, LOWEST_PRIORITY) { PRIORITIES } else { PRIORITIES - 1 };
+        if self.grant_reserved(tier) {
             return true;
         }
-        let mut aside = Aside::default();
+        let mut skipped = Skipped::default();
         let mut granted = false;
-        while let Some(at) = self.head(tier, bands) {
-            if self.turn_away(at) {
+        while let Some(at) = self.next_row(tier, priorities) {
+            if self.drop_if_unservable(at) {
                 continue;
             }
             let row = &self.rows[at as usize];
-            let (flow, band) = (row.flow, usize::from(row.band));
+            let (flow, priority) = (row.flow, usize::from(row.priority));
             if !self.tenant_has_room(at) && row.tenant == self.flows[flow as usize].tenant() {
-                self.park(flow, band);
+                self.park_flow(flow, priority);
                 continue;
             }
-            granted = self.let_in(at);
-            if granted || aside.is_full() {
+            granted = self.grant_if_fits(at);
+            if granted || skipped.is_full() {
                 break;
             }
             if self.is_overdue(at) {
-                self.hold(at);
+                self.reserve_best(at);
             }
-            self.step_out(at, band);
-            aside.push(at);
+            self.unlink_row(at, priority);
+            skipped.push(at);
         }
-        for at in aside.iter() {
+        for at in skipped.iter() {
             let row = &mut self.rows[at as usize];
             row.bypassed = row.bypassed.saturating_add(u8::from(granted));
-            let band = usize::from(row.band);
-            self.line_up(at, band);
+            let priority = usize::from(row.priority);
+            self.link_row(at, priority);
         }
         granted
     }
 
     /// Grants a waiting request if it fits.
-    pub(crate) fn let_in(&mut self, at: u32) -> bool {
+    pub(crate) fn grant_if_fits(&mut self, at: u32) -> bool {
         if !self.tenant_has_room(at) {
             return false;
         }
-        let Some((backend, prefill)) = self.place(at) else { return false };
+        let Some((backend, prefill)) = self.choose_backend(at) else { return false };
         self.dequeue(at);
         self.grant(at, backend, prefill, State::Granted);
-        self.post(at);
+        self.notify(at);
         true
     }
 
     /// The request whose turn it is in the first bands of a tier.
-    fn head(&self, tier: usize, most: usize) -> Option<u32> {
-        let bands = &self.tiers[tier].bands;
-        let waiting = |band: &usize| bands[*band].root != NONE;
+    fn next_row(&self, tier: usize, most: usize) -> Option<u32> {
+        let priorities = &self.tiers[tier].priorities;
+        let waiting = |priority: &usize| priorities[*priority].root != NONE;
         let top = (0..most).find(waiting)?;
-        let several = (top + 1..most).any(|band| waiting(&band));
-        let band = if several && (top != 0 || self.top_band_is_full(tier)) {
-            (0..most).filter(waiting).min_by_key(|&band| bands[band].service)?
+        let several = (top + 1..most).any(|priority| waiting(&priority));
+        let priority = if several && (top != 0 || self.top_priority_is_full(tier)) {
+            (0..most).filter(waiting).min_by_key(|&priority| priorities[priority].service)?
         } else {
             top
         };
-        Some(self.flows[bands[band].root as usize].heads[band])
+        Some(self.flows[priorities[priority].root as usize].heads[priority])
     }
 
-    fn top_band_is_full(&self, tier: usize) -> bool {
+    fn top_priority_is_full(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];
-        let effective = |index: usize| u64::from(self.backends[index].effective(self.board.now));
+        let effective = |index: usize| u64::from(self.backends[index].effective(self.globals.now));
         let slots: u64 =
-            state.backends.iter().filter(|&index| self.is_open(index)).map(effective).sum();
+            state.backends.iter().filter(|&index| self.is_available(index)).map(effective).sum();
         let slots = slots.min(u64::from(state.cap.bound()));
-        u64::from(state.bands[0].used) * 100 >= slots * TOP_BAND_PERCENT
+        u64::from(state.priorities[0].used) * 100 >= slots * TOP_PRIORITY_PERCENT
     }
 
     pub(crate) fn tenant_has_room(&self, at: u32) -> bool {
@@ -157,22 +158,22 @@ impl Ledger<'_> {
 
     /// Gives a row, which is in no queue, its permit.
     pub(crate) fn grant(&mut self, at: u32, backend: BackendIndex, prefill: u64, state: State) {
-        let now = self.board.now;
-        self.board.grants += 1;
-        self.backends[usize::from(backend)].last_grant = self.board.grants;
+        let now = self.globals.now;
+        self.globals.grants += 1;
+        self.backends[usize::from(backend)].last_grant = self.globals.grants;
         let chosen = &self.backends[usize::from(backend)];
         let ahead = (chosen.cap.used.prefill + prefill) as f64;
-        let seconds = chosen.reading_rate.get().map_or(0.0, |rate| ahead / rate);
+        let seconds = chosen.prefill_rate.get().map_or(0.0, |rate| ahead / rate);
         let predicted = (seconds * SECOND as f64) as Nanos;
-        let read_before = chosen.reading_rate.total();
+        let prefilled_before = chosen.prefill_rate.total();
         let row = &mut self.rows[at as usize];
         row.backend = backend;
         row.resources.prefill = prefill;
         row.granted = now;
         row.predicted = predicted;
-        row.trial = u32::from(self.backends[usize::from(backend)].outage.is_on());
-        row.read_before = read_before;
-        (row.charged, row.settled) = (0, 0);
+        row.trial = u32::from(self.backends[usize::from(backend)].outage.is_active());
+        row.prefilled_before = prefilled_before;
+        (row.cost, row.settled) = (0, 0);
         let cost = prefill + 2 * u64::from(row.expected);
         let tier = usize::from(row.tier);
         if state == State::Granted {
@@ -184,8 +185,8 @@ impl Ledger<'_> {
             State::Granted => row.set_state(state),
             _ => row.begin(state),
         }
-        self.charge(at, cost);
-        self.take_room(at);
-        self.begin_reading(at);
+        self.add_cost(at, cost);
+        self.charge_caps(at);
+        self.begin_prefill(at);
     }
 }

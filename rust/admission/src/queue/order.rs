@@ -30,9 +30,10 @@ impl Ledger<'_> {
     /// Puts a row into its queue. Who comes back from idling begins where the others are (VTC's lift).
     pub(crate) fn enqueue(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (tier, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow as usize);
+        let (tier, priority, flow) =
+            (usize::from(row.tier), usize::from(row.priority), row.flow as usize);
         let group_clock = self.tiers[self.tiers[tier].group as usize].group_clock;
-        self.lift_band(tier, band);
+        self.lift_priority(tier, priority);
         let state = &mut self.tiers[tier];
         if state.requests == 0 {
             state.service = state.service.max(group_clock);
@@ -40,40 +41,40 @@ impl Ledger<'_> {
         if self.flows[flow].waiting == 0 {
             self.flows[flow].service = self.flows[flow].service.max(state.flow_clock);
         }
-        self.count_in(at);
+        self.count_queued(at);
     }
 
     /// Counts a row as waiting, at the place that its tenant and tier have earned.
-    pub(crate) fn count_in(&mut self, at: u32) {
+    pub(crate) fn count_queued(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
+        let (index, priority, flow) = (usize::from(row.tier), usize::from(row.priority), row.flow);
         let slots = row.resources.slots;
         let tier = &mut self.tiers[index];
         if tier.requests == 0 {
-            tier.speed.set_demand(true, self.board.now);
+            tier.speed.set_demand(true, self.globals.now);
         }
         tier.requests += 1;
         tier.tokens += u64::from(row.prompt);
         tier.bytes += row.bytes;
         tier.earliest = tier.earliest.min(row.deadline);
-        self.board.waiting |= 1 << index;
+        self.globals.waiting |= 1 << index;
         self.flows[flow as usize].waiting += 1;
         self.flows[flow as usize].waiting_slots += slots;
-        self.line_up(at, band);
+        self.link_row(at, priority);
     }
 
-    fn lift_band(&mut self, tier: usize, band: usize) {
-        let band_clock = self.tiers[tier].band_clock;
-        let state = &mut self.tiers[tier].bands[band];
+    fn lift_priority(&mut self, tier: usize, priority: usize) {
+        let priority_clock = self.tiers[tier].priority_clock;
+        let state = &mut self.tiers[tier].priorities[priority];
         if state.requests == 0 {
-            state.service = state.service.max(band_clock);
+            state.service = state.service.max(priority_clock);
         }
     }
 
     /// Takes a row out of its queue, wherever it stands in it.
     pub(crate) fn dequeue(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (index, band, flow) = (usize::from(row.tier), usize::from(row.band), row.flow);
+        let (index, priority, flow) = (usize::from(row.tier), usize::from(row.priority), row.flow);
         let slots = row.resources.slots;
         let tier = &mut self.tiers[index];
         tier.requests -= 1;
@@ -81,57 +82,57 @@ impl Ledger<'_> {
         tier.bytes -= row.bytes;
         self.flows[flow as usize].waiting -= 1;
         self.flows[flow as usize].waiting_slots -= slots;
-        self.step_out(at, band);
-        self.let_go(at);
+        self.unlink_row(at, priority);
+        self.cancel_reservation(at);
         let tier = &mut self.tiers[index];
         if tier.requests == 0 {
-            tier.note_empty(self.board.now);
-            self.board.waiting &= !(1 << index);
+            tier.note_empty(self.globals.now);
+            self.globals.waiting &= !(1 << index);
         }
     }
 
     /// A row goes up to a more urgent band.
-    pub(crate) fn promote(&mut self, at: u32) {
+    pub(crate) fn raise_priority(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (tier, band) = (usize::from(row.tier), usize::from(row.band));
-        self.step_out(at, band);
-        self.rows[at as usize].band = band as u8 - 1;
-        self.lift_band(tier, band - 1);
-        self.line_up(at, band - 1);
+        let (tier, priority) = (usize::from(row.tier), usize::from(row.priority));
+        self.unlink_row(at, priority);
+        self.rows[at as usize].priority = priority as u8 - 1;
+        self.lift_priority(tier, priority - 1);
+        self.link_row(at, priority - 1);
     }
 
     /// Into the order of a band, without counting it as new.
-    pub(crate) fn line_up(&mut self, at: u32, band: usize) {
+    pub(crate) fn link_row(&mut self, at: u32, priority: usize) {
         let row = &self.rows[at as usize];
         let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
-        let state = &mut self.tiers[tier].bands[band];
+        let state = &mut self.tiers[tier].priorities[priority];
         state.requests += 1;
         state.slots += slots;
         state.prefill += row.resources.prefill;
         let state = &mut self.flows[flow as usize];
-        heap::insert(&mut Deadlines(self.rows), &mut state.heads[band], at);
-        let is_head = state.heads[band] == at;
-        if state.is_parked(band) && is_head {
-            self.resume(flow, band);
-        } else if !state.is_parked(band) && !state.is_linked(band) {
-            self.link_flow(flow, band);
+        heap::insert(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        let is_head = state.heads[priority] == at;
+        if state.is_parked(priority) && is_head {
+            self.unpark_flow(flow, priority);
+        } else if !state.is_parked(priority) && !state.is_linked(priority) {
+            self.link_flow(flow, priority);
         }
     }
 
-    pub(crate) fn step_out(&mut self, at: u32, band: usize) {
+    pub(crate) fn unlink_row(&mut self, at: u32, priority: usize) {
         let row = &self.rows[at as usize];
         let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
-        let state = &mut self.tiers[tier].bands[band];
+        let state = &mut self.tiers[tier].priorities[priority];
         state.requests -= 1;
         state.slots -= slots;
         state.prefill -= row.resources.prefill;
         let state = &mut self.flows[flow as usize];
-        let was_head = state.heads[band] == at;
-        heap::remove(&mut Deadlines(self.rows), &mut state.heads[band], at);
-        if state.is_parked(band) && was_head {
-            self.resume(flow, band);
-        } else if state.heads[band] == NONE && state.is_linked(band) {
-            self.unlink_flow(flow, band);
+        let was_head = state.heads[priority] == at;
+        heap::remove(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        if state.is_parked(priority) && was_head {
+            self.unpark_flow(flow, priority);
+        } else if state.heads[priority] == NONE && state.is_linked(priority) {
+            self.unlink_flow(flow, priority);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Requests that are turned away, and when it is worth to ask again.
 
-use super::capacity::Patience;
+use super::capacity::Phase;
 use super::wait::seconds;
 use crate::api::decision::{Decision, Refusal, Refused};
 use crate::api::offer::Offer;
@@ -17,10 +17,10 @@ const JITTER_PERCENT: u64 = 20;
 impl Ledger<'_> {
     /// Turns an offer away that never got a row.
     pub(crate) fn refuse(&mut self, offer: &Offer, why: Refusal) -> Decision {
-        self.board.finished += 1;
+        self.globals.finished += 1;
         let tier = usize::from(offer.tier);
         let retry_after = self.retry_after(tier, why);
-        let now = self.board.now;
+        let now = self.globals.now;
         let state = &mut self.tiers[tier];
         if is_load(why) && state.shedding_since == 0 {
             state.shedding_since = now.max(1);
@@ -32,7 +32,7 @@ impl Ledger<'_> {
     /// How long a tier has been turning requests away for reasons of load, as of one more.
     pub(crate) fn saturated_for(&self, tier: usize, why: Refusal) -> Nanos {
         match self.tiers[tier].shedding_since {
-            since if since != 0 && is_load(why) => self.board.now.saturating_sub(since),
+            since if since != 0 && is_load(why) => self.globals.now.saturating_sub(since),
             _ => 0,
         }
     }
@@ -45,7 +45,7 @@ impl Ledger<'_> {
             Refusal::NoBackend | Refusal::TooWide { .. } | Refusal::TooLong { .. } => LEAST_RETRY,
             _ => {
                 let state = &self.tiers[tier];
-                let waiting: u32 = state.bands.iter().map(|band| band.slots).sum();
+                let waiting: u32 = state.priorities.iter().map(|priority| priority.slots).sum();
                 let drained =
                     state.speed.guess().map_or(0.0, |speed| f64::from(waiting + 1) / speed);
                 seconds(drained).clamp(LEAST_RETRY, longest)
@@ -58,21 +58,21 @@ impl Ledger<'_> {
     }
 
     /// Puts a row out of the queue that can no longer be served.
-    pub(crate) fn turn_away(&mut self, at: u32) -> bool {
+    pub(crate) fn drop_if_unservable(&mut self, at: u32) -> bool {
         let row = &self.rows[at as usize];
-        let is_late = row.deadline <= self.board.now;
-        let expired = is_late.then(|| self.why_late(at));
-        let absent = || self.is_absent(at).then_some(Refusal::Expired);
-        let why = expired.or_else(absent).or_else(|| self.why_not(row, Patience::Waits));
+        let is_late = row.deadline <= self.globals.now;
+        let expired = is_late.then(|| self.deadline_refusal(at));
+        let stalled = || self.is_stalled(at).then_some(Refusal::Expired);
+        let why = expired.or_else(stalled).or_else(|| self.why_unservable(row, Phase::Waiting));
         let Some(why) = why else { return false };
-        self.expel(at, why);
+        self.refuse_queued(at, why);
         true
     }
 
-    pub(crate) fn expel(&mut self, at: u32, why: Refusal) {
+    pub(crate) fn refuse_queued(&mut self, at: u32, why: Refusal) {
         self.dequeue(at);
         self.mark_refused(at, why);
-        self.post(at);
+        self.notify(at);
     }
 
     pub(crate) fn mark_refused(&mut self, at: u32, why: Refusal) {
@@ -81,21 +81,22 @@ impl Ledger<'_> {
         row.set_refusal(why);
         row.until = retry_after;
         row.set_state(State::Refused);
-        self.board.finished += 1;
+        self.globals.finished += 1;
     }
 
-    pub(crate) fn expel_all(&mut self, tier: usize, why: Refusal) {
-        for at in 0..self.board.free.touched() as u32 {
+    pub(crate) fn refuse_all_queued(&mut self, tier: usize, why: Refusal) {
+        for at in 0..self.globals.free.high_water() as u32 {
             let row = &self.rows[at as usize];
             if row.state() == State::Queued && usize::from(row.tier) == tier {
-                self.expel(at, why);
+                self.refuse_queued(at, why);
             }
         }
     }
 
     /// Why a request was not dispatched in time: for want of a slot, or of a backend.
-    pub(crate) fn why_late(&self, at: u32) -> Refusal {
-        let is_there = |index: usize| self.is_open(index) && !self.backends[index].outage.is_on();
+    pub(crate) fn deadline_refusal(&self, at: u32) -> Refusal {
+        let is_there =
+            |index: usize| self.is_available(index) && !self.backends[index].outage.is_active();
         let mut candidates = self.rows[at as usize].candidates.iter();
         if candidates.any(|candidate| is_there(usize::from(candidate.backend))) {
             Refusal::Expired

@@ -8,9 +8,9 @@ impl Ledger<'_> {
     pub(crate) fn predicted_wait(&self, at: u32) -> Option<Nanos> {
         let row = &self.rows[at as usize];
         let index = usize::from(row.tier);
-        let (slots_ahead, prefill_ahead) = self.ahead_of(at);
+        let (slots_ahead, prefill_ahead) = self.work_ahead(at);
         let by_prefill = self.prefill_wait(at, prefill_ahead);
-        if self.has_free_slot(index, row.band) && self.has_free_memory(row) {
+        if self.has_free_slot(index, row.priority) && self.has_free_memory(row) {
             return Some(seconds(by_prefill));
         }
         let speed = self.tiers[index].speed.get()?;
@@ -20,17 +20,17 @@ impl Ledger<'_> {
 
     /// Slots and prompt tokens that would be served before a row: all of the more urgent bands, and
     /// of its own band its tenant's part and the parts of the others beside it.
-    fn ahead_of(&self, at: u32) -> (f64, f64) {
+    fn work_ahead(&self, at: u32) -> (f64, f64) {
         let row = &self.rows[at as usize];
-        let bands = &self.tiers[usize::from(row.tier)].bands;
-        let band = usize::from(row.band);
-        let above = &bands[..band];
-        let mut slots: u32 = above.iter().map(|band| band.slots).sum();
-        let mut prefill: u64 = above.iter().map(|band| band.prefill).sum();
-        let own = &bands[band];
+        let priorities = &self.tiers[usize::from(row.tier)].priorities;
+        let priority = usize::from(row.priority);
+        let above = &priorities[..priority];
+        let mut slots: u32 = above.iter().map(|priority| priority.slots).sum();
+        let mut prefill: u64 = above.iter().map(|priority| priority.prefill).sum();
+        let own = &priorities[priority];
         let flow = &self.flows[row.flow as usize];
         let weight = u64::from(self.tenants[row.tenant as usize].weight);
-        let others = own.flows.saturating_sub(if flow.is_linked(band) { weight } else { 0 });
+        let others = own.flows.saturating_sub(if flow.is_linked(priority) { weight } else { 0 });
         let part = (others + weight) as f64 / weight as f64;
         let fair = (f64::from(flow.waiting_slots + 1) * part).min(f64::from(own.slots));
         let share = if own.slots == 0 { 0.0 } else { fair / f64::from(own.slots) };
@@ -49,7 +49,7 @@ impl Ledger<'_> {
                 continue;
             }
             // A backend without a limit, or of unknown speed, is no reason to turn anyone away.
-            let (Some(tokens), Some(speed)) = (backend.prefill_limit(), backend.reading_rate.get())
+            let (Some(tokens), Some(speed)) = (backend.prefill_limit(), backend.prefill_rate.get())
             else {
                 return 0.0;
             };

@@ -14,14 +14,14 @@ use super::watchdog::Watchdog;
 use crate::time::{Nanos, SECOND};
 
 /// A wait for the lock looks around this often.
-const STEP: Duration = Duration::from_millis(100);
+const WAIT_STEP: Duration = Duration::from_millis(100);
 /// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
 /// does it in its place when control has not, as it cannot if it waits itself.
-const PATIENCE: Nanos = 3 * SECOND;
+const HOLDER_TIMEOUT: Nanos = 3 * SECOND;
 
 /// The lock could not be taken in time. Says who had it then, unless it had just come free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stuck(pub Option<Holder>);
+pub struct LockTimeout(pub Option<Holder>);
 
 /// The right to reach the locked parts of a region.
 ///
@@ -62,8 +62,8 @@ impl<'r> Guard<'r> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let left = if thread::panicking() { Found::Orphaned } else { self.found };
-        self.region.give_back(left);
+        let left = if thread::panicking() { Found::Inconsistent } else { self.found };
+        self.region.unlock(left);
     }
 }
 
@@ -74,7 +74,7 @@ impl Region {
     /// would stand still otherwise. Panics if this thread holds the lock already.
     #[inline]
     pub fn lock(&self) -> Guard<'_> {
-        match self.header().try_take() {
+        match self.header().try_lock() {
             Some(found) => Guard::new(self, found),
             None => self.wait(),
         }
@@ -82,12 +82,12 @@ impl Region {
 
     #[cold]
     fn wait(&self) -> Guard<'_> {
-        let mut watchdog = Watchdog::new(PATIENCE);
+        let mut watchdog = Watchdog::new(HOLDER_TIMEOUT);
         loop {
-            match self.try_lock(STEP) {
+            match self.try_lock(WAIT_STEP) {
                 Ok(guard) => return guard,
-                Err(Stuck(holder)) => {
-                    if let Some(holder) = watchdog.look(holder, monotonic()) {
+                Err(LockTimeout(holder)) => {
+                    if let Some(holder) = watchdog.check(holder, monotonic()) {
                         // If that fails, the next step tries again.
                         let _ = self.kill(holder);
                     }
@@ -97,11 +97,11 @@ impl Region {
     }
 
     /// Takes the lock if it comes free in that time.
-    pub fn try_lock(&self, timeout: Duration) -> Result<Guard<'_>, Stuck> {
+    pub fn try_lock(&self, timeout: Duration) -> Result<Guard<'_>, LockTimeout> {
         let deadline = monotonic().saturating_add(timeout.as_nanos() as Nanos);
-        match self.header().take_until(deadline) {
+        match self.header().lock_until(deadline) {
             Some(found) => Ok(Guard::new(self, found)),
-            None => Err(Stuck(self.holder())),
+            None => Err(LockTimeout(self.holder())),
         }
     }
 }

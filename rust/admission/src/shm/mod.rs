@@ -22,7 +22,7 @@ mod wakers;
 mod watchdog;
 
 pub use clock::monotonic;
-pub use guard::{Guard, Parts, Stuck};
+pub use guard::{Guard, LockTimeout, Parts};
 pub use holder::Holder;
 pub use layout::{Layout, Locked, Open};
 pub use lock::Found;

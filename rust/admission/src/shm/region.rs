@@ -107,8 +107,8 @@ impl Region {
         Ok(true)
     }
 
-    pub(super) fn give_back(&self, left: Found) {
-        self.header().give_back(left);
+    pub(super) fn unlock(&self, left: Found) {
+        self.header().unlock(left);
     }
 
     pub(super) fn header(&self) -> &Lock {

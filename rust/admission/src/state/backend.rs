@@ -4,7 +4,7 @@ use super::heap::NONE;
 use super::outage::Outage;
 use crate::api::report::Health;
 use crate::learned::first_tokens::FirstTokens;
-use crate::learned::prefill_rate::{CHUNK, ReadingRate};
+use crate::learned::prefill_rate::{CHUNK, PrefillRate};
 use crate::limits::adaptive::{Adaptive, AdaptiveMode, Situation};
 use crate::limits::caps::{Cap, Resources};
 use crate::limits::tokens::{StoredLimit, TokenLimit};
@@ -16,7 +16,7 @@ use crate::time::{MILLISECOND, Nanos, SECOND};
 const SLOW_START: Nanos = 30 * SECOND;
 
 /// After a bounce the backend has a slot less; each such time without another gives one back.
-const UNSQUEEZE: Nanos = 200 * MILLISECOND;
+const PENALTY_DECAY: Nanos = 200 * MILLISECOND;
 
 /// The part of the KV memory that reservations may fill; estimates are not exact.
 const KV_PART: f64 = 0.92;
@@ -31,7 +31,7 @@ const PREFILL_SLACK: f64 = 1.0;
 pub(crate) struct BackendState {
     pub(crate) cap: Cap,
     /// Slots used by band.
-    pub(crate) by_band: [u32; 3],
+    pub(crate) by_priority: [u32; 3],
     pub(crate) node: u32,
     health: Health,
     was_healthy: u8,
@@ -39,26 +39,26 @@ pub(crate) struct BackendState {
     pub(crate) generation: u16,
     pub(crate) weight: u32,
     /// Slots taken off after bounces.
-    squeeze: u32,
+    penalty: u32,
     /// The row that it is kept free for.
-    pub(crate) held_for: u32,
+    pub(crate) reserved_for: u32,
     _more_padding: u32,
     pub(crate) outage: Outage,
     prefill: StoredLimit,
     kv: StoredLimit,
     /// After a bounce: no grant until then.
     pub(crate) closed_until: Nanos,
-    squeezed: Nanos,
+    penalty_changed: Nanos,
     /// When it came back, while it starts slowly; 0: it does not.
     recovered: Nanos,
     /// When it was last granted something, as a count: equal ones take turns.
     pub(crate) last_grant: u64,
     pub(crate) abort_grace: Nanos,
     /// When a request last had something from it; 0: never.
-    pub(crate) heard: Nanos,
-    pub(crate) reading_rate: ReadingRate,
+    pub(crate) last_response: Nanos,
+    pub(crate) prefill_rate: PrefillRate,
     /// Heap of the rows whose answers come whole and whose prompts are being read.
-    pub(crate) reading: u32,
+    pub(crate) prefilling: u32,
     _padding: u32,
     pub(crate) first_tokens: FirstTokens,
     pub(crate) adaptive: Adaptive,
@@ -86,26 +86,26 @@ impl BackendState {
     pub(crate) fn new(limits: &BackendLimits, now: Nanos) -> Self {
         BackendState {
             cap: Cap::new(Some(limits.slots)),
-            by_band: [0; 3],
+            by_priority: [0; 3],
             node: limits.node.map_or(NONE, |node| node as u32),
             health: Health::Unknown,
             was_healthy: 0,
             generation: 0,
             weight: limits.weight.max(1),
-            squeeze: 0,
-            held_for: NONE,
+            penalty: 0,
+            reserved_for: NONE,
             _more_padding: 0,
             outage: Outage::NONE,
             prefill: StoredLimit::new(limits.prefill, CHUNK),
             kv: StoredLimit::new(limits.kv, u64::MAX),
             closed_until: 0,
-            squeezed: 0,
+            penalty_changed: 0,
             recovered: 0,
             last_grant: 0,
             abort_grace: limits.abort_grace,
-            heard: 0,
-            reading_rate: ReadingRate::UNKNOWN,
-            reading: NONE,
+            last_response: 0,
+            prefill_rate: PrefillRate::UNKNOWN,
+            prefilling: NONE,
             _padding: 0,
             first_tokens: FirstTokens::EMPTY,
             adaptive: Adaptive::new(limits.adaptive, limits.inter_token, now),
@@ -137,7 +137,7 @@ impl BackendState {
                 (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
             }
         };
-        let allowed = self.adaptive.allowed(limit).min(started).saturating_sub(self.squeeze);
+        let allowed = self.adaptive.allowed(limit).min(started).saturating_sub(self.penalty);
         allowed.max(limit.min(1))
     }
 
@@ -163,33 +163,33 @@ impl BackendState {
     }
 
     /// It had no room after all: fewer slots for a while, none at all for a moment.
-    pub(crate) fn bounced(&mut self, pause: Nanos, now: Nanos) {
-        self.adaptive.trouble();
+    pub(crate) fn note_pushback(&mut self, pause: Nanos, now: Nanos) {
+        self.adaptive.note_overload();
         self.closed_until = self.closed_until.max(now + pause);
-        self.squeeze = (self.squeeze + 1).min(self.cap.bound());
-        self.squeezed = now;
+        self.penalty = (self.penalty + 1).min(self.cap.bound());
+        self.penalty_changed = now;
     }
 
     /// Time has passed. `backlog`: requests wait that it could take.
-    pub(crate) fn turn(&mut self, backlog: bool, now: Nanos) {
+    pub(crate) fn tick(&mut self, backlog: bool, now: Nanos) {
         let (limit, used) = (self.cap.bound(), self.cap.used.slots);
-        self.adaptive.turn(Situation { limit, used, backlog }, now);
-        if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
-            self.squeeze -= 1;
-            self.squeezed = now;
+        self.adaptive.update(Situation { limit, used, backlog }, now);
+        if self.penalty > 0 && now >= self.penalty_changed + PENALTY_DECAY {
+            self.penalty -= 1;
+            self.penalty_changed = now;
         }
         if self.recovered != 0 && now >= self.recovered + SLOW_START {
             self.recovered = 0;
         }
         if self.prefill.auto != 0 {
-            let tokens = (self.reading_rate.proven() * PREFILL_SLACK) as u64;
+            let tokens = (self.prefill_rate.proven() * PREFILL_SLACK) as u64;
             self.prefill.tokens = tokens.max(CHUNK);
         }
     }
 
     /// What it has to read has changed.
-    pub(crate) fn note_reading(&mut self, now: Nanos) {
-        self.reading_rate.note(self.cap.used.prefill, self.prefill.tokens, now);
+    pub(crate) fn note_prefill(&mut self, now: Nanos) {
+        self.prefill_rate.note(self.cap.used.prefill, self.prefill.tokens, now);
     }
 
     /// The engine's own word on its KV memory.
@@ -201,7 +201,7 @@ impl BackendState {
 
     /// From its dispatch to its first token, as far as is known.
     pub(crate) fn prefill_time(&self, prompt: u64) -> Nanos {
-        self.first_tokens.expect(prompt, &self.reading_rate)
+        self.first_tokens.expect(prompt, &self.prefill_rate)
     }
 
     pub(crate) fn prefill_limit(&self) -> Option<u64> {

@@ -3,7 +3,7 @@
 use super::heap::{Elements, NONE, Node};
 use super::table::Entry;
 use crate::api::ids::TierIndex;
-use crate::api::offer::BANDS;
+use crate::api::offer::PRIORITIES;
 use crate::shm::plain;
 
 /// What one tenant has waiting in one tier.
@@ -21,8 +21,8 @@ pub(crate) struct Flow {
     pub(crate) waiting: u32,
     pub(crate) waiting_slots: u32,
     /// Heaps of its rows, the earliest deadline first.
-    pub(crate) heads: [u32; BANDS],
-    nodes: [Node; BANDS],
+    pub(crate) heads: [u32; PRIORITIES],
+    nodes: [Node; PRIORITIES],
     /// Cost units served, over the weight (VTC, arXiv 2401.00588).
     pub(crate) service: u64,
 }
@@ -43,14 +43,14 @@ impl Flow {
             requests: 0,
             waiting: 0,
             waiting_slots: 0,
-            heads: [NONE; BANDS],
-            nodes: [Node::ALONE; BANDS],
+            heads: [NONE; PRIORITIES],
+            nodes: [Node::ALONE; PRIORITIES],
             service: 0,
         }
     }
 
     /// Of an entry that was in use: all but who it is and what it was served.
-    pub(crate) fn empty(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Flow { service: self.service, ..Flow::new(self.tenant(), self.tier()) };
     }
 
@@ -66,20 +66,20 @@ impl Flow {
         ((self.key - 1) >> 16) as u32
     }
 
-    pub(crate) fn is_linked(&self, band: usize) -> bool {
-        self.linked & 1 << band != 0
+    pub(crate) fn is_linked(&self, priority: usize) -> bool {
+        self.linked & 1 << priority != 0
     }
 
-    pub(crate) fn set_linked(&mut self, band: usize, linked: bool) {
-        self.linked = self.linked & !(1 << band) | u16::from(linked) << band;
+    pub(crate) fn set_linked(&mut self, priority: usize, linked: bool) {
+        self.linked = self.linked & !(1 << priority) | u16::from(linked) << priority;
     }
 
-    pub(crate) fn is_parked(&self, band: usize) -> bool {
-        self.parked & 1 << band != 0
+    pub(crate) fn is_parked(&self, priority: usize) -> bool {
+        self.parked & 1 << priority != 0
     }
 
-    pub(crate) fn set_parked(&mut self, band: usize, parked: bool) {
-        self.parked = self.parked & !(1 << band) | u16::from(parked) << band;
+    pub(crate) fn set_parked(&mut self, priority: usize, parked: bool) {
+        self.parked = self.parked & !(1 << priority) | u16::from(parked) << priority;
     }
 }
 
@@ -102,15 +102,15 @@ impl Entry for Flow {
 /// The flows of one band, ordered by what they were served.
 pub(crate) struct FlowsOf<'a> {
     pub(crate) flows: &'a mut [Flow],
-    pub(crate) band: usize,
+    pub(crate) priority: usize,
 }
 
 impl Elements for FlowsOf<'_> {
     fn node(&self, at: u32) -> &Node {
-        &self.flows[at as usize].nodes[self.band]
+        &self.flows[at as usize].nodes[self.priority]
     }
     fn node_mut(&mut self, at: u32) -> &mut Node {
-        &mut self.flows[at as usize].nodes[self.band]
+        &mut self.flows[at as usize].nodes[self.priority]
     }
     fn is_before(&self, one: u32, other: u32) -> bool {
         let key = |at: u32| (self.flows[at as usize].service, at);

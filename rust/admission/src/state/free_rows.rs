@@ -8,20 +8,20 @@ use super::row::Row;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FreeRows {
     head: u32,
-    untouched: u32,
+    high_water: u32,
 }
 
 impl FreeRows {
-    pub(crate) const ALL: FreeRows = FreeRows { head: NONE, untouched: 0 };
+    pub(crate) const ALL: FreeRows = FreeRows { head: NONE, high_water: 0 };
 
-    /// None of the first `touched` is free, so far.
-    pub(crate) fn up_to(touched: u32) -> Self {
-        FreeRows { head: NONE, untouched: touched }
+    /// None of the first `high_water` is free, so far.
+    pub(crate) fn up_to(high_water: u32) -> Self {
+        FreeRows { head: NONE, high_water }
     }
 
     pub(crate) fn peek(self, rows: &[Row]) -> Option<u32> {
         match self.head {
-            NONE => ((self.untouched as usize) < rows.len()).then_some(self.untouched),
+            NONE => ((self.high_water as usize) < rows.len()).then_some(self.high_water),
             head => Some(head),
         }
     }
@@ -32,20 +32,20 @@ impl FreeRows {
     }
 
     /// Takes the row that [`Self::peek`] has shown.
-    pub(crate) fn take(&mut self, rows: &[Row]) {
+    pub(crate) fn pop(&mut self, rows: &[Row]) {
         match self.head {
-            NONE => self.untouched += 1,
+            NONE => self.high_water += 1,
             head => self.head = rows[head as usize].next,
         }
     }
 
-    pub(crate) fn give_back(&mut self, rows: &mut [Row], at: u32) {
+    pub(crate) fn push(&mut self, rows: &mut [Row], at: u32) {
         rows[at as usize].next = self.head;
         self.head = at;
     }
 
     /// Rows that have ever been used: all others are free.
-    pub(crate) fn touched(self) -> usize {
-        self.untouched as usize
+    pub(crate) fn high_water(self) -> usize {
+        self.high_water as usize
     }
 }

@@ -1,18 +1,18 @@
 //! What there is one of.
 
-use super::crashes::Deaths;
+use super::crash_log::CrashLog;
 use super::free_rows::FreeRows;
-use super::table::Directory;
+use super::table::Table;
 use crate::shm::plain;
 use crate::time::Nanos;
 
 /// What there is one of.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Board {
+pub(crate) struct Globals {
     pub(crate) free: FreeRows,
-    pub(crate) tenants: Directory,
-    pub(crate) flows: Directory,
+    pub(crate) tenants: Table,
+    pub(crate) flows: Table,
     /// Tiers with something waiting, bit by bit.
     pub(crate) waiting: u64,
     /// Workers to be woken once the lock is free, bit by bit.
@@ -28,8 +28,8 @@ pub(crate) struct Board {
     /// Rows of dead workers whose grace runs.
     pub(crate) orphans: u32,
     /// Backends that are kept free.
-    pub(crate) held: u32,
-    pub(crate) deaths: Deaths,
+    pub(crate) reservations: u32,
+    pub(crate) crash_log: CrashLog,
 }
 
-plain!(Board);
+plain!(Globals);

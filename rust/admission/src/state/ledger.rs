@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use super::backend::BackendState;
 use super::flow::Flow;
 use super::free_rows::FreeRows;
-use super::globals::Board;
+use super::globals::Globals;
 use super::parts::{Parts, Sizes, TENANTS};
 use super::row::{Row, State};
 use super::tenant::TenantState;
@@ -22,7 +22,7 @@ use crate::shm::{Guard, Region};
 use crate::time::Nanos;
 
 pub(crate) struct Ledger<'a> {
-    pub(crate) board: &'a mut Board,
+    pub(crate) globals: &'a mut Globals,
     pub(crate) tiers: &'a mut [TierState],
     pub(crate) backends: &'a mut [BackendState],
     pub(crate) nodes: &'a mut [Cap],
@@ -35,33 +35,44 @@ pub(crate) struct Ledger<'a> {
     /// Slots used by tier and backend.
     pairs: &'a mut [u32],
     pub(crate) lengths: &'a mut [Lengths],
-    pub(crate) mail: &'a [AtomicU32],
+    pub(crate) has_notifications: &'a [AtomicU32],
     pub(crate) loads: &'a [AtomicU64],
     /// Until when bodies are to be looked at, for those who do not take the lock.
-    pub(crate) suspicious_until: &'a AtomicU64,
+    pub(crate) quarantine_until: &'a AtomicU64,
     /// Whether a backend is no longer kept free, since this was looked at.
-    pub(crate) has_let_go: bool,
+    pub(crate) reservation_cancelled: bool,
 }
 
 impl<'a> Ledger<'a> {
     pub(crate) fn open(guard: &'a mut Guard<'_>, parts: &Parts, region: &'a Region) -> Self {
-        let (board, tiers, backends, nodes, workers, rows, tenants, flows, buckets, pairs, lengths) =
-            guard.split((
-                parts.board,
-                parts.tiers,
-                parts.backends,
-                parts.nodes,
-                parts.workers,
-                parts.rows,
-                parts.tenants,
-                parts.flows,
-                parts.buckets,
-                parts.pairs,
-                parts.lengths,
-            ));
+        let (
+            globals,
+            tiers,
+            backends,
+            nodes,
+            workers,
+            rows,
+            tenants,
+            flows,
+            buckets,
+            pairs,
+            lengths,
+        ) = guard.split((
+            parts.globals,
+            parts.tiers,
+            parts.backends,
+            parts.nodes,
+            parts.workers,
+            parts.rows,
+            parts.tenants,
+            parts.flows,
+            parts.buckets,
+            parts.pairs,
+            parts.lengths,
+        ));
         let (tenant_buckets, flow_buckets) = buckets.split_at_mut(TENANTS);
         Ledger {
-            board: &mut board[0],
+            globals: &mut globals[0],
             tiers,
             backends,
             nodes,
@@ -73,18 +84,18 @@ impl<'a> Ledger<'a> {
             flow_buckets,
             pairs,
             lengths,
-            mail: region.open(parts.mail),
+            has_notifications: region.open(parts.has_notifications),
             loads: region.open(parts.loads),
-            suspicious_until: &region.open(parts.suspicious_until)[0],
-            has_let_go: false,
+            quarantine_until: &region.open(parts.quarantine_until)[0],
+            reservation_cancelled: false,
         }
     }
 
     /// Writes the initial state into zeroed memory.
     pub(crate) fn begin(&mut self, sizes: &Sizes, now: Nanos) {
-        self.board.free = FreeRows::ALL;
-        self.board.now = now;
-        self.board.random = now | 1;
+        self.globals.free = FreeRows::ALL;
+        self.globals.now = now;
+        self.globals.random = now | 1;
         for (state, limits) in self.tiers.iter_mut().zip(&sizes.tiers) {
             *state = TierState::new(limits, now);
         }
@@ -92,7 +103,7 @@ impl<'a> Ledger<'a> {
             *state = BackendState::new(limits, now);
         }
         for backend in 0..self.backends.len() {
-            self.publish(backend);
+            self.publish_load(backend);
         }
         for (cap, &limit) in self.nodes.iter_mut().zip(&sizes.nodes) {
             *cap = Cap::new(limit);
@@ -132,8 +143,8 @@ impl<'a> Ledger<'a> {
 
     /// Time goes only forward.
     pub(crate) fn at(&mut self, now: Nanos) -> Nanos {
-        self.board.now = self.board.now.max(now);
-        self.board.now
+        self.globals.now = self.globals.now.max(now);
+        self.globals.now
     }
 
     pub(crate) fn find(&self, ticket: Ticket) -> Option<u32> {
@@ -157,17 +168,17 @@ impl<'a> Ledger<'a> {
     }
 
     /// Gives a row back, and forgets that its tenant and flow had it.
-    pub(crate) fn free(&mut self, at: u32) {
+    pub(crate) fn free_row(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests -= 1;
         self.flows[row.flow as usize].requests -= 1;
         row.set_state(State::Free);
-        self.board.free.give_back(self.rows, at);
+        self.globals.free.push(self.rows, at);
     }
 
     /// A number that is as good as random (Marsaglia's xorshift64).
     pub(crate) fn random(&mut self) -> u64 {
-        let random = &mut self.board.random;
+        let random = &mut self.globals.random;
         *random ^= *random << 13;
         *random ^= *random >> 7;
         *random ^= *random << 17;

@@ -2,7 +2,7 @@
 
 use super::flow::Flow;
 use super::ledger::Ledger;
-use super::table::Directory;
+use super::table::Table;
 use super::tenant::{TenantState, UNKNOWN_KEY};
 use crate::api::ids::TierIndex;
 use crate::api::offer::Tenant;
@@ -12,22 +12,22 @@ impl Ledger<'_> {
     pub(crate) fn tenant(&mut self, tenant: &Tenant) -> u32 {
         let found = self.find_tenant(tenant).or_else(|| {
             let key = tenant.key.max(UNKNOWN_KEY);
-            let at = self.board.tenants.place(self.tenant_buckets, self.tenants)?;
+            let at = self.globals.tenants.claim(self.tenant_buckets, self.tenants)?;
             self.tenants[at as usize] = TenantState::new(key);
-            self.forget_flows(at);
-            Directory::link(self.tenant_buckets, self.tenants, at);
+            self.reset_flows(at);
+            Table::link(self.tenant_buckets, self.tenants, at);
             Some(at)
         });
         let at = found.unwrap_or(0);
-        self.tenants[at as usize].last = self.board.arrived;
+        self.tenants[at as usize].last = self.globals.arrived;
         if at != 0 && self.tenants[at as usize].update(tenant) {
-            self.unpark(at);
+            self.unpark_tenant(at);
         }
         at
     }
 
     /// A place has a new tenant, who does not inherit what the one before was served.
-    fn forget_flows(&mut self, tenant: u32) {
+    fn reset_flows(&mut self, tenant: u32) {
         for tier in 0..self.tiers.len() {
             if let Some(flow) = self.find_flow(tenant, tier as TierIndex) {
                 self.flows[flow as usize].service = 0;
@@ -36,19 +36,19 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_tenant(&mut self, tenant: &Tenant) -> Option<u32> {
-        Directory::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
+        Table::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
     }
 
     /// The flow of a tenant in a tier; that of the unknown if there is no place for it.
     pub(crate) fn flow(&mut self, tenant: u32, tier: TierIndex) -> u32 {
         let key = Flow::key_of(tenant, tier);
-        if let Some(at) = Directory::find(self.flow_buckets, self.flows, key) {
+        if let Some(at) = Table::find(self.flow_buckets, self.flows, key) {
             return at;
         }
-        match self.board.flows.place(self.flow_buckets, self.flows) {
+        match self.globals.flows.claim(self.flow_buckets, self.flows) {
             Some(at) => {
                 self.flows[at as usize] = Flow::new(tenant, tier);
-                Directory::link(self.flow_buckets, self.flows, at);
+                Table::link(self.flow_buckets, self.flows, at);
                 at
             }
             None => self.find_flow(0, tier).unwrap_or(0),
@@ -56,6 +56,6 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_flow(&mut self, tenant: u32, tier: TierIndex) -> Option<u32> {
-        Directory::find(self.flow_buckets, self.flows, Flow::key_of(tenant, tier))
+        Table::find(self.flow_buckets, self.flows, Flow::key_of(tenant, tier))
     }
 }

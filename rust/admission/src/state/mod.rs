@@ -1,7 +1,7 @@
 //! The whole state of admission as it lies in memory.
 
 pub(crate) mod backend;
-pub(crate) mod crashes;
+pub(crate) mod crash_log;
 pub(crate) mod flow;
 pub(crate) mod free_rows;
 pub(crate) mod globals;

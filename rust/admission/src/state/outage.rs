@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Nanos = 2 * SECOND;
 
 /// So many requests in a row are turned away before a backend counts as out: one alone may have failed for
 /// reasons of its own.
-const TURNED_AWAY_IN_A_ROW: u32 = 3;
+const UNAVAILABLE_IN_A_ROW: u32 = 3;
 
 /// Failures in a row, and who tries whether they are over.
 #[repr(C)]
@@ -32,7 +32,7 @@ pub(crate) struct Outage {
     /// The row that tries.
     pub(crate) trial: u32,
     /// Requests in a row that were turned away while all was well.
-    pub(crate) turned_away: u32,
+    pub(crate) unavailable: u32,
     fault: Fault,
     _padding: [u8; 3],
 }
@@ -43,36 +43,36 @@ impl Outage {
         until: 0,
         failures: 0,
         trial: NONE,
-        turned_away: 0,
+        unavailable: 0,
         fault: Fault::Refused,
         _padding: [0; 3],
     };
 
-    pub(crate) fn is_on(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.failures > 0
     }
 
     /// Whether there is anything that a proof may refute.
     pub(crate) fn is_suspected(&self) -> bool {
-        self.is_on() || self.turned_away > 0
+        self.is_active() || self.unavailable > 0
     }
 
     /// Whether another request may go there, as far as this is concerned.
     pub(crate) fn admits(&self, now: Nanos) -> bool {
-        !self.is_on() || self.trial == NONE && self.until <= now
+        !self.is_active() || self.trial == NONE && self.until <= now
     }
 
     /// Counts a failure.
     pub(crate) fn fail(&mut self, fault: Fault, now: Nanos) {
-        if self.is_on() && now < self.until {
+        if self.is_active() && now < self.until {
             return;
         }
         if !self.is_suspected() {
             self.since = now;
         }
-        if !self.is_on() && fault == Fault::Unavailable {
-            self.turned_away += 1;
-            if self.turned_away < TURNED_AWAY_IN_A_ROW {
+        if !self.is_active() && fault == Fault::Unavailable {
+            self.unavailable += 1;
+            if self.unavailable < UNAVAILABLE_IN_A_ROW {
                 return;
             }
         }
@@ -84,7 +84,7 @@ impl Outage {
     /// A server that shuts down refuses connections while its old streams run on, and one that breaks
     /// requests off may accept them first.
     pub(crate) fn is_refuted_by(&self, proof: Proof, now: Nanos) -> bool {
-        self.is_on()
+        self.is_active()
             && match proof {
                 Proof::Connected => self.fault.is_before_connected(),
                 // What a server had sent before it died may be read after.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::backend::{BackendLimits, BackendState};
 use super::flow::Flow;
-use super::globals::Board;
+use super::globals::Globals;
 use super::row::Row;
 use super::tenant::TenantState;
 use super::tier::{MAX_BACKENDS, TierLimits, TierState};
@@ -36,7 +36,7 @@ pub struct Sizes {
 /// Where each part lies in the segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts {
-    pub(crate) board: Locked<Board>,
+    pub(crate) globals: Locked<Globals>,
     pub(crate) tiers: Locked<TierState>,
     pub(crate) backends: Locked<BackendState>,
     pub(crate) nodes: Locked<Cap>,
@@ -47,10 +47,10 @@ pub(crate) struct Parts {
     pub(crate) buckets: Locked<u32>,
     pub(crate) pairs: Locked<u32>,
     pub(crate) lengths: Locked<Lengths>,
-    pub(crate) mail: Open<AtomicU32>,
+    pub(crate) has_notifications: Open<AtomicU32>,
     /// What the owners of requests may know of each backend without the lock.
     pub(crate) loads: Open<AtomicU64>,
-    pub(crate) suspicious_until: Open<AtomicU64>,
+    pub(crate) quarantine_until: Open<AtomicU64>,
 }
 
 impl Parts {
@@ -59,7 +59,7 @@ impl Parts {
         assert!(sizes.workers <= 64, "workers are bits of a word");
         let (tiers, backends) = (sizes.tiers.len(), sizes.backends.len());
         Parts {
-            board: layout.locked(1),
+            globals: layout.locked(1),
             tiers: layout.locked(tiers),
             backends: layout.locked(backends),
             nodes: layout.locked(sizes.nodes.len()),
@@ -70,9 +70,9 @@ impl Parts {
             buckets: layout.locked(TENANTS + FLOWS),
             pairs: layout.locked(tiers * backends),
             lengths: layout.locked(tiers * CLASSES),
-            mail: layout.open(sizes.workers),
+            has_notifications: layout.open(sizes.workers),
             loads: layout.open(backends),
-            suspicious_until: layout.open(1),
+            quarantine_until: layout.open(1),
         }
     }
 }

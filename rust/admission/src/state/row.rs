@@ -66,19 +66,19 @@ pub(crate) struct Row {
     /// Where it runs; of no meaning while it waits.
     pub(crate) backend: BackendIndex,
     /// Its band now: ageing raises it.
-    pub(crate) band: u8,
-    pub(crate) bounces: u8,
+    pub(crate) priority: u8,
+    pub(crate) pushbacks: u8,
     /// How often a later request went before it because it did not fit.
     pub(crate) bypassed: u8,
     why: u8,
     /// 1: its answer comes whole, so that no first token shows.
-    pub(crate) whole: u8,
+    pub(crate) streams: u8,
     /// 1: its charge is what it has really cost.
     pub(crate) settled: u8,
     /// Index of its length class.
     pub(crate) class: u16,
     /// The backend that is kept free for it, or `NO_BACKEND`.
-    pub(crate) holds: BackendIndex,
+    pub(crate) reserved_backend: BackendIndex,
     pub(crate) tenant: u32,
     pub(crate) flow: u32,
     most: u32,
@@ -88,7 +88,7 @@ pub(crate) struct Row {
     pub(crate) resources: Resources,
     pub(crate) bytes: u64,
     /// Cost units charged for it so far.
-    pub(crate) charged: u64,
+    pub(crate) cost: u64,
     pub(crate) candidates: Candidates,
     pub(crate) arrived: Nanos,
     /// To be dispatched by then, or not at all.
@@ -103,9 +103,9 @@ pub(crate) struct Row {
     /// How long the prompt was expected to take at its grant; 0: nothing was known.
     pub(crate) predicted: Nanos,
     /// Prompt tokens that its backend had read in all at its grant.
-    pub(crate) read_before: u64,
+    pub(crate) prefilled_before: u64,
     /// Of a whole answer: when its prompt will have been read.
-    pub(crate) read_at: Nanos,
+    pub(crate) prefill_end: Nanos,
     /// Order of arrival over all tiers.
     pub(crate) sequence: u64,
     pub(crate) node: Node,
@@ -155,8 +155,8 @@ impl Row {
     }
 
     /// Whether a row with a permit has its prompt read and will not say when that is over.
-    pub(crate) fn reads_silently(&self) -> bool {
-        self.whole != 0 && self.resources.prefill != 0
+    pub(crate) fn has_estimated_prefill(&self) -> bool {
+        self.streams == 0 && self.resources.prefill != 0
     }
 
     pub(crate) fn set_refusal(&mut self, why: Refusal) {

@@ -4,9 +4,9 @@ use crate::shm::plain;
 
 /// Places that are looked at for one that can be taken over. The oldest of 16 is among the older half
 /// in all but one case of 60,000.
-const LOOKS: u32 = 16;
+const PROBES: u32 = 16;
 
-/// A thing that a [`Directory`] can find.
+/// A thing that a [`Table`] can find.
 pub(crate) trait Entry {
     /// Never 0: that is a free place.
     fn key(&self) -> u64;
@@ -20,19 +20,19 @@ pub(crate) trait Entry {
 /// A hash table over a slice of entries, chained through them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Directory {
+pub(crate) struct Table {
     /// Entries from here on were never used.
-    untouched: u32,
+    high_water: u32,
     /// Where to look for an idle entry next.
     hand: u32,
 }
 
-plain!(Directory);
+plain!(Table);
 
-impl Directory {
+impl Table {
     /// Entries that have ever been used: none behind them is.
-    pub(crate) fn touched(self) -> usize {
-        self.untouched as usize
+    pub(crate) fn high_water(self) -> usize {
+        self.high_water as usize
     }
 
     pub(crate) fn find<E: Entry>(buckets: &[u32], entries: &mut [E], key: u64) -> Option<u32> {
@@ -49,20 +49,20 @@ impl Directory {
 
     /// A place for a new entry: a fresh one, or of a few idle ones that which was of no use for the
     /// longest time, and is forgotten.
-    pub(crate) fn place<E: Entry>(
+    pub(crate) fn claim<E: Entry>(
         &mut self,
         buckets: &mut [u32],
         entries: &mut [E],
     ) -> Option<u32> {
-        if (self.untouched as usize) < entries.len() {
-            self.untouched += 1;
-            return Some(self.untouched - 1);
+        if (self.high_water as usize) < entries.len() {
+            self.high_water += 1;
+            return Some(self.high_water - 1);
         }
         let count = entries.len() as u32;
-        let looks = (0..LOOKS.min(count)).map(|step| (self.hand + step) % count);
-        let idle = looks.filter(|&at| entries[at as usize].is_idle());
+        let probes = (0..PROBES.min(count)).map(|step| (self.hand + step) % count);
+        let idle = probes.filter(|&at| entries[at as usize].is_idle());
         let oldest = idle.min_by_key(|&at| entries[at as usize].last_used());
-        self.hand = (self.hand + LOOKS) % count;
+        self.hand = (self.hand + PROBES) % count;
         let at = oldest?;
         Self::unlink(buckets, entries, at);
         Some(at)
@@ -96,11 +96,11 @@ impl Directory {
     /// Makes the table anew from the entries alone.
     pub(crate) fn rebuild<E: Entry>(&mut self, buckets: &mut [u32], entries: &mut [E]) {
         buckets.fill(0);
-        self.untouched = 0;
+        self.high_water = 0;
         for at in 0..entries.len() as u32 {
             if entries[at as usize].key() != 0 {
                 Self::link(buckets, entries, at);
-                self.untouched = at + 1;
+                self.high_water = at + 1;
             }
         }
     }

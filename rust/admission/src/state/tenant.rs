@@ -21,8 +21,8 @@ pub(crate) struct TenantState {
     pub(crate) requests: u32,
     /// Flows, by band, whose heads wait for this tenant's own limit.
     pub(crate) parked: u32,
-    /// Cost units charged and settled.
-    pub(crate) charged: u64,
+    /// Cost units cost and settled.
+    pub(crate) cost: u64,
     /// Its last request, by the order of arrival over all.
     pub(crate) last: u64,
 }
@@ -39,7 +39,7 @@ impl TenantState {
             used: 0,
             requests: 0,
             parked: 0,
-            charged: 0,
+            cost: 0,
             last: 0,
         }
     }

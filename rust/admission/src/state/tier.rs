@@ -2,7 +2,7 @@
 
 use super::heap::NONE;
 use crate::api::ids::BackendIndex;
-use crate::api::offer::BANDS;
+use crate::api::offer::PRIORITIES;
 use crate::learned::rate::Rate;
 use crate::limits::caps::Cap;
 use crate::shm::plain;
@@ -17,7 +17,7 @@ const SOJOURN_PART: Nanos = 5;
 
 /// However long its prompt takes to be read, a request may wait for this part of the service level:
 /// else long prompts would be turned away while there is room for them in a moment.
-const LEAST_PATIENCE: Nanos = 4;
+const MIN_WAIT_PART: Nanos = 4;
 
 /// Bounds and weights of one tier. `concurrency` `None`: no cap of its own.
 #[derive(Debug, Clone)]
@@ -36,13 +36,13 @@ pub struct TierLimits {
     /// Its part beside other tiers on the same GPU.
     pub share: u32,
     /// Parts of the bands high, normal and low.
-    pub bands: [u32; BANDS],
+    pub priority_weights: [u32; PRIORITIES],
 }
 
 /// The requests of one urgency.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BandState {
+pub(crate) struct PriorityState {
     /// Heap of the flows that have something waiting here; the least served first.
     pub(crate) root: u32,
     pub(crate) weight: u32,
@@ -58,9 +58,9 @@ pub(crate) struct BandState {
     pub(crate) service: u64,
 }
 
-impl BandState {
+impl PriorityState {
     fn new(weight: u32) -> Self {
-        BandState {
+        PriorityState {
             root: NONE,
             weight: weight.max(1),
             requests: 0,
@@ -74,8 +74,8 @@ impl BandState {
     }
 
     /// Empties all but what was served.
-    pub(crate) fn forget(&mut self) {
-        *self = BandState { service: self.service, ..Self::new(self.weight) };
+    pub(crate) fn clear(&mut self) {
+        *self = PriorityState { service: self.service, ..Self::new(self.weight) };
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct TierState {
     pub(crate) requests: u32,
     pub(crate) tokens: u64,
     pub(crate) bytes: u64,
-    pub(crate) bands: [BandState; BANDS],
+    pub(crate) priorities: [PriorityState; PRIORITIES],
     /// Cost units served, over the share.
     pub(crate) service: u64,
     /// The first of the tiers that share a GPU with this one, directly or through others.
@@ -126,7 +126,7 @@ pub(crate) struct TierState {
     pub(crate) group_clock: u64,
     /// Service of the flow, and of the band, that was served last: what newcomers begin with.
     pub(crate) flow_clock: u64,
-    pub(crate) band_clock: u64,
+    pub(crate) priority_clock: u64,
     /// No request in its queue expires before.
     pub(crate) earliest: Nanos,
     /// Slots that become free in a second.
@@ -158,13 +158,13 @@ impl TierState {
             requests: 0,
             tokens: 0,
             bytes: 0,
-            bands: limits.bands.map(BandState::new),
+            priorities: limits.priority_weights.map(PriorityState::new),
             service: 0,
             group: 0,
             _padding: 0,
             group_clock: 0,
             flow_clock: 0,
-            band_clock: 0,
+            priority_clock: 0,
             earliest: Nanos::MAX,
             speed: Rate::new(now),
             late_since: 0,
@@ -173,15 +173,15 @@ impl TierState {
     }
 
     /// How long a request may wait: what its service level leaves after its prompt is read.
-    pub(crate) fn patience(&self, prefill_time: Nanos) -> Nanos {
+    pub(crate) fn max_wait(&self, prefill_time: Nanos) -> Nanos {
         let left = self.first_token.saturating_sub(prefill_time);
-        self.wait.min(left.max(self.first_token / LEAST_PATIENCE))
+        self.wait.min(left.max(self.first_token / MIN_WAIT_PART))
     }
 
-    /// A request is dispatched after a wait of `sojourn` out of at most `patience`; the last one
+    /// A request is dispatched after a wait of `sojourn` out of at most `max_wait`; the last one
     /// says nothing about those to come.
-    pub(crate) fn note_sojourn(&mut self, sojourn: Nanos, patience: Nanos, now: Nanos) {
-        if self.requests == 0 || sojourn * SOJOURN_PART < patience {
+    pub(crate) fn note_sojourn(&mut self, sojourn: Nanos, max_wait: Nanos, now: Nanos) {
+        if self.requests == 0 || sojourn * SOJOURN_PART < max_wait {
             self.late_since = 0;
         } else if self.late_since == 0 {
             self.late_since = now.max(1);
@@ -198,7 +198,7 @@ impl TierState {
 
     /// Whether the waits have been too long for a whole deadline, as `CoDel` has it: what to go by
     /// while the tier's speed is not known.
-    pub(crate) fn is_late(&self, patience: Nanos, now: Nanos) -> bool {
-        self.late_since != 0 && now.saturating_sub(self.late_since) >= patience
+    pub(crate) fn is_late(&self, max_wait: Nanos, now: Nanos) -> bool {
+        self.late_since != 0 && now.saturating_sub(self.late_since) >= max_wait
     }
 }

@@ -9,30 +9,30 @@ use crate::limits::caps::Cap;
 
 impl Ledger<'_> {
     /// Counts a row under everything that limits it: backend, node, tier, band, tenant.
-    pub(crate) fn take_room(&mut self, at: u32) {
+    pub(crate) fn charge_caps(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (resources, band, tenant) = (row.resources, usize::from(row.band), row.tenant);
+        let (resources, priority, tenant) = (row.resources, usize::from(row.priority), row.tenant);
         let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
         let is_trial = row.trial != 0;
-        self.each_cap(at, |cap| cap.take(resources));
-        self.backends[backend].by_band[band] += resources.slots;
-        self.tiers[tier].bands[band].used += resources.slots;
+        self.each_cap(at, |cap| cap.charge(resources));
+        self.backends[backend].by_priority[priority] += resources.slots;
+        self.tiers[tier].priorities[priority].used += resources.slots;
         if is_trial {
             self.backends[backend].outage.trial = at;
         }
         self.tenants[tenant as usize].used += resources.slots;
         *self.pair(tier, backend) += resources.slots;
-        self.publish(backend);
+        self.publish_load(backend);
     }
 
-    pub(crate) fn give_room(&mut self, at: u32) {
-        self.unlink_reading(at);
+    pub(crate) fn refund_caps(&mut self, at: u32) {
+        self.unlink_prefill(at);
         let row = &self.rows[at as usize];
-        let (resources, band, tenant) = (row.resources, usize::from(row.band), row.tenant);
+        let (resources, priority, tenant) = (row.resources, usize::from(row.priority), row.tenant);
         let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
-        self.each_cap(at, |cap| cap.give_back(resources));
-        self.backends[backend].by_band[band] -= resources.slots;
-        self.tiers[tier].bands[band].used -= resources.slots;
+        self.each_cap(at, |cap| cap.refund(resources));
+        self.backends[backend].by_priority[priority] -= resources.slots;
+        self.tiers[tier].priorities[priority].used -= resources.slots;
         self.tenants[tenant as usize].used -= resources.slots;
         *self.pair(tier, backend) -= resources.slots;
         self.rows[at as usize].trial = 0;
@@ -40,13 +40,13 @@ impl Ledger<'_> {
         if state.outage.trial == at {
             state.outage.trial = NONE;
         }
-        state.note_reading(self.board.now);
-        self.publish(backend);
+        state.note_prefill(self.globals.now);
+        self.publish_load(backend);
     }
 
     /// Tells how full a backend is, for those who choose candidates without the lock.
-    pub(crate) fn publish(&mut self, backend: usize) {
-        let load = Load::of(&self.backends[backend], self.board.now);
+    pub(crate) fn publish_load(&mut self, backend: usize) {
+        let load = Load::of(&self.backends[backend], self.globals.now);
         self.loads[backend].store(load.word(), Ordering::Relaxed);
     }
 

@@ -1,8 +1,8 @@
 //! More tenants than there are places for.
 
-use penstock_admission::{Admission, Offer, Outcome, Tenant};
+use penstock_admission::{Admission, Offer, PermitOutcome, Tenant};
 
-use crate::stage::{START, granted, offer, one_tier};
+use crate::fixture::{START, granted, offer, one_tier};
 
 /// Places for those whom somebody has named.
 const PLACES: u64 = 4095;
@@ -10,15 +10,15 @@ const PLACES: u64 = 4095;
 /// A tenant has a request served.
 fn serve(admission: &Admission, key: u64) {
     let grant = granted(admission.offer(&Offer { tenant: Tenant::named(key), ..offer() }, START));
-    assert!(admission.release(grant.ticket, Outcome::Success, START));
+    assert!(admission.release(grant.ticket, PermitOutcome::Success, START));
 }
 
 fn is_known(admission: &Admission, key: u64) -> bool {
-    admission.charged(&Tenant::named(key)) > 0
+    admission.tenant_cost(&Tenant::named(key)) > 0
 }
 
 #[test]
-fn those_who_come_again_are_kept_and_those_who_do_not_are_forgotten() {
+fn a_regular_tenant_is_kept_and_a_rare_one_is_evicted() {
     let admission = one_tier(&[4]);
     let (regular, rare) = (10, 11);
     let strangers = 100..100 + 3 * PLACES;
@@ -38,7 +38,7 @@ fn those_who_come_again_are_kept_and_those_who_do_not_are_forgotten() {
 }
 
 #[test]
-fn who_has_something_running_is_never_forgotten() {
+fn a_tenant_with_a_running_request_is_never_evicted() {
     let admission = one_tier(&[4]);
     let busy = Offer { tenant: Tenant::named(10), ..offer() };
     let running = granted(admission.offer(&busy, START)).ticket;
@@ -46,5 +46,5 @@ fn who_has_something_running_is_never_forgotten() {
         serve(&admission, stranger);
     }
     assert!(is_known(&admission, 10));
-    assert!(admission.release(running, Outcome::Success, START));
+    assert!(admission.release(running, PermitOutcome::Success, START));
 }

@@ -3,165 +3,174 @@
 use std::collections::HashMap;
 
 use penstock_admission::time::{MILLISECOND, Nanos};
-use penstock_admission::{Notice, Outcome, Owner, Resources, Ticket};
+use penstock_admission::{Notification, Owner, PermitOutcome, Resources, Ticket};
 
-use crate::stage::{GRACE, NOBODY, NODE, Stage, WAIT, WORKERS, owner};
+use crate::fixture::{Fixture, GRACE, NOBODY, NODE, WAIT, WORKERS, owner};
 
 /// Where a request stands; one that is not known stands nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Standing {
     Waits,
-    /// Its grant is in the mail.
+    /// Its grant is in the notifications.
     Granted,
     /// It holds its permit.
     Runs,
     /// It counts until the abort grace is over.
-    Orphaned,
-    /// Its refusal is in the mail.
+    Inconsistent,
+    /// Its refusal is in the notifications.
     Refused,
 }
 
 /// Requests, where they stand, and whose they are.
-pub type Fates = HashMap<Ticket, (Fate, Owner)>;
+pub type Standings = HashMap<Ticket, (Standing, Owner)>;
 
 /// All that can be seen of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    pub fates: Fates,
+    pub standings: Standings,
     pub used: [Resources; 2],
     pub limits: [u32; 2],
     pub usable: [bool; 2],
     pub arrived: u64,
     /// Of those that wait: who was turned away later.
-    pub turned_away: Vec<Ticket>,
+    pub unavailable: Vec<Ticket>,
 }
 
 impl Seen {
     /// Where requests stand, or what is known of their end.
-    pub fn ends(&self) -> Fates {
-        let end = |(&ticket, &(fate, owner)): (&Ticket, &(Fate, Owner))| {
-            let is_over = self.turned_away.contains(&ticket);
-            (ticket, (if is_over { Fate::Refused } else { fate }, owner))
+    pub fn ends(&self) -> Standings {
+        let end = |(&ticket, &(standing, owner)): (&Ticket, &(Standing, Owner))| {
+            let is_over = self.unavailable.contains(&ticket);
+            (ticket, (if is_over { Standing::Refused } else { standing }, owner))
         };
-        self.fates.iter().map(end).collect()
+        self.standings.iter().map(end).collect()
     }
 }
 
 /// Takes the lock, looks at everything, and then serves all to the end. Panics if anything is lost,
 /// or there twice.
-pub fn look(stage: &Stage, now: Nanos) -> Seen {
-    let admission = &stage.admission;
+pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
+    let admission = &fixture.admission;
     let found = admission.invariants();
     assert!(found.ok, "{found:?}");
     let backends = [0, 1].map(|backend| admission.backend(backend).cap);
     assert!(admission.node_used(0) <= NODE);
 
-    let mut fates = Fates::new();
+    let mut standings = Standings::new();
     for owner in (0..WORKERS).map(owner).chain([NOBODY]) {
-        let fate = if owner == NOBODY { Fate::Orphaned } else { Fate::Runs };
+        let standing = if owner == NOBODY { Standing::Inconsistent } else { Standing::Runs };
         for ticket in admission.permits_of(owner) {
-            assert_eq!(fates.insert(ticket, (fate, owner)), None, "a permit has one owner");
+            assert_eq!(standings.insert(ticket, (standing, owner)), None, "a permit has one owner");
         }
     }
-    for (owner, notice) in mail(stage) {
-        let (ticket, fate) = match notice {
-            Notice::Granted(grant) => (grant.ticket, Fate::Granted),
-            Notice::Refused(ticket, _) => (ticket, Fate::Refused),
+    for (owner, notification) in notifications(fixture) {
+        let (ticket, standing) = match notification {
+            Notification::Granted(grant) => (grant.ticket, Standing::Granted),
+            Notification::Refused(ticket, _) => (ticket, Standing::Refused),
         };
-        let before = fates.insert(ticket, (fate, owner));
-        let expected = (fate == Fate::Granted).then_some((Fate::Runs, owner));
-        assert_eq!(before, expected, "a letter comes once, to the owner");
+        let before = standings.insert(ticket, (standing, owner));
+        let expected = (standing == Standing::Granted).then_some((Standing::Runs, owner));
+        assert_eq!(before, expected, "a notification comes once, to the owner");
     }
-    let mut turned_away = Vec::new();
-    for (ticket, (answer, owner)) in serve(stage, now) {
-        assert_eq!(fates.insert(ticket, (Fate::Waits, owner)), None, "what waits is served once");
-        if answer == Fate::Refused {
-            turned_away.push(ticket);
+    let mut unavailable = Vec::new();
+    for (ticket, (answer, owner)) in serve(fixture, now) {
+        assert_eq!(
+            standings.insert(ticket, (Standing::Waits, owner)),
+            None,
+            "what waits is served once"
+        );
+        if answer == Standing::Refused {
+            unavailable.push(ticket);
         }
     }
     Seen {
-        fates,
+        standings,
         used: backends.map(|cap| cap.used),
         limits: backends.map(|cap| cap.limit().expect("backends have one")),
         usable: [0, 1].map(|backend| admission.is_usable(backend)),
         arrived: found.arrived,
-        turned_away,
+        unavailable,
     }
 }
 
 /// The life of a worker is over in a segment that looked like this. Panics if others notice.
-pub fn reclaim(stage: &Stage, dead: Owner, seen: &Seen, now: Nanos) {
-    let admission = &stage.admission;
+pub fn reclaim(fixture: &Fixture, dead: Owner, seen: &Seen, now: Nanos) {
+    let admission = &fixture.admission;
     admission.reclaim(dead, now);
     assert!(admission.invariants().ok);
     assert_eq!(admission.permits_of(dead), []);
     let held: Vec<Ticket> =
         (0..WORKERS).flat_map(|worker| admission.permits_of(owner(worker))).collect();
-    let mut answers: Fates = mail(stage).map(answer).collect();
-    answers.extend(serve(stage, now));
-    for (ticket, &(fate, owner)) in &seen.fates {
+    let mut answers: Standings = notifications(fixture).map(answer).collect();
+    answers.extend(serve(fixture, now));
+    for (ticket, &(standing, owner)) in &seen.standings {
         let got = answers.get(ticket);
-        match fate {
+        match standing {
             _ if owner == dead => assert_eq!(got, None, "nobody is there to be told"),
-            Fate::Runs | Fate::Granted if !held.contains(ticket) => {
+            Standing::Runs | Standing::Granted if !held.contains(ticket) => {
                 panic!("a permit of the living: {ticket:?}");
             }
-            Fate::Runs | Fate::Orphaned => assert_eq!(got, None),
-            Fate::Refused => assert_eq!(got, Some(&(Fate::Refused, owner))),
-            Fate::Waits if seen.turned_away.contains(ticket) => assert!(got.is_some()),
-            Fate::Waits | Fate::Granted => assert_eq!(got, Some(&(Fate::Granted, owner))),
+            Standing::Runs | Standing::Inconsistent => assert_eq!(got, None),
+            Standing::Refused => assert_eq!(got, Some(&(Standing::Refused, owner))),
+            Standing::Waits if seen.unavailable.contains(ticket) => assert!(got.is_some()),
+            Standing::Waits | Standing::Granted => {
+                assert_eq!(got, Some(&(Standing::Granted, owner)));
+            }
         }
     }
 }
 
 /// Ends what runs and all that comes after it, until everything is free. Returns the answers to what
 /// had waited.
-fn serve(stage: &Stage, mut now: Nanos) -> Fates {
-    let admission = &stage.admission;
+fn serve(fixture: &Fixture, mut now: Nanos) -> Standings {
+    let admission = &fixture.admission;
     let end = now + WAIT + GRACE;
-    let mut answers = Fates::new();
+    let mut answers = Standings::new();
     let running = (0..WORKERS).flat_map(|worker| admission.permits_of(owner(worker)));
     let mut running: Vec<Ticket> = running.collect();
-    while !is_empty(stage) {
+    while !is_empty(fixture) {
         assert!(now < end, "everything ends in time");
         for ticket in running.drain(..) {
-            assert!(admission.release(ticket, Outcome::Success, now), "it is held until now");
+            assert!(admission.release(ticket, PermitOutcome::Success, now), "it is held until now");
         }
         now += 10 * MILLISECOND;
         admission.tick(now);
-        for (ticket, said) in mail(stage).map(answer) {
+        for (ticket, said) in notifications(fixture).map(answer) {
             assert_eq!(answers.insert(ticket, said), None, "an answer comes once");
-            if said.0 == Fate::Granted {
+            if said.0 == Standing::Granted {
                 running.push(ticket);
             }
         }
     }
-    check_free(stage);
+    check_free(fixture);
     answers
 }
 
 /// All letters, and to whom they are.
-fn mail(stage: &Stage) -> impl Iterator<Item = (Owner, Notice)> {
+fn notifications(fixture: &Fixture) -> impl Iterator<Item = (Owner, Notification)> {
     (0..WORKERS).flat_map(|worker| {
-        stage.mail(worker).into_iter().map(move |notice| (owner(worker), notice))
+        fixture
+            .notifications(worker)
+            .into_iter()
+            .map(move |notification| (owner(worker), notification))
     })
 }
 
-fn answer((owner, notice): (Owner, Notice)) -> (Ticket, (Fate, Owner)) {
-    match notice {
-        Notice::Granted(grant) => (grant.ticket, (Fate::Granted, owner)),
-        Notice::Refused(ticket, _) => (ticket, (Fate::Refused, owner)),
+fn answer((owner, notification): (Owner, Notification)) -> (Ticket, (Standing, Owner)) {
+    match notification {
+        Notification::Granted(grant) => (grant.ticket, (Standing::Granted, owner)),
+        Notification::Refused(ticket, _) => (ticket, (Standing::Refused, owner)),
     }
 }
 
-fn is_empty(stage: &Stage) -> bool {
-    let queued = [0, 1].map(|tier| stage.admission.tier(tier).queued);
-    let used = [0, 1].map(|backend| stage.admission.backend(backend).cap.used.slots);
+fn is_empty(fixture: &Fixture) -> bool {
+    let queued = [0, 1].map(|tier| fixture.admission.tier(tier).queued);
+    let used = [0, 1].map(|backend| fixture.admission.backend(backend).cap.used.slots);
     queued == [0, 0] && used == [0, 0]
 }
 
-fn check_free(stage: &Stage) {
-    let admission = &stage.admission;
+fn check_free(fixture: &Fixture) {
+    let admission = &fixture.admission;
     let end = admission.invariants();
     assert!(end.ok, "{end:?}");
     assert_eq!((end.queued, end.running, end.closing), (0, 0, 0));
@@ -187,7 +196,8 @@ impl Change {
     /// Panics unless `seen` is what an operation may leave that dies between `before` and `after`.
     pub fn judge(self, seen: &Seen, before: &Seen, after: &Seen) {
         if self == Change::One {
-            let is_like = |other: &Seen| seen.fates == other.fates && seen.used == other.used;
+            let is_like =
+                |other: &Seen| seen.standings == other.standings && seen.used == other.used;
             assert!(
                 is_like(before) || is_like(after),
                 "{seen:#?}\nbefore {before:#?}\nafter {after:#?}"

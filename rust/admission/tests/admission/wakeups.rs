@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use penstock_admission::shm::{Layout, Region, Wakers};
 use penstock_admission::time::SECOND;
-use penstock_admission::{Admission, AdmissionParts, Offer, Outcome, Owner};
+use penstock_admission::{Admission, AdmissionParts, Offer, Owner, PermitOutcome};
 
-use crate::stage::{START, backend, granted, mail, offer, queued, sizes, tier};
+use crate::fixture::{START, backend, granted, notifications, offer, queued, sizes, tier};
 
 const WORKERS: u16 = 4;
 
@@ -46,21 +46,21 @@ fn of(worker: u16) -> Offer {
 }
 
 #[test]
-fn a_release_wakes_the_one_whom_it_lets_in() {
+fn a_release_wakes_the_worker_of_the_request_that_it_lets_in() {
     let office = Office::new(1);
     let mut running = granted(office.admission.offer(&of(0), START)).ticket;
     let order = [2, 1, 3, 3];
     let waiting = order.map(|worker| queued(office.admission.offer(&of(worker), START)));
     assert_eq!(office.woken(), [0, 0, 0, 0], "to come and to wait wakes nobody");
     for (worker, next) in order.into_iter().zip(waiting) {
-        office.admission.release(running, Outcome::Success, START);
+        office.admission.release(running, PermitOutcome::Success, START);
         let mut expected = vec![0; usize::from(WORKERS)];
         expected[usize::from(worker)] = 1;
         assert_eq!(office.woken(), expected);
-        assert_eq!(mail(&office.admission, worker).len(), 1);
+        assert_eq!(notifications(&office.admission, worker).len(), 1);
         running = next;
     }
-    office.admission.release(running, Outcome::Success, START);
+    office.admission.release(running, PermitOutcome::Success, START);
     assert_eq!(office.woken(), [0, 0, 0, 0]);
 }
 
@@ -71,24 +71,24 @@ fn several_grants_of_one_release_wake_each_worker_once() {
     for worker in [1, 1, 2, 1, 3] {
         queued(office.admission.offer(&of(worker), START));
     }
-    office.admission.release(wide, Outcome::Success, START);
+    office.admission.release(wide, PermitOutcome::Success, START);
     assert_eq!(office.woken(), [0, 1, 1, 0], "the fifth does not fit");
-    assert_eq!(mail(&office.admission, 1).len(), 3);
+    assert_eq!(notifications(&office.admission, 1).len(), 3);
 }
 
 #[test]
-fn who_does_it_himself_is_not_woken() {
+fn a_worker_does_not_wake_itself() {
     let office = Office::new(1);
     let own = office.admission.of_worker(2);
     let running = granted(own.offer(&of(2), START)).ticket;
     queued(own.offer(&of(2), START));
-    own.release(running, Outcome::Success, START);
+    own.release(running, PermitOutcome::Success, START);
     assert_eq!(office.woken(), [0, 0, 0, 0]);
-    assert!(own.has_mail(2));
+    assert!(own.has_notifications(2));
 }
 
 #[test]
-fn whose_time_is_over_is_woken_to_hear_it() {
+fn an_expired_request_wakes_its_worker() {
     let office = Office::new(1);
     granted(office.admission.offer(&of(0), START));
     queued(office.admission.offer(&of(3), START));
@@ -100,7 +100,7 @@ fn whose_time_is_over_is_woken_to_hear_it() {
 
 /// Contract §4: the dead may have granted something and not lived to wake its owner.
 #[test]
-fn a_death_wakes_everyone() {
+fn reclaim_wakes_every_worker() {
     let office = Office::new(1);
     office.admission.reclaim(of(1).owner, START);
     assert_eq!(office.woken(), [1, 1, 1, 1]);

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Decision, Notice, Offer, Outcome, Ticket, TokenLimit,
+    Admission, BackendLimits, Decision, Notification, Offer, PermitOutcome, Ticket, TokenLimit,
 };
 
-use crate::stage::{START, backend, mail, offer, open, sizes, tier};
+use crate::fixture::{START, backend, notifications, offer, open, sizes, tier};
 
 const CHUNK: u64 = 2048;
 const STEP: Nanos = 5 * MILLISECOND;
@@ -78,8 +78,8 @@ impl World {
                 Decision::Refused(refused) => panic!("{refused:?}"),
             }
         }
-        for notice in mail(&self.admission, 0) {
-            let Notice::Granted(grant) = notice else { panic!("{notice:?}") };
+        for notification in notifications(&self.admission, 0) {
+            let Notification::Granted(grant) = notification else { panic!("{notification:?}") };
             self.begin(grant.ticket);
         }
     }
@@ -117,14 +117,14 @@ impl World {
         self.answering = later;
         let over: Vec<(Nanos, Ticket)> = over;
         for (_, ticket) in over {
-            assert!(self.admission.release(ticket, Outcome::Success, now));
+            assert!(self.admission.release(ticket, PermitOutcome::Success, now));
             self.served += 1;
             self.idle_clients += 1;
         }
         while let Some(late) = self.reading.iter().position(|one| now >= one.granted + FIRST_EVENT)
         {
             let late = self.reading.remove(late).expect("it is there");
-            assert!(self.admission.release(late.ticket, Outcome::Ignored, now));
+            assert!(self.admission.release(late.ticket, PermitOutcome::Ignored, now));
             self.timed_out += 1;
             self.idle_clients += 1;
         }
@@ -159,7 +159,7 @@ fn a_slow_engine_gets_no_more_prompts_than_it_can_read_in_time() {
 }
 
 #[test]
-fn a_fast_engine_is_open_within_seconds() {
+fn the_prefill_limit_of_a_fast_engine_grows_within_seconds() {
     for (prompt, within) in [(50, 4), (300, 2), (1430, 2), (8000, 2)] {
         let mut world = World::new(50_000.0, 128, prompt);
         world.run(within * SECOND);
@@ -175,7 +175,7 @@ fn a_fast_engine_is_open_within_seconds() {
 }
 
 #[test]
-fn it_opens_no_faster_than_it_is_proven() {
+fn the_prefill_limit_grows_no_faster_than_it_is_proven() {
     let mut world = World::new(50_000.0, 64, 1000);
     let mut last = world.limit();
     assert_eq!(last, CHUNK);
@@ -219,7 +219,7 @@ fn it_learns_from_prompts_that_are_not_read_in_time() {
 }
 
 #[test]
-fn an_engine_that_hangs_and_recovers_is_soon_open_again() {
+fn the_prefill_limit_recovers_after_an_engine_hung() {
     let mut world = World::new(50_000.0, 128, 300);
     world.run(10 * SECOND);
     let served_in_ten_seconds = |world: &mut World| {
@@ -240,7 +240,7 @@ fn an_engine_that_hangs_and_recovers_is_soon_open_again() {
 
 /// One that is stuck among many that are read says nothing about the engine, nor does one who leaves soon.
 #[test]
-fn who_is_stuck_alone_does_not_close_it() {
+fn one_unavailable_answer_is_no_outage() {
     let mut world = World::new(50_000.0, 64, 500);
     world.run(20 * SECOND);
     let open = world.limit();
@@ -251,14 +251,14 @@ fn who_is_stuck_alone_does_not_close_it() {
             other => panic!("{other:?}"),
         };
         world.run(patience);
-        assert!(world.admission.release(stuck, Outcome::Dropped, world.now));
+        assert!(world.admission.release(stuck, PermitOutcome::Dropped, world.now));
         world.run(50 * MILLISECOND);
         assert!(world.limit() >= open / 2, "{} after {patience} ns", world.limit());
     }
 }
 
 #[test]
-fn whole_answers_open_it_as_well() {
+fn answers_without_a_stream_raise_the_prefill_limit_as_well() {
     let mut world = World::new(50_000.0, 128, 1430);
     world.offer.streams = false;
     world.run(5 * SECOND);

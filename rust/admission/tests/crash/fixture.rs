@@ -6,8 +6,8 @@ use penstock_admission::shm::{Layout, Region, Wakers};
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex};
 use penstock_admission::{
-    Admission, AdmissionParts, BackendLimits, Band, Candidates, Decision, Notice, Offer, Owner,
-    Sizes, Tenant, Ticket, TierLimits, TokenLimit,
+    Admission, AdmissionParts, BackendLimits, Candidates, Decision, Notification, Offer, Owner,
+    Priority, Sizes, Tenant, Ticket, TierLimits, TokenLimit,
 };
 
 use crate::memory::Memory;
@@ -36,12 +36,12 @@ pub fn owner(worker: u16) -> Owner {
     Owner { worker, generation: 1 }
 }
 
-pub struct Stage {
+pub struct Fixture {
     pub admission: Admission,
     pub memory: Memory,
 }
 
-impl Stage {
+impl Fixture {
     pub fn new() -> Self {
         let sizes = sizes();
         let mut layout = Layout::new();
@@ -53,7 +53,7 @@ impl Stage {
         for worker in 0..WORKERS {
             assert_eq!(admission.begin_worker(worker), 1);
         }
-        Stage { admission, memory }
+        Fixture { admission, memory }
     }
 
     /// Lets a request in that is granted at once.
@@ -72,10 +72,10 @@ impl Stage {
         }
     }
 
-    pub fn mail(&self, worker: u16) -> Vec<Notice> {
-        let mut mail = Vec::with_capacity(16);
-        self.admission.take_grants(worker, &mut mail);
-        mail
+    pub fn notifications(&self, worker: u16) -> Vec<Notification> {
+        let mut notifications = Vec::with_capacity(16);
+        self.admission.take_grants(worker, &mut notifications);
+        notifications
     }
 }
 
@@ -90,7 +90,7 @@ fn sizes() -> Sizes {
         wait: WAIT,
         first_token: None,
         share: 1,
-        bands: [8, 3, 1],
+        priority_weights: [8, 3, 1],
     };
     let backend = |slots, prefill| BackendLimits {
         slots,
@@ -120,7 +120,7 @@ pub fn offer(worker: u16, tier: TierIndex, backend: BackendIndex) -> Offer {
         owner: owner(worker),
         tier,
         tenant: Tenant::UNKNOWN,
-        band: Band::Normal,
+        priority: Priority::Normal,
         slots: 1,
         prompt: 100,
         max_tokens: Some(50),
@@ -133,7 +133,7 @@ pub fn offer(worker: u16, tier: TierIndex, backend: BackendIndex) -> Offer {
 
 /// Some requests of [`crowd`], by what they are.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowd {
+pub struct Requests {
     pub first: Ticket,
     /// Of a tenant that may use one slot; another of its requests waits for that.
     pub single: Ticket,
@@ -144,16 +144,16 @@ pub struct Crowd {
 }
 
 /// The first backend is full, and three wait for it; the second has a slot left.
-pub fn crowd(stage: &Stage) -> Crowd {
+pub fn requests(fixture: &Fixture) -> Requests {
     let single = Tenant { slots: Some(1), ..Tenant::named(9) };
-    let crowd = Crowd {
-        first: stage.run(&offer(0, 0, 0)),
-        single: stage.run(&Offer { tenant: single, ..offer(1, 0, 0) }),
-        long: stage.run(&Offer { prompt: 150, ..offer(2, 1, 1) }),
-        other: stage.run(&offer(1, 0, 1)),
-        patient: stage.queue(&Offer { band: Band::Low, ..offer(2, 0, 0) }),
-        urgent: stage.queue(&Offer { band: Band::High, ..offer(3, 0, 0) }),
+    let requests = Requests {
+        first: fixture.run(&offer(0, 0, 0)),
+        single: fixture.run(&Offer { tenant: single, ..offer(1, 0, 0) }),
+        long: fixture.run(&Offer { prompt: 150, ..offer(2, 1, 1) }),
+        other: fixture.run(&offer(1, 0, 1)),
+        patient: fixture.queue(&Offer { priority: Priority::Low, ..offer(2, 0, 0) }),
+        urgent: fixture.queue(&Offer { priority: Priority::High, ..offer(3, 0, 0) }),
     };
-    stage.queue(&Offer { tenant: single, ..offer(1, 0, 0) });
-    crowd
+    fixture.queue(&Offer { tenant: single, ..offer(1, 0, 0) });
+    requests
 }

@@ -10,9 +10,9 @@ struct Need {
     kv: u64,
 }
 
-/// How sure an answer is to be.
+/// How certainty an answer is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sure {
+pub enum Certainty {
     /// It fits whatever was left open.
     Certain,
     /// It does not fit unless what was left open turned out well.
@@ -28,8 +28,8 @@ impl Model {
     /// Whether a waiting request fits somewhere at this moment.
     ///
     /// `kept`: backends may be kept free for overdue requests, and nobody can tell from outside.
-    pub fn fits(&self, request: &Request, sure: Sure, kept: bool) -> bool {
-        if kept && sure == Sure::Certain && self.anyone_overdue() {
+    pub fn fits(&self, request: &Request, certainty: Certainty, kept: bool) -> bool {
+        if kept && certainty == Certainty::Certain && self.anyone_overdue() {
             return false;
         }
         let tier = self.sizes.tiers[request.tier].concurrency;
@@ -47,21 +47,23 @@ impl Model {
                         self.used(|other| self.is_on_node(other, node)),
                     )
                 });
-                let cached = if sure == Sure::Certain { 0 } else { u64::from(candidate.hit) };
-                let output = if sure == Sure::Certain { expected(request) } else { 1 };
+                let cached =
+                    if certainty == Certainty::Certain { 0 } else { u64::from(candidate.hit) };
+                let output = if certainty == Certainty::Certain { expected(request) } else { 1 };
                 let need = Need {
                     slots: request.slots,
                     prefill: request.prompt.saturating_sub(cached).max(1),
                     kv: request.prompt + output,
                 };
                 let closed = backend.closed;
-                let until = if sure == Sure::Certain { closed.high } else { closed.low };
+                let until = if certainty == Certainty::Certain { closed.high } else { closed.low };
                 node_has_room
                     && backend.is_usable()
                     && until <= self.now
-                    && !(backend.is_out() && (self.is_tried(index) || backend.out_until > self.now))
-                    && self.has_slots(index, request, need.slots, sure)
-                    && self.has_tokens(index, request, need, sure)
+                    && !(backend.has_outage()
+                        && (self.is_tried(index) || backend.out_until > self.now))
+                    && self.has_slots(index, request, need.slots, certainty)
+                    && self.has_tokens(index, request, need, certainty)
             })
     }
 
@@ -69,19 +71,25 @@ impl Model {
         self.requests.iter().any(|request| request.may_be_overdue(self.now))
     }
 
-    fn has_slots(&self, index: usize, request: &Request, slots: u32, sure: Sure) -> bool {
+    fn has_slots(&self, index: usize, request: &Request, slots: u32, certainty: Certainty) -> bool {
         let backend = &self.backends[index];
         let used = self.used(|other| other.backend == index);
-        let aged = sure == Sure::Possible && request.may_have_aged(self.now);
-        let band = if aged { 0 } else { request.band };
+        let aged = certainty == Certainty::Possible && request.may_have_aged(self.now);
+        let priority = if aged { 0 } else { request.priority };
         used == 0 && slots <= backend.limit
-            || u64::from(used) + u64::from(slots) <= backend.room_of(band, self.now)
+            || u64::from(used) + u64::from(slots) <= backend.room_of(priority, self.now)
     }
 
-    fn has_tokens(&self, index: usize, request: &Request, need: Need, sure: Sure) -> bool {
+    fn has_tokens(
+        &self,
+        index: usize,
+        request: &Request,
+        need: Need,
+        certainty: Certainty,
+    ) -> bool {
         let Backend { prefill, kv, .. } = &self.backends[index];
         let held = self.prefill_used(index);
-        let held = if sure == Sure::Certain { held.high } else { held.low };
+        let held = if certainty == Certainty::Certain { held.high } else { held.low };
         let used = self.kv_used(|other| other.backend == index);
         let empty = self.used(|other| other.backend == index) == 0;
         self.backends[index].holds(request)
@@ -101,7 +109,7 @@ impl Model {
 
 /// Whether an earlier request, had it been looked at, would have fitted wherever a later one was put:
 /// it asks for no more, and may go there.
-pub fn asks_no_more(early: &Request, late: &Request) -> bool {
+pub fn needs_no_more(early: &Request, late: &Request) -> bool {
     let both = (early.hit(late.backend), late.hit(late.backend));
     early.slots <= late.slots
         && early.prompt <= late.prompt

@@ -3,8 +3,8 @@
 use penstock_admission::AdaptiveMode;
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Band, Candidates, Decision, Grant, Notice, Offer, Owner, Refusal,
-    Refused, Sizes, Tenant, Ticket, TierLimits, TokenLimit,
+    Admission, BackendLimits, Candidates, Decision, Grant, Notification, Offer, Owner, Priority,
+    Refusal, Refused, Sizes, Tenant, Ticket, TierLimits, TokenLimit,
 };
 
 /// No test begins at 0: that stands for "never" in many places.
@@ -23,7 +23,7 @@ pub fn tier(backends: &[u16]) -> TierLimits {
         wait: WAIT,
         first_token: None,
         share: 1,
-        bands: [8, 3, 1],
+        priority_weights: [8, 3, 1],
     }
 }
 
@@ -63,7 +63,7 @@ pub fn offer() -> Offer {
         owner: Owner { worker: 0, generation: 0 },
         tier: 0,
         tenant: Tenant::UNKNOWN,
-        band: Band::Normal,
+        priority: Priority::Normal,
         slots: 1,
         prompt: 100,
         max_tokens: Some(100),
@@ -99,32 +99,32 @@ pub fn refused(decision: Decision) -> Refused {
     }
 }
 
-pub fn mail(admission: &Admission, worker: u16) -> Vec<Notice> {
-    let mut mail = Vec::new();
-    admission.take_grants(worker, &mut mail);
-    mail
+pub fn notifications(admission: &Admission, worker: u16) -> Vec<Notification> {
+    let mut notifications = Vec::new();
+    admission.take_grants(worker, &mut notifications);
+    notifications
 }
 
-/// What the first worker was granted meanwhile; asserts that it got no other mail.
+/// What the first worker was granted meanwhile; asserts that it got no other notifications.
 #[track_caller]
 pub fn grants(admission: &Admission) -> Vec<Grant> {
-    let grant = |notice| match notice {
-        Notice::Granted(grant) => grant,
-        Notice::Refused(..) => panic!("not a grant: {notice:?}"),
+    let grant = |notification| match notification {
+        Notification::Granted(grant) => grant,
+        Notification::Refused(..) => panic!("not a grant: {notification:?}"),
     };
-    mail(admission, 0).into_iter().map(grant).collect()
+    notifications(admission, 0).into_iter().map(grant).collect()
 }
 
 pub fn tickets(grants: &[Grant]) -> Vec<Ticket> {
     grants.iter().map(|grant| grant.ticket).collect()
 }
 
-/// Which of its requests the first worker heard were turned away; asserts that it got no other mail.
+/// Which of its requests the first worker heard were turned away; asserts that it got no other notifications.
 #[track_caller]
-pub fn expelled(admission: &Admission) -> Vec<(Ticket, Refusal)> {
-    let refusal = |notice| match notice {
-        Notice::Refused(ticket, refused) => (ticket, refused.why),
-        Notice::Granted(_) => panic!("not a refusal: {notice:?}"),
+pub fn refusals(admission: &Admission) -> Vec<(Ticket, Refusal)> {
+    let refusal = |notification| match notification {
+        Notification::Refused(ticket, refused) => (ticket, refused.why),
+        Notification::Granted(_) => panic!("not a refusal: {notification:?}"),
     };
-    mail(admission, 0).into_iter().map(refusal).collect()
+    notifications(admission, 0).into_iter().map(refusal).collect()
 }

@@ -2,23 +2,23 @@
 
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
-    Admission, Band, Candidate, Candidates, Decision, Fault, Grant, Health, Notice, Offer, Outcome,
-    Owner, Proof, Refusal, Refused, Ticket, Usage,
+    Admission, Candidate, Candidates, Decision, Fault, Grant, Health, Notification, Offer, Owner,
+    PermitOutcome, Priority, Proof, Refusal, Refused, Ticket, Usage,
 };
 use proptest::prelude::*;
 
+use crate::fits::Certainty;
 use crate::model::{Model, Request, Span, State};
-use crate::room::Sure;
 
 pub type Checked<T = ()> = Result<T, TestCaseError>;
 
 /// What a request may ask for.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct RequestSpec {
     pub worker: u16,
     pub tier: usize,
     pub tenant: usize,
-    pub band: Band,
+    pub priority: Priority,
     pub slots: u32,
     pub prompt: u32,
     pub max_tokens: Option<u32>,
@@ -28,13 +28,13 @@ pub struct Wish {
 }
 
 /// Admission beside its model.
-pub struct Play {
+pub struct Harness {
     pub admission: Admission,
     pub model: Model,
     /// The present life of each worker.
-    pub lives: Vec<u16>,
+    pub generations: Vec<u16>,
     /// What was granted in the present step.
-    pub fresh: Vec<usize>,
+    pub granted: Vec<usize>,
     /// Whether the step has given away all that there was to give, by its own rules.
     pub dispatched: bool,
     /// Whether it has looked at the time.
@@ -44,42 +44,42 @@ pub struct Play {
     /// Nothing is ever kept free: all requests are alike.
     pub uniform: bool,
     /// Who went back in this step: it had its turn, and may go again out of order and time.
-    pub went_back: Option<usize>,
+    pub requeued: Option<usize>,
 }
 
-impl Play {
+impl Harness {
     fn owner(&self, worker: u16) -> Owner {
-        Owner { worker, generation: self.lives[usize::from(worker)] }
+        Owner { worker, generation: self.generations[usize::from(worker)] }
     }
 
-    pub fn offer(&mut self, wish: &Wish) -> Checked {
-        let tier = &self.model.sizes.tiers[wish.tier];
+    pub fn offer(&mut self, spec: &RequestSpec) -> Checked {
+        let tier = &self.model.sizes.tiers[spec.tier];
         let (now, wait) = (self.model.now, tier.wait);
         let offer = Offer {
-            owner: self.owner(wish.worker),
-            tier: wish.tier as u16,
-            tenant: self.model.tenants[wish.tenant],
-            band: wish.band,
-            slots: wish.slots,
-            prompt: wish.prompt,
-            max_tokens: wish.max_tokens,
+            owner: self.owner(spec.worker),
+            tier: spec.tier as u16,
+            tenant: self.model.tenants[spec.tenant],
+            priority: spec.priority,
+            slots: spec.slots,
+            prompt: spec.prompt,
+            max_tokens: spec.max_tokens,
             tools: false,
-            streams: wish.streams,
-            bytes: wish.bytes,
-            candidates: Candidates::of(wish.candidates.iter().copied()),
+            streams: spec.streams,
+            bytes: spec.bytes,
+            candidates: Candidates::of(spec.candidates.iter().copied()),
         };
         let request = Request {
             ticket: Ticket { row: u32::MAX, generation: 0 },
-            worker: wish.worker,
-            tier: wish.tier,
-            tenant: wish.tenant,
-            band: wish.band as usize,
-            slots: wish.slots,
-            prompt: u64::from(wish.prompt.max(1)),
-            max_tokens: u64::from(wish.max_tokens.unwrap_or(u32::MAX)),
-            streams: wish.streams,
-            bytes: wish.bytes,
-            candidates: wish.candidates.clone(),
+            worker: spec.worker,
+            tier: spec.tier,
+            tenant: spec.tenant,
+            priority: spec.priority as usize,
+            slots: spec.slots,
+            prompt: u64::from(spec.prompt.max(1)),
+            max_tokens: u64::from(spec.max_tokens.unwrap_or(u32::MAX)),
+            streams: spec.streams,
+            bytes: spec.bytes,
+            candidates: spec.candidates.clone(),
             arrived: now,
             deadline: now + wait,
             state: State::Queued,
@@ -88,15 +88,15 @@ impl Play {
             kv: 0,
             charged: Span::default(),
             settled: false,
-            bounces: 0,
-            passed_by: 0,
+            pushbacks: 0,
+            bypasses_before: 0,
             is_trial: false,
             granted: 0,
         };
-        let is_first = self.model.queue(wish.tier).next().is_none();
+        let is_first = self.model.queue(spec.tier).next().is_none();
         let kept = !self.uniform;
-        let must_run = is_first && self.model.fits(&request, Sure::Certain, kept);
-        let may_run = is_first && self.model.fits(&request, Sure::Possible, kept);
+        let must_run = is_first && self.model.fits(&request, Certainty::Certain, kept);
+        let may_run = is_first && self.model.fits(&request, Certainty::Possible, kept);
         let never = self.never(&request);
         let full = self.queue_is_full(&request);
         match self.admission.offer(&offer, now) {
@@ -139,7 +139,7 @@ impl Play {
         if live.count() >= self.model.sizes.rows {
             return Some(Refusal::QueueFull);
         }
-        self.model.why_not(request, false)
+        self.model.why_unservable(request, false)
     }
 
     fn queue_is_full(&self, request: &Request) -> bool {
@@ -173,9 +173,9 @@ impl Play {
         let (tier, ticket) = (request.tier, request.ticket);
         prop_assert_eq!(grant.ticket, ticket);
         for other in model.requests.iter_mut().filter(|other| other.tier == tier) {
-            other.passed_by += u32::from(other.is_queued());
+            other.bypasses_before += u32::from(other.is_queued());
         }
-        self.fresh.push(at);
+        self.granted.push(at);
         Ok(())
     }
 
@@ -187,12 +187,12 @@ impl Play {
             self.model.requests[at].state = State::Over;
             self.dispatched = true;
             prop_assert!(!self.admission.cancel(ticket, self.model.now), "cancelled twice");
-            prop_assert!(!self.admission.release(ticket, Outcome::Ignored, self.model.now));
+            prop_assert!(!self.admission.release(ticket, PermitOutcome::Ignored, self.model.now));
         }
         Ok(())
     }
 
-    pub fn release(&mut self, at: usize, outcome: Outcome) -> Checked {
+    pub fn release(&mut self, at: usize, outcome: PermitOutcome) -> Checked {
         let Request { ticket, state, .. } = self.model.requests[at];
         if matches!(state, State::Queued | State::Orphan(_)) {
             // Nobody has a permit to release: its owner is dead, or never got it.
@@ -202,7 +202,7 @@ impl Play {
         prop_assert_eq!(held, self.model.requests[at].holds_permit());
         if held {
             self.model.requests[at].end(outcome);
-            if outcome == Outcome::Success {
+            if outcome == PermitOutcome::Success {
                 self.answered(at);
             }
             self.dispatched = true;
@@ -249,15 +249,15 @@ impl Play {
         }
     }
 
-    pub fn bounce(&mut self, at: usize) -> Checked {
-        let Request { ticket, state, bounces, backend, .. } = self.model.requests[at];
-        let result = self.admission.bounce(ticket, self.model.now);
+    pub fn pushback(&mut self, at: usize) -> Checked {
+        let Request { ticket, state, pushbacks, backend, .. } = self.model.requests[at];
+        let result = self.admission.pushback(ticket, self.model.now);
         if state != State::Running {
             prop_assert_eq!(result, Err(Refusal::Overloaded));
             return Ok(());
         }
-        self.model.backends[backend].bounced(self.model.now);
-        if bounces == 2 {
+        self.model.backends[backend].note_pushback(self.model.now);
+        if pushbacks == 2 {
             prop_assert_eq!(result, Err(Refusal::Overloaded));
             return Ok(());
         }
@@ -265,7 +265,7 @@ impl Play {
         let request = &mut self.model.requests[at];
         (request.state, request.charged) = (State::Queued, Span::default());
         request.is_trial = false;
-        request.bounces += 1;
+        request.pushbacks += 1;
         self.dispatched = true;
         Ok(())
     }
@@ -319,15 +319,15 @@ impl Play {
     }
 
     /// A running request has not begun, and goes back.
-    pub fn put_back(&mut self, at: usize) -> Checked {
+    pub fn requeue(&mut self, at: usize) -> Checked {
         let Request { ticket, state, .. } = self.model.requests[at];
-        let is_back = self.admission.put_back(ticket, self.model.now);
+        let is_back = self.admission.requeue(ticket, self.model.now);
         prop_assert_eq!(is_back, state == State::Running);
         if is_back {
             let request = &mut self.model.requests[at];
             (request.state, request.charged) = (State::Queued, Span::default());
             request.is_trial = false;
-            self.went_back = Some(at);
+            self.requeued = Some(at);
             self.dispatched = true;
         }
         Ok(())
@@ -367,7 +367,7 @@ impl Play {
     pub fn die(&mut self, worker: u16) {
         let dead = self.owner(worker);
         self.admission.reclaim(dead, self.model.now);
-        self.lives[usize::from(worker)] = self.admission.begin_worker(worker);
+        self.generations[usize::from(worker)] = self.admission.begin_worker(worker);
         self.dispatched = true;
         for request in self.model.requests.iter_mut().filter(|request| request.worker == worker) {
             match request.state {
@@ -381,33 +381,39 @@ impl Play {
         }
     }
 
-    /// Takes everyone's mail.
+    /// Takes everyone's notifications.
     pub fn collect(&mut self) -> Checked {
-        for worker in 0..self.lives.len() as u16 {
-            for notice in crate::stage::mail(&self.admission, worker) {
-                let (Notice::Granted(Grant { ticket, .. }) | Notice::Refused(ticket, _)) = notice;
+        for worker in 0..self.generations.len() as u16 {
+            for notification in crate::fixture::notifications(&self.admission, worker) {
+                let (Notification::Granted(Grant { ticket, .. })
+                | Notification::Refused(ticket, _)) = notification;
                 let is_it = |request: &Request| request.ticket == ticket && request.is_queued();
                 let Some(at) = self.model.requests.iter().position(is_it) else {
-                    return Err(TestCaseError::fail(format!("not waiting: {notice:?}")));
+                    return Err(TestCaseError::fail(format!("not waiting: {notification:?}")));
                 };
-                prop_assert_eq!(worker, self.model.requests[at].worker, "another's mail");
-                match notice {
-                    Notice::Granted(grant) => self.run(at, grant)?,
-                    Notice::Refused(_, refused) => self.expel(at, refused)?,
+                prop_assert_eq!(
+                    worker,
+                    self.model.requests[at].worker,
+                    "another worker's notification"
+                );
+                match notification {
+                    Notification::Granted(grant) => self.run(at, grant)?,
+                    Notification::Refused(_, refused) => self.refuse_queued(at, refused)?,
                 }
             }
-            prop_assert!(!self.admission.has_mail(worker), "an empty mailbox says so");
+            prop_assert!(!self.admission.has_notifications(worker), "an empty list says so");
         }
         Ok(())
     }
 
-    fn expel(&mut self, at: usize, refused: Refused) -> Checked {
+    fn refuse_queued(&mut self, at: usize, refused: Refused) -> Checked {
         let request = &self.model.requests[at];
-        let tier_has_none = !self.model.has_backend(request.tier);
-        let why_not = self.model.why_not(request, true);
+        let tier_has_none = !self.model.has_backend_in_service(request.tier);
+        let why_unservable = self.model.why_unservable(request, true);
         let is_late = request.deadline <= self.model.now;
-        let is_there =
-            |backend: usize| self.model.is_open(backend) && !self.model.backends[backend].is_out();
+        let is_there = |backend: usize| {
+            self.model.is_open(backend) && !self.model.backends[backend].has_outage()
+        };
         let mut candidates = request.candidates.iter().map(|one| usize::from(one.backend));
         let can_go = candidates.any(is_there);
         prop_assert!((800 * MILLISECOND..=4500 * SECOND).contains(&refused.retry_after));
@@ -415,7 +421,7 @@ impl Play {
             Refusal::Expired => prop_assert!(is_late, "too early"),
             Refusal::NoBackend if tier_has_none => {}
             Refusal::NoBackend if is_late => prop_assert!(!can_go, "for want of a slot"),
-            why => prop_assert_eq!(Some(why), why_not),
+            why => prop_assert_eq!(Some(why), why_unservable),
         }
         self.model.requests[at].state = State::Over;
         Ok(())

@@ -2,18 +2,18 @@
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Band, Candidate, Candidates, Grant, Health, Offer, Outcome, Refusal,
-    Ticket, TokenLimit,
+    Admission, BackendLimits, Candidate, Candidates, Grant, Health, Offer, PermitOutcome, Priority,
+    Refusal, Ticket, TokenLimit,
 };
 
-use crate::stage::{
-    START, WAIT, backend, expelled, granted, grants, offer, one_tier, open, queued, refused, sizes,
+use crate::fixture::{
+    START, WAIT, backend, granted, grants, offer, one_tier, open, queued, refusals, refused, sizes,
     tickets, tier,
 };
 
 /// Ends the oldest running request again and again, with another small one always waiting; returns
 /// after how many grants to others `wanted` was let in.
-fn passed_by(
+fn bypasses_before(
     admission: &Admission,
     mut running: Vec<Ticket>,
     small: &Offer,
@@ -28,7 +28,7 @@ fn passed_by(
         if running.is_empty() {
             break;
         }
-        admission.release(running.remove(0), Outcome::Success, now);
+        admission.release(running.remove(0), PermitOutcome::Success, now);
         for ticket in tickets(&grants(admission)) {
             if ticket == wanted {
                 return passed;
@@ -43,7 +43,7 @@ fn passed_by(
 /// Its node is too small for it: kept free, that backend would be empty for nothing, and the other
 /// never free.
 #[test]
-fn a_backend_on_a_node_that_is_too_small_is_not_kept_free() {
+fn a_backend_on_a_node_that_is_too_small_is_not_reserved() {
     let on_node = BackendLimits { node: Some(0), ..backend(4) };
     let mut limits = sizes(vec![tier(&[0, 1])], vec![on_node, backend(4)]);
     limits.nodes = vec![Some(2)];
@@ -51,39 +51,39 @@ fn a_backend_on_a_node_that_is_too_small_is_not_kept_free() {
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let running = (0..6).map(|_| granted(admission.offer(&both, START)).ticket).collect();
     let wide = queued(admission.offer(&Offer { slots: 4, ..both }, START));
-    let passed = passed_by(&admission, running, &both, wide);
+    let passed = bypasses_before(&admission, running, &both, wide);
     // Four more go to the other backend at most while this one empties, and two on the node.
     assert!(passed <= 8 + 6, "{passed}");
 }
 
 #[test]
-fn a_wide_request_of_the_low_band_is_not_passed_by_for_ever() {
+fn a_wide_request_of_low_priority_is_not_bypassed_for_ever() {
     let admission = one_tier(&[4]);
-    let low = Offer { band: Band::Low, ..offer() };
+    let low = Offer { priority: Priority::Low, ..offer() };
     let running = (0..4).map(|_| granted(admission.offer(&low, START)).ticket).collect();
     let wide = queued(admission.offer(&Offer { slots: 4, ..low }, START));
-    let passed = passed_by(&admission, running, &low, wide);
+    let passed = bypasses_before(&admission, running, &low, wide);
     assert_eq!(passed, 8);
 }
 
 /// What is kept free for the low band is given to whoever is more urgent, of any tier.
 #[test]
-fn the_low_band_stands_back_when_others_come() {
-    for urgent in [Offer { band: Band::High, ..offer() }, Offer { tier: 1, ..offer() }] {
+fn low_priority_gives_up_its_reservation_when_others_come() {
+    for urgent in [Offer { priority: Priority::High, ..offer() }, Offer { tier: 1, ..offer() }] {
         let admission = open(&sizes(vec![tier(&[0]), tier(&[0])], vec![backend(4)]));
-        let low = Offer { band: Band::Low, ..offer() };
+        let low = Offer { priority: Priority::Low, ..offer() };
         let running: Vec<Ticket> =
             (0..4).map(|_| granted(admission.offer(&low, START)).ticket).collect();
         let wide = queued(admission.offer(&Offer { slots: 4, ..low }, START));
         let now = START + SECOND;
-        assert!(admission.release(running[0], Outcome::Success, START));
+        assert!(admission.release(running[0], PermitOutcome::Success, START));
         admission.tick(now);
         let small = queued(admission.offer(&low, now));
         assert_eq!(grants(&admission), [], "kept free for the wide one");
         let urgent = queued(admission.offer(&urgent, now));
         assert_eq!(tickets(&grants(&admission)), [urgent]);
         for ticket in [running[1], running[2], running[3], urgent] {
-            assert!(admission.release(ticket, Outcome::Success, now));
+            assert!(admission.release(ticket, PermitOutcome::Success, now));
         }
         assert_eq!(tickets(&grants(&admission)), [wide]);
         assert!(admission.cancel(small, now));
@@ -92,23 +92,23 @@ fn the_low_band_stands_back_when_others_come() {
 
 /// Nor does it come between a freed slot and the more urgent request of a tier that is looked at later.
 #[test]
-fn the_low_band_keeps_nothing_free_while_others_wait() {
+fn low_priority_reserves_nothing_while_others_wait() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[0])], vec![backend(4)]));
     let other = Offer { tier: 1, ..offer() };
     let running = granted(admission.offer(&Offer { slots: 3, ..other }, START)).ticket;
-    let low = Offer { band: Band::Low, slots: 4, ..offer() };
+    let low = Offer { priority: Priority::Low, slots: 4, ..offer() };
     let low = queued(admission.offer(&low, START));
     granted(admission.offer(&other, START));
     let wide = Offer { slots: 3, ..other };
     let urgent = queued(admission.offer(&wide, START));
-    assert!(admission.release(running, Outcome::Success, START + SECOND));
+    assert!(admission.release(running, PermitOutcome::Success, START + SECOND));
     assert_eq!(tickets(&grants(&admission)), [urgent]);
     assert!(admission.cancel(low, START + SECOND));
 }
 
 /// Kept free is the backend that will have room first: where the least is being read.
 #[test]
-fn the_emptiest_backend_is_kept_free() {
+fn the_emptiest_backend_is_reserved() {
     let reads = BackendLimits { prefill: TokenLimit::Tokens(1000), ..backend(8) };
     let admission = open(&sizes(vec![tier(&[0, 1])], vec![reads, reads]));
     let at = |backend, prompt| Offer { prompt, candidates: Candidates::cold([backend]), ..offer() };
@@ -123,14 +123,14 @@ fn the_emptiest_backend_is_kept_free() {
 
 /// A backend that has shrunk since cannot take what it was kept free for.
 #[test]
-fn a_backend_that_shrinks_is_kept_free_no_longer() {
+fn a_backend_that_shrinks_loses_its_reservation() {
     let admission = one_tier(&[4, 4]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let running: Vec<Grant> = (0..8).map(|_| granted(admission.offer(&both, START))).collect();
     let wide = queued(admission.offer(&Offer { slots: 4, ..both }, START));
     let end = |backend: u16, count: usize, now: Nanos| {
         for grant in running.iter().filter(|grant| grant.backend == backend).take(count) {
-            admission.release(grant.ticket, Outcome::Success, now);
+            admission.release(grant.ticket, PermitOutcome::Success, now);
         }
     };
     end(0, 1, START);
@@ -140,15 +140,15 @@ fn a_backend_that_shrinks_is_kept_free_no_longer() {
     assert_eq!(grants(&admission), [], "kept free");
     admission.set_limits(0, 3, now);
     end(0, 2, now);
-    let fresh = grants(&admission);
-    assert_eq!((tickets(&fresh), fresh[0].backend), (vec![small], 0));
+    let new_grants = grants(&admission);
+    assert_eq!((tickets(&new_grants), new_grants[0].backend), (vec![small], 0));
     end(1, 4, now);
     assert_eq!(tickets(&grants(&admission)), [wide], "now the other one is");
 }
 
 /// While its tier's other backend is full, nobody of that tier is looked at; the node must not wait for it.
 #[test]
-fn a_backend_that_goes_keeps_its_node_for_nobody() {
+fn a_drained_backend_frees_what_was_reserved_on_its_node() {
     let on_node = BackendLimits { node: Some(0), ..backend(8) };
     let mut limits = sizes(vec![tier(&[0, 1]), tier(&[2])], vec![on_node, backend(1), on_node]);
     limits.nodes = vec![Some(8)];
@@ -162,8 +162,8 @@ fn a_backend_that_goes_keeps_its_node_for_nobody() {
     admission.tick(START + 10 * MILLISECOND);
     admission.tick(now);
     admission.set_health(0, Health::Down, now);
-    assert_eq!(expelled(&admission), [], "it may come back");
-    assert!(admission.release(running, Outcome::Success, now));
+    assert_eq!(refusals(&admission), [], "it may come back");
+    assert!(admission.release(running, PermitOutcome::Success, now));
     for _ in 0..8 {
         granted(admission.offer(&Offer { tier: 1, ..at(2) }, now));
     }
@@ -188,7 +188,7 @@ fn a_prompt_goes_to_a_backend_that_can_hold_it() {
 }
 
 #[test]
-fn a_backend_that_can_never_hold_a_prompt_is_not_kept_free_for_it() {
+fn a_backend_that_can_never_hold_a_prompt_is_not_reserved_for_it() {
     let admission = two_memories();
     let cold = Candidates::cold([0, 1]);
     granted(admission.offer(&Offer { prompt: 5000, candidates: cold, ..offer() }, START));
@@ -202,7 +202,7 @@ fn a_backend_that_can_never_hold_a_prompt_is_not_kept_free_for_it() {
 
 /// Wide enough, and with enough memory: two backends are no help if neither is both.
 #[test]
-fn what_fits_no_backend_in_everything_is_turned_away() {
+fn what_fits_no_backend_is_refused() {
     let roomy = BackendLimits { kv: TokenLimit::Tokens(10_000), ..backend(1) };
     let wide = BackendLimits { kv: TokenLimit::Tokens(1000), ..backend(4) };
     let admission = open(&sizes(vec![tier(&[0, 1])], vec![roomy, wide]));

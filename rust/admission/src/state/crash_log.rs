@@ -21,7 +21,7 @@ const CONFIRMED_WITHIN: Nanos = 5 * SECOND;
 const MEMORY: Nanos = 60 * SECOND;
 
 /// Deaths that are remembered.
-const DEATHS: usize = 8;
+const CRASHES: usize = 8;
 
 /// Bodies that are told apart at one death; with more in flight there are no suspects.
 const BODIES: usize = 16;
@@ -29,7 +29,7 @@ const BODIES: usize = 16;
 /// What was in flight when a server broke its connections off.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-struct Death {
+struct Crash {
     /// 0: none.
     at: Nanos,
     bodies: [u64; BODIES],
@@ -40,8 +40,8 @@ struct Death {
     confirmed: u16,
 }
 
-impl Death {
-    const NONE: Death = Death { at: 0, bodies: [0; BODIES], count: 0, backend: 0, confirmed: 0 };
+impl Crash {
+    const NONE: Crash = Crash { at: 0, bodies: [0; BODIES], count: 0, backend: 0, confirmed: 0 };
 
     fn is_recent(&self, now: Nanos) -> bool {
         self.at != 0 && now.saturating_sub(self.at) < MEMORY
@@ -56,7 +56,7 @@ impl Death {
     }
 
     /// The one body that both have in common, if there is just one.
-    fn common(&self, other: &Death) -> Option<u64> {
+    fn common(&self, other: &Crash) -> Option<u64> {
         let mut both = self.suspects().filter(|&body| other.suspects().any(|one| one == body));
         both.next().filter(|_| both.next().is_none())
     }
@@ -65,21 +65,21 @@ impl Death {
 /// The last deaths, of all backends.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deaths([Death; DEATHS]);
+pub(crate) struct CrashLog([Crash; CRASHES]);
 
-plain!(Deaths);
+plain!(CrashLog);
 
-impl Deaths {
+impl CrashLog {
     /// A connection to a backend was broken off under this body.
-    pub(crate) fn broken_off(&mut self, backend: BackendIndex, body: u64, now: Nanos) {
-        let is_same = |death: &&mut Death| {
+    pub(crate) fn note_reset(&mut self, backend: BackendIndex, body: u64, now: Nanos) {
+        let is_same = |death: &&mut Crash| {
             death.at != 0 && death.backend == backend && now.saturating_sub(death.at) < ONE_EVENT
         };
         let death = if let Some(death) = self.0.iter_mut().find(is_same) {
             death
         } else {
             let Some(oldest) = self.0.iter_mut().min_by_key(|death| death.at) else { return };
-            *oldest = Death { at: now.max(1), backend, ..Death::NONE };
+            *oldest = Crash { at: now.max(1), backend, ..Crash::NONE };
             oldest
         };
         if let Some(place) = death.bodies.get_mut(death.count as usize) {
@@ -90,7 +90,7 @@ impl Deaths {
 
     /// A backend refuses connections. Returns until when bodies are to be looked at.
     pub(crate) fn confirm(&mut self, backend: BackendIndex, now: Nanos) -> Option<Nanos> {
-        let is_it = |death: &&mut Death| {
+        let is_it = |death: &&mut Crash| {
             death.backend == backend
                 && death.at != 0
                 && now.saturating_sub(death.at) < CONFIRMED_WITHIN
@@ -102,7 +102,7 @@ impl Deaths {
     }
 
     /// Whether a body is the one that was in flight at two deaths.
-    pub(crate) fn accuse(&self, body: u64, now: Nanos) -> bool {
+    pub(crate) fn is_suspect(&self, body: u64, now: Nanos) -> bool {
         let recent = || self.0.iter().filter(|death| death.confirmed != 0 && death.is_recent(now));
         let mut pairs = recent().flat_map(|one| recent().map(move |other| (one, other)));
         pairs.any(|(one, other)| !std::ptr::eq(one, other) && one.common(other) == Some(body))
@@ -111,58 +111,58 @@ impl Deaths {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEATHS, Death, Deaths, MEMORY};
+    use super::{CRASHES, Crash, CrashLog, MEMORY};
     use crate::time::{MILLISECOND, Nanos, SECOND};
 
     const POISON: u64 = 13;
 
-    fn deaths() -> Deaths {
-        Deaths([Death::NONE; DEATHS])
+    fn crash_log() -> CrashLog {
+        CrashLog([Crash::NONE; CRASHES])
     }
 
-    fn die(deaths: &mut Deaths, backend: u16, bodies: &[u64], now: Nanos) {
+    fn crash(crash_log: &mut CrashLog, backend: u16, bodies: &[u64], now: Nanos) {
         for (at, &body) in bodies.iter().enumerate() {
-            deaths.broken_off(backend, body, now + at as Nanos * MILLISECOND);
+            crash_log.note_reset(backend, body, now + at as Nanos * MILLISECOND);
         }
-        deaths.confirm(backend, now + SECOND);
+        crash_log.confirm(backend, now + SECOND);
     }
 
     #[test]
-    fn the_only_body_at_two_deaths_is_set_aside_for_a_minute() {
+    fn the_only_common_body_of_two_crashes_is_suspect_for_a_minute() {
         for (first, second) in [
             (&[POISON][..], &[POISON][..]),
             (&[POISON, 2, 3], &[4, POISON, 5]),
             (&[2, 2, POISON], &[2, POISON]),
         ] {
-            let mut deaths = deaths();
-            die(&mut deaths, 0, first, SECOND);
-            assert!(!deaths.accuse(POISON, 3 * SECOND), "one death may be chance");
-            die(&mut deaths, 1, second, 20 * SECOND);
-            assert!(deaths.accuse(POISON, 22 * SECOND));
-            assert!(!deaths.accuse(2, 22 * SECOND) && !deaths.accuse(4, 22 * SECOND));
-            assert!(!deaths.accuse(POISON, SECOND + MEMORY), "the first is forgotten");
+            let mut crash_log = crash_log();
+            crash(&mut crash_log, 0, first, SECOND);
+            assert!(!crash_log.is_suspect(POISON, 3 * SECOND), "one death may be chance");
+            crash(&mut crash_log, 1, second, 20 * SECOND);
+            assert!(crash_log.is_suspect(POISON, 22 * SECOND));
+            assert!(!crash_log.is_suspect(2, 22 * SECOND) && !crash_log.is_suspect(4, 22 * SECOND));
+            assert!(!crash_log.is_suspect(POISON, SECOND + MEMORY), "the first is forgotten");
         }
     }
 
     #[test]
-    fn the_same_backend_may_die_twice() {
-        let mut deaths = deaths();
-        die(&mut deaths, 0, &[POISON], SECOND);
-        die(&mut deaths, 0, &[POISON], 10 * SECOND);
-        assert!(deaths.accuse(POISON, 12 * SECOND));
+    fn the_same_backend_may_crash_twice() {
+        let mut crash_log = crash_log();
+        crash(&mut crash_log, 0, &[POISON], SECOND);
+        crash(&mut crash_log, 0, &[POISON], 10 * SECOND);
+        assert!(crash_log.is_suspect(POISON, 12 * SECOND));
     }
 
     #[test]
-    fn what_is_no_proof_sets_nothing_aside() {
+    fn weak_evidence_makes_no_body_suspect() {
         // Reset twice, and connections are accepted after: it stumbled.
-        let mut stumbles = deaths();
-        stumbles.broken_off(0, POISON, SECOND);
-        stumbles.broken_off(1, POISON, 5 * SECOND);
-        assert!(!stumbles.accuse(POISON, 6 * SECOND));
+        let mut stumbles = crash_log();
+        stumbles.note_reset(0, POISON, SECOND);
+        stumbles.note_reset(1, POISON, 5 * SECOND);
+        assert!(!stumbles.is_suspect(POISON, 6 * SECOND));
         // Refused long after.
         stumbles.confirm(0, 20 * SECOND);
         stumbles.confirm(1, 20 * SECOND);
-        assert!(!stumbles.accuse(POISON, 21 * SECOND));
+        assert!(!stumbles.is_suspect(POISON, 21 * SECOND));
         for (why, first, second) in [
             ("load testers send the same body again and again", &[7, 7][..], &[7, 7, 7][..]),
             ("in flight more than once at one of them", &[7, 7], &[7]),
@@ -174,21 +174,24 @@ mod tests {
                 &[7],
             ),
         ] {
-            let mut deaths = deaths();
-            die(&mut deaths, 0, first, SECOND);
-            die(&mut deaths, 1, second, 10 * SECOND);
-            assert!(!deaths.accuse(7, 12 * SECOND) && !deaths.accuse(8, 12 * SECOND), "{why}");
+            let mut crash_log = crash_log();
+            crash(&mut crash_log, 0, first, SECOND);
+            crash(&mut crash_log, 1, second, 10 * SECOND);
+            assert!(
+                !crash_log.is_suspect(7, 12 * SECOND) && !crash_log.is_suspect(8, 12 * SECOND),
+                "{why}"
+            );
         }
     }
 
     #[test]
-    fn the_oldest_gives_way() {
-        let mut deaths = deaths();
-        die(&mut deaths, 0, &[POISON], SECOND);
-        for other in 0..DEATHS as u64 {
-            die(&mut deaths, 1, &[100 + other], 10 * SECOND + 5 * other * SECOND / 4);
+    fn the_oldest_crash_is_forgotten_first() {
+        let mut crash_log = crash_log();
+        crash(&mut crash_log, 0, &[POISON], SECOND);
+        for other in 0..CRASHES as u64 {
+            crash(&mut crash_log, 1, &[100 + other], 10 * SECOND + 5 * other * SECOND / 4);
         }
-        die(&mut deaths, 0, &[POISON], 40 * SECOND);
-        assert!(!deaths.accuse(POISON, 41 * SECOND));
+        crash(&mut crash_log, 0, &[POISON], 40 * SECOND);
+        assert!(!crash_log.is_suspect(POISON, 41 * SECOND));
     }
 }

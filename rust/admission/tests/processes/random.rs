@@ -1,15 +1,15 @@
 //! Chance that can be repeated.
 
 /// xorshift64 (Marsaglia 2003).
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub fn new(seed: u64) -> Self {
-        Dice(seed | 1)
+        Random(seed | 1)
     }
 
     /// A number below `sides`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub fn below(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -17,11 +17,11 @@ impl Dice {
     }
 
     /// Takes one of them out.
-    pub fn draw<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
+    pub fn take_any<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
         if from.is_empty() {
             return None;
         }
-        let at = self.roll(from.len() as u64) as usize;
+        let at = self.below(from.len() as u64) as usize;
         Some(from.swap_remove(at))
     }
 }

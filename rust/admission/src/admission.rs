@@ -11,12 +11,14 @@ use crate::api::report::{Fault, Health, PermitOutcome, Proof, Usage};
 use crate::histogram::Histogram;
 use crate::inspect::invariants::Invariants;
 use crate::inspect::permits::ROWS_AT_ONCE;
-use crate::inspect::recount::Recount;
+use crate::inspect::recount::{Recount, RecountSizes};
 use crate::inspect::status::{BackendStatus, TierStatus};
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
+use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
 use crate::state::load::Load;
-use crate::state::parts::{Parts, Sizes};
+use crate::state::parts::Parts;
+use crate::state::sizes::Sizes;
 use crate::time::Nanos;
 
 /// Letters that are taken under one taking of the lock.
@@ -270,7 +272,7 @@ impl Admission {
 
     /// Slots in use on a GPU node.
     pub fn node_used(&self, node: usize) -> u32 {
-        self.with(|ledger| ledger.nodes[node].used.slots)
+        self.with(|ledger| ledger.caps.get(CapKind::Node, node).used.slots)
     }
 
     /// Slots that a tier uses of a backend.
@@ -313,7 +315,7 @@ impl Admission {
     }
 
     pub fn invariants(&self) -> Invariants {
-        let mut recount = Recount::new(self.with(|ledger| ledger.recount_sizes()));
+        let mut recount = Recount::new(self.with(|ledger| RecountSizes::of(ledger)));
         self.with(|ledger| ledger.invariants(&mut recount))
     }
 }

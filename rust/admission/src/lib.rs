@@ -57,5 +57,5 @@ pub use limits::tokens::TokenLimit;
 pub use prefix::{Blocks, Hit, PrefixIndex, PrefixParts};
 pub use state::backend::BackendLimits;
 pub use state::load::Load;
-pub use state::parts::Sizes;
+pub use state::sizes::Sizes;
 pub use state::tier::TierLimits;

@@ -3,6 +3,7 @@
 use crate::api::decision::Refusal;
 use crate::api::ids::BackendIndex;
 use crate::api::report::{Health, Proof};
+use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
 use crate::time::Nanos;
 
@@ -11,7 +12,7 @@ impl Ledger<'_> {
     /// it fits. 0: drained.
     pub(crate) fn set_limits(&mut self, backend: BackendIndex, slots: u32, now: Nanos) {
         self.at(now);
-        self.backends[usize::from(backend)].cap.set_limit(Some(slots));
+        self.caps.get_mut(CapKind::Backend, usize::from(backend)).set_limit(Some(slots));
         self.publish_load(usize::from(backend));
         self.after_change();
     }

@@ -1,6 +1,7 @@
 //! What changes as time passes.
 
 use crate::api::offer::PRIORITIES;
+use crate::state::caps::CapKind;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::tier::TierState;
@@ -21,7 +22,8 @@ impl Ledger<'_> {
         self.find_stalled(passed);
         for backend in 0..self.backends.len() {
             let backlog = self.has_backlog(backend);
-            self.backends[backend].tick(backlog, now);
+            let cap = self.caps.get(CapKind::Backend, backend);
+            self.backends[backend].tick(cap, backlog, now);
             self.end_estimated_prefills(backend);
             self.end_long_trial(backend, now);
             self.publish_load(backend);

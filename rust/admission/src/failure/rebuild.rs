@@ -3,7 +3,6 @@
 
 use crate::api::ids::Owner;
 use crate::api::offer::PRIORITIES;
-use crate::limits::caps::Resources;
 use crate::state::flow::Flow;
 use crate::state::free_rows::FreeRows;
 use crate::state::heap::NONE;
@@ -79,19 +78,15 @@ impl Ledger<'_> {
         self.globals.waiting = 0;
         self.globals.orphans = 0;
         self.globals.reservations = 0;
+        self.caps.clear();
         self.pairs_mut().fill(0);
         for backend in &mut *self.backends {
-            backend.cap.used = Resources::default();
             backend.by_priority = [0; PRIORITIES];
             backend.reserved_for = NONE;
             backend.prefilling = NONE;
             backend.outage.trial = NONE;
         }
-        for node in &mut *self.nodes {
-            (node.used, node.reserved) = (Resources::default(), 0);
-        }
         for tier in &mut *self.tiers {
-            (tier.cap.used, tier.cap.reserved) = (Resources::default(), 0);
             (tier.requests, tier.tokens, tier.bytes) = (0, 0, 0);
             tier.earliest = Nanos::MAX;
             for priority in &mut tier.priorities {
@@ -102,7 +97,7 @@ impl Ledger<'_> {
             worker.clear();
         }
         for tenant in &mut *self.tenants {
-            (tenant.used, tenant.requests, tenant.parked) = (0, 0, 0);
+            (tenant.requests, tenant.parked) = (0, 0);
             tenant.weight = tenant.weight.max(1);
         }
         self.flows.iter_mut().filter(|flow| flow.is_used()).for_each(Flow::clear);

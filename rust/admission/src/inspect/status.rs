@@ -3,6 +3,7 @@
 use crate::api::ids::{BackendIndex, TierIndex};
 use crate::api::report::Health;
 use crate::limits::caps::Cap;
+use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
 use crate::time::Nanos;
 
@@ -36,13 +37,14 @@ pub struct TierStatus {
 impl Ledger<'_> {
     pub(crate) fn tier_status(&self, tier: TierIndex) -> TierStatus {
         let state = &self.tiers[usize::from(tier)];
-        TierStatus { cap: state.cap, queued: state.requests, speed: state.speed.get() }
+        let cap = *self.caps.get(CapKind::Tier, tier.into());
+        TierStatus { cap, queued: state.requests, speed: state.speed.get() }
     }
 
     pub(crate) fn backend_status(&self, backend: BackendIndex) -> BackendStatus {
-        let state = &self.backends[usize::from(backend)];
+        let state = self.backend(usize::from(backend));
         BackendStatus {
-            cap: state.cap,
+            cap: *state.cap,
             effective: state.effective(self.globals.now),
             suggested: state.adaptive.suggestion(state.cap.bound()),
             health: state.health(),

@@ -1,6 +1,9 @@
-//! Caps and what is used of them.
+//! One cap: how many slots may be in use under it, and what is.
 
 use crate::shm::plain;
+
+/// No limit of this kind.
+pub(crate) const UNLIMITED: u32 = u32::MAX;
 
 /// What a request takes of a backend.
 #[repr(C)]
@@ -20,20 +23,26 @@ impl Resources {
         Resources { slots, _padding: 0, prefill, kv }
     }
 
+    /// KV memory alone.
+    pub(crate) fn kv(tokens: u64) -> Self {
+        Self::new(0, 0, tokens)
+    }
+
     pub(crate) fn plus(self, more: Self) -> Self {
         Self::new(self.slots + more.slots, self.prefill + more.prefill, self.kv + more.kv)
     }
+
+    pub(crate) fn minus(self, less: Self) -> Self {
+        Self::new(self.slots - less.slots, self.prefill - less.prefill, self.kv - less.kv)
+    }
 }
 
-/// No limit of this kind.
-pub(crate) const UNLIMITED: u32 = u32::MAX;
-
-/// A cap on slots, and all that is used under it.
+/// A limit on slots, and everything in use under it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
     limit: u32,
-    /// Slots of those under it that a backend is kept free for.
+    /// Slots of waiting requests that have reserved a backend under it.
     pub(crate) reserved: u32,
     pub used: Resources,
 }
@@ -51,6 +60,7 @@ impl Cap {
         (self.limit != UNLIMITED).then_some(self.limit)
     }
 
+    /// The limit in slots; [`UNLIMITED`] if there is none.
     pub(crate) fn bound(&self) -> u32 {
         self.limit
     }
@@ -59,18 +69,8 @@ impl Cap {
         self.limit = limit.unwrap_or(UNLIMITED);
     }
 
-    /// A lowered limit may lie below what is used: then nothing fits until enough has ended.
+    /// A lowered limit may be below what is used: then nothing fits until enough has ended.
     pub(crate) fn has_room(&self, slots: u32) -> bool {
         self.used.slots.saturating_add(slots) <= self.limit
-    }
-
-    pub(crate) fn charge(&mut self, resources: Resources) {
-        self.used = self.used.plus(resources);
-    }
-
-    pub(crate) fn refund(&mut self, resources: Resources) {
-        self.used.slots -= resources.slots;
-        self.used.prefill -= resources.prefill;
-        self.used.kv -= resources.kv;
     }
 }

@@ -3,6 +3,7 @@
 //! A stream says with its first token that its prompt has been read. A whole answer says nothing
 //! before its end, so its prompt counts for as long as such prompts take.
 
+use crate::limits::caps::Resources;
 use crate::state::heap::{self, Elements, NONE, Node};
 use crate::state::ledger::Ledger;
 use crate::state::row::Row;
@@ -36,7 +37,7 @@ impl Ledger<'_> {
             let time = state.prefill_time(prefill);
             row.prefill_end = row.granted + if time == 0 { prefill * GUESSED_TIME } else { time };
         }
-        state.note_prefill(self.globals.now);
+        self.note_prefill(backend);
         self.link_prefill(at);
     }
 
@@ -63,11 +64,9 @@ impl Ledger<'_> {
         let row = &mut self.rows[at as usize];
         let backend = usize::from(row.backend);
         let prefill = std::mem::take(&mut row.resources.prefill);
-        let now = self.globals.now;
-        let rate = &mut self.backends[backend].prefill_rate;
-        rate.count(prefill, shown);
-        self.each_cap(at, |cap| cap.used.prefill -= prefill);
-        self.backends[backend].note_prefill(now);
+        self.backends[backend].prefill_rate.count(prefill, shown);
+        self.caps.refund(&self.path_of(at), Resources::new(0, prefill, 0));
+        self.note_prefill(backend);
         prefill
     }
 

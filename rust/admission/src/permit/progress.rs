@@ -2,6 +2,7 @@
 
 use crate::api::ids::Ticket;
 use crate::api::report::Usage;
+use crate::limits::caps::Resources;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::Nanos;
@@ -39,7 +40,7 @@ impl Ledger<'_> {
     pub(crate) fn grow(&mut self, ticket: Ticket, tokens: u64) {
         if let Some(at) = self.holder(ticket) {
             self.rows[at as usize].resources.kv += tokens;
-            self.each_cap(at, |cap| cap.used.kv += tokens);
+            self.caps.charge(&self.path_of(at), Resources::kv(tokens));
         }
     }
 
@@ -50,7 +51,9 @@ impl Ledger<'_> {
         let row = &mut self.rows[at as usize];
         let class = usize::from(row.class);
         let before = std::mem::replace(&mut row.resources.kv, kv);
-        self.each_cap(at, |cap| cap.used.kv = cap.used.kv - before + kv);
+        let path = self.path_of(at);
+        self.caps.charge(&path, Resources::kv(kv));
+        self.caps.refund(&path, Resources::kv(before));
         self.rows[at as usize].settled = 1;
         self.lengths[class].learn(usage.output);
         let read = u64::from(usage.prompt.saturating_sub(usage.cached));

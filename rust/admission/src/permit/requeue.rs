@@ -2,6 +2,7 @@
 
 use crate::api::decision::Refusal;
 use crate::api::ids::Ticket;
+use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::{MILLISECOND, Nanos};
@@ -26,7 +27,8 @@ impl Ledger<'_> {
         }
         let backend = usize::from(self.rows[at as usize].backend);
         let pause = MIN_PAUSE + self.random() % PAUSE_SPREAD;
-        self.backends[backend].note_pushback(pause, now);
+        let limit = self.caps.get(CapKind::Backend, backend).bound();
+        self.backends[backend].note_pushback(limit, pause, now);
         if self.rows[at as usize].pushbacks >= MAX_PUSHBACKS {
             return Err(Refusal::Overloaded);
         }

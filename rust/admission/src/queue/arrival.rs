@@ -23,18 +23,18 @@ impl Ledger<'_> {
             return self.refuse(offer, Refusal::QueueFull);
         };
         self.write_row(at, offer, now);
-        if let Some(why) = self.why_unservable(&self.rows[at as usize], Phase::Arriving) {
-            return self.refuse(offer, why);
-        }
         let tier = usize::from(offer.tier);
         if self.tiers[tier].requests == 0
-            && self.tenants[self.rows[at as usize].tenant as usize].has_room(offer.slots)
+            && self.tenant_has_room(at)
             && let Some((backend, prefill)) = self.choose_backend(at)
         {
             self.take_row(at);
             self.grant(at, backend, prefill, State::Running);
             self.tiers[tier].shedding_since = 0;
             return Decision::Granted(self.rows[at as usize].grant(at));
+        }
+        if let Some(why) = self.why_unservable(&self.rows[at as usize], Phase::Arriving) {
+            return self.refuse(offer, why);
         }
         if let Err(why) = self.check_queue(at) {
             return self.refuse(offer, why);

@@ -1,7 +1,7 @@
 //! Granting: whoever makes room gives it away before letting go of the lock.
 
 use crate::api::ids::BackendIndex;
-use crate::api::offer::PRIORITIES;
+use crate::state::caps::{CapKind, Scope};
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
@@ -13,9 +13,6 @@ pub(crate) const MAX_BYPASSES: usize = 8;
 
 /// The top band goes first until it uses this part of a tier's slots.
 const TOP_PRIORITY_PERCENT: u64 = 80;
-
-/// The band that leaves the last part of each backend to the others.
-pub(crate) const LOWEST_PRIORITY: u8 = PRIORITIES as u8 - 1;
 
 /// Rows that were looked at and did not fit, until the search is over.
 #[derive(Debug, Default)]
@@ -69,19 +66,18 @@ impl Ledger<'_> {
         let waiting = (first..self.tiers.len()).filter(|tier| tiers & 1 << tier != 0);
         let key = |&tier: &usize| {
             let state = &self.tiers[tier];
-            (state.cap.used.slots != 0, state.service)
+            let used = self.caps.get(CapKind::Tier, tier).used.slots;
+            (used != 0, state.service)
         };
         waiting.min_by_key(key).unwrap_or(first)
     }
 
     /// Grants one request of a tier, if one fits. Returns whether it is worth to look again.
     fn dispatch_tier(&mut self, tier: usize) -> bool {
-        if !self.has_free_slot(tier, 0) {
+        let priorities = self.priorities_with_free_slots(tier);
+        if priorities == 0 {
             return false;
         }
-        // Behind the ceiling of the low band there is nothing for it to look for.
-        let priorities =
-            if self.has_free_slot(tier, LOWEST_PRIORITY) { PRIORITIES } else { PRIORITIES - 1 };
         if self.grant_reserved(tier) {
             return true;
         }
@@ -144,16 +140,16 @@ impl Ledger<'_> {
 
     fn top_priority_is_full(&self, tier: usize) -> bool {
         let state = &self.tiers[tier];
-        let effective = |index: usize| u64::from(self.backends[index].effective(self.globals.now));
+        let effective = |index: usize| u64::from(self.backend(index).effective(self.globals.now));
         let slots: u64 =
             state.backends.iter().filter(|&index| self.is_available(index)).map(effective).sum();
-        let slots = slots.min(u64::from(state.cap.bound()));
+        let slots = slots.min(u64::from(self.caps.get(CapKind::Tier, tier).bound()));
         u64::from(state.priorities[0].used) * 100 >= slots * TOP_PRIORITY_PERCENT
     }
 
     pub(crate) fn tenant_has_room(&self, at: u32) -> bool {
         let row = &self.rows[at as usize];
-        self.tenants[row.tenant as usize].has_room(row.resources.slots)
+        self.caps.fits(&self.caps.path(row, None), Scope::Tenant, row.resources.slots)
     }
 
     /// Gives a row, which is in no queue, its permit.
@@ -161,7 +157,7 @@ impl Ledger<'_> {
         let now = self.globals.now;
         self.globals.grants += 1;
         self.backends[usize::from(backend)].last_grant = self.globals.grants;
-        let chosen = &self.backends[usize::from(backend)];
+        let chosen = self.backend(usize::from(backend));
         let ahead = (chosen.cap.used.prefill + prefill) as f64;
         let seconds = chosen.prefill_rate.get().map_or(0.0, |rate| ahead / rate);
         let predicted = (seconds * SECOND as f64) as Nanos;

@@ -1,6 +1,8 @@
-//! Room that is kept free: what does not fit is not passed by for ever.
+//! Backends that are reserved for a request that does not fit yet, so that smaller ones do not pass it by
+//! for ever (EASY backfill).
 
-use super::dispatch::{LOWEST_PRIORITY, MAX_BYPASSES};
+use super::capacity::LOWEST_PRIORITY;
+use super::dispatch::MAX_BYPASSES;
 use crate::api::ids::BackendIndex;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
@@ -12,8 +14,8 @@ use crate::time::{MILLISECOND, Nanos};
 const MAX_BYPASS_TIME: Nanos = 250 * MILLISECOND;
 
 impl Ledger<'_> {
-    /// Backends are kept free no longer for those whom that cannot help: the backend went or shrank, or
-    /// what is waited for is a tenant's own limit, or others are more urgent.
+    /// Drops reservations that can no longer be satisfied: the backend is down or shrank, the row waits for
+    /// its tenant's own limit, or more urgent requests wait.
     pub(crate) fn drop_useless_reservations(&mut self) {
         for backend in 0..self.backends.len() {
             let at = self.backends[backend].reserved_for;
@@ -27,8 +29,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// Grants a request that a backend is kept free for. Others may come before it in turn by now,
-    /// but they cannot have that backend, and all would wait for each other.
+    /// Grants a request that has a reservation, whatever its place in the queue: the requests before it
+    /// cannot have that backend, and would wait for it in vain.
     pub(crate) fn grant_reserved(&mut self, tier: usize) -> bool {
         let mut backends = self.tiers[tier].backends.iter();
         backends.any(|backend| {
@@ -37,22 +39,20 @@ impl Ledger<'_> {
         })
     }
 
-    /// Whether a row of the low band has more urgent ones beside it, for whom the last part of each
-    /// backend is left.
+    /// Whether a row has low priority and more urgent ones wait for the same GPUs: the last part of each
+    /// backend is theirs.
     fn yields_to_others(&self, at: u32) -> bool {
         let row = &self.rows[at as usize];
         let group = self.tiers[usize::from(row.tier)].group;
         let is_urgent = |tier: &TierState| {
-            tier.priorities[..usize::from(LOWEST_PRIORITY)]
-                .iter()
-                .any(|priority| priority.requests > 0)
+            tier.priorities[..usize::from(LOWEST_PRIORITY)].iter().any(|queue| queue.requests > 0)
         };
-        row.priority == LOWEST_PRIORITY
-            && self.tiers.iter().any(|tier| tier.group == group && is_urgent(tier))
+        let mut others = self.tiers.iter();
+        row.priority == LOWEST_PRIORITY && others.any(|tier| tier.group == group && is_urgent(tier))
     }
 
-    /// Whether others have gone often or long enough before a row that does not fit. One that waits
-    /// for its own tenant, or stands back, keeps nobody else waiting.
+    /// Whether others have gone often or long enough before a row that does not fit. A row that waits for
+    /// its own tenant's limit, or yields to others, gets no reservation.
     pub(crate) fn is_overdue(&mut self, at: u32) -> bool {
         if !self.tenant_has_room(at) || self.yields_to_others(at) {
             return false;
@@ -66,8 +66,8 @@ impl Ledger<'_> {
             || now.saturating_sub(row.blocked) >= MAX_BYPASS_TIME
     }
 
-    /// Keeps a backend free for an overdue row: nothing else goes there, nor into the last room of its
-    /// tier and node. All other backends stay in use.
+    /// Reserves for an overdue row the candidate that will have room first: nothing else is granted there,
+    /// nor into the last slots of the shared caps above it. All other backends stay in use.
     pub(crate) fn reserve_best(&mut self, at: u32) {
         if self.rows[at as usize].reserved_backend != NO_BACKEND {
             return;
@@ -76,41 +76,31 @@ impl Ledger<'_> {
         let may_reserve = |&index: &usize| {
             self.backends[index].reserved_for == NONE && self.could_serve(index, row)
         };
-        let prefill_used = |&index: &usize| self.backends[index].cap.used.prefill;
+        let prefill_used = |&index: &usize| self.backend(index).cap.used.prefill;
         let backends = row.candidates.iter().map(|candidate| usize::from(candidate.backend));
         if let Some(backend) = backends.filter(may_reserve).min_by_key(prefill_used) {
             self.reserve(at, backend as BackendIndex);
         }
     }
 
-    pub(crate) fn reserve(&mut self, at: u32, reserved_backend: BackendIndex) {
-        let row = &mut self.rows[at as usize];
-        row.reserved_backend = reserved_backend;
-        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
-        let backend = &mut self.backends[usize::from(reserved_backend)];
-        backend.reserved_for = at;
+    pub(crate) fn reserve(&mut self, at: u32, backend: BackendIndex) {
+        self.rows[at as usize].reserved_backend = backend;
+        let row = &self.rows[at as usize];
+        self.caps.reserve(&self.path(row, usize::from(backend)), row.resources.slots);
+        self.backends[usize::from(backend)].reserved_for = at;
         self.globals.reservations += 1;
-        self.tiers[tier].cap.reserved += slots;
-        if let Some(node) = backend.node() {
-            self.nodes[node].reserved += slots;
-        }
     }
 
-    /// No backend is kept free for a row any longer.
+    /// Gives up the reservation of a row, if it has one.
     pub(crate) fn cancel_reservation(&mut self, at: u32) {
-        let row = &mut self.rows[at as usize];
-        let reserved_backend = std::mem::replace(&mut row.reserved_backend, NO_BACKEND);
-        if reserved_backend == NO_BACKEND {
+        let backend = std::mem::replace(&mut self.rows[at as usize].reserved_backend, NO_BACKEND);
+        if backend == NO_BACKEND {
             return;
         }
-        let (tier, slots) = (usize::from(row.tier), row.resources.slots);
-        let backend = &mut self.backends[usize::from(reserved_backend)];
-        backend.reserved_for = NONE;
+        let row = &self.rows[at as usize];
+        self.caps.unreserve(&self.path(row, usize::from(backend)), row.resources.slots);
+        self.backends[usize::from(backend)].reserved_for = NONE;
         self.globals.reservations -= 1;
         self.reservation_cancelled = true;
-        self.tiers[tier].cap.reserved -= slots;
-        if let Some(node) = backend.node() {
-            self.nodes[node].reserved -= slots;
-        }
     }
 }

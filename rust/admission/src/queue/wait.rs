@@ -10,7 +10,9 @@ impl Ledger<'_> {
         let index = usize::from(row.tier);
         let (slots_ahead, prefill_ahead) = self.work_ahead(at);
         let by_prefill = self.prefill_wait(at, prefill_ahead);
-        if self.has_free_slot(index, row.priority) && self.has_free_memory(row) {
+        if usize::from(row.priority) < self.priorities_with_free_slots(index)
+            && self.has_free_memory(row)
+        {
             return Some(seconds(by_prefill));
         }
         let speed = self.tiers[index].speed.get()?;
@@ -44,7 +46,7 @@ impl Ledger<'_> {
         let row = &self.rows[at as usize];
         let (mut limit, mut used, mut rate) = (0.0, 0.0, 0.0);
         for index in self.tiers[usize::from(row.tier)].backends.iter() {
-            let backend = &self.backends[index];
+            let backend = self.backend(index);
             if !backend.is_usable() {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! What admission knows of one backend.
 
+use std::ops::Deref;
+
 use super::heap::NONE;
 use super::outage::Outage;
 use crate::api::report::Health;
@@ -29,7 +31,6 @@ const PREFILL_SLACK: f64 = 1.0;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackendState {
-    pub(crate) cap: Cap,
     /// Slots used by band.
     pub(crate) by_priority: [u32; 3],
     pub(crate) node: u32,
@@ -85,7 +86,6 @@ pub struct BackendLimits {
 impl BackendState {
     pub(crate) fn new(limits: &BackendLimits, now: Nanos) -> Self {
         BackendState {
-            cap: Cap::new(Some(limits.slots)),
             by_priority: [0; 3],
             node: limits.node.map_or(NONE, |node| node as u32),
             health: Health::Unknown,
@@ -120,27 +120,6 @@ impl BackendState {
         self.health
     }
 
-    /// Whether it could ever take a request in its present state.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.health != Health::Down && self.cap.bound() != 0
-    }
-
-    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
-    /// recent bounces take off; at least one, so that it is tried at all.
-    pub(crate) fn effective(&self, now: Nanos) -> u32 {
-        let limit = self.cap.bound();
-        let started = match self.recovered {
-            0 => limit,
-            since => {
-                let grown = now.saturating_sub(since).min(SLOW_START);
-                let parts = SLOW_START / 10 + grown * 9 / 10;
-                (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
-            }
-        };
-        let allowed = self.adaptive.allowed(limit).min(started).saturating_sub(self.penalty);
-        allowed.max(limit.min(1))
-    }
-
     pub(crate) fn starts_slowly(&self) -> bool {
         self.recovered != 0
     }
@@ -163,16 +142,16 @@ impl BackendState {
     }
 
     /// It had no room after all: fewer slots for a while, none at all for a moment.
-    pub(crate) fn note_pushback(&mut self, pause: Nanos, now: Nanos) {
+    pub(crate) fn note_pushback(&mut self, limit: u32, pause: Nanos, now: Nanos) {
         self.adaptive.note_overload();
         self.closed_until = self.closed_until.max(now + pause);
-        self.penalty = (self.penalty + 1).min(self.cap.bound());
+        self.penalty = (self.penalty + 1).min(limit);
         self.penalty_changed = now;
     }
 
     /// Time has passed. `backlog`: requests wait that it could take.
-    pub(crate) fn tick(&mut self, backlog: bool, now: Nanos) {
-        let (limit, used) = (self.cap.bound(), self.cap.used.slots);
+    pub(crate) fn tick(&mut self, cap: &Cap, backlog: bool, now: Nanos) {
+        let (limit, used) = (cap.bound(), cap.used.slots);
         self.adaptive.update(Situation { limit, used, backlog }, now);
         if self.penalty > 0 && now >= self.penalty_changed + PENALTY_DECAY {
             self.penalty -= 1;
@@ -188,8 +167,8 @@ impl BackendState {
     }
 
     /// What it has to read has changed.
-    pub(crate) fn note_prefill(&mut self, now: Nanos) {
-        self.prefill_rate.note(self.cap.used.prefill, self.prefill.tokens, now);
+    pub(crate) fn note_prefill(&mut self, tokens: u64, now: Nanos) {
+        self.prefill_rate.note(tokens, self.prefill.tokens, now);
     }
 
     /// The engine's own word on its KV memory.
@@ -211,6 +190,45 @@ impl BackendState {
     pub(crate) fn kv_limit(&self) -> Option<u64> {
         (self.kv.tokens != u64::MAX).then_some(self.kv.tokens)
     }
+}
+
+/// A backend with its cap.
+#[derive(Clone, Copy)]
+pub(crate) struct Backend<'a> {
+    pub(crate) state: &'a BackendState,
+    pub(crate) cap: &'a Cap,
+}
+
+impl Deref for Backend<'_> {
+    type Target = BackendState;
+
+    fn deref(&self) -> &BackendState {
+        self.state
+    }
+}
+
+impl Backend<'_> {
+    /// Whether it could ever take a request in its present state.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state.health != Health::Down && self.cap.bound() != 0
+    }
+
+    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
+    /// recent bounces take off; at least one, so that it is tried at all.
+    pub(crate) fn effective(&self, now: Nanos) -> u32 {
+        let limit = self.cap.bound();
+        let started = match self.state.recovered {
+            0 => limit,
+            since => {
+                let grown = now.saturating_sub(since).min(SLOW_START);
+                let parts = SLOW_START / 10 + grown * 9 / 10;
+                (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
+            }
+        };
+        let allowed =
+            self.state.adaptive.allowed(limit).min(started).saturating_sub(self.state.penalty);
+        allowed.max(limit.min(1))
+    }
 
     /// Whether it has room for a request in everything.
     pub(crate) fn fits(&self, resources: Resources, now: Nanos) -> bool {
@@ -222,12 +240,13 @@ impl BackendState {
     /// Whether prompt and answer fit, or it is empty: an oversized request runs alone.
     pub(crate) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
         let used = self.cap.used;
-        (used.prefill == 0 || used.prefill + prefill <= self.prefill.tokens) && self.has_memory(kv)
+        (used.prefill == 0 || used.prefill + prefill <= self.state.prefill.tokens)
+            && self.has_memory(kv)
     }
 
     /// Whether so much KV memory is left, or it is empty.
     pub(crate) fn has_memory(&self, kv: u64) -> bool {
         let used = self.cap.used;
-        used.slots == 0 || used.kv + kv <= self.kv.tokens
+        used.slots == 0 || used.kv + kv <= self.state.kv.tokens
     }
 }

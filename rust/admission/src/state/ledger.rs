@@ -5,19 +5,20 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::backend::BackendState;
+use super::backend::{Backend, BackendState};
+use super::caps::{CapKind, CapPath, Caps, On};
 use super::flow::Flow;
 use super::free_rows::FreeRows;
 use super::globals::Globals;
-use super::parts::{Parts, Sizes, TENANTS};
+use super::parts::Parts;
 use super::row::{Row, State};
+use super::sizes::{Sizes, TENANTS};
 use super::tenant::TenantState;
 use super::tier::TierState;
 use super::worker::WorkerState;
 use crate::api::ids::{Ticket, TierIndex};
 use crate::api::offer::Tenant;
 use crate::learned::lengths::Lengths;
-use crate::limits::caps::Cap;
 use crate::shm::{Guard, Region};
 use crate::time::Nanos;
 
@@ -25,7 +26,7 @@ pub(crate) struct Ledger<'a> {
     pub(crate) globals: &'a mut Globals,
     pub(crate) tiers: &'a mut [TierState],
     pub(crate) backends: &'a mut [BackendState],
-    pub(crate) nodes: &'a mut [Cap],
+    pub(crate) caps: Caps<'a>,
     pub(crate) workers: &'a mut [WorkerState],
     pub(crate) rows: &'a mut [Row],
     pub(crate) tenants: &'a mut [TenantState],
@@ -49,7 +50,7 @@ impl<'a> Ledger<'a> {
             globals,
             tiers,
             backends,
-            nodes,
+            caps,
             workers,
             rows,
             tenants,
@@ -61,7 +62,7 @@ impl<'a> Ledger<'a> {
             parts.globals,
             parts.tiers,
             parts.backends,
-            parts.nodes,
+            parts.caps,
             parts.workers,
             parts.rows,
             parts.tenants,
@@ -75,7 +76,7 @@ impl<'a> Ledger<'a> {
             globals: &mut globals[0],
             tiers,
             backends,
-            nodes,
+            caps: Caps::new(caps, parts.cap_layout),
             workers,
             rows,
             tenants,
@@ -102,11 +103,9 @@ impl<'a> Ledger<'a> {
         for (state, limits) in self.backends.iter_mut().zip(&sizes.backends) {
             *state = BackendState::new(limits, now);
         }
+        self.caps.begin(sizes);
         for backend in 0..self.backends.len() {
             self.publish_load(backend);
-        }
-        for (cap, &limit) in self.nodes.iter_mut().zip(&sizes.nodes) {
-            *cap = Cap::new(limit);
         }
         for tier in 0..self.tiers.len() {
             self.tiers[tier].group = self.group_of(tier) as u32;
@@ -158,9 +157,30 @@ impl<'a> Ledger<'a> {
         self.find(ticket).filter(|&at| self.rows[at as usize].holds_permit())
     }
 
+    /// A backend with its cap.
+    #[inline]
+    pub(crate) fn backend(&self, index: usize) -> Backend<'_> {
+        Backend { state: &self.backends[index], cap: self.caps.get(CapKind::Backend, index) }
+    }
+
+    /// The caps that a row counts under on a backend.
+    pub(crate) fn path(&self, row: &Row, backend: usize) -> CapPath {
+        self.caps.path(row, Some(On { backend, node: self.backends[backend].node() }))
+    }
+
+    /// The caps that a row counts under where it is placed.
+    pub(crate) fn path_of(&self, at: u32) -> CapPath {
+        let row = &self.rows[at as usize];
+        self.path(row, usize::from(row.backend))
+    }
+
     /// Slots that a tier uses of a backend.
     pub(crate) fn pair(&mut self, tier: usize, backend: usize) -> &mut u32 {
         &mut self.pairs[tier * self.backends.len() + backend]
+    }
+
+    pub(crate) fn pairs(&self) -> &[u32] {
+        self.pairs
     }
 
     pub(crate) fn pairs_mut(&mut self) -> &mut [u32] {

@@ -1,6 +1,6 @@
 //! What can be known of a backend without the lock: a hint, for choosing candidates.
 
-use super::backend::BackendState;
+use super::backend::Backend;
 use crate::time::Nanos;
 
 /// How full a backend was a moment ago.
@@ -19,7 +19,7 @@ pub struct Load {
 const UNUSABLE: u32 = u32::MAX;
 
 impl Load {
-    pub(crate) fn of(backend: &BackendState, now: Nanos) -> Self {
+    pub(crate) fn of(backend: Backend<'_>, now: Nanos) -> Self {
         let slots = u64::from(backend.effective(now).max(1));
         let utilization = ((u64::from(backend.cap.used.slots) << 16) / slots) as u32;
         Load {

@@ -1,5 +1,6 @@
 //! Finds tenants and flows, and makes room for new ones.
 
+use super::caps::CapKind;
 use super::flow::Flow;
 use super::ledger::Ledger;
 use super::table::Table;
@@ -20,10 +21,20 @@ impl Ledger<'_> {
         });
         let at = found.unwrap_or(0);
         self.tenants[at as usize].last = self.globals.arrived;
-        if at != 0 && self.tenants[at as usize].update(tenant) {
-            self.unpark_tenant(at);
+        if at != 0 {
+            self.update_tenant(at, tenant);
         }
         at
+    }
+
+    /// The weight and the limit of a tenant may change between two requests.
+    fn update_tenant(&mut self, at: u32, tenant: &Tenant) {
+        self.tenants[at as usize].weight = tenant.weight.max(1);
+        let cap = self.caps.get_mut(CapKind::Tenant, at as usize);
+        if cap.limit() != tenant.slots {
+            cap.set_limit(tenant.slots);
+            self.unpark_tenant(at);
+        }
     }
 
     /// A place has a new tenant, who does not inherit what the one before was served.

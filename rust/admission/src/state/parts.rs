@@ -2,36 +2,18 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::backend::{BackendLimits, BackendState};
+use super::backend::BackendState;
+use super::caps::CapLayout;
 use super::flow::Flow;
 use super::globals::Globals;
 use super::row::Row;
+use super::sizes::{FLOWS, MAX_TIERS, Sizes, TENANTS};
 use super::tenant::TenantState;
-use super::tier::{MAX_BACKENDS, TierLimits, TierState};
+use super::tier::{MAX_BACKENDS, TierState};
 use super::worker::WorkerState;
 use crate::learned::lengths::{CLASSES, Lengths};
 use crate::limits::caps::Cap;
 use crate::shm::{Layout, Locked, Open};
-
-/// Most tiers that there can be.
-const MAX_TIERS: usize = 64;
-
-/// Tenants that are told apart at once.
-pub(crate) const TENANTS: usize = 4096;
-
-const FLOWS: usize = 8192;
-
-/// Everything that is fixed when the limiter is made.
-#[derive(Debug, Clone)]
-pub struct Sizes {
-    /// Most requests known at once, queued and running together.
-    pub rows: usize,
-    pub tiers: Vec<TierLimits>,
-    pub backends: Vec<BackendLimits>,
-    /// Caps of the GPU nodes.
-    pub nodes: Vec<Option<u32>>,
-    pub workers: usize,
-}
 
 /// Where each part lies in the segment.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +21,8 @@ pub(crate) struct Parts {
     pub(crate) globals: Locked<Globals>,
     pub(crate) tiers: Locked<TierState>,
     pub(crate) backends: Locked<BackendState>,
-    pub(crate) nodes: Locked<Cap>,
+    pub(crate) caps: Locked<Cap>,
+    pub(crate) cap_layout: CapLayout,
     pub(crate) workers: Locked<WorkerState>,
     pub(crate) rows: Locked<Row>,
     pub(crate) tenants: Locked<TenantState>,
@@ -57,12 +40,14 @@ impl Parts {
     pub(crate) fn add(layout: &mut Layout, sizes: &Sizes) -> Self {
         assert!(sizes.tiers.len() <= MAX_TIERS && sizes.backends.len() <= MAX_BACKENDS);
         assert!(sizes.workers <= 64, "workers are bits of a word");
+        let cap_layout = CapLayout::new(sizes);
         let (tiers, backends) = (sizes.tiers.len(), sizes.backends.len());
         Parts {
             globals: layout.locked(1),
             tiers: layout.locked(tiers),
             backends: layout.locked(backends),
-            nodes: layout.locked(sizes.nodes.len()),
+            caps: layout.locked(cap_layout.count),
+            cap_layout,
             workers: layout.locked(sizes.workers),
             rows: layout.locked(sizes.rows),
             tenants: layout.locked(TENANTS),

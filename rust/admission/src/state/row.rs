@@ -26,7 +26,8 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [State; 6] = [
+    pub(crate) const COUNT: usize = 6;
+    const ALL: [State; Self::COUNT] = [
         State::Free,
         State::Queued,
         State::Granted,

@@ -1,7 +1,6 @@
 //! What admission knows of one tenant.
 
 use super::table::Entry;
-use crate::api::offer::Tenant;
 use crate::shm::plain;
 
 /// The key of the tenant that stands for everyone: keys are never 0, so that zeroed memory is empty.
@@ -13,13 +12,10 @@ pub(crate) const UNKNOWN_KEY: u64 = 1;
 pub(crate) struct TenantState {
     key: u64,
     chain: u32,
-    pub(crate) limit: u32,
     pub(crate) weight: u32,
-    /// Slots in use.
-    pub(crate) used: u32,
     /// Requests that wait or run.
     pub(crate) requests: u32,
-    /// Flows, by band, whose heads wait for this tenant's own limit.
+    /// Flows, by priority, whose heads wait for this tenant's own limit.
     pub(crate) parked: u32,
     /// Cost units cost and settled.
     pub(crate) cost: u64,
@@ -31,28 +27,7 @@ plain!(TenantState);
 
 impl TenantState {
     pub(crate) fn new(key: u64) -> Self {
-        TenantState {
-            key,
-            chain: 0,
-            limit: u32::MAX,
-            weight: 1,
-            used: 0,
-            requests: 0,
-            parked: 0,
-            cost: 0,
-            last: 0,
-        }
-    }
-
-    /// What is known of a tenant may change between two requests. Returns whether its limit has.
-    pub(crate) fn update(&mut self, tenant: &Tenant) -> bool {
-        let limit = tenant.slots.unwrap_or(u32::MAX);
-        self.weight = tenant.weight.max(1);
-        std::mem::replace(&mut self.limit, limit) != limit
-    }
-
-    pub(crate) fn has_room(&self, slots: u32) -> bool {
-        self.used.saturating_add(slots) <= self.limit
+        TenantState { key, chain: 0, weight: 1, requests: 0, parked: 0, cost: 0, last: 0 }
     }
 }
 

@@ -4,7 +4,6 @@ use super::heap::NONE;
 use crate::api::ids::BackendIndex;
 use crate::api::offer::PRIORITIES;
 use crate::learned::rate::Rate;
-use crate::limits::caps::Cap;
 use crate::shm::plain;
 use crate::time::Nanos;
 
@@ -103,7 +102,6 @@ impl BackendSet {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TierState {
-    pub(crate) cap: Cap,
     pub(crate) backends: BackendSet,
     pub(crate) queue_requests: u32,
     pub(crate) tenant_requests: u32,
@@ -146,7 +144,6 @@ impl TierState {
             backends.0[usize::from(backend) / 64] |= 1 << (backend % 64);
         }
         TierState {
-            cap: Cap::new(limits.concurrency),
             backends,
             queue_requests: limits.queue_requests,
             tenant_requests: limits.tenant_requests,

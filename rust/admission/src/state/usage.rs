@@ -1,63 +1,58 @@
-//! What running requests use, counted under everything that limits it.
+//! What running requests use: charged to their caps, and counted by backend, tier and priority.
 
 use std::sync::atomic::Ordering;
 
+use super::caps::CapKind;
 use super::heap::NONE;
 use super::ledger::Ledger;
 use super::load::Load;
-use crate::limits::caps::Cap;
 
 impl Ledger<'_> {
-    /// Counts a row under everything that limits it: backend, node, tier, band, tenant.
+    /// Counts a row that has its permit.
     pub(crate) fn charge_caps(&mut self, at: u32) {
         let row = &self.rows[at as usize];
-        let (resources, priority, tenant) = (row.resources, usize::from(row.priority), row.tenant);
+        let (resources, priority) = (row.resources, usize::from(row.priority));
         let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
-        let is_trial = row.trial != 0;
-        self.each_cap(at, |cap| cap.charge(resources));
-        self.backends[backend].by_priority[priority] += resources.slots;
-        self.tiers[tier].priorities[priority].used += resources.slots;
+        let (slots, is_trial) = (resources.slots, row.trial != 0);
+        self.caps.charge(&self.path(row, backend), resources);
+        self.backends[backend].by_priority[priority] += slots;
+        self.tiers[tier].priorities[priority].used += slots;
         if is_trial {
             self.backends[backend].outage.trial = at;
         }
-        self.tenants[tenant as usize].used += resources.slots;
-        *self.pair(tier, backend) += resources.slots;
+        *self.pair(tier, backend) += slots;
         self.publish_load(backend);
     }
 
+    /// A row no longer uses anything.
     pub(crate) fn refund_caps(&mut self, at: u32) {
         self.unlink_prefill(at);
         let row = &self.rows[at as usize];
-        let (resources, priority, tenant) = (row.resources, usize::from(row.priority), row.tenant);
-        let (tier, backend) = (usize::from(row.tier), usize::from(row.backend));
-        self.each_cap(at, |cap| cap.refund(resources));
-        self.backends[backend].by_priority[priority] -= resources.slots;
-        self.tiers[tier].priorities[priority].used -= resources.slots;
-        self.tenants[tenant as usize].used -= resources.slots;
-        *self.pair(tier, backend) -= resources.slots;
+        let (resources, priority) = (row.resources, usize::from(row.priority));
+        let (tier, backend, slots) =
+            (usize::from(row.tier), usize::from(row.backend), resources.slots);
+        self.caps.refund(&self.path(row, backend), resources);
+        self.backends[backend].by_priority[priority] -= slots;
+        self.tiers[tier].priorities[priority].used -= slots;
+        *self.pair(tier, backend) -= slots;
         self.rows[at as usize].trial = 0;
-        let state = &mut self.backends[backend];
-        if state.outage.trial == at {
-            state.outage.trial = NONE;
+        let outage = &mut self.backends[backend].outage;
+        if outage.trial == at {
+            outage.trial = NONE;
         }
-        state.note_prefill(self.globals.now);
+        self.note_prefill(backend);
         self.publish_load(backend);
     }
 
-    /// Tells how full a backend is, for those who choose candidates without the lock.
-    pub(crate) fn publish_load(&mut self, backend: usize) {
-        let load = Load::of(&self.backends[backend], self.globals.now);
-        self.loads[backend].store(load.word(), Ordering::Relaxed);
+    /// The prompt tokens that a backend has to read have changed.
+    pub(crate) fn note_prefill(&mut self, backend: usize) {
+        let tokens = self.caps.get(CapKind::Backend, backend).used.prefill;
+        self.backends[backend].note_prefill(tokens, self.globals.now);
     }
 
-    /// Runs over the caps that a placed row counts under.
-    pub(crate) fn each_cap(&mut self, at: u32, mut change: impl FnMut(&mut Cap)) {
-        let row = &self.rows[at as usize];
-        change(&mut self.tiers[usize::from(row.tier)].cap);
-        let backend = &mut self.backends[usize::from(row.backend)];
-        change(&mut backend.cap);
-        if let Some(node) = backend.node() {
-            change(&mut self.nodes[node]);
-        }
+    /// Publishes how full a backend is, for workers that choose candidates without the lock.
+    pub(crate) fn publish_load(&mut self, backend: usize) {
+        let load = Load::of(self.backend(backend), self.globals.now);
+        self.loads[backend].store(load.word(), Ordering::Relaxed);
     }
 }

@@ -67,9 +67,9 @@ pub struct Tenant {
 impl Tenant {
     pub const UNKNOWN: Tenant = Tenant { key: 0, weight: 1, slots: None };
 
-    /// A tenant without limits of its own. `key`: any number but 0 and 1 tells it from others.
+    /// A tenant without limits of its own. `key`: any number but 0, 1 and the largest tells it from others.
     pub fn named(key: u64) -> Self {
-        Tenant { key: key.max(2), ..Self::UNKNOWN }
+        Tenant { key: key.clamp(2, u64::MAX - 1), ..Self::UNKNOWN }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::learned::lengths;
 use crate::limits::caps::Resources;
 use crate::state::ledger::Ledger;
 use crate::state::row::{NO_BACKEND, State};
+use crate::state::tenant::UNKNOWN;
 use crate::time::Nanos;
 
 /// A request is turned away on arrival if it would wait longer than this part of what it may.
@@ -115,7 +116,7 @@ impl Ledger<'_> {
         let is_full = tier.requests >= tier.queue_requests
             || tier.tokens.saturating_add(u64::from(row.prompt)) > tier.queue_tokens
             || tier.bytes.saturating_add(row.bytes) > tier.queue_bytes
-            || row.tenant != 0 && flow.waiting >= tier.tenant_requests;
+            || row.tenant != UNKNOWN && flow.waiting >= tier.tenant_requests;
         if is_full {
             return Err(Refusal::QueueFull);
         }

@@ -2,6 +2,7 @@
 
 use super::heap::{Elements, NONE, Node};
 use super::table::Entry;
+use super::tenant::OVERFLOW;
 use crate::api::ids::TierIndex;
 use crate::api::offer::PRIORITIES;
 use crate::shm::plain;
@@ -91,7 +92,7 @@ impl Entry for Flow {
         &mut self.chain
     }
     fn is_idle(&self) -> bool {
-        self.requests == 0 && self.tenant() != 0
+        self.requests == 0 && self.tenant() > OVERFLOW
     }
     /// A flow's place is worth nothing to it.
     fn last_used(&self) -> u64 {

@@ -16,8 +16,7 @@ use super::sizes::{Sizes, TENANTS};
 use super::tenant::TenantState;
 use super::tier::TierState;
 use super::worker::WorkerState;
-use crate::api::ids::{Ticket, TierIndex};
-use crate::api::offer::Tenant;
+use crate::api::ids::Ticket;
 use crate::learned::lengths::Lengths;
 use crate::shm::{Guard, Region};
 use crate::time::Nanos;
@@ -111,10 +110,7 @@ impl<'a> Ledger<'a> {
             self.tiers[tier].group = self.group_of(tier) as u32;
         }
         self.workers.fill(WorkerState::EMPTY);
-        self.tenant(&Tenant::UNKNOWN);
-        for tier in 0..self.tiers.len() {
-            self.flow(0, tier as TierIndex);
-        }
+        self.begin_tenants();
     }
 
     /// The first tier that shares a GPU with this one, directly or through others.

@@ -1,38 +1,67 @@
 //! Finds tenants and flows, and makes room for new ones.
+//!
+//! Two tenants stand for many. All requests without a name are of [`UNKNOWN`], which has no limits of its
+//! own. A named tenant whose requests wait or run, or that has a limit, is never evicted; when the table is
+//! full of those, the names that come after share [`OVERFLOW`], with the limits of a single tenant: so a
+//! client that invents names gains nothing.
 
 use super::caps::CapKind;
 use super::flow::Flow;
 use super::ledger::Ledger;
 use super::table::Table;
-use super::tenant::{TenantState, UNKNOWN_KEY};
+use super::tenant::{OVERFLOW, OVERFLOW_KEY, TenantState, UNKNOWN, UNKNOWN_KEY};
 use crate::api::ids::TierIndex;
 use crate::api::offer::Tenant;
 
 impl Ledger<'_> {
-    /// The tenant's place; 0 if there is none for it.
+    /// Makes the tenants that stand for many, and their flows.
+    pub(crate) fn begin_tenants(&mut self) {
+        for (at, key) in [(UNKNOWN, UNKNOWN_KEY), (OVERFLOW, OVERFLOW_KEY)] {
+            assert_eq!(self.insert_tenant(key), Some(at));
+            for tier in 0..self.tiers.len() {
+                self.flow(at, tier as TierIndex);
+            }
+        }
+    }
+
+    /// The place of a tenant.
     pub(crate) fn tenant(&mut self, tenant: &Tenant) -> u32 {
-        let found = self.find_tenant(tenant).or_else(|| {
-            let key = tenant.key.max(UNKNOWN_KEY);
-            let at = self.globals.tenants.claim(self.tenant_buckets, self.tenants)?;
-            self.tenants[at as usize] = TenantState::new(key);
-            self.reset_flows(at);
-            Table::link(self.tenant_buckets, self.tenants, at);
-            Some(at)
-        });
-        let at = found.unwrap_or(0);
+        let found = self.find_tenant(tenant).or_else(|| self.insert_tenant(tenant.key));
+        let at = found.unwrap_or(OVERFLOW);
         self.tenants[at as usize].last = self.globals.arrived;
-        if at != 0 {
-            self.update_tenant(at, tenant);
+        match at {
+            UNKNOWN => {}
+            OVERFLOW => self.update_overflow(tenant),
+            _ => {
+                self.tenants[at as usize].weight = tenant.weight.max(1);
+                self.limit_tenant(at, tenant.slots);
+            }
         }
         at
     }
 
-    /// The weight and the limit of a tenant may change between two requests.
-    fn update_tenant(&mut self, at: u32, tenant: &Tenant) {
-        self.tenants[at as usize].weight = tenant.weight.max(1);
+    fn insert_tenant(&mut self, key: u64) -> Option<u32> {
+        let at = self.globals.tenants.claim(self.tenant_buckets, self.tenants)?;
+        self.tenants[at as usize] = TenantState::new(key);
+        self.reset_flows(at);
+        Table::link(self.tenant_buckets, self.tenants, at);
+        Some(at)
+    }
+
+    /// One more name is to share the overflow tenant: the least limit of all that share it holds.
+    fn update_overflow(&mut self, tenant: &Tenant) {
+        let shared = self.tenants[OVERFLOW as usize].requests > 0;
+        let before = self.caps.get(CapKind::Tenant, OVERFLOW as usize).limit().filter(|_| shared);
+        let least = [before, tenant.slots].into_iter().flatten().min();
+        self.limit_tenant(OVERFLOW, least);
+    }
+
+    /// The limit of a tenant may change between two requests.
+    fn limit_tenant(&mut self, at: u32, slots: Option<u32>) {
+        self.tenants[at as usize].limited = u32::from(slots.is_some());
         let cap = self.caps.get_mut(CapKind::Tenant, at as usize);
-        if cap.limit() != tenant.slots {
-            cap.set_limit(tenant.slots);
+        if cap.limit() != slots {
+            cap.set_limit(slots);
             self.unpark_tenant(at);
         }
     }
@@ -50,7 +79,7 @@ impl Ledger<'_> {
         Table::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
     }
 
-    /// The flow of a tenant in a tier; that of the unknown if there is no place for it.
+    /// The flow of a tenant in a tier; that of the overflow tenant if there is no place for it.
     pub(crate) fn flow(&mut self, tenant: u32, tier: TierIndex) -> u32 {
         let key = Flow::key_of(tenant, tier);
         if let Some(at) = Table::find(self.flow_buckets, self.flows, key) {
@@ -62,7 +91,7 @@ impl Ledger<'_> {
                 Table::link(self.flow_buckets, self.flows, at);
                 at
             }
-            None => self.find_flow(0, tier).unwrap_or(0),
+            None => self.find_flow(OVERFLOW, tier).unwrap_or(0),
         }
     }
 

@@ -5,8 +5,8 @@ use super::tier::TierLimits;
 
 /// Most tiers that there can be.
 pub(crate) const MAX_TIERS: usize = 64;
-/// Tenants that are told apart at once.
-pub(crate) const TENANTS: usize = 4096;
+/// Named tenants that are told apart at once, and the two that stand for many: see `lookup`.
+pub(crate) const TENANTS: usize = 4096 + 2;
 /// Flows: pairs of a tenant and a tier.
 pub(crate) const FLOWS: usize = 8192;
 

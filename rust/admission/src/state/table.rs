@@ -5,6 +5,8 @@ use crate::shm::plain;
 /// Places that are looked at for one that can be taken over. The oldest of 16 is among the older half
 /// in all but one case of 60,000.
 const PROBES: u32 = 16;
+/// How often so many are looked at before the table counts as full: the lock is held meanwhile.
+const MAX_ROUNDS: usize = 16;
 
 /// A thing that a [`Table`] can find.
 pub(crate) trait Entry {
@@ -59,13 +61,17 @@ impl Table {
             return Some(self.high_water - 1);
         }
         let count = entries.len() as u32;
-        let probes = (0..PROBES.min(count)).map(|step| (self.hand + step) % count);
-        let idle = probes.filter(|&at| entries[at as usize].is_idle());
-        let oldest = idle.min_by_key(|&at| entries[at as usize].last_used());
-        self.hand = (self.hand + PROBES) % count;
-        let at = oldest?;
-        Self::unlink(buckets, entries, at);
-        Some(at)
+        for _ in 0..MAX_ROUNDS {
+            let probes = (0..PROBES.min(count)).map(|step| (self.hand + step) % count);
+            let idle = probes.filter(|&at| entries[at as usize].is_idle());
+            let oldest = idle.min_by_key(|&at| entries[at as usize].last_used());
+            self.hand = (self.hand + PROBES) % count;
+            if let Some(at) = oldest {
+                Self::unlink(buckets, entries, at);
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Makes an entry that has been written findable.

@@ -73,10 +73,12 @@ impl Admission {
         Admission { own_worker: 1 << worker, ..self.clone() }
     }
 
-    fn with<R>(&self, change: impl FnOnce(&mut Ledger<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Ledger<'_>) -> R) -> R {
         let mut guard = self.lock();
         let mut ledger = Ledger::open(&mut guard, &self.parts, &self.region);
         let result = change(&mut ledger);
+        #[cfg(debug_assertions)]
+        ledger.assert_invariants();
         let wake = std::mem::take(&mut ledger.globals.wake);
         drop(guard);
         if wake & !self.own_worker != 0 {

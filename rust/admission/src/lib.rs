@@ -31,6 +31,8 @@ mod admission;
 mod api;
 mod control;
 mod failure;
+#[cfg(test)]
+mod fixture;
 mod histogram;
 mod inspect;
 mod learned;

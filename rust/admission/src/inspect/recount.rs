@@ -27,7 +27,7 @@ impl RecountSizes {
         RecountSizes {
             tiers: ledger.tiers.len(),
             backends: ledger.backends.len(),
-            caps: ledger.caps.all.len(),
+            caps: ledger.caps.of_tenants(ledger.globals.tenants.high_water()).len(),
             tenants: ledger.globals.tenants.high_water(),
             flows: ledger.globals.flows.high_water(),
         }

@@ -183,6 +183,7 @@ impl Ledger<'_> {
         }
         self.add_cost(at, cost);
         self.charge_caps(at);
+        debug_assert!(self.caps.are_kept(&self.path_of(at)), "a grant exceeds a cap");
         self.begin_prefill(at);
     }
 }

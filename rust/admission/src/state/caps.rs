@@ -10,6 +10,8 @@
 //! 4. the index of the cap that a request counts under, from its row and the backend that it is placed on
 //!    (`None` while it waits)
 //!
+//! The tenants' caps come last: there are the most of them, and of few something is known.
+//!
 //! A cap for each model, if tiers named their model, would be
 //!
 //! ```text
@@ -88,9 +90,9 @@ cap_kinds! {
     Backend, Backend, |sizes| sizes.backends.iter().map(|one| Some(one.slots)).collect(), |_, on| Some(on?.backend);
     Node, Machine, |sizes| sizes.nodes.clone(), |_, on| on?.node;
     Tier, Service, |sizes| sizes.tiers.iter().map(|one| one.concurrency).collect(), |row, _| Some(row.tier.into());
-    Tenant, Tenant, |_| vec![None; TENANTS], |row, _| Some(row.tenant as usize);
     #[cfg(test)]
     Whole, Service, |_| vec![Some(tests::WHOLE)], |row, _| (row.streams == 0).then_some(0);
+    Tenant, Tenant, |_| vec![None; TENANTS], |row, _| Some(row.tenant as usize);
 }
 
 /// Where the caps of each kind begin in the array. The first cap of all has no limit: it stands for each
@@ -161,6 +163,16 @@ impl<'a> Caps<'a> {
     pub(crate) fn get_mut(&mut self, kind: CapKind, index: usize) -> &mut Cap {
         let at = self.at(kind, index);
         &mut self.all[at]
+    }
+
+    /// The caps that something may be used of, as of so many tenants.
+    pub(crate) fn of_tenants(&self, tenants: usize) -> &[Cap] {
+        &self.all[..self.at(CapKind::Tenant, tenants)]
+    }
+
+    /// Whether no cap of a path is exceeded. A limit may have been lowered below what is used.
+    pub(crate) fn are_kept(&self, path: &CapPath) -> bool {
+        path.iter().all(|cap| self.all[cap].has_room(0))
     }
 
     /// The caps that a request counts under on a backend; while it waits, those that do not depend on one.
@@ -245,102 +257,42 @@ impl<'a> Caps<'a> {
 mod tests {
     use super::CapKind;
     use crate::api::decision::{Decision, Notification};
-    use crate::api::ids::Owner;
-    use crate::api::offer::{Candidates, Offer, Priority, Tenant};
+    use crate::api::offer::Offer;
     use crate::api::report::PermitOutcome;
-    use crate::limits::adaptive::AdaptiveMode;
-    use crate::limits::tokens::TokenLimit;
-    use crate::state::backend::BackendLimits;
-    use crate::state::sizes::Sizes;
-    use crate::state::tier::TierLimits;
+    use crate::fixture::{admission, granted, offer};
     use crate::time::SECOND;
-    use crate::{Admission, Ticket};
 
     /// Slots of requests whose answers are not streamed.
     pub(super) const WHOLE: u32 = 2;
 
-    fn admission() -> Admission {
-        let tier = TierLimits {
-            concurrency: None,
-            backends: vec![0],
-            queue_requests: 100,
-            queue_tokens: 1 << 40,
-            queue_bytes: 1 << 40,
-            tenant_requests: 100,
-            wait: 10 * SECOND,
-            first_token: None,
-            share: 1,
-            priority_weights: [8, 3, 1],
-        };
-        let backend = BackendLimits {
-            slots: 10,
-            node: None,
-            prefill: TokenLimit::None,
-            kv: TokenLimit::None,
-            weight: 1000,
-            abort_grace: SECOND,
-            adaptive: AdaptiveMode::Off,
-            inter_token: None,
-        };
-        let sizes = Sizes {
-            rows: 100,
-            tiers: vec![tier],
-            backends: vec![backend],
-            nodes: vec![],
-            workers: 1,
-        };
-        Admission::new(&sizes)
-    }
-
-    fn offer(slots: u32, streams: bool) -> Offer {
-        Offer {
-            owner: Owner { worker: 0, generation: 0 },
-            tier: 0,
-            tenant: Tenant::UNKNOWN,
-            priority: Priority::Normal,
-            slots,
-            prompt: 100,
-            max_tokens: Some(100),
-            tools: false,
-            streams,
-            bytes: 100,
-            candidates: Candidates::cold([0]),
-        }
-    }
-
-    fn run(admission: &Admission, offer: &Offer) -> Ticket {
-        match admission.offer(offer, SECOND) {
-            Decision::Granted(grant) => grant.ticket,
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn one_line_adds_a_kind_of_cap() {
-        assert_eq!(CapKind::Whole as usize + 1, CapKind::COUNT);
+        assert_eq!(CapKind::Whole as usize + 2, CapKind::COUNT);
         let admission = admission();
-        let first = run(&admission, &offer(1, false));
-        run(&admission, &offer(1, false));
-        let Decision::Queued(third) = admission.offer(&offer(1, false), SECOND) else {
+        let whole = Offer { streams: false, ..offer() };
+        let first = granted(admission.offer(&whole, SECOND));
+        granted(admission.offer(&whole, SECOND));
+        let Decision::Queued(third) = admission.offer(&whole, SECOND) else {
             panic!("two are the limit")
         };
-        assert!(matches!(admission.offer(&offer(3, false), SECOND), Decision::Refused(_)), "ever");
-        let Decision::Queued(stream) = admission.offer(&offer(1, true), SECOND) else {
+        let wide = Offer { slots: 3, ..whole };
+        assert!(matches!(admission.offer(&wide, SECOND), Decision::Refused(_)), "ever");
+        let Decision::Queued(stream) = admission.offer(&offer(), SECOND) else {
             panic!("behind another in its queue")
         };
         let mut notifications = Vec::new();
         admission.take_grants(0, &mut notifications);
-        let granted = |notification: &Notification| match notification {
+        let ticket_of = |notification: &Notification| match notification {
             Notification::Granted(grant) => grant.ticket,
             Notification::Refused(..) => panic!("{notification:?}"),
         };
-        assert_eq!(notifications.iter().map(granted).collect::<Vec<_>>(), [stream]);
+        assert_eq!(notifications.iter().map(ticket_of).collect::<Vec<_>>(), [stream]);
         admission.rebuild();
         assert!(admission.invariants().ok);
-        admission.release(first, PermitOutcome::Success, SECOND);
+        admission.release(first.ticket, PermitOutcome::Success, SECOND);
         notifications.clear();
         admission.take_grants(0, &mut notifications);
-        assert_eq!(notifications.iter().map(granted).collect::<Vec<_>>(), [third]);
+        assert_eq!(notifications.iter().map(ticket_of).collect::<Vec<_>>(), [third]);
         assert!(admission.invariants().ok);
     }
 }

@@ -246,7 +246,7 @@ impl World {
             self.apply(at, effect)?;
         }
         for other in 0..self.processes.len() {
-            if other != at && self.segment.admission.has_mail(other as u16) {
+            if other != at && self.segment.admission.has_notifications(other as u16) {
                 let life = self.processes[other].life;
                 let at = self.soon(MILLISECOND);
                 self.agenda.add(at, Event::Wakes(other, life));
@@ -339,6 +339,7 @@ impl World {
         if process.worker.take().is_none() {
             return;
         }
+        process.links.clear();
         self.deaths += 1;
         let (index, life) = (process.index, process.life);
         for link in 0..self.links.len() {
@@ -402,7 +403,7 @@ impl World {
             let is_there = self.backends[at].closed_until <= self.now;
             let health = if is_there { Health::Healthy } else { Health::Down };
             if !is_there {
-                self.segment.admission.note_closed(at as u16, self.now);
+                self.segment.admission.note_refused(at as u16, self.now);
             }
             // A probe comes by only now and then, so that requests find out first.
             if is_there || self.random.percent(10) {

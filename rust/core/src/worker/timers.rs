@@ -1,6 +1,6 @@
 //! What happens by itself as time passes.
 
-use penstock_admission::Outcome as PermitOutcome;
+use penstock_admission::PermitOutcome;
 
 use super::effects::Effects;
 use super::faults;
@@ -34,7 +34,7 @@ impl Worker {
         }
         for (backend, gaps) in self.gaps.iter_mut().enumerate() {
             if gaps.count() > 0 {
-                self.admission.note_gaps(backend as u16, gaps);
+                self.admission.note_inter_token(backend as u16, gaps);
                 *gaps = Histogram::fine();
             }
         }

@@ -81,6 +81,8 @@ pub struct Worker {
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
     pub(super) gaps: Vec<Histogram>,
+    /// When the timers last ran.
+    pub(super) ticked: Nanos,
     /// When permits were last compared with requests.
     pub(super) swept: Nanos,
     /// Events so far, for the check of invariants in debug builds.
@@ -124,6 +126,7 @@ impl Worker {
             trials_seen: now,
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
+            ticked: now,
             swept: now,
             events: 0,
             output: OutputMemory::default(),

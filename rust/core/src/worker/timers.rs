@@ -7,8 +7,10 @@ use super::faults;
 use super::machine::Worker;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
-use crate::time::{Nanos, Now, SECOND};
+use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 
+/// Ticks are so far apart only if the worker has not run.
+const STANDSTILL: Nanos = 500 * MILLISECOND;
 /// How often permits are compared with requests.
 const SWEEP: Nanos = 10 * SECOND;
 
@@ -18,7 +20,13 @@ impl Worker {
         // Before the requests' own timers, so that a queue's verdict comes before a total time as long.
         self.admission.tick(now.mono);
         self.collect(io, now);
-        self.run_request_timers(io, now);
+        // A worker that stood still (stopped, throttled) has not read yet what came meanwhile: one tick later it has, and
+        // its own absence is not taken for the backends' silence.
+        let stood_still = now.mono - self.ticked > STANDSTILL;
+        self.ticked = now.mono;
+        if !stood_still {
+            self.run_request_timers(io, now);
+        }
         self.note_survivors(now);
         self.end_overdue_aborts(io, now);
         for connection in self.pool.expire(&self.generation.table, now.mono) {

@@ -2,8 +2,7 @@
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::release::Aborting;
-use super::request::RequestId;
+use super::state::{Aborting, RequestId};
 use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;

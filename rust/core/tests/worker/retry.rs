@@ -78,6 +78,18 @@ fn a_broken_connection_is_retried_on_the_other_backend() {
 }
 
 #[test]
+fn two_attempts_are_all_however_many_backends_there_are() {
+    let mut h = Harness::new(on(&["a", "b", "c"], 2));
+    h.start(1);
+    h.reset(0);
+    assert_eq!(h.take(), [Close(0), Connect(1, B)]);
+    h.connected(1);
+    h.reset(1);
+    assert_eq!(h.take(), [Send(1), Write(1), Done(1, true), Close(1)]);
+    assert_eq!((h.counts(), h.ended()), ([0, 0, 0], ("BF".to_owned(), 2)));
+}
+
+#[test]
 fn the_retry_never_goes_to_the_backend_that_has_failed() {
     let mut h = Harness::new(on(&["a", "b"], 1));
     h.start(1);

@@ -7,7 +7,7 @@ use penstock_admission::{
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::request::RequestId;
+use super::state::RequestId;
 use crate::generation::Generation;
 use crate::identity::RequestAttributes;
 use crate::routing::{BackendIndex, Plan};

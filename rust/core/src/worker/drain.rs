@@ -2,7 +2,7 @@
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::release::Aborting;
+use super::state::Aborting;
 use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;

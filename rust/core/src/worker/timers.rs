@@ -5,6 +5,7 @@ use penstock_admission::PermitOutcome;
 use super::effects::Effects;
 use super::faults;
 use super::machine::Worker;
+use super::state::RequestId;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
 use crate::time::{MILLISECOND, Nanos, Now, SECOND};
@@ -49,6 +50,15 @@ impl Worker {
         self.shard.set(Gauge::IdleUpstreams, self.pool.len() as u64);
         self.collect(io, now);
         self.check_invariants();
+    }
+
+    /// Sets the timer of a request's place for its next deadline, if none is set for as early. What was set for a
+    /// request before it in that place counts: when it fires, [`Self::tick`] looks who is there.
+    pub(super) fn arm(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(id) else { return };
+        if let Some(deadline) = request.deadline() {
+            self.wheel.set(deadline, id.place());
+        }
     }
 
     fn run_request_timers(&mut self, io: &mut impl Effects, now: Now) {

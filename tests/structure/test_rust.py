@@ -16,7 +16,6 @@ WITH_CIRCLES = {
     "penstock-admission": "its files are being grouped",
     "penstock-binding": "its policy moves to the core's worker",
     "penstock-core": "endpoints are being taken out of it",
-    "penstock-wire": "its types are being sorted",
 }
 
 

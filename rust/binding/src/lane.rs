@@ -11,7 +11,7 @@ mod transport;
 
 use std::cell::{Cell, RefCell};
 
-use penstock_core::client::{Answered, ClientConnection, ClientTerms, Left, Overdue, Step};
+use penstock_core::client::{Answered, ClientConfig, ClientConnection, Left, Overdue, Step};
 use penstock_core::endpoint::ENDPOINTS;
 use penstock_core::identity::RequestAttributes;
 use penstock_core::time::{Nanos, seconds};
@@ -68,7 +68,7 @@ impl LaneConnection {
         let submitted = half.and_then(|half| {
             let side = ClientSide { half, done: Done::Lane(slf.clone().unbind()) };
             let gateway = this.gateway.bind(slf.py());
-            let id = ClientTerms::request_id(request);
+            let id = ClientConfig::request_id(request);
             let options = &AnswerOptions::KEEP_ALIVE;
             let (endpoint, body) = (ENDPOINTS[request.path()], request.body());
             Gateway::take(gateway, endpoint, body, id, options, side, attributes)

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use penstock_core::client::ClientTerms;
+use penstock_core::client::ClientConfig;
 use penstock_core::identity::IdentityHeaders;
+use penstock_wire::http::RequestDecoder;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -13,7 +14,7 @@ use crate::attributes::RequestAttributes;
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct LaneTerms {
-    pub(crate) terms: ClientTerms,
+    pub(crate) terms: ClientConfig,
 }
 
 #[pymethods]
@@ -29,7 +30,7 @@ impl LaneTerms {
         sessions: Vec<String>,
     ) -> Self {
         let identity = IdentityHeaders { tenant, priority, sessions };
-        LaneTerms { terms: ClientTerms::new(head, body, identity) }
+        LaneTerms { terms: ClientConfig::new(head, body, identity) }
     }
 
     /// The headers whose values `attributes` needs, in lower case, each once.
@@ -60,6 +61,6 @@ impl LaneTerms {
 
     /// Whether these bytes begin with the whole head of a request that the lane serves.
     fn serves(&self, data: &[u8]) -> bool {
-        self.terms.http.serves(data)
+        RequestDecoder::supports(&self.terms.http, data)
     }
 }

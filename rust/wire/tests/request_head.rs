@@ -1,24 +1,25 @@
-//! Heads that the lane serves, and heads that it must leave alone.
+//! Request heads that are supported, and heads that must not be.
 
 use std::sync::LazyLock;
 
 use penstock_testing::property;
-use penstock_wire::http::{HotHead, RequestLines, head_end};
+use penstock_wire::http::{RequestHead, RequestLines, head_end};
 use proptest::prelude::*;
 
-static LINES: LazyLock<RequestLines> = LazyLock::new(|| RequestLines::of(["/v1/chat/completions"]));
+static LINES: LazyLock<RequestLines> =
+    LazyLock::new(|| RequestLines::new(["/v1/chat/completions"]));
 
 const PLAIN: &str = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n";
 
-type Shown = Vec<(String, Vec<u8>)>;
+type Visited = Vec<(String, Vec<u8>)>;
 
-/// The head and the headers that were shown, if it is for the lane.
-fn parse(head: &[u8]) -> Option<(HotHead<'_>, Shown)> {
+/// The head and the headers that were visited, if it is supported.
+fn parse(head: &[u8]) -> Option<(RequestHead<'_>, Visited)> {
     let mut seen = Vec::new();
-    let hot = HotHead::parse(&LINES, head, |name, value| {
+    let parsed = RequestHead::parse(&LINES, head, |name, value| {
         seen.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
     })?;
-    Some((hot, seen))
+    Some((parsed, seen))
 }
 
 fn with(lines: &str) -> String {
@@ -27,8 +28,8 @@ fn with(lines: &str) -> String {
 
 #[test]
 fn a_plain_request() {
-    let (hot, seen) = parse(PLAIN.as_bytes()).expect("it is hot");
-    assert_eq!((hot.body, seen), (12, vec![]));
+    let (parsed, seen) = parse(PLAIN.as_bytes()).expect("it is supported");
+    assert_eq!((parsed.body, seen), (12, vec![]));
 }
 
 #[test]
@@ -40,8 +41,8 @@ fn what_sdks_send() {
          Authorization: Bearer none\r\nX-Request-Id:  abc \r\nx-request-id: def\r\n\
          Content-Length: 000123\r\n",
     );
-    let (hot, seen) = parse(head.as_bytes()).expect("it is hot");
-    assert_eq!(hot.body, 123);
+    let (parsed, seen) = parse(head.as_bytes()).expect("it is supported");
+    assert_eq!(parsed.body, 123);
     let ids: Vec<&[u8]> = seen
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("x-request-id"))
@@ -60,7 +61,7 @@ fn hosts() {
 }
 
 #[test]
-fn what_is_unusual() {
+fn what_is_unsupported() {
     let rest = "Host: a\r\nContent-Length: 1\r\n";
     let mut heads: Vec<Vec<u8>> = [
         "Content-Length: 1\r\n",
@@ -159,38 +160,39 @@ fn a_head_is_found_wherever_it_is_cut() {
 }
 
 #[test]
-fn the_first_bytes_tell_whether_it_may_be_hot() {
+fn the_first_bytes_tell_whether_a_line_may_match() {
     for cut in 0..PLAIN.len() {
-        assert!(LINES.may_be_hot(&PLAIN.as_bytes()[..cut]));
+        assert!(LINES.may_match(&PLAIN.as_bytes()[..cut]));
     }
     let line = b"POST /v1/chat/completions HTTP/1.1\r\n";
     for at in 0..line.len() {
         let mut other = line.to_vec();
         other[at] ^= 1;
-        assert!(!LINES.may_be_hot(&other));
-        assert!(LINES.may_be_hot(&other[..at]));
-        assert!(!LINES.may_be_hot(&other[..=at]));
+        assert!(!LINES.may_match(&other));
+        assert!(LINES.may_match(&other[..at]));
+        assert!(!LINES.may_match(&other[..=at]));
     }
 }
 
 #[test]
-fn each_of_several_paths_is_told() {
-    let lines = RequestLines::of(["/v1/a", "/v1/ab", "/v1/b"]);
+fn each_of_several_paths_has_its_index() {
+    let lines = RequestLines::new(["/v1/a", "/v1/ab", "/v1/b"]);
     let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
     for (at, path) in ["/v1/a", "/v1/ab", "/v1/b"].into_iter().enumerate() {
         let head = head(path);
-        let hot = HotHead::parse(&lines, head.as_bytes(), |_, _| {}).expect("it is hot");
-        assert_eq!(hot.path, at, "{path}");
-        assert!((0..head.len()).all(|cut| lines.may_be_hot(&head.as_bytes()[..cut])));
+        let parsed =
+            RequestHead::parse(&lines, head.as_bytes(), |_, _| {}).expect("it is supported");
+        assert_eq!(parsed.path, at, "{path}");
+        assert!((0..head.len()).all(|cut| lines.may_match(&head.as_bytes()[..cut])));
     }
     for path in ["/v1/", "/v1/abc", "/v1/c", "/v1/b?x", "/V1/a", ""] {
         let head = head(path);
-        assert!(!lines.may_be_hot(head.as_bytes()), "{path}");
-        assert_eq!(HotHead::parse(&lines, head.as_bytes(), |_, _| {}), None, "{path}");
+        assert!(!lines.may_match(head.as_bytes()), "{path}");
+        assert_eq!(RequestHead::parse(&lines, head.as_bytes(), |_, _| {}), None, "{path}");
     }
 }
 
-/// The same verdict by splitting lines, for heads made of pieces that look alike.
+/// The same verdict by splitting lines.
 fn naive(head: &str) -> Option<u64> {
     let lines = head.strip_suffix("\r\n\r\n")?;
     let (first, lines) = lines.split_once("\r\n").unwrap_or((lines, ""));
@@ -289,17 +291,17 @@ fn the_same_verdict_as_by_splitting_lines() {
         // What looks like the end of a head is one.
         let end = head_end(head.as_bytes(), 0).expect("it has an end");
         let head = &head[..end];
-        let got = HotHead::parse(&LINES, head.as_bytes(), |_, _| {}).map(|hot| hot.body);
+        let got = RequestHead::parse(&LINES, head.as_bytes(), |_, _| {}).map(|parsed| parsed.body);
         prop_assert_eq!(got, naive(head), "{:?}", head);
         Ok(())
     });
 }
 
-/// What the lane reads, httparse reads just so: any byte anywhere in a head.
+/// What is supported, httparse parses alike: any byte anywhere in a head.
 #[test]
 fn the_same_headers_as_httparse() {
     let head = with("Host: a\r\nX-Some: thing or\tother\r\ncontent-length: 12\r\nx:\r\n");
-    let mut hot = 0;
+    let mut supported = 0;
     for at in 0..head.len() {
         for byte in 0..=255 {
             let mut other = head.clone().into_bytes();
@@ -308,11 +310,11 @@ fn the_same_headers_as_httparse() {
                 continue;
             }
             let Some((_, seen)) = parse(&other) else { continue };
-            hot += 1;
+            supported += 1;
             let mut headers = [httparse::EMPTY_HEADER; 8];
             let mut request = httparse::Request::new(&mut headers);
             assert_eq!(request.parse(&other), Ok(httparse::Status::Complete(other.len())));
-            let theirs: Shown = request
+            let theirs: Visited = request
                 .headers
                 .iter()
                 .filter(|header| {
@@ -323,5 +325,5 @@ fn the_same_headers_as_httparse() {
             assert_eq!(seen, theirs, "{:?}", String::from_utf8_lossy(&other));
         }
     }
-    assert!(hot > 1000, "{hot}");
+    assert!(supported > 1000, "{supported}");
 }

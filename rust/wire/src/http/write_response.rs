@@ -1,31 +1,22 @@
-//! The heads of the answers that Penstock gives to its clients.
+//! Writes the heads of the responses to clients.
 
 use super::date::DateText;
+use super::framing::Framing;
 use crate::decimal::write_decimal;
 
 /// The end of a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// How an answer's body is framed towards the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framed {
-    /// Known length.
-    Length(usize),
-    /// Chunked; HTTP/1.1 clients only.
-    Chunked,
-    /// Until close; what an HTTP/1.0 client gets of a stream.
-    UntilClose,
-}
-
-/// What every answer's head says.
+/// The part of a response head that every response has.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerHead {
     pub status: u16,
     pub content_type: &'static str,
-    pub framed: Framed,
-    /// Whether the connection stays open behind this answer.
+    /// `Chunked` for HTTP/1.1 clients only: a stream to an HTTP/1.0 client is `UntilClose`.
+    pub framing: Framing,
+    /// Whether the connection stays open after this response.
     pub keep_alive: bool,
-    /// The client speaks HTTP/1.0, where keeping alive must be said.
+    /// The client speaks HTTP/1.0, where a connection stays open only if the response says so.
     pub http10: bool,
 }
 
@@ -45,16 +36,16 @@ pub fn write_answer_head(
     out.extend_from_slice(b"\r\ncontent-type: ");
     out.extend_from_slice(head.content_type.as_bytes());
     out.extend_from_slice(b"\r\n");
-    match head.framed {
-        Framed::Length(length) => {
+    match head.framing {
+        Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            write_decimal(length as u64, out);
+            write_decimal(length, out);
             out.extend_from_slice(b"\r\n");
         }
-        Framed::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framed::UntilClose => {}
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::UntilClose => {}
     }
-    let open = head.keep_alive && head.framed != Framed::UntilClose;
+    let open = head.keep_alive && head.framing != Framing::UntilClose;
     if !open {
         out.extend_from_slice(b"connection: close\r\n");
     } else if head.http10 {
@@ -64,7 +55,7 @@ pub fn write_answer_head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Bytes of the longest size line: 16 digits and CRLF.
+/// Bytes of the longest chunk size line: 16 digits and CRLF.
 pub const CHUNK_SIZE_LINE: usize = 18;
 
 /// Writes the size line of a chunk of `length` bytes, which must not be zero, to the end of `line`.

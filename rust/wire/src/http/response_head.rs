@@ -1,16 +1,9 @@
 //! The head of a model server's response.
 
+use super::framing::Framing;
 use super::limits::{RESPONSE_HEAD, RESPONSE_HEADERS};
 
-/// How the body's end is known (RFC 9112 §6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    Length(u64),
-    Chunked,
-    UntilClose,
-}
-
-/// The media types that matter here.
+/// The media types that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
     EventStream,
@@ -18,7 +11,7 @@ pub enum ContentType {
     Other,
 }
 
-/// What Penstock needs of a response head; nothing else of it is kept or passed on.
+/// What Penstock uses of a response head. Nothing else of it is kept or forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead {
     pub status: u16,
@@ -30,15 +23,14 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Whether the body is an answer: 200, or a neighbour that some servers and proxies send with one.
+    /// Whether the body is an answer: 200, or 201 to 203, which some servers and proxies send instead.
     pub fn is_success(&self) -> bool {
         matches!(self.status, 200..=203)
     }
 }
 
-/// Most that is made of a server's word on when to come back, in seconds: one whose clock is wrong, or that
-/// counts in milliseconds, must not keep clients away for days.
-const LONGEST_RETRY_AFTER: u32 = 3600;
+/// Cap in seconds: a server whose clock is wrong, or that sends milliseconds, must not keep clients away for days.
+const MAX_RETRY_AFTER: u32 = 3600;
 
 /// `Retry-After` (RFC 9110 §10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +41,7 @@ pub enum RetryAfter {
 }
 
 impl RetryAfter {
-    fn read(value: &[u8]) -> Option<Self> {
+    fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         if let Ok(seconds) = text.parse() {
             return Some(RetryAfter::Seconds(seconds));
@@ -59,7 +51,7 @@ impl RetryAfter {
         Some(RetryAfter::At(since.as_secs()))
     }
 
-    /// Seconds from `unix_seconds` on, an hour at most; a date that has passed is now.
+    /// Seconds from `unix_seconds` on: 0 for a date that has passed, an hour at most.
     pub fn seconds(self, unix_seconds: u64) -> u32 {
         let seconds = match self {
             RetryAfter::Seconds(seconds) => seconds,
@@ -67,7 +59,7 @@ impl RetryAfter {
                 u32::try_from(moment.saturating_sub(unix_seconds)).unwrap_or(u32::MAX)
             }
         };
-        seconds.min(LONGEST_RETRY_AFTER)
+        seconds.min(MAX_RETRY_AFTER)
     }
 }
 
@@ -83,52 +75,52 @@ pub enum HeadError {
     Encoded,
 }
 
-/// Collects the bytes of a head until it is complete.
+/// Decodes a response head that may arrive in pieces.
 #[derive(Debug, Default)]
-pub struct HeadReader {
-    held: Vec<u8>,
+pub struct ResponseHeadDecoder {
+    buffer: Vec<u8>,
 }
 
-impl HeadReader {
+impl ResponseHeadDecoder {
     /// Takes the next piece: `None` while the head is incomplete, else the head and how many bytes
     /// of *this piece* belonged to it. Informational responses (1xx) are skipped.
     pub fn feed(&mut self, piece: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
-        // Nearly always the head comes whole, and nothing is copied.
-        let before = self.held.len();
+        // Nearly always the head arrives whole, and nothing is copied.
+        let before = self.buffer.len();
         let mut start = 0;
         loop {
             let found = if before == 0 {
                 parse(&piece[start..])?
             } else {
-                if self.held.len() == before {
-                    self.held.extend_from_slice(piece);
+                if self.buffer.len() == before {
+                    self.buffer.extend_from_slice(piece);
                 }
-                parse(&self.held[start..])?
+                parse(&self.buffer[start..])?
             };
             match found {
                 Some((head, length)) if (100..200).contains(&head.status) => start += length,
                 Some((head, length)) => {
                     let end = start + length;
-                    self.held = Vec::new();
-                    // A head that ended inside earlier bytes would have been found earlier.
+                    self.buffer = Vec::new();
+                    // The head cannot end inside earlier bytes: an earlier call would have returned it.
                     return Ok(Some((head, end.saturating_sub(before))));
                 }
                 None => {
                     if before == 0 {
-                        self.held.extend_from_slice(&piece[start..]);
+                        self.buffer.extend_from_slice(&piece[start..]);
                     } else {
-                        self.held.drain(..start);
+                        self.buffer.drain(..start);
                     }
-                    let size = self.held.len();
+                    let size = self.buffer.len();
                     return if size > RESPONSE_HEAD { Err(HeadError::TooLarge) } else { Ok(None) };
                 }
             }
         }
     }
 
-    /// Whether nothing of a response has come so far.
+    /// Whether no byte of a response has arrived.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.buffer.is_empty()
     }
 }
 
@@ -182,10 +174,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
                 return Err(HeadError::Encoded);
             }
         } else if name.eq_ignore_ascii_case("retry-after") {
-            retry_after = RetryAfter::read(value);
+            retry_after = RetryAfter::parse(value);
         }
     }
-    // RFC 9112 §6.3: both together are an attempt at smuggling or a broken server.
+    // RFC 9112 §6.3: both together are request smuggling or a broken server.
     let framing = match (chunked, content_length) {
         (true, Some(_)) => return Err(HeadError::Framing),
         _ if status == 204 || status == 304 || status < 200 => Framing::Length(0),
@@ -193,7 +185,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
         (false, Some(length)) => Framing::Length(length),
         (false, None) => Framing::UntilClose,
     };
-    // A body behind a head that can have none would be taken for the next answer.
+    // Such a response has no body by its status; if one is sent, it would be read as the next response.
     let has_surplus = framing == Framing::Length(0) && (chunked || content_length > Some(0));
     if framing == Framing::UntilClose || has_surplus {
         keep_alive = false;

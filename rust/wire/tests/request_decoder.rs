@@ -1,12 +1,13 @@
-//! A connection's bytes, cut into requests: the same ones however they arrive.
+//! A connection's bytes, decoded into requests: the same ones however they arrive.
 
 use penstock_testing::property;
-use penstock_wire::http::{Intake, RequestLines, Taken, Terms};
+use penstock_wire::http::{Decoded, DecoderConfig, RequestDecoder, RequestLines};
 use proptest::prelude::*;
 
-fn terms() -> Terms {
-    let lines = RequestLines::of(["/v1/chat/completions", "/v1/other"]);
-    Terms { lines, head: 300, body: 100, noted: vec!["x-request-id".into(), "x-tenant".into()] }
+fn config() -> DecoderConfig {
+    let lines = RequestLines::new(["/v1/chat/completions", "/v1/other"]);
+    let captured = vec!["x-request-id".into(), "x-tenant".into()];
+    DecoderConfig { lines, max_head: 300, max_body: 100, captured }
 }
 
 fn request(headers: &str, body: &str) -> String {
@@ -16,39 +17,39 @@ fn request(headers: &str, body: &str) -> String {
     )
 }
 
-/// What one connection came to: each request's body and notes, and the bytes that were left.
+/// What one connection came to: each request's body and captured headers, and the bytes that were left.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     requests: Vec<(Vec<u8>, Option<String>, Option<String>)>,
-    foreign: bool,
+    unsupported: bool,
     rest: Vec<u8>,
 }
 
 /// Feeds the pieces, and finishes each request at once.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
-    let (terms, mut intake, mut seen) = (terms(), Intake::default(), Seen::default());
+    let (config, mut decoder, mut seen) = (config(), RequestDecoder::default(), Seen::default());
     for piece in pieces {
         let mut piece = piece;
         loop {
-            match intake.take(&terms, piece) {
-                Taken::Nothing => break,
-                Taken::Request(request) => {
-                    assert!(intake.is_serving());
-                    let note = |header| request.noted(header).map(str::to_owned);
-                    seen.requests.push((request.body().to_vec(), note(0), note(1)));
-                    assert_eq!(intake.take(&terms, b""), Taken::Nothing, "one at a time");
-                    intake.finished();
+            match decoder.decode(&config, piece) {
+                Decoded::Pending => break,
+                Decoded::Request(request) => {
+                    assert!(decoder.is_serving());
+                    let captured = |header| request.captured(header).map(str::to_owned);
+                    seen.requests.push((request.body().to_vec(), captured(0), captured(1)));
+                    assert_eq!(decoder.decode(&config, b""), Decoded::Pending, "one at a time");
+                    decoder.finish();
                 }
-                Taken::Foreign => {
-                    seen.foreign = true;
+                Decoded::Unsupported => {
+                    seen.unsupported = true;
                     break;
                 }
             }
             piece = b"";
         }
     }
-    seen.rest = intake.leave();
-    assert!(intake.is_gone());
+    seen.rest = decoder.close();
+    assert!(decoder.is_closed());
     seen
 }
 
@@ -64,16 +65,18 @@ fn the_same_requests_at_every_split() {
     .concat();
     let bytes = text.as_bytes();
     let whole = feed([bytes]);
-    let note = |text: &str| Some(text.to_owned());
+    let value = |text: &str| Some(text.to_owned());
     assert_eq!(
         whole.requests,
         [
-            (b"{\"a\": 1}".to_vec(), note("one"), None),
-            (vec![], note("three"), note("t")),
+            (b"{\"a\": 1}".to_vec(), value("one"), None),
+            (vec![], value("three"), value("t")),
             (b"POST /v1/chat/completions HTTP/1.1\r\n\r\n".to_vec(), None, None),
         ]
     );
-    assert!(whole.foreign && whole.rest.starts_with(b"GET /livez") && whole.rest.ends_with(b"{}"));
+    assert!(
+        whole.unsupported && whole.rest.starts_with(b"GET /livez") && whole.rest.ends_with(b"{}")
+    );
     for cut in 0..=bytes.len() {
         assert_eq!(feed([&bytes[..cut], &bytes[cut..]]), whole, "cut at {cut}");
     }
@@ -81,139 +84,148 @@ fn the_same_requests_at_every_split() {
 }
 
 #[test]
-fn what_is_foreign() {
+fn what_is_unsupported() {
     for text in [
         "G".to_owned(),
         "POST /v1/models HTTP/1.1\r\n".to_owned(),
         request("Expect: 100-continue\r\n", "{}"),
         request("", &"x".repeat(101)),
         request(&format!("x: {}\r\n", "y".repeat(300)), "{}"),
-        // Too long already, and its end is not in sight.
+        // Too long already, and its end has not arrived.
         format!("POST /v1/chat/completions HTTP/1.1\r\nx: {}", "y".repeat(300)),
     ] {
         let seen = feed([text.as_bytes()]);
-        assert!(seen.foreign && seen.requests.is_empty(), "{text}");
+        assert!(seen.unsupported && seen.requests.is_empty(), "{text}");
         assert_eq!(seen.rest, text.as_bytes(), "not a byte is lost");
     }
     let seen = feed([request("", &"x".repeat(100)).as_bytes()]);
-    assert_eq!((seen.requests.len(), seen.foreign), (1, false));
+    assert_eq!((seen.requests.len(), seen.unsupported), (1, false));
 }
 
 #[test]
-fn a_whole_hot_head_is_served_and_nothing_else() {
-    let terms = terms();
-    let hot = request("", "{}");
-    let head = hot.len() - 2;
-    for cut in 0..=hot.len() {
-        assert_eq!(terms.serves(&hot.as_bytes()[..cut]), cut >= head, "{cut}");
+fn a_whole_supported_head_and_nothing_else() {
+    let config = config();
+    let bytes = request("", "{}");
+    let head = bytes.len() - 2;
+    for cut in 0..=bytes.len() {
+        assert_eq!(
+            RequestDecoder::supports(&config, &bytes.as_bytes()[..cut]),
+            cut >= head,
+            "{cut}"
+        );
     }
-    assert!(!terms.serves(request("Expect: 100-continue\r\n", "{}").as_bytes()));
-    assert!(!terms.serves(request("", &"x".repeat(101)).as_bytes()));
+    assert!(!RequestDecoder::supports(
+        &config,
+        request("Expect: 100-continue\r\n", "{}").as_bytes()
+    ));
+    assert!(!RequestDecoder::supports(&config, request("", &"x".repeat(101)).as_bytes()));
 }
 
 #[test]
-fn what_comes_while_a_request_is_in_hand_is_kept() {
-    let (terms, mut intake) = (terms(), Intake::default());
+fn what_comes_while_a_request_is_served_is_buffered() {
+    let (config, mut decoder) = (config(), RequestDecoder::default());
     let (first, second) = (request("", "1"), request("x-request-id: b\r\n", "22"));
-    assert!(matches!(intake.take(&terms, first.as_bytes()), Taken::Request(_)));
+    assert!(matches!(decoder.decode(&config, first.as_bytes()), Decoded::Request(_)));
     let (early, late) = second.as_bytes().split_at(second.len() - 1);
-    assert_eq!(intake.take(&terms, early), Taken::Nothing);
-    assert_eq!(intake.held(), early.len());
-    assert_eq!(intake.noted(0), None, "nothing is read ahead");
-    intake.finished();
-    assert_eq!(intake.take(&terms, b""), Taken::Nothing);
-    assert!(intake.is_reading_body());
-    assert_eq!(intake.noted(0), Some("b"), "known before the body is whole");
-    let Taken::Request(request) = intake.take(&terms, late) else { panic!("it is whole") };
+    assert_eq!(decoder.decode(&config, early), Decoded::Pending);
+    assert_eq!(decoder.buffered(), early.len());
+    assert_eq!(decoder.captured(0), None, "nothing is read ahead");
+    decoder.finish();
+    assert_eq!(decoder.decode(&config, b""), Decoded::Pending);
+    assert!(decoder.is_reading_body());
+    assert_eq!(decoder.captured(0), Some("b"), "known before the body is whole");
+    let Decoded::Request(request) = decoder.decode(&config, late) else { panic!("it is whole") };
     assert_eq!(request.body(), b"22");
-    assert_eq!(intake.held(), 0);
+    assert_eq!(decoder.buffered(), 0);
 }
 
 #[test]
-fn what_is_kept_is_looked_at_when_asked() {
+fn what_is_buffered_is_decoded_when_asked() {
     let bytes = request("", "{}");
     for cut in 0..bytes.len() {
-        let (terms, mut intake) = (terms(), Intake::default());
+        let (config, mut decoder) = (config(), RequestDecoder::default());
         let (early, late) = bytes.as_bytes().split_at(cut);
-        assert_eq!(intake.take(&terms, early), Taken::Nothing);
-        intake.keep(late);
-        assert_eq!(intake.held(), bytes.len());
-        let Taken::Request(request) = intake.take(&terms, b"") else { panic!("it is whole") };
+        assert_eq!(decoder.decode(&config, early), Decoded::Pending);
+        decoder.buffer(late);
+        assert_eq!(decoder.buffered(), bytes.len());
+        let Decoded::Request(request) = decoder.decode(&config, b"") else { panic!("it is whole") };
         assert_eq!(request.body(), b"{}", "cut at {cut}");
     }
-    let mut intake = Intake::default();
-    intake.leave();
-    intake.keep(b"too late");
-    assert_eq!(intake.held(), 0, "nobody would ever take it");
+    let mut decoder = RequestDecoder::default();
+    decoder.close();
+    decoder.buffer(b"too late");
+    assert_eq!(decoder.buffered(), 0, "nobody would ever take it");
 }
 
 #[test]
-fn a_request_that_is_put_back_leaves_with_all_its_bytes() {
+fn a_request_that_is_put_back_is_returned_with_all_its_bytes() {
     for ahead in ["", "GET"] {
         let bytes = request("", "{}") + ahead;
         for cut in 0..bytes.len() - ahead.len() {
-            let (terms, mut intake) = (terms(), Intake::default());
+            let (config, mut decoder) = (config(), RequestDecoder::default());
             let (early, late) = bytes.as_bytes().split_at(cut);
-            assert_eq!(intake.take(&terms, early), Taken::Nothing);
-            let Taken::Request(request) = intake.take(&terms, late) else { panic!("it is whole") };
-            intake.put_back(request);
-            assert_eq!(intake.leave(), bytes.as_bytes(), "cut at {cut}");
+            assert_eq!(decoder.decode(&config, early), Decoded::Pending);
+            let Decoded::Request(request) = decoder.decode(&config, late) else {
+                panic!("it is whole")
+            };
+            decoder.put_back(request);
+            assert_eq!(decoder.close(), bytes.as_bytes(), "cut at {cut}");
         }
     }
 }
 
 #[test]
 fn what_waits_behind_a_request_stays_in_its_order() {
-    let (terms, mut intake) = (terms(), Intake::default());
+    let (config, mut decoder) = (config(), RequestDecoder::default());
     let requests: Vec<String> = (0..60).map(|at| request("", &"x".repeat(at))).collect();
     let mut rest = requests.concat().into_bytes();
     let all = rest.len();
     let mut given = 0;
     for (at, wanted) in requests.iter().enumerate() {
-        // More comes while most of what came before still waits, so the used part is dropped by and by.
+        // More arrives while most of the earlier bytes are unread, so the consumed part is dropped at times.
         let piece: Vec<u8> = rest.drain(..rest.len().min(97)).collect();
         given += piece.len();
-        intake.keep(&piece);
+        decoder.buffer(&piece);
         if at % 7 == 0
-            && let Taken::Request(request) = intake.take(&terms, b"")
+            && let Decoded::Request(request) = decoder.decode(&config, b"")
         {
-            intake.put_back(request);
+            decoder.put_back(request);
         }
-        let taken = match intake.take(&terms, b"") {
-            Taken::Nothing => {
+        let result = match decoder.decode(&config, b"") {
+            Decoded::Pending => {
                 given += rest.len();
-                intake.take(&terms, &std::mem::take(&mut rest)).into_request()
+                decoder.decode(&config, &std::mem::take(&mut rest)).into_request()
             }
-            taken => taken.into_request(),
+            result => result.into_request(),
         };
-        assert_eq!(taken, wanted.split_once("\r\n\r\n").map(|(_, body)| body.as_bytes().to_vec()));
-        intake.finished();
-        let used: usize = requests[..=at].iter().map(String::len).sum();
-        assert_eq!(intake.held(), given - used);
+        assert_eq!(result, wanted.split_once("\r\n\r\n").map(|(_, body)| body.as_bytes().to_vec()));
+        decoder.finish();
+        let consumed: usize = requests[..=at].iter().map(String::len).sum();
+        assert_eq!(decoder.buffered(), given - consumed);
     }
-    assert_eq!((given, intake.held()), (all, 0));
+    assert_eq!((given, decoder.buffered()), (all, 0));
 }
 
-/// The body of what was taken.
+/// The body of what was decoded.
 trait IntoRequest {
     fn into_request(self) -> Option<Vec<u8>>;
 }
 
-impl IntoRequest for Taken<'_> {
+impl IntoRequest for Decoded<'_> {
     fn into_request(self) -> Option<Vec<u8>> {
         match self {
-            Taken::Request(request) => Some(request.body().to_vec()),
-            Taken::Nothing | Taken::Foreign => None,
+            Decoded::Request(request) => Some(request.body().to_vec()),
+            Decoded::Pending | Decoded::Unsupported => None,
         }
     }
 }
 
 #[test]
 fn after_the_end_nothing_is_a_request() {
-    let (terms, mut intake) = (terms(), Intake::default());
-    assert_eq!(intake.leave(), b"");
-    intake.finished();
-    assert_eq!(intake.take(&terms, request("", "{}").as_bytes()), Taken::Nothing);
+    let (config, mut decoder) = (config(), RequestDecoder::default());
+    assert_eq!(decoder.close(), b"");
+    decoder.finish();
+    assert_eq!(decoder.decode(&config, request("", "{}").as_bytes()), Decoded::Pending);
 }
 
 #[test]
@@ -243,7 +255,7 @@ fn pieces_of_any_size() {
     });
 }
 
-/// A head like the one before is compared, not read; what comes of it must be what reading says.
+/// A head like the one before is compared, not parsed; the result must be that of parsing.
 #[test]
 fn a_head_seen_before_changes_nothing() {
     let headers = prop::sample::select(vec!["", "x-request-id: a\r\n", "x-tenant: t\r\nX: y\r\n"]);
@@ -260,12 +272,12 @@ fn a_head_seen_before_changes_nothing() {
         let mut expected = Seen::default();
         let mut at = 0;
         for text in &texts {
-            // By an intake that has seen nothing.
+            // By a decoder with an empty cache.
             let alone = feed([&text[..]]);
             at += text.len();
             expected.requests.extend(alone.requests);
-            expected.foreign = alone.foreign;
-            if alone.foreign || !alone.rest.is_empty() {
+            expected.unsupported = alone.unsupported;
+            if alone.unsupported || !alone.rest.is_empty() {
                 expected.rest = alone.rest;
                 break;
             }
@@ -280,10 +292,10 @@ fn a_head_seen_before_changes_nothing() {
             (!piece.is_empty()).then_some(piece)
         });
         prop_assert_eq!(&feed(pieces), &seen);
-        if !expected.foreign && !expected.rest.is_empty() {
-            // Its length has changed: what is behind the last request is a matter of its own.
+        if !expected.unsupported && !expected.rest.is_empty() {
+            // A changed length moves the end of the last request, so what follows it is not compared.
             seen.requests.truncate(expected.requests.len());
-            (seen.rest, seen.foreign) = (expected.rest.clone(), false);
+            (seen.rest, seen.unsupported) = (expected.rest.clone(), false);
         }
         prop_assert_eq!(seen, expected);
         Ok(())
@@ -293,15 +305,15 @@ fn a_head_seen_before_changes_nothing() {
 /// A connection that changes its path from one request to the next.
 #[test]
 fn each_request_has_its_own_path() {
-    let (terms, mut intake) = (terms(), Intake::default());
+    let (config, mut decoder) = (config(), RequestDecoder::default());
     for (path, at) in
         [("/v1/other", 1), ("/v1/chat/completions", 0), ("/v1/other", 1), ("/v1/other", 1)]
     {
         let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
-        let Taken::Request(request) = intake.take(&terms, request.as_bytes()) else {
+        let Decoded::Request(request) = decoder.decode(&config, request.as_bytes()) else {
             panic!("a request")
         };
         assert_eq!(request.path(), at, "{path}");
-        intake.finished();
+        decoder.finish();
     }
 }

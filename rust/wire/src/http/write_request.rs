@@ -1,12 +1,11 @@
-//! The head of a request to a model server: always written new, never forwarded.
+//! Writes the head of a request to a model server. No header of a client is forwarded.
 
 use crate::decimal::write_decimal;
 
 /// Appends a request head for a JSON body of `length` bytes.
 ///
-/// `fixed` holds the backend's own header lines, each ended by CRLF: `host`, credentials and what
-/// the configuration adds. No header of the client reaches a backend. `path`: in two parts, of the backend
-/// and of what is asked of it.
+/// `path`: the backend's base path and the endpoint's path. `fixed`: the backend's own header lines, each ended by
+/// CRLF: `host`, credentials and what the configuration adds.
 pub fn write_request_head(
     path: [&str; 2],
     fixed: &[u8],

@@ -1,9 +1,10 @@
 //! What can be wrong with a JSON text.
 
-use super::reader::MAX_DEPTH;
+/// Deepest nesting that is accepted.
+pub const MAX_DEPTH: u32 = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum JsonFault {
+pub enum JsonErrorKind {
     #[error("the text ends too early")]
     Ended,
     #[error("unexpected character")]
@@ -22,8 +23,8 @@ pub enum JsonFault {
 
 /// What is wrong, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{fault} at byte {at}")]
+#[error("{kind} at byte {at}")]
 pub struct JsonError {
     pub at: usize,
-    pub fault: JsonFault,
+    pub kind: JsonErrorKind,
 }

@@ -14,7 +14,6 @@ from tests.structure.rust_imports import crate_dependencies, crate_graph
 # last circle, its line goes.
 WITH_CIRCLES = {
     "penstock-admission": "its files are being grouped",
-    "penstock-binding": "its policy moves to the core's worker",
     "penstock-core": "endpoints are being taken out of it",
 }
 

@@ -1,10 +1,14 @@
-//! Python's bytes, made of pieces that are each copied once.
+//! Python bytes made of several pieces, each copied once.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// Joins `pieces`, without the first `skipped` bytes of them.
-pub(crate) fn bytes_of(py: Python<'_>, pieces: &[&[u8]], skipped: usize) -> PyResult<Py<PyBytes>> {
+/// Joins `pieces`, without their first `skipped` bytes.
+pub(crate) fn join_bytes(
+    py: Python<'_>,
+    pieces: &[&[u8]],
+    skipped: usize,
+) -> PyResult<Py<PyBytes>> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let fill = |bytes: &mut [u8]| {
         let (mut at, mut skipped) = (0, skipped);

@@ -1,4 +1,4 @@
-//! What all connections of a listener have in common, as Python makes it.
+//! `LaneConfig`: what all lane connections of a listener have in common.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use pyo3::prelude::*;
 
 use crate::attributes::RequestAttributes;
 
-/// Made once, shared by all connections of a listener.
+/// Shared by all connections of a listener.
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
-pub(crate) struct LaneTerms {
-    pub(crate) terms: ClientConfig,
+pub(crate) struct LaneConfig {
+    pub(super) client: ClientConfig,
 }
 
 #[pymethods]
-impl LaneTerms {
-    /// Limits in bytes; the names of the configured headers, if they are.
+impl LaneConfig {
+    /// Limits in bytes, and the names of the headers that are configured.
     #[new]
     #[pyo3(signature = (*, head, body, tenant, priority, sessions))]
     fn new(
@@ -30,37 +30,37 @@ impl LaneTerms {
         sessions: Vec<String>,
     ) -> Self {
         let identity = IdentityHeaders { tenant, priority, sessions };
-        LaneTerms { terms: ClientConfig::new(head, body, identity) }
+        LaneConfig { client: ClientConfig::new(head, body, identity) }
     }
 
     /// The headers whose values `attributes` needs, in lower case, each once.
     #[getter]
     fn identity_headers(&self) -> Vec<String> {
         let mut names: Vec<String> =
-            self.terms.identity.names().map(|name| name.to_ascii_lowercase()).collect();
+            self.client.identity.names().map(|name| name.to_ascii_lowercase()).collect();
         names.sort();
         names.dedup();
         names
     }
 
-    /// Who a request comes from. `values`: the last value of each of `identity_headers` that it has; `trusted`:
-    /// the peer's word on tenant and priority counts. A priority that does not exist is a `ValueError`.
-    #[allow(clippy::needless_pass_by_value)] // PyO3 hands dictionaries over as maps
+    /// The attributes of a request. `values`: the last value of each of `identity_headers` that it has; `trusted`:
+    /// the peer's tenant and priority headers count. A priority that does not exist is a `ValueError`.
+    #[allow(clippy::needless_pass_by_value)] // PyO3 passes dictionaries as maps
     fn attributes(
         &self,
         values: HashMap<String, String>,
         trusted: bool,
     ) -> PyResult<RequestAttributes> {
         let value = |name: &str| values.get(&name.to_ascii_lowercase()).map(String::as_str);
-        let identity = &self.terms.identity;
+        let identity = &self.client.identity;
         identity.resolve(value, trusted).map(RequestAttributes).map_err(|unknown| {
             let header = identity.priority.as_deref().unwrap_or_default();
             PyValueError::new_err(unknown.message(header, value(header).unwrap_or_default()))
         })
     }
 
-    /// Whether these bytes begin with the whole head of a request that the lane serves.
-    fn serves(&self, data: &[u8]) -> bool {
-        RequestDecoder::supports(&self.terms.http, data)
+    /// Whether these bytes begin with the whole head of a request that the lane supports.
+    fn supports(&self, data: &[u8]) -> bool {
+        RequestDecoder::supports(&self.client.http, data)
     }
 }

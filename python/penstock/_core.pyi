@@ -361,7 +361,7 @@ class RequestHandle:
     """One running request. Once it has ended, its methods have no effect."""
 
     def gone(self) -> None:
-        """Report that the client has left: nothing more is written to it, and the backend is told at once."""
+        """Report that the client has left: nothing more is written to it, and its attempt is aborted at once."""
 
     def pause(self) -> None:
         """Report that the client's transport is full: the backend is not read any more."""

@@ -2,8 +2,8 @@
 //! sockets. The gateway itself uses the one in its `Segment`.
 
 use penstock_admission::{
-    Admission as Core, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer,
-    Outcome, Owner, Refused, Tenant, Ticket, Usage,
+    Admission as Core, Candidate, Candidates, Decision, Grant, Health, Notification, Offer, Owner,
+    PermitOutcome, Priority, Refused, Tenant, Ticket, Usage,
 };
 use penstock_core::identity::{priority_of, tenant_of};
 use penstock_core::openai::Code;
@@ -18,7 +18,7 @@ use pyo3::types::PyDict;
 use crate::arguments::{health_of, known};
 use crate::snapshot;
 
-/// Times are nanoseconds of any clock that goes forward; tickets are numbers.
+/// Times are nanoseconds of any monotonic clock; tickets are numbers.
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -83,7 +83,7 @@ impl Admission {
         let Some(config) = self.table.tiers.get(usize::from(tier)) else {
             return Err(PyValueError::new_err(format!("no tier {tier}")));
         };
-        let band: Band = priority_of(Some(priority))
+        let priority: Priority = priority_of(Some(priority))
             .map_err(|_| PyValueError::new_err(format!("no priority {priority:?}")))?;
         let candidates = config.backends.iter().map(|&backend| {
             let hit = hits.iter().find(|(at, _)| *at == backend).map_or(0, |&(_, tokens)| tokens);
@@ -93,7 +93,7 @@ impl Admission {
             owner: WORKER,
             tier,
             tenant: Tenant { weight, ..tenant_of(tenant) },
-            band,
+            priority,
             slots,
             prompt: prompt_tokens,
             max_tokens,
@@ -118,11 +118,11 @@ impl Admission {
     fn take(&self) -> Vec<(u64, String, u64)> {
         let mut notifications = Vec::new();
         self.core.take_grants(WORKER.worker, &mut notifications);
-        let decisions = notifications.into_iter().map(|notice| match notice {
-            Notice::Granted(grant) => {
+        let decisions = notifications.into_iter().map(|notification| match notification {
+            Notification::Granted(grant) => {
                 (number(grant.ticket), "granted".to_owned(), u64::from(grant.backend))
             }
-            Notice::Refused(ticket, why) => {
+            Notification::Refused(ticket, why) => {
                 let (code, retry_after) = refused(why);
                 (number(ticket), code, retry_after)
             }
@@ -156,9 +156,9 @@ impl Admission {
     #[pyo3(signature = (number, now, outcome="success"))]
     fn release(&self, number: u64, now: u64, outcome: &str) -> PyResult<bool> {
         let outcome = match outcome {
-            "success" => Outcome::Success,
-            "dropped" => Outcome::Dropped,
-            "ignored" => Outcome::Ignored,
+            "success" => PermitOutcome::Success,
+            "dropped" => PermitOutcome::Dropped,
+            "ignored" => PermitOutcome::Ignored,
             other => return Err(PyValueError::new_err(format!("no outcome {other:?}"))),
         };
         Ok(self.core.release(ticket(number), outcome, now))
@@ -166,7 +166,7 @@ impl Admission {
 
     /// The backend has refused the request as overloaded. True: it waits again; False: that happened too often.
     fn pushback(&self, number: u64, now: u64) -> bool {
-        self.core.bounce(ticket(number), now).is_ok()
+        self.core.pushback(ticket(number), now).is_ok()
     }
 
     fn set_limit(&self, backend: u16, slots: u32, now: u64) -> PyResult<()> {
@@ -195,7 +195,7 @@ impl Admission {
     /// Cost units charged to a tenant.
     #[pyo3(signature = (tenant))]
     fn charged(&self, tenant: Option<&str>) -> u64 {
-        self.core.charged(&tenant_of(tenant))
+        self.core.tenant_cost(&tenant_of(tenant))
     }
 
     /// The conservation sums, and as `ok` whether all lists and counters agree with them.

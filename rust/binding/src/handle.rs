@@ -23,7 +23,7 @@ impl RequestHandle {
 
 #[pymethods]
 impl RequestHandle {
-    /// The client has left: nothing more is written to it, and the backend is told at once.
+    /// The client has left: nothing more is written to it, and its attempt is aborted at once.
     fn gone(&self, py: Python<'_>) {
         self.runner.client_gone(py, self.id);
     }

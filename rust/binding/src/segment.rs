@@ -111,7 +111,7 @@ impl Segment {
         let watch = || {
             let mut watchdog = Watchdog::new(STUCK);
             while !self.watch_ended.load(Ordering::Relaxed) {
-                if let Some(holder) = watchdog.look(self.shared.holder(), monotonic())
+                if let Some(holder) = watchdog.check(self.shared.holder(), monotonic())
                     // If that fails, the next check tries again.
                     && matches!(self.shared.kill(holder), Ok(true))
                 {
@@ -174,7 +174,7 @@ impl Segment {
     /// A probe found that nothing listens at a backend. If it reset connections just before, it has died.
     fn note_closed(&self, backend: u16) -> PyResult<()> {
         let backend = self.backend(backend)?;
-        self.shared.admission.note_closed(backend, monotonic());
+        self.shared.admission.note_refused(backend, monotonic());
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Segment {
     fn liveness(&self, backend: u16) -> PyResult<(u32, Option<u32>, f64, u64)> {
         let backend = self.backend(backend)?;
         let numbers = self.shared.admission.backend(backend);
-        let heard = numbers.heard as f64 / 1e9;
+        let heard = numbers.last_response as f64 / 1e9;
         Ok((numbers.cap.used.slots, numbers.cap.limit(), heard, self.shared.silences(backend)))
     }
 
@@ -225,7 +225,7 @@ impl Segment {
         let backend = self.backend(backend)?;
         self.control.drift(backend, signal);
         if matches!(signal, Drift::EngineQueue | Drift::Preemptions) {
-            self.shared.admission.note_trouble(backend);
+            self.shared.admission.note_overload(backend);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Snapshot<'_> {
         match numbers.health {
             _ if numbers.cap.limit() == Some(0) => "draining",
             Health::Down => "down",
-            _ if numbers.is_out => "ejected",
+            _ if numbers.has_outage => "ejected",
             _ if numbers.starts_slowly => "slow_start",
             Health::Healthy => "healthy",
             Health::Unknown => "unknown",
@@ -123,7 +123,7 @@ impl Snapshot<'_> {
             entry.set_item("prefill_tokens", tokens(py, used.prefill, numbers.prefill_limit)?)?;
             entry.set_item("kv_tokens", tokens(py, used.kv, numbers.kv_limit)?)?;
             entry.set_item("prefill_tokens_per_second", numbers.prefill_rate)?;
-            entry.set_item("heard", numbers.heard as f64 / 1e9)?;
+            entry.set_item("heard", numbers.last_response as f64 / 1e9)?;
             entry.set_item("state", self.state(index as BackendIndex))?;
             list.append(entry)?;
         }

@@ -76,11 +76,9 @@ impl WorkerRunner {
             self.last_event.set(now.mono);
             let mut driver = Driver { py, connections };
             let result = catch_unwind(AssertUnwindSafe(|| event(worker, &mut driver, now))).ok();
-            if result.is_none()
-                && let Some(id) = worker.current
-            {
+            if result.is_none() {
                 // If this panics too, the request and its connection stay lost.
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.panicked(&mut driver, id, now)));
+                let _ = catch_unwind(AssertUnwindSafe(|| worker.panicked(&mut driver, now)));
             }
             // A later panic must not be blamed on this request.
             worker.current = None;

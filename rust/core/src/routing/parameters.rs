@@ -2,21 +2,11 @@
 
 use penstock_wire::decimal::write_decimal;
 use penstock_wire::json::{Edits, Kind, MemberFilter, Reader, folded, unescape, write_string};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::config::ParameterConfig;
+use super::config::{ParameterConfig, Unsupported};
 use crate::endpoint::{ENDPOINTS, Endpoint, Member, Parameter, Request, concerns, misspelt};
 use crate::openai::{ApiError, Code};
-
-/// What happens to a parameter that cannot be honoured as sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unsupported {
-    Strict,
-    Warn,
-    Permissive,
-}
 
 /// One entry of `x-penstock-warning`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

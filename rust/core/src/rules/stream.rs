@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use penstock_wire::json::{Kind, MemberFilter, Span};
 
 use super::count::{Rule, RuleCounts};
+use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, ChunkEdits};
 use super::identity::{Envelope, Identity};
 use super::progress::ChoiceProgress;
-use super::streaming::{Asked, Completeness, StreamEvent, StreamFault, StreamRules};
+use super::streaming::{Asked, StreamRules};
 use super::template::{FastPath, Template};
 use super::usage::Counts;
 use super::{empty, finish};

@@ -1,9 +1,8 @@
-//! The ends of a worker, and of one request over which it panicked.
+//! The ends of a worker, and what a panic costs.
 
 use super::effects::Effects;
 use super::machine::Worker;
 use super::release::Aborting;
-use super::request::RequestId;
 use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;
@@ -63,14 +62,18 @@ impl Worker {
         }
     }
 
-    /// A panic has struck while this request was handled: it is lost, everything else goes on.
-    pub fn panicked(&mut self, io: &mut impl Effects, id: RequestId, now: Now) {
-        let error = ApiError::new(Code::InternalError, "internal error");
-        if self.requests.get(id).is_some_and(|request| request.exchange.is_queued()) {
-            self.leave_queue(id, now);
+    /// A panic has struck in the middle of an event: the request that was being handled is lost, everything else goes on.
+    pub fn panicked(&mut self, io: &mut impl Effects, now: Now) {
+        if let Some(id) = self.current.take() {
+            let error = ApiError::new(Code::InternalError, "internal error");
+            if self.requests.get(id).is_some_and(|request| request.exchange.is_queued()) {
+                self.leave_queue(id, now);
+            }
+            self.end_with(io, id, &error, Term(Who::Gateway, Where::FirstEvent), now);
+            self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
+            self.forget_if_over(id);
         }
-        self.end_with(io, id, &error, Term(Who::Gateway, Where::FirstEvent), now);
-        self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
-        self.forget_if_over(id);
+        // It may have struck between taking a permit from its owner and giving it back.
+        self.reclaim_unowned(io, now);
     }
 }

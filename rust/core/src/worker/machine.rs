@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use penstock_admission::{Admission, Grant, Notice, Outcome as PermitOutcome, Owner, Ticket};
+use penstock_admission::{Admission, Grant, Notification, Owner, PermitOutcome, Ticket};
 
 use super::connection::{ConnectionId, ConnectionState, Connections};
 use super::effects::Effects;
@@ -88,7 +88,7 @@ pub struct Worker {
     // Memory that is used again and again, and empty in between.
     pub(super) output: OutputMemory,
     pub(super) scratch: Vec<u8>,
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<Notification>,
 }
 
 impl Worker {
@@ -201,7 +201,7 @@ impl Worker {
                 .retry_after_ms(RETRY_AFTER_MS));
         }
         let plan = Plan::make(&self.generation.table, endpoint, body)?;
-        if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
+        if self.admission.is_quarantined(|| plan.fingerprint(), now.mono) {
             let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));
         }
@@ -224,7 +224,7 @@ impl Worker {
         // Only a new connection shows that the backend takes them again.
         let may_reuse = !request.wants_fresh && !is_trial;
         let table = &request.generation.table;
-        let life = self.admission.load(backend).life;
+        let life = self.admission.load(backend).generation;
         self.shared.prefixes.insert(&request.exchange.plan.blocks, backend, life);
         let tier = &table.tiers[usize::from(request.exchange.plan.tier)];
         if tier.backends.len() > 1 {

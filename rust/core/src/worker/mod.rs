@@ -15,6 +15,7 @@
 //! | how an attempt ends for its backend, permits in `closing` | `release` |
 //! | timers, leaked permits | `timers` |
 //! | drain, shutdown, a panic | `drain` |
+//! | a new generation of the configuration | `reload` |
 //! | what must always hold | `invariants` |
 
 mod admit;
@@ -30,6 +31,7 @@ mod outage;
 mod pool;
 mod refuse;
 mod release;
+mod reload;
 mod request;
 mod retry;
 mod served_names;

@@ -57,7 +57,7 @@ impl Worker {
     /// A request got through; `proof` says how that shows.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
         // Nearly always all is well, and to see that takes no lock.
-        if self.admission.load(backend).is_out
+        if self.admission.load(backend).has_outage
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {
             self.outages.push(Outage::Ended { backend, lasted });

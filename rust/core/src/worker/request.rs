@@ -93,6 +93,11 @@ impl Requests {
         self.0.len()
     }
 
+    /// Places that there are, in use or free.
+    pub(super) fn places(&self) -> usize {
+        self.0.places()
+    }
+
     pub(super) fn insert(&mut self, request: Request) -> RequestId {
         let request = Box::new(request);
         RequestId(self.0.insert(|_| request))

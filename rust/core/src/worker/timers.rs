@@ -1,6 +1,6 @@
 //! What happens by itself as time passes.
 
-use penstock_admission::Outcome as PermitOutcome;
+use penstock_admission::PermitOutcome;
 
 use super::effects::Effects;
 use super::faults;
@@ -26,14 +26,15 @@ impl Worker {
         }
         if now.mono - self.swept >= SWEEP {
             self.swept = now.mono;
-            self.find_leaks(io, now);
+            let leaked = self.reclaim_unowned(io, now);
+            self.shard.add(Total::PermitsLeaked, leaked);
         }
         for (ticket, tokens) in self.growths.drain(..) {
             self.admission.grow(ticket, tokens);
         }
         for (backend, gaps) in self.gaps.iter_mut().enumerate() {
             if gaps.count() > 0 {
-                self.admission.note_gaps(backend as u16, gaps);
+                self.admission.note_inter_token(backend as u16, gaps);
                 *gaps = Histogram::fine();
             }
         }
@@ -58,17 +59,19 @@ impl Worker {
         self.current = None;
     }
 
-    /// Looks for permits that no request owns. There must be none; one that there is
-    /// all the same is counted and comes back.
-    fn find_leaks(&mut self, io: &mut impl Effects, now: Now) {
+    /// Gives back the permits that no request owns, and returns how many there were: none, unless the worker has
+    /// panicked in the middle of an event.
+    pub(super) fn reclaim_unowned(&mut self, io: &mut impl Effects, now: Now) -> u64 {
+        let mut unowned = 0;
         for ticket in self.admission.permits_of(self.owner) {
             let request = self.rows[ticket.row as usize].and_then(|id| self.requests.get(id));
             let is_owned = request.is_some_and(|request| request.ticket == Some(ticket))
                 || self.aborting.iter().any(|aborting| aborting.ticket == ticket);
             if !is_owned {
-                self.shard.add(Total::PermitsLeaked, 1);
+                unowned += 1;
                 self.release(io, ticket, PermitOutcome::Ignored, now);
             }
         }
+        unowned
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use penstock_admission::{Health, Owner};
-use penstock_core::client::{Answered, ClientConnection, ClientTerms, Received, Step};
+use penstock_core::client::{Answered, ClientConfig, ClientConnection, Received, Step};
 use penstock_core::endpoint::ENDPOINTS;
 use penstock_core::exchange::{Client as Meta, Failure};
 use penstock_core::generation::Generation;
@@ -65,7 +65,7 @@ pub struct World {
     now: Nanos,
     /// No new requests and no new dangers from then on.
     ends_at: Option<Nanos>,
-    terms: ClientTerms,
+    client_config: ClientConfig,
     segment: Segment,
     generation: Arc<Generation>,
     processes: Vec<Process>,
@@ -102,7 +102,7 @@ impl World {
             agenda: Agenda::default(),
             now: START,
             ends_at: None,
-            terms: ClientTerms::new(16 << 10, 1 << 20, IdentityHeaders::default()),
+            client_config: ClientConfig::new(16 << 10, 1 << 20, IdentityHeaders::default()),
             segment,
             generation,
             processes: Vec::new(),
@@ -606,7 +606,7 @@ impl World {
     fn advance(&mut self, at: usize, mut data: &[u8]) -> Result<(), String> {
         loop {
             let socket = &mut self.sockets[at];
-            match socket.connection.step(&self.terms, data, false) {
+            match socket.connection.step(&self.client_config, data, false) {
                 Step::Wait => return Ok(()),
                 Step::ReadOn => {
                     socket.is_paused = false;

@@ -1,8 +1,8 @@
 //! What a client's connection is in the middle of, when it is read, and what of it has taken too long.
 
-use penstock_wire::http::{Intake, Request, Taken};
+use penstock_wire::http::{Decoded, Request, RequestDecoder};
 
-use super::terms::ClientTerms;
+use super::config::ClientConfig;
 use crate::identity::RequestAttributes;
 use crate::time::{Nanos, SECOND};
 use crate::worker::RequestId;
@@ -17,14 +17,14 @@ const IDLE: Nanos = 75 * SECOND;
 /// One client's connection, between [`ClientConnection::received`] and [`ClientConnection::leave`].
 #[derive(Debug, Default)]
 pub struct ClientConnection {
-    intake: Intake,
+    decoder: RequestDecoder,
     /// The request in hand, once the worker has taken it.
     request: Option<RequestId>,
     /// The worker is taking a request: its answer may come before that call returns.
     is_submitting: bool,
     reading_paused: bool,
     writing_paused: bool,
-    /// Since when the intake is as it is.
+    /// When the decoder last changed its state.
     since: Nanos,
 }
 
@@ -93,8 +93,8 @@ impl ClientConnection {
     /// Bytes have come.
     pub fn received(&mut self, data: &[u8], now: Nanos) -> Received {
         if self.must_wait() {
-            self.intake.keep(data);
-            self.reading_paused |= self.intake.held() > AHEAD;
+            self.decoder.buffer(data);
+            self.reading_paused |= self.decoder.buffered() > AHEAD;
             return if self.reading_paused { Received::StopReading } else { Received::Kept };
         }
         if self.is_idle() {
@@ -104,25 +104,25 @@ impl ClientConnection {
     }
 
     /// Goes on with what has come, if anything has. `trusted`: the peer's word on tenant and priority counts.
-    pub fn step<'a>(&mut self, terms: &ClientTerms, data: &'a [u8], trusted: bool) -> Step<'a> {
+    pub fn step<'a>(&mut self, config: &ClientConfig, data: &'a [u8], trusted: bool) -> Step<'a> {
         if self.writing_paused {
-            self.intake.keep(data);
+            self.decoder.buffer(data);
             return Step::Wait;
         }
-        match self.intake.take(&terms.http, data) {
+        match self.decoder.decode(&config.http, data) {
             // Not before that has come to its end: a client that always has more would be read without bound.
-            Taken::Nothing if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
+            Decoded::Pending if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
                 Step::ReadOn
             }
-            Taken::Nothing => Step::Wait,
-            Taken::Foreign => Step::HandOver,
-            Taken::Request(request) => {
-                if let Ok(attributes) = terms.attributes(&request, trusted) {
+            Decoded::Pending => Step::Wait,
+            Decoded::Unsupported => Step::HandOver,
+            Decoded::Request(request) => {
+                if let Ok(attributes) = config.attributes(&request, trusted) {
                     self.is_submitting = true;
                     return Step::Serve(request, attributes);
                 }
                 // aiohttp refuses it with the reason.
-                self.intake.put_back(request);
+                self.decoder.put_back(request);
                 Step::HandOver
             }
         }
@@ -132,7 +132,7 @@ impl ClientConnection {
     /// returned, if the client does not read.
     pub fn submitted(&mut self, request: Option<RequestId>) -> Option<RequestId> {
         self.is_submitting = false;
-        if !self.intake.is_serving() {
+        if !self.decoder.is_serving() {
             return None;
         }
         self.request = request;
@@ -141,15 +141,15 @@ impl ClientConnection {
 
     /// The answer is written.
     pub fn answered(&mut self, keep_alive: bool, now: Nanos) -> Answered {
-        if !self.intake.is_serving() {
+        if !self.decoder.is_serving() {
             return Answered::Nothing;
         }
         (self.request, self.since) = (None, now);
         if !keep_alive {
-            self.intake.leave();
+            self.decoder.close();
             return Answered::Close;
         }
-        self.intake.finished();
+        self.decoder.finish();
         if self.is_submitting { Answered::Submitter } else { Answered::Step }
     }
 
@@ -167,11 +167,11 @@ impl ClientConnection {
     /// The client has left, or its connection ends.
     pub fn leave(&mut self, now: Nanos) -> Left {
         // Of a request whose head had come a record is all that is left to do.
-        let unread = self.intake.is_reading_body().then(|| {
-            let id = self.intake.noted(0).map(str::to_owned);
+        let unread = self.decoder.is_reading_body().then(|| {
+            let id = self.decoder.captured(0).map(str::to_owned);
             (id, now.saturating_sub(self.since))
         });
-        self.intake.leave();
+        self.decoder.close();
         Left { request: self.request.take(), unread }
     }
 
@@ -183,7 +183,7 @@ impl ClientConnection {
 
     /// Ends it here: the bytes that no request has used, and since when they wait.
     pub fn hand_over(&mut self) -> (Vec<u8>, Nanos) {
-        (self.intake.leave(), self.since)
+        (self.decoder.close(), self.since)
     }
 
     /// Whether more waits for the client than its transport's high-water mark.
@@ -193,20 +193,20 @@ impl ClientConnection {
 
     /// Whether a request is being read or answered.
     pub fn is_busy(&self) -> bool {
-        self.intake.is_serving() || self.intake.is_reading_body()
+        self.decoder.is_serving() || self.decoder.is_reading_body()
     }
 
     /// Whether no request is being read or answered, nor has one begun to come.
     pub fn is_idle(&self) -> bool {
-        !self.is_busy() && self.intake.held() == 0
+        !self.is_busy() && self.decoder.buffered() == 0
     }
 
     /// What has taken too long.
     pub fn overdue(&self, now: Nanos) -> Overdue {
         let age = now.saturating_sub(self.since);
-        if self.must_wait() || self.intake.is_gone() {
+        if self.must_wait() || self.decoder.is_closed() {
             Overdue::Nothing
-        } else if self.intake.held() > 0 {
+        } else if self.decoder.buffered() > 0 {
             if age > SLOW { Overdue::Request } else { Overdue::Nothing }
         } else if age > IDLE {
             Overdue::Idle
@@ -218,6 +218,6 @@ impl ClientConnection {
     /// Whether nothing comes of what the client sends now: the request in hand is to be answered
     /// first, and the answers before are to be read.
     fn must_wait(&self) -> bool {
-        self.intake.is_serving() || self.writing_paused
+        self.decoder.is_serving() || self.writing_paused
     }
 }

@@ -13,6 +13,7 @@ use crate::inspect::invariants::Invariants;
 use crate::inspect::permits::ROWS_AT_ONCE;
 use crate::inspect::recount::{Recount, RecountSizes};
 use crate::inspect::status::{BackendStatus, TierStatus};
+use crate::kill_points;
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
 use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
@@ -81,6 +82,7 @@ impl Admission {
         ledger.assert_invariants();
         let wake = std::mem::take(&mut ledger.globals.wake);
         drop(guard);
+        kill_points::point();
         if wake & !self.own_worker != 0 {
             self.wakers.wake(wake & !self.own_worker);
         }

@@ -35,6 +35,8 @@ mod failure;
 mod fixture;
 mod histogram;
 mod inspect;
+#[cfg_attr(not(debug_assertions), allow(unreachable_pub))]
+pub mod kill_points;
 mod learned;
 mod limits;
 mod permit;

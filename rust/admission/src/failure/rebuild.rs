@@ -49,7 +49,7 @@ impl Ledger<'_> {
         self.globals.free = FreeRows::up_to(high_water);
         for at in (0..high_water).rev() {
             if self.rows[at as usize].state() == State::Free {
-                self.globals.free.push(self.rows, at);
+                self.globals.free.push(&mut self.rows, at);
             }
         }
         for tier in &mut *self.tiers {
@@ -102,7 +102,7 @@ impl Ledger<'_> {
         }
         self.flows.iter_mut().filter(|flow| flow.is_used()).for_each(Flow::clear);
         let globals = &mut *self.globals;
-        globals.tenants.rebuild(self.tenant_buckets, self.tenants);
-        globals.flows.rebuild(self.flow_buckets, self.flows);
+        globals.tenants.rebuild(&mut self.tenant_buckets, &mut self.tenants);
+        globals.flows.rebuild(&mut self.flow_buckets, &mut self.flows);
     }
 }

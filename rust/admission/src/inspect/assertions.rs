@@ -98,7 +98,7 @@ mod tests {
             let admission = admission();
             let offer = Offer { tenant: Tenant::named(9), ..offer() };
             granted(admission.offer(&offer, SECOND));
-            let found = catch_unwind(AssertUnwindSafe(|| admission.with(|ledger| fault(ledger))));
+            let found = catch_unwind(AssertUnwindSafe(|| admission.with(*fault)));
             assert!(found.is_err(), "{name}");
             assert!(admission.invariants().ok, "{name}");
         }

@@ -45,7 +45,11 @@ impl Ledger<'_> {
     pub(crate) fn link_prefill(&mut self, at: u32) {
         if self.rows[at as usize].has_estimated_prefill() {
             let backend = usize::from(self.rows[at as usize].backend);
-            heap::insert(&mut PrefillOrder(self.rows), &mut self.backends[backend].prefilling, at);
+            heap::insert(
+                &mut PrefillOrder(&mut self.rows),
+                &mut self.backends[backend].prefilling,
+                at,
+            );
         }
     }
 
@@ -53,7 +57,11 @@ impl Ledger<'_> {
     pub(crate) fn unlink_prefill(&mut self, at: u32) {
         if self.rows[at as usize].has_estimated_prefill() {
             let backend = usize::from(self.rows[at as usize].backend);
-            heap::remove(&mut PrefillOrder(self.rows), &mut self.backends[backend].prefilling, at);
+            heap::remove(
+                &mut PrefillOrder(&mut self.rows),
+                &mut self.backends[backend].prefilling,
+                at,
+            );
         }
     }
 

@@ -20,7 +20,7 @@ impl Ledger<'_> {
         self.globals.arrived += 1;
         // Who asks is awake, and takes its mail after.
         self.workers[usize::from(offer.owner.worker)].unread_for = 0;
-        let Some(at) = self.globals.free.peek(self.rows) else {
+        let Some(at) = self.globals.free.peek(&self.rows) else {
             return self.refuse(offer, Refusal::QueueFull);
         };
         self.write_row(at, offer, now);
@@ -93,7 +93,7 @@ impl Ledger<'_> {
 
     /// The row is used from now on.
     fn take_row(&mut self, at: u32) {
-        self.globals.free.pop(self.rows);
+        self.globals.free.pop(&self.rows);
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests += 1;
         self.flows[row.flow as usize].requests += 1;

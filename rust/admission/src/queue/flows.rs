@@ -13,7 +13,11 @@ impl Ledger<'_> {
         let weight = self.tenants[tenant as usize].weight;
         let priority_state = &mut self.tiers[tier].priorities[priority];
         priority_state.flows += u64::from(weight);
-        heap::insert(&mut FlowsOf { flows: self.flows, priority }, &mut priority_state.root, flow);
+        heap::insert(
+            &mut FlowsOf { flows: &mut self.flows, priority },
+            &mut priority_state.root,
+            flow,
+        );
     }
 
     pub(crate) fn unlink_flow(&mut self, flow: u32, priority: usize) {
@@ -24,7 +28,11 @@ impl Ledger<'_> {
         let priority_state = &mut self.tiers[tier].priorities[priority];
         // A weight may have changed since: the sum only guides estimates.
         priority_state.flows = priority_state.flows.saturating_sub(u64::from(weight));
-        heap::remove(&mut FlowsOf { flows: self.flows, priority }, &mut priority_state.root, flow);
+        heap::remove(
+            &mut FlowsOf { flows: &mut self.flows, priority },
+            &mut priority_state.root,
+            flow,
+        );
     }
 
     /// Changes what a flow was served, wherever it stands.

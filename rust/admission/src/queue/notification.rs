@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::api::decision::{Notification, Refused};
 use crate::api::ids::Owner;
+use crate::kill_points;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
@@ -19,6 +20,7 @@ impl Ledger<'_> {
             last => self.rows[last as usize].next = at,
         }
         state.tail = at;
+        kill_points::point();
         self.has_notifications[usize::from(worker)].store(1, Ordering::Release);
         self.globals.wake |= 1 << worker;
     }

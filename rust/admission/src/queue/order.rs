@@ -110,7 +110,7 @@ impl Ledger<'_> {
         state.slots += slots;
         state.prefill += row.resources.prefill;
         let state = &mut self.flows[flow as usize];
-        heap::insert(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        heap::insert(&mut Deadlines(&mut self.rows), &mut state.heads[priority], at);
         let is_head = state.heads[priority] == at;
         if state.is_parked(priority) && is_head {
             self.unpark_flow(flow, priority);
@@ -128,7 +128,7 @@ impl Ledger<'_> {
         state.prefill -= row.resources.prefill;
         let state = &mut self.flows[flow as usize];
         let was_head = state.heads[priority] == at;
-        heap::remove(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        heap::remove(&mut Deadlines(&mut self.rows), &mut state.heads[priority], at);
         if state.is_parked(priority) && was_head {
             self.unpark_flow(flow, priority);
         } else if state.heads[priority] == NONE && state.is_linked(priority) {

@@ -21,6 +21,7 @@
 //! Everything else follows: `fits`, `charge`, `refund`, reservations, the rebuild after a crash and the
 //! invariants run over all kinds. The tests of this file add a kind by such a line.
 
+use super::part::Part;
 use super::row::Row;
 use super::sizes::{Sizes, TENANTS};
 use crate::limits::caps::{Cap, Resources, UNLIMITED};
@@ -134,13 +135,13 @@ impl CapPath {
 
 /// The array of all caps.
 pub(crate) struct Caps<'a> {
-    pub(crate) all: &'a mut [Cap],
+    pub(crate) all: Part<'a, [Cap]>,
     layout: CapLayout,
 }
 
 impl<'a> Caps<'a> {
     pub(crate) fn new(all: &'a mut [Cap], layout: CapLayout) -> Self {
-        Caps { all, layout }
+        Caps { all: Part(all), layout }
     }
 
     /// Writes the limits at the start.

@@ -88,8 +88,11 @@ impl Entry for Flow {
     fn key(&self) -> u64 {
         self.key
     }
-    fn chain(&mut self) -> &mut u32 {
-        &mut self.chain
+    fn chain(&self) -> u32 {
+        self.chain
+    }
+    fn set_chain(&mut self, next: u32) {
+        self.chain = next;
     }
     fn is_idle(&self) -> bool {
         self.requests == 0 && self.tenant() > OVERFLOW

@@ -3,6 +3,8 @@
 //! Insert, remove the first, and remove any are O(log n) in the worst case, and nothing is ever
 //! allocated: what a lock in shared memory needs. C. A. Crane, 1972.
 
+use crate::kill_points;
+
 /// The end of an intrusive list, the root of an empty heap.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -69,6 +71,7 @@ fn merge(elements: &mut impl Elements, one: u32, other: u32) -> u32 {
         } else {
             (right, rest)
         };
+        kill_points::point();
         elements.node_mut(at).right = first;
         elements.node_mut(first).parent = at;
         if second == NONE {

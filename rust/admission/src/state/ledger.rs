@@ -10,6 +10,7 @@ use super::caps::{CapKind, CapPath, Caps, On};
 use super::flow::Flow;
 use super::free_rows::FreeRows;
 use super::globals::Globals;
+use super::part::Part;
 use super::parts::Parts;
 use super::row::{Row, State};
 use super::sizes::{Sizes, TENANTS};
@@ -22,19 +23,19 @@ use crate::shm::{Guard, Region};
 use crate::time::Nanos;
 
 pub(crate) struct Ledger<'a> {
-    pub(crate) globals: &'a mut Globals,
-    pub(crate) tiers: &'a mut [TierState],
-    pub(crate) backends: &'a mut [BackendState],
+    pub(crate) globals: Part<'a, Globals>,
+    pub(crate) tiers: Part<'a, [TierState]>,
+    pub(crate) backends: Part<'a, [BackendState]>,
     pub(crate) caps: Caps<'a>,
-    pub(crate) workers: &'a mut [WorkerState],
-    pub(crate) rows: &'a mut [Row],
-    pub(crate) tenants: &'a mut [TenantState],
-    pub(crate) flows: &'a mut [Flow],
-    pub(crate) tenant_buckets: &'a mut [u32],
-    pub(crate) flow_buckets: &'a mut [u32],
+    pub(crate) workers: Part<'a, [WorkerState]>,
+    pub(crate) rows: Part<'a, [Row]>,
+    pub(crate) tenants: Part<'a, [TenantState]>,
+    pub(crate) flows: Part<'a, [Flow]>,
+    pub(crate) tenant_buckets: Part<'a, [u32]>,
+    pub(crate) flow_buckets: Part<'a, [u32]>,
     /// Slots used by tier and backend.
-    pairs: &'a mut [u32],
-    pub(crate) lengths: &'a mut [Lengths],
+    pairs: Part<'a, [u32]>,
+    pub(crate) lengths: Part<'a, [Lengths]>,
     pub(crate) has_notifications: &'a [AtomicU32],
     pub(crate) loads: &'a [AtomicU64],
     /// Until when bodies are to be looked at, for those who do not take the lock.
@@ -72,18 +73,18 @@ impl<'a> Ledger<'a> {
         ));
         let (tenant_buckets, flow_buckets) = buckets.split_at_mut(TENANTS);
         Ledger {
-            globals: &mut globals[0],
-            tiers,
-            backends,
+            globals: Part(&mut globals[0]),
+            tiers: Part(tiers),
+            backends: Part(backends),
             caps: Caps::new(caps, parts.cap_layout),
-            workers,
-            rows,
-            tenants,
-            flows,
-            tenant_buckets,
-            flow_buckets,
-            pairs,
-            lengths,
+            workers: Part(workers),
+            rows: Part(rows),
+            tenants: Part(tenants),
+            flows: Part(flows),
+            tenant_buckets: Part(tenant_buckets),
+            flow_buckets: Part(flow_buckets),
+            pairs: Part(pairs),
+            lengths: Part(lengths),
             has_notifications: region.open(parts.has_notifications),
             loads: region.open(parts.loads),
             quarantine_until: &region.open(parts.quarantine_until)[0],
@@ -176,11 +177,11 @@ impl<'a> Ledger<'a> {
     }
 
     pub(crate) fn pairs(&self) -> &[u32] {
-        self.pairs
+        &self.pairs
     }
 
     pub(crate) fn pairs_mut(&mut self) -> &mut [u32] {
-        self.pairs
+        &mut self.pairs
     }
 
     /// Gives a row back, and forgets that its tenant and flow had it.
@@ -189,7 +190,7 @@ impl<'a> Ledger<'a> {
         self.tenants[row.tenant as usize].requests -= 1;
         self.flows[row.flow as usize].requests -= 1;
         row.set_state(State::Free);
-        self.globals.free.push(self.rows, at);
+        self.globals.free.push(&mut self.rows, at);
     }
 
     /// A number that is as good as random (Marsaglia's xorshift64).

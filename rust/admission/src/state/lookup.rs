@@ -41,10 +41,10 @@ impl Ledger<'_> {
     }
 
     fn insert_tenant(&mut self, key: u64) -> Option<u32> {
-        let at = self.globals.tenants.claim(self.tenant_buckets, self.tenants)?;
+        let at = self.globals.tenants.claim(&mut self.tenant_buckets, &mut self.tenants)?;
         self.tenants[at as usize] = TenantState::new(key);
         self.reset_flows(at);
-        Table::link(self.tenant_buckets, self.tenants, at);
+        Table::link(&mut self.tenant_buckets, &mut self.tenants, at);
         Some(at)
     }
 
@@ -76,19 +76,19 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_tenant(&mut self, tenant: &Tenant) -> Option<u32> {
-        Table::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
+        Table::find(&self.tenant_buckets, &self.tenants, tenant.key.max(UNKNOWN_KEY))
     }
 
     /// The flow of a tenant in a tier; that of the overflow tenant if there is no place for it.
     pub(crate) fn flow(&mut self, tenant: u32, tier: TierIndex) -> u32 {
         let key = Flow::key_of(tenant, tier);
-        if let Some(at) = Table::find(self.flow_buckets, self.flows, key) {
+        if let Some(at) = Table::find(&self.flow_buckets, &self.flows, key) {
             return at;
         }
-        match self.globals.flows.claim(self.flow_buckets, self.flows) {
+        match self.globals.flows.claim(&mut self.flow_buckets, &mut self.flows) {
             Some(at) => {
                 self.flows[at as usize] = Flow::new(tenant, tier);
-                Table::link(self.flow_buckets, self.flows, at);
+                Table::link(&mut self.flow_buckets, &mut self.flows, at);
                 at
             }
             None => self.find_flow(OVERFLOW, tier).unwrap_or(0),
@@ -96,6 +96,6 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_flow(&mut self, tenant: u32, tier: TierIndex) -> Option<u32> {
-        Table::find(self.flow_buckets, self.flows, Flow::key_of(tenant, tier))
+        Table::find(&self.flow_buckets, &self.flows, Flow::key_of(tenant, tier))
     }
 }

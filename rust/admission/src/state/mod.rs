@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod lookup;
 pub(crate) mod outage;
+pub(crate) mod part;
 pub(crate) mod parts;
 pub(crate) mod row;
 pub(crate) mod sizes;

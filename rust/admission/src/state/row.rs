@@ -6,6 +6,7 @@ use super::heap::Node;
 use crate::api::decision::{Grant, Refusal};
 use crate::api::ids::{BackendIndex, Owner, Ticket, TierIndex};
 use crate::api::offer::Candidates;
+use crate::kill_points;
 use crate::limits::caps::Resources;
 use crate::shm::plain;
 use crate::time::Nanos;
@@ -52,6 +53,7 @@ impl Stamp {
     fn store(&self, generation: u32, state: State) {
         // The fences bind the compiler alone: to a reader that took the lock, the kernel and the
         // lock itself have made every store visible.
+        kill_points::point();
         compiler_fence(Ordering::SeqCst);
         self.0.store(u64::from(generation) << 8 | state as u64, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);

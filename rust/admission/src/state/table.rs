@@ -1,5 +1,6 @@
 //! A hash table of fixed size in shared memory.
 
+use crate::kill_points;
 use crate::shm::plain;
 
 /// Places that are looked at for one that can be taken over. The oldest of 16 is among the older half
@@ -12,7 +13,9 @@ const MAX_ROUNDS: usize = 16;
 pub(crate) trait Entry {
     /// Never 0: that is a free place.
     fn key(&self) -> u64;
-    fn chain(&mut self) -> &mut u32;
+    /// The next entry of its bucket, counted from 1; 0: there is none.
+    fn chain(&self) -> u32;
+    fn set_chain(&mut self, next: u32);
     /// Whether nothing would be lost but what it was served.
     fn is_idle(&self) -> bool;
     /// When it was last of use, by any measure that grows.
@@ -37,14 +40,14 @@ impl Table {
         self.high_water as usize
     }
 
-    pub(crate) fn find<E: Entry>(buckets: &[u32], entries: &mut [E], key: u64) -> Option<u32> {
+    pub(crate) fn find<E: Entry>(buckets: &[u32], entries: &[E], key: u64) -> Option<u32> {
         let mut at = buckets[bucket(buckets, key)];
         while at != 0 {
-            let entry = &mut entries[at as usize - 1];
+            let entry = &entries[at as usize - 1];
             if entry.key() == key {
                 return Some(at - 1);
             }
-            at = *entry.chain();
+            at = entry.chain();
         }
         None
     }
@@ -77,25 +80,26 @@ impl Table {
     /// Makes an entry that has been written findable.
     pub(crate) fn link<E: Entry>(buckets: &mut [u32], entries: &mut [E], at: u32) {
         let bucket = bucket(buckets, entries[at as usize].key());
-        *entries[at as usize].chain() = buckets[bucket];
+        entries[at as usize].set_chain(buckets[bucket]);
+        kill_points::point();
         buckets[bucket] = at + 1;
     }
 
     fn unlink<E: Entry>(buckets: &mut [u32], entries: &mut [E], at: u32) {
         let bucket = bucket(buckets, entries[at as usize].key());
-        let next = *entries[at as usize].chain();
+        let next = entries[at as usize].chain();
         if buckets[bucket] == at + 1 {
             buckets[bucket] = next;
             return;
         }
         let mut before = buckets[bucket];
         while before != 0 {
-            let chain = entries[before as usize - 1].chain();
-            if *chain == at + 1 {
-                *chain = next;
+            let entry = &mut entries[before as usize - 1];
+            if entry.chain() == at + 1 {
+                entry.set_chain(next);
                 return;
             }
-            before = *chain;
+            before = entry.chain();
         }
     }
 

@@ -54,8 +54,11 @@ impl Entry for TenantState {
     fn key(&self) -> u64 {
         self.key
     }
-    fn chain(&mut self) -> &mut u32 {
-        &mut self.chain
+    fn chain(&self) -> u32 {
+        self.chain
+    }
+    fn set_chain(&mut self, next: u32) {
+        self.chain = next;
     }
     fn is_idle(&self) -> bool {
         let stands_for_many = matches!(self.key, UNKNOWN_KEY | OVERFLOW_KEY);

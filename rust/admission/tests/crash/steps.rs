@@ -1,5 +1,7 @@
 //! An operation, one instruction at a time.
 
+#[cfg(debug_assertions)]
+use penstock_admission::kill_points::kill_after;
 use penstock_admission::time::{MILLISECOND, Nanos};
 use penstock_admission::{Admission, Owner};
 use penstock_testing::fork::{Child, Step};
@@ -37,26 +39,44 @@ pub fn die_in_operation(
     let after = seen_in(&end);
     assert_ne!(before, after, "it changes something");
 
-    die_after_stores(
-        name,
-        fixture,
-        1,
-        || work(&fixture.admission, now),
-        |bytes| {
-            let seen = seen_in(bytes);
-            change.judge(&seen, &before, &after);
-            copy.memory.write(bytes);
-            match actor {
-                Actor::Worker(dead) => reclaim(&copy, dead, &seen, now),
-                Actor::Control => {
-                    let next = now + 10 * MILLISECOND;
-                    work(&copy.admission, next);
-                    let again = look(&copy, next);
-                    assert_eq!(again.ends(), after.ends(), "done again, it is done");
-                }
+    let judge = |bytes: &[u8]| {
+        let seen = seen_in(bytes);
+        change.judge(&seen, &before, &after);
+        copy.memory.write(bytes);
+        match actor {
+            Actor::Worker(dead) => reclaim(&copy, dead, &seen, now),
+            Actor::Control => {
+                let next = now + 10 * MILLISECOND;
+                work(&copy.admission, next);
+                let again = look(&copy, next);
+                assert_eq!(again.ends(), after.ends(), "done again, it is done");
             }
-        },
-    );
+        }
+    };
+    #[cfg(debug_assertions)]
+    die_at_kill_points(name, &copy, &start, || work(&copy.admission, now), judge);
+    die_after_stores(name, fixture, 1, || work(&fixture.admission, now), judge);
+}
+
+/// Abandons an operation at each of its kill points, and calls `died` with the segment.
+#[cfg(debug_assertions)]
+fn die_at_kill_points(
+    name: &str,
+    fixture: &Fixture,
+    start: &[u8],
+    work: impl Fn(),
+    died: impl Fn(&[u8]),
+) {
+    for point in 1.. {
+        fixture.memory.write(start);
+        if kill_after(point, &work).is_some() {
+            assert!(point > 1, "there are points");
+            println!("{name}: {} kill points", point - 1);
+            return;
+        }
+        let bytes = fixture.memory.read().to_vec();
+        died(&bytes);
+    }
 }
 
 /// Dies in the middle of an operation, and then once more while that is repaired. What someone finds
@@ -83,10 +103,11 @@ pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&A
     let seen = seen_in(image);
     fixture.memory.write(image);
     // Taking the lock is enough.
-    let repair = || assert!(fixture.admission.rows() > 0);
-    die_after_stores(name, fixture, STRIDE, repair, |bytes| {
-        assert_eq!(seen_in(bytes), seen);
-    });
+    let repair = |fixture: &Fixture| assert!(fixture.admission.rows() > 0);
+    let judge = |bytes: &[u8]| assert_eq!(seen_in(bytes), seen);
+    #[cfg(debug_assertions)]
+    die_at_kill_points(name, &copy, image, || repair(&copy), judge);
+    die_after_stores(name, fixture, STRIDE, || repair(fixture), judge);
 }
 
 /// Runs an operation in a traced child, and calls `died` with the segment after every `stride`th

@@ -57,7 +57,8 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Notifications of all workers; `None` if one is no news, or another worker's.
+    /// Notifications of all workers; `None` if one is of another worker, or of a row that nothing happened
+    /// to.
     fn count_notifications(&self) -> Option<u64> {
         let mut count = 0;
         for (index, worker) in self.workers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The whole state of admission as it lies in memory, and what all of its parts need of it.
+//! The whole state of admission in shared memory, and what all operations need of it.
 //!
 //! A [`Ledger`] exists only while the lock is held. Every method is bounded, makes no system call
 //! and allocates nothing.
@@ -33,14 +33,14 @@ pub(crate) struct Ledger<'a> {
     pub(crate) flows: Part<'a, [Flow]>,
     pub(crate) tenant_buckets: Part<'a, [u32]>,
     pub(crate) flow_buckets: Part<'a, [u32]>,
-    /// Slots used by tier and backend.
+    /// Slots in use by tier and backend.
     pairs: Part<'a, [u32]>,
     pub(crate) lengths: Part<'a, [Lengths]>,
     pub(crate) has_notifications: &'a [AtomicU32],
     pub(crate) loads: &'a [AtomicU64],
-    /// Until when bodies are to be looked at, for those who do not take the lock.
+    /// Until when bodies must be checked; read without the lock.
     pub(crate) quarantine_until: &'a AtomicU64,
-    /// Whether a backend is no longer kept free, since this was looked at.
+    /// Whether a reservation was cancelled during the present search.
     pub(crate) reservation_cancelled: bool,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Ledger<'a> {
         self.begin_tenants();
     }
 
-    /// The first tier that shares a GPU with this one, directly or through others.
+    /// The first tier that shares a backend or node with this one, directly or through others.
     fn group_of(&self, tier: usize) -> usize {
         let shares = |one: usize, other: usize| {
             self.tiers[one].backends.iter().any(|a| {
@@ -137,7 +137,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Time goes only forward.
+    /// Time never goes back.
     pub(crate) fn at(&mut self, now: Nanos) -> Nanos {
         self.globals.now = self.globals.now.max(now);
         self.globals.now
@@ -149,7 +149,7 @@ impl<'a> Ledger<'a> {
         is_it.then_some(ticket.row)
     }
 
-    /// The row of a ticket that holds a permit.
+    /// The row of a ticket, if it holds a permit.
     pub(crate) fn holder(&self, ticket: Ticket) -> Option<u32> {
         self.find(ticket).filter(|&at| self.rows[at as usize].holds_permit())
     }
@@ -171,7 +171,7 @@ impl<'a> Ledger<'a> {
         self.path(row, usize::from(row.backend))
     }
 
-    /// Slots that a tier uses of a backend.
+    /// Slots of a backend that a tier uses.
     pub(crate) fn pair(&mut self, tier: usize, backend: usize) -> &mut u32 {
         &mut self.pairs[tier * self.backends.len() + backend]
     }
@@ -184,7 +184,7 @@ impl<'a> Ledger<'a> {
         &mut self.pairs
     }
 
-    /// Gives a row back, and forgets that its tenant and flow had it.
+    /// Frees a row, and counts it out of its tenant and flow.
     pub(crate) fn free_row(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests -= 1;
@@ -193,7 +193,7 @@ impl<'a> Ledger<'a> {
         self.globals.free.push(&mut self.rows, at);
     }
 
-    /// A number that is as good as random (Marsaglia's xorshift64).
+    /// A pseudorandom number (Marsaglia's xorshift64).
     pub(crate) fn random(&mut self) -> u64 {
         let random = &mut self.globals.random;
         *random ^= *random << 13;

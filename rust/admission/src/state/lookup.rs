@@ -1,9 +1,9 @@
 //! Finds tenants and flows, and makes room for new ones.
 //!
-//! Two tenants stand for many. All requests without a name are of [`UNKNOWN`], which has no limits of its
-//! own. A named tenant whose requests wait or run, or that has a limit, is never evicted; when the table is
-//! full of those, the names that come after share [`OVERFLOW`], with the limits of a single tenant: so a
-//! client that invents names gains nothing.
+//! Two tenants stand for many. All requests without a name belong to [`UNKNOWN`], which has no limits of
+//! its own. A named tenant whose requests wait or run, or that has a limit, is never evicted. When the
+//! table is full of those, further names share [`OVERFLOW`] and the limits of a single tenant: a client
+//! that invents names gains nothing.
 
 use super::caps::CapKind;
 use super::flow::Flow;
@@ -48,7 +48,7 @@ impl Ledger<'_> {
         Some(at)
     }
 
-    /// One more name is to share the overflow tenant: the least limit of all that share it holds.
+    /// One more name shares the overflow tenant. The least limit of all that share it applies.
     fn update_overflow(&mut self, tenant: &Tenant) {
         let shared = self.tenants[OVERFLOW as usize].requests > 0;
         let before = self.caps.get(CapKind::Tenant, OVERFLOW as usize).limit().filter(|_| shared);
@@ -66,7 +66,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// A place has a new tenant, who does not inherit what the one before was served.
+    /// A new tenant in a reused place does not inherit the service of the one before.
     fn reset_flows(&mut self, tenant: u32) {
         for tier in 0..self.tiers.len() {
             if let Some(flow) = self.find_flow(tenant, tier as TierIndex) {

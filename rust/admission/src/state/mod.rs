@@ -1,4 +1,4 @@
-//! The whole state of admission as it lies in memory.
+//! The whole state of admission in shared memory.
 
 pub(crate) mod backend;
 pub(crate) mod caps;

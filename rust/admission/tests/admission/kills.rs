@@ -1,12 +1,12 @@
-//! Workers that die at any point of an operation, in one thread and on virtual time: as a simulation of the
-//! whole gateway does it.
+//! Workers that die at any kill point of an operation, in one thread and on virtual time, as in a
+//! simulation of the whole gateway.
 
 use penstock_admission::kill_points::kill_after;
 use penstock_admission::{Admission, Decision, Notification, Offer, Owner, PermitOutcome, Ticket};
 
 use crate::fixture::{GRACE, START, notifications, offer, one_tier};
 
-/// One life of a worker, and the permits that it holds.
+/// One generation of a worker, and its permits.
 struct Worker {
     owner: Owner,
     held: Vec<Ticket>,
@@ -18,7 +18,7 @@ impl Worker {
         Worker { owner: Owner { worker, generation }, held: Vec::new() }
     }
 
-    /// Offers one request, takes its grants, and gives the oldest permit back.
+    /// Offers one request, reads its notifications, and releases its oldest permit.
     fn work(&mut self, admission: &Admission) {
         if let Decision::Granted(grant) =
             admission.offer(&Offer { owner: self.owner, ..offer() }, START)

@@ -12,9 +12,9 @@ use crate::judge::{Change, look, reclaim};
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// Its life is over then.
+    /// Its generation is over.
     Worker(Owner),
-    /// What it does, its next life does again.
+    /// Control: its next generation repeats the operation.
     Control,
 }
 
@@ -79,10 +79,10 @@ fn die_at_kill_points(
     }
 }
 
-/// Dies in the middle of an operation, and then once more while that is repaired. What someone finds
-/// who takes the lock at last must not depend on the second death.
+/// Dies in the middle of an operation, and once more while that is repaired. What the next holder finds
+/// must not depend on the second death.
 pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&Admission, Nanos)) {
-    /// A repair passes over tables of thousands of empty places.
+    /// A repair passes over tables with thousands of empty entries.
     const STRIDE: u32 = 64;
     let mut images = Vec::new();
     die_after_stores(
@@ -102,7 +102,7 @@ pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&A
     };
     let seen = seen_in(image);
     fixture.memory.write(image);
-    // Taking the lock is enough.
+    // Taking the lock is enough: it repairs.
     let repair = |fixture: &Fixture| assert!(fixture.admission.rows() > 0);
     let judge = |bytes: &[u8]| assert_eq!(seen_in(bytes), seen);
     #[cfg(debug_assertions)]

@@ -89,9 +89,9 @@ macro_rules! cap_kinds {
 }
 
 cap_kinds! {
-    Backend, Backend, |sizes| sizes.backends.iter().map(|one| Some(one.slots)).collect(), |_, on| Some(on?.backend);
+    Backend, Backend, |sizes| sizes.backends.iter().map(|b| Some(b.slots)).collect(), |_, on| Some(on?.backend);
     Node, Machine, |sizes| sizes.nodes.clone(), |_, on| on?.node;
-    Tier, Service, |sizes| sizes.tiers.iter().map(|one| one.concurrency).collect(), |row, _| Some(row.tier.into());
+    Tier, Service, |sizes| sizes.tiers.iter().map(|t| t.concurrency).collect(), |row, _| Some(row.tier.into());
     #[cfg(test)]
     Whole, Service, |_| vec![Some(tests::WHOLE)], |row, _| (row.streams == 0).then_some(0);
     Tenant, Tenant, |_| vec![None; TENANTS], |row, _| Some(row.tenant as usize);

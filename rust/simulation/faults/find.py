@@ -24,7 +24,15 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             copy(Path(folder))
             subprocess.run(["patch", "-p1", "--quiet", "--input", patch], cwd=folder, check=True)
-            command = ["cargo", "run", "--quiet", "-p", "penstock-simulation", "--target-dir", ROOT / "target" / "faults"]
+            command = [
+                "cargo",
+                "run",
+                "--quiet",
+                "-p",
+                "penstock-simulation",
+                "--target-dir",
+                ROOT / "target" / "faults",
+            ]
             command += ["--", "--seeds", SEEDS]
             found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         first = found.stdout.partition("\n")[0]

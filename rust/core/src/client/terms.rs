@@ -12,7 +12,7 @@ pub struct ClientTerms {
     pub identity: IdentityHeaders,
 }
 
-/// The header at this place among those that are noted of each head.
+/// The place of `x-request-id` among the noted headers.
 const REQUEST_ID: usize = 0;
 
 impl ClientTerms {

@@ -62,7 +62,7 @@ impl Worker {
         }
     }
 
-    /// A panic has struck while this request was handled: it is lost, everything else goes on.
+    /// A panic happened while this request was handled: it ends with an error, all others go on.
     pub fn panicked(&mut self, io: &mut impl Effects, id: RequestId, now: Now) {
         let error = ApiError::new(Code::InternalError, "internal error");
         if self.requests.get(id).is_some_and(|request| request.exchange.is_queued()) {

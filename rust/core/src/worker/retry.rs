@@ -11,12 +11,13 @@ use crate::time::Now;
 
 /// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
-/// So often a request tries a backend that breaks requests off, or turns them away, and waits again: with
-/// the growing pauses some three seconds, in which nobody else is tried.
+/// How often a request goes back to its queue after it has tried a backend that resets connections or answers
+/// for an unavailable one. With the growing pauses between trials that takes about three seconds.
 const MAX_TRIALS: u8 = 6;
 
 impl Worker {
-    /// An attempt has failed before the client had anything: again, elsewhere, or not.
+    /// An attempt has failed before the client got anything of an answer: decides whether another follows,
+    /// and where.
     pub(super) fn failed(
         &mut self,
         io: &mut impl Effects,
@@ -40,8 +41,8 @@ impl Worker {
             let body = request.exchange.plan.fingerprint();
             self.admission.broken_off(backend, body, now.mono);
         }
-        // Others fared like that there before, so this request is hardly the cause, unless it fails
-        // again and again; and there is no other backend.
+        // The backend has failed others before, so this request is hardly the cause, unless it fails again
+        // and again; and there is no other backend.
         let tier = &table.tiers[usize::from(request.exchange.plan.tier)];
         let has_died_trying = request.is_trial
             && request.trials < MAX_TRIALS
@@ -125,7 +126,7 @@ impl Worker {
         })
     }
 
-    /// The attempt is none and its request waits again, if `goes_back` lets it.
+    /// Queues the request again, if `goes_back` does so; the attempt does not count.
     fn wait_again(
         &mut self,
         io: &mut impl Effects,
@@ -177,7 +178,7 @@ impl Worker {
         if kind != Retry::OtherBackend && !self.budgets[tier].take(now.mono) {
             return false;
         }
-        // The first attempt is over before the second begins, and its permit is back.
+        // The first attempt's permit is released before the second attempt asks for one.
         self.attempt_over(io, id, upstream, result, now);
         if let Some(request) = self.requests.get_mut(id) {
             request.exchange.requeued();

@@ -21,7 +21,7 @@ impl Worker {
         request.exchange.granted(backend, nonce, now);
         request.reserved = u64::from(covered);
         request.is_trial = is_trial;
-        // Only a new connection shows that the backend takes them again.
+        // A trial is to show whether the backend accepts connections again.
         let may_reuse = !request.wants_fresh && !is_trial;
         let table = &request.generation.table;
         let life = self.admission.load(backend).life;
@@ -41,7 +41,7 @@ impl Worker {
                 self.send(io, id, now);
                 return self.arm(id);
             }
-            // Its end is on its way, and nothing is to be done about it then.
+            // It has begun to close. Its end will be told of an id that is unknown by then.
             self.connections.remove(connection);
             io.close(connection);
         }

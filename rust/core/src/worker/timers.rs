@@ -16,7 +16,8 @@ const SWEEP: Nanos = 10 * SECOND;
 impl Worker {
     /// Every timer that is due. To be called once a [`super::TICK`] while anything is in hand.
     pub fn tick(&mut self, io: &mut impl Effects, now: Now) {
-        // Before the requests' own timers, so that a queue's verdict comes before a total time as long.
+        // Before the requests' own timers: where the queue's limit equals the total time, the request has
+        // timed out in the queue.
         self.admission.tick(now.mono);
         self.collect(io, now);
         self.run_request_timers(io, now);
@@ -43,8 +44,9 @@ impl Worker {
         self.check_invariants();
     }
 
-    /// Sets the timer of a request's place for its next deadline, if none is set for as early. What was set for a
-    /// request before it in that place counts: when it fires, [`Self::tick`] looks who is there.
+    /// Sets the timer of a request's place to its next deadline, unless it is set to an earlier time. An
+    /// earlier request in that place may have set it: when it fires, [`Self::tick`] asks the request that is
+    /// there by then.
     pub(super) fn arm(&mut self, id: RequestId) {
         let Some(request) = self.requests.get(id) else { return };
         if let Some(deadline) = request.deadline() {
@@ -68,8 +70,8 @@ impl Worker {
         self.current = None;
     }
 
-    /// Looks for permits that no request owns. There must be none; one that there is
-    /// all the same is counted and comes back.
+    /// Looks for permits that no request owns. There should be none; one that is found is counted and
+    /// released.
     fn find_leaks(&mut self, io: &mut impl Effects, now: Now) {
         for ticket in self.admission.permits_of(self.owner) {
             let request = self.rows[ticket.row as usize].and_then(|id| self.requests.get(id));

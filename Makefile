@@ -24,6 +24,7 @@ test: lint test-rust test-python test-instructions ## everything that CI runs
 
 test-rust: ## the Rust side's tests: parsers, admission, exchange, every recording at every split
 	cargo test --workspace --exclude penstock-binding
+	cargo test -p penstock-core --features trace --test worker trace::
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest

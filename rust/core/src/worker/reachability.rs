@@ -46,7 +46,7 @@ impl Worker {
 
     /// A request got through; `proof`: how that is known.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
-        // Hardly ever is there an outage, and to see that takes no lock.
+        // There is hardly ever an outage; without one no lock is taken.
         if self.admission.load(backend).is_out
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {

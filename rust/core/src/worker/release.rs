@@ -131,9 +131,9 @@ impl Worker {
             && self.resume(io, id);
         match self.connections.get_mut(id) {
             Some(connection) if may_carry_another => {
-                connection.state = ConnectionState::Idle;
                 connection.last_use = Some(now.mono);
                 self.pool.put(connection.backend, id, now.mono);
+                self.connections.set_state(id, ConnectionState::Idle);
             }
             _ => self.close(io, id),
         }

@@ -8,11 +8,12 @@ use super::state::RequestId;
 use crate::exchange::{AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who};
 use crate::routing::TierProfile;
 use crate::time::Now;
+use crate::trace::step;
 
 /// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
-/// How often a request goes back to its queue after it has tried a backend that resets connections or answers
-/// for an unavailable one. With the growing pauses between trials that takes about three seconds.
+/// How often a request goes back to its queue after it has tried a backend that resets its connections, or
+/// whose proxy says that it is unavailable. With the growing pauses between trials this is about three seconds.
 const MAX_TRIALS: u8 = 6;
 
 impl Worker {
@@ -88,7 +89,8 @@ impl Worker {
         let longest = Failure::Full { retry_after: Some(request.retry_after) };
         let told = if matches!(failure, Failure::Full { .. }) { &longest } else { failure };
         let mut out = Output::new(&mut self.output);
-        request.exchange.give_up(&request.generation.table, told, now, &mut out);
+        let table = &request.generation.table;
+        step!(id, request, request.exchange.give_up(table, told, now, &mut out));
         self.finish_client(io, id, out, now);
         self.attempt_over(io, id, upstream, failure.attempt_result(), now);
         self.forget_if_over(id);
@@ -145,7 +147,7 @@ impl Worker {
         }
         self.shard.attempt(backend, result);
         if let Some(request) = self.requests.get_mut(id) {
-            request.exchange.not_started();
+            step!(id, request, request.exchange.not_started());
             if let Some(connection) = request.connection.take() {
                 self.put_away(io, connection, upstream, now);
             }
@@ -181,7 +183,7 @@ impl Worker {
         // The first attempt's permit is released before the second attempt asks for one.
         self.attempt_over(io, id, upstream, result, now);
         if let Some(request) = self.requests.get_mut(id) {
-            request.exchange.requeued();
+            step!(id, request, request.exchange.requeued());
         }
         self.make_offer(io, id, &offer, now);
         true

@@ -9,6 +9,7 @@ use super::state::RequestId;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
 use crate::time::{Nanos, Now, SECOND};
+use crate::trace::step;
 
 /// How often permits are compared with requests.
 const SWEEP: Nanos = 10 * SECOND;
@@ -64,7 +65,8 @@ impl Worker {
             faults::check("timer");
             let Some(request) = self.requests.get_mut(id) else { continue };
             let mut out = Output::new(&mut self.output);
-            let next = request.exchange.time(&request.generation.table, now, &mut out);
+            let table = &request.generation.table;
+            let next = step!(id, request, request.exchange.time(table, now, &mut out));
             self.follow(io, id, next, out, now);
         }
         self.current = None;

@@ -10,6 +10,7 @@ use crate::exchange::{Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd}
 use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, Table};
 use crate::time::Now;
+use crate::trace::step;
 
 /// KV tokens by which a reservation grows: a few blocks of an engine's cache, so that it grows rarely.
 const GROWTH: u64 = 64;
@@ -25,11 +26,11 @@ enum Source {
 impl Worker {
     /// A connection is open: its request is written.
     pub fn connected(&mut self, io: &mut impl Effects, connection: ConnectionId, now: Now) {
-        let Some(one) = self.connections.get_mut(connection) else { return };
+        let Some(one) = self.connections.get(connection) else { return };
         let backend = one.backend;
         let ConnectionState::Connecting(id) = one.state else { return };
         self.current = Some(id);
-        one.state = ConnectionState::Serving(id);
+        self.connections.set_state(connection, ConnectionState::Serving(id));
         self.note_reached(backend, Proof::Connected, now);
         self.send(io, id, now);
         self.arm(id);
@@ -143,14 +144,15 @@ impl Worker {
         id: RequestId,
         source: Source,
         now: Now,
-        step: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
+        feed: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
     ) {
         self.current = Some(id);
         let Some(request) = self.requests.get_mut(id) else { return };
         let (had_begun, pace) = (request.exchange.has_begun(), request.exchange.pace());
         let mut out = Output::new(&mut self.output);
-        let next = step(&mut request.exchange, &request.generation.table, &mut out);
-        // Hardly ever is a backend suspected, and to see that takes no lock and no look at the bytes.
+        let table = &request.generation.table;
+        let next = step!(id, request, feed(&mut request.exchange, table, &mut out));
+        // A backend is hardly ever suspected; if it is not, no lock is taken and the answer is not looked at.
         let is_suspected = |at: BackendIndex| self.admission.load(at).is_suspected;
         let is_news =
             source == Source::Bytes && request.exchange.backend().is_some_and(is_suspected);

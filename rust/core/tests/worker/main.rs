@@ -27,3 +27,5 @@ mod records;
 mod retry;
 mod submit;
 mod timers;
+#[cfg(feature = "trace")]
+mod trace;

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
+.PHONY: help demo build test test-rust simulate test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
   bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock picture clean
 
 help: ## list the targets
@@ -17,7 +17,7 @@ demo: build ## start Penstock on 127.0.0.1:8080 with both tiers on small real mo
 
 build: $(VENV)/.release ## build with optimisations and install into .venv
 
-test: lint test-rust test-python test-instructions ## everything that CI runs
+test: lint test-rust simulate test-python test-instructions ## everything that CI runs
 	@sort -u $(addprefix $(VENV)/not-run.,lane aiohttp instructions) | tee $(VENV)/not-run \
 	  | comm -13 tests/not-run.txt - > $(VENV)/not-run.new; cat $(VENV)/not-run
 	@test ! -s $(VENV)/not-run.new || { echo "more was not run than tests/not-run.txt allows"; exit 1; }
@@ -25,6 +25,11 @@ test: lint test-rust test-python test-instructions ## everything that CI runs
 test-rust: ## the Rust side's tests: parsers, admission, exchange, every recording at every split
 	cargo test --workspace --exclude penstock-binding
 	cargo test -p penstock-core --features trace --test worker trace::
+
+SEEDS ?= 256
+STEPS ?= 3000
+simulate: ## the whole gateway on virtual time: SEEDS seeds of STEPS events each (half a minute); OPTIONS repeats one
+	cargo run --quiet -p penstock-simulation -- $(or $(OPTIONS),--seeds $(SEEDS) --steps $(STEPS))
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest

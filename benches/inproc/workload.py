@@ -12,7 +12,7 @@ import json
 from itertools import repeat
 from typing import Any
 
-from penstock._core import Gateway, LaneConnection, LaneTerms, Segment, UpstreamConnection
+from penstock._core import Gateway, LaneConfig, LaneConnection, Segment, UpstreamConnection
 from penstock.config import load_text
 from penstock.config.routing import routing_json
 
@@ -93,8 +93,8 @@ class Bench:
     def __init__(self) -> None:
         self.segment = Segment(routing_json(load_text(CONFIG, "bench")), shared=False)
         self.gateway = Gateway(self.segment, self._connect)
-        terms = LaneTerms(head=16 << 10, body=8 << 20, tenant=None, priority=None, sessions=[])
-        client = LaneConnection(self.gateway, Host(), terms)
+        config = LaneConfig(head=16 << 10, body=8 << 20, tenant=None, priority=None, sessions=[])
+        client = LaneConnection(self.gateway, Host(), config)
         client.connection_made(Transport())
         self.submit = client.data_received
 

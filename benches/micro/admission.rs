@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use penstock_admission::shm::monotonic;
-use penstock_admission::{Decision, Grant, Notice, Outcome};
+use penstock_admission::{Decision, Grant, Notification, PermitOutcome};
 
 use setup::{offer, shared, sizes};
 
@@ -26,7 +26,7 @@ fn decisions(criterion: &mut Criterion) {
         criterion.bench_function(&format!("grant and release, {backends} backends"), |bencher| {
             bencher.iter(|| {
                 let ticket = grant();
-                admission.release(ticket, Outcome::Success, monotonic());
+                admission.release(ticket, PermitOutcome::Success, monotonic());
             });
         });
     }
@@ -40,14 +40,14 @@ fn decisions(criterion: &mut Criterion) {
     for _ in 0..100 {
         assert!(matches!(admission.offer(&offer, monotonic()), Decision::Queued(_)));
     }
-    let mut mail = Vec::new();
+    let mut notifications = Vec::new();
     criterion.bench_function("queue, hand over, take; 100 waiting", |bencher| {
         bencher.iter(|| {
             black_box(admission.offer(black_box(&offer), monotonic()));
-            admission.release(running, Outcome::Success, monotonic());
-            admission.take_grants(0, &mut mail);
-            match mail.pop() {
-                Some(Notice::Granted(grant)) => running = grant.ticket,
+            admission.release(running, PermitOutcome::Success, monotonic());
+            admission.take_grants(0, &mut notifications);
+            match notifications.pop() {
+                Some(Notification::Granted(grant)) => running = grant.ticket,
                 other => panic!("{other:?}"),
             }
         });

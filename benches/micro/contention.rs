@@ -11,7 +11,7 @@ mod setup;
 use std::time::{Duration, Instant};
 
 use penstock_admission::shm::monotonic;
-use penstock_admission::{Admission, Decision, Outcome};
+use penstock_admission::{Admission, Decision, PermitOutcome};
 
 use setup::{offer, shared, sizes};
 
@@ -27,7 +27,7 @@ fn work(admission: &Admission, worker: u16) -> u64 {
         for _ in 0..100 {
             match admission.offer(&offer, monotonic()) {
                 Decision::Granted(grant) => {
-                    admission.release(grant.ticket, Outcome::Success, monotonic());
+                    admission.release(grant.ticket, PermitOutcome::Success, monotonic());
                 }
                 other => panic!("{other:?}"),
             }

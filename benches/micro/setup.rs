@@ -6,7 +6,7 @@ use penstock_admission::AdaptiveMode;
 use penstock_admission::shm::{Layout, Region, Wakers, monotonic};
 use penstock_admission::time::SECOND;
 use penstock_admission::{
-    Admission, AdmissionParts, BackendLimits, Band, Candidates, Offer, Owner, Sizes, Tenant,
+    Admission, AdmissionParts, BackendLimits, Candidates, Offer, Owner, Priority, Sizes, Tenant,
     TierLimits, TokenLimit,
 };
 
@@ -25,7 +25,7 @@ pub(crate) fn sizes(backends: u16, slots: u32, workers: usize) -> Sizes {
         wait: 3600 * SECOND,
         first_token: Some(3600 * SECOND),
         share: 1,
-        bands: [8, 3, 1],
+        priority_weights: [8, 3, 1],
     };
     let backend = BackendLimits {
         slots,
@@ -60,7 +60,7 @@ pub(crate) fn offer(worker: u16, backends: u16) -> Offer {
         owner: Owner { worker, generation: 0 },
         tier: 0,
         tenant: Tenant::UNKNOWN,
-        band: Band::Normal,
+        priority: Priority::Normal,
         slots: 1,
         prompt: 500,
         max_tokens: Some(256),

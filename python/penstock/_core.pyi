@@ -5,12 +5,12 @@ from typing import Any, Protocol, final
 
 __all__ = [
     "Admission",
-    "Call",
     "Gateway",
+    "LaneConfig",
     "LaneConnection",
-    "LaneTerms",
     "Poller",
     "RequestAttributes",
+    "RequestHandle",
     "Segment",
     "UpstreamConnection",
     "arm_panic",
@@ -24,7 +24,7 @@ class _Cancellable(Protocol):
 class Admission:
     """The limiter alone, on the caller's own time: for simulations of a gateway without sockets.
 
-    Times are nanoseconds of any clock that goes forward. Tickets are numbers. Tiers and backends are indices.
+    Times are nanoseconds of any monotonic clock. Tickets are numbers. Tiers and backends are indices.
     """
 
     def __new__(cls, config: str) -> Admission:
@@ -45,33 +45,33 @@ class Admission:
         slots: int = 1,
         tenant: str | None = None,
         weight: int = 1,
-        band: str = "normal",
+        priority: str = "normal",
         hits: list[tuple[int, int]] = ...,
         streams: bool = True,
     ) -> tuple[str, int, int]:
-        """Ask to let a request in.
+        """Offer a request.
 
-        `hits` are prompt tokens that a backend has cached. Returns `granted`, ticket and backend; or `queued`, ticket
-        and 0; or `refused:<code>`, 0 and the milliseconds to wait.
+        `hits`: backends, and how many of the prompt's tokens each has cached. Returns `granted`, ticket and backend; or
+        `queued`, ticket and 0; or `refused:<code>`, 0 and the milliseconds to wait.
 
         Raises:
-            ValueError: no such tier or band.
+            ValueError: no such tier or priority.
         """
 
     def take(self) -> list[tuple[int, str, int]]:
-        """Return what was decided about waiting requests: ticket, then word and number as of `offer`."""
+        """Return the decisions about waiting requests: ticket, then word and number as `offer` returns them."""
 
     def cancel(self, number: int, now: int) -> bool:
-        """Say that the client has left. Return whether the request was still waiting."""
+        """Cancel a request whose client has left. Return whether it was still waiting."""
 
     def first_token(self, number: int, now: int) -> None:
-        """Say that the prompt has been read."""
+        """Report the request's first token: its prompt has been read."""
 
     def grow(self, number: int, tokens: int) -> None:
         """Reserve more KV tokens."""
 
     def settle(self, number: int, prompt_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
-        """Tell what the request has really used."""
+        """Report the tokens that the request has used."""
 
     def release(self, number: int, now: int, outcome: str = "success") -> bool:
         """Give the permit back; `outcome` is success, dropped or ignored. False: it was back already.
@@ -80,8 +80,11 @@ class Admission:
             ValueError: no such outcome.
         """
 
-    def bounce(self, number: int, now: int) -> bool:
-        """Say that the backend had no room. True: the request waits again; False: it has bounced too often."""
+    def pushback(self, number: int, now: int) -> bool:
+        """Report that the backend refused the request as overloaded.
+
+        Returns whether the request waits again; False: that happened too often.
+        """
 
     def set_limit(self, backend: int, slots: int, now: int) -> None:
         """Change the slots of a backend; 0 drains it."""
@@ -94,20 +97,20 @@ class Admission:
         """
 
     def set_kv_tokens(self, backend: int, tokens: int, now: int) -> None:
-        """Tell how many tokens the KV memory of a backend holds."""
+        """Set how many tokens the KV memory of a backend holds."""
 
     def tick(self, now: int) -> None:
-        """Let time pass. To be called every 10 ms of it."""
+        """Run the timers. Call it every 10 ms of the caller's time."""
 
     def charged(self, tenant: str | None) -> int:
         """Return the cost units charged to a tenant."""
 
     def invariants(self) -> dict[str, int | bool]:
-        """Return the conservation sums, and as `ok` whether every sum and list agrees with them."""
+        """Return the conservation sums, and as `ok` whether all lists and counters agree with them."""
 
 @final
 class Segment:
-    """What all processes of one Penstock share: limits, queues, counters. Made once, before they part."""
+    """The memory that all processes of one Penstock share: limits, queues, counters. Made once, before they fork."""
 
     def __new__(cls, config: str, workers: int = 1, *, shared: bool = True) -> Segment:
         """Make the shared state.
@@ -123,70 +126,71 @@ class Segment:
         """
 
     def wake_fd(self, worker: int) -> int | None:
-        """Return the descriptor that becomes readable when a worker has mail; None in ordinary memory."""
+        """Return the descriptor that is readable when a worker has notifications; None in ordinary memory."""
 
     def begin(self, worker: int) -> int:
-        """Begin a new life of a worker, right before it is forked, and return its generation."""
+        """Begin a new generation of a worker, right before it is forked, and return it."""
 
     def reclaim(self, worker: int, generation: int) -> None:
-        """Say that this life of a worker is over: its waiting requests go, its permits pass through `closing`."""
+        """Drop the waiting requests of a worker that has died; its permits pass through `closing`."""
 
     def watch_lock(self) -> int | None:
         """Wait until a process has held the lock for a second without progress, and kill it.
 
-        Returns its thread id; None after `end_watch`. The GIL is free meanwhile, and not needed to kill.
+        Returns its thread id; None after `end_watch`. It releases the GIL and kills without it, as the thread that has
+        the GIL may wait for the lock.
         """
 
     def end_watch(self) -> None:
-        """End `watch_lock`, which another thread is in, within 100 ms."""
+        """Make `watch_lock`, which runs in another thread, return within 100 ms."""
 
-    def pulses(self) -> list[tuple[int, int]]:
-        """Return of each worker its pid, 0 if it has none, and when it has last run its timers (monotonic ns)."""
+    def worker_heartbeats(self) -> list[tuple[int, int]]:
+        """Return for each worker its pid, 0 if it has none, and when it last ran its timers (monotonic ns)."""
 
     def log_dropped(self, lines: int) -> None:
         """Count log lines that the control process has dropped."""
 
     def set_backend(self, backend: int, health: str, serves: str | None = None) -> float | None:
-        """Tell what a probe has found; `health` is unknown, healthy or down, `serves` the name of the model there.
+        """Report a probe; `health` is unknown, healthy or down, `serves` the name of the model there.
 
         Returns:
-            For how many seconds requests had not got through to it, if that is over by this.
+            How many seconds an outage has lasted, if this ends one.
 
         Raises:
-            ValueError: no such backend or health, or a backend that is not down without a known name.
+            ValueError: no such backend or health, or a backend that is not down and whose model's name is not known.
         """
 
     def note_closed(self, backend: int) -> None:
-        """Tell that nobody listens at a backend; if it has broken connections off just before, it has died.
+        """Report that nothing listens at a backend; if it reset connections just before, it has died.
 
         Raises:
             ValueError: no such backend.
         """
 
     def set_limit(self, backend: int, slots: int) -> None:
-        """Change the slots of a backend; 0 drains it. Nothing that runs is killed."""
+        """Change the slots of a backend; 0 drains it. Running requests go on."""
 
     def set_kv_tokens(self, backend: int, tokens: int) -> None:
-        """Tell how many tokens the KV memory of a backend holds, by its own word."""
+        """Set how many tokens the KV memory of a backend holds, as the engine reports it."""
 
     def set_context(self, backend: int, tokens: int | None) -> None:
-        """Tell how many tokens of prompt and answer one request may have there; None: the engine does not say."""
+        """Set how many tokens of prompt and answer one request may have there; None: the engine does not report it."""
 
     def contexts(self) -> list[int | None]:
-        """Return for each backend what `set_context` was told last."""
+        """Return for each backend the value that `set_context` got last."""
 
     def liveness(self, backend: int) -> tuple[int, int | None, float, int]:
-        """Return the slots in use, the limit, when a request last had something, and the requests that had nothing.
+        """Return the slots in use, the limit, when a request last received bytes, and how many received none in time.
 
-        The time is in seconds of the monotonic clock, 0 if there was none. Counted since the start are streams without
-        a first event in time, and requests of which nothing had come when their total time was over.
+        The time is in seconds of the monotonic clock, 0 if there was none. The count, since the start, is of streams
+        without a first event in time, and of requests that had received nothing when their total time was over.
         """
 
     def longest_running(self, backend: int) -> float | None:
-        """Return for how many seconds the request has run that runs longest there; None: none runs."""
+        """Return for how many seconds the longest-running request there has run; None: none runs."""
 
     def drift(self, backend: int, signal: str) -> None:
-        """Count a sign that a backend does something else than what it was given.
+        """Count a signal that a backend's load is not what Penstock has given it.
 
         Raises:
             ValueError: no such signal.
@@ -196,39 +200,39 @@ class Segment:
         """Return the slots in use on a backend."""
 
     def readiness(self) -> list[tuple[bool, bool]]:
-        """Return for each tier whether a backend is known to be well, and whether one has been since the start."""
+        """Return for each tier whether a backend is healthy, and whether one has been since the start."""
 
     def states(self) -> list[tuple[str, str]]:
         """Return the name and the state of each backend."""
 
     def tick(self) -> None:
-        """Let time pass: what waits expires, what a dead worker held comes back. To be called every 10 ms."""
+        """Run admission's timers: expire waiting requests, recover permits of dead workers. Call it every 10 ms."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return all numbers of /metrics and of the status page (`penstock.metrics.exposition`)."""
 
     def invariants(self) -> dict[str, int | bool]:
-        """Return the conservation sums, and as `ok` whether every sum and list agrees with them."""
+        """Return the conservation sums, and as `ok` whether all lists and counters agree with them."""
 
 @final
 class Poller:
-    """Reads the plain sockets of one worker, which a loop would do at several times the cost.
+    """Reads the plain sockets of one worker, at a fraction of what the loop needs for it.
 
-    It belongs to the thread of its event loop, which is to call `poll` whenever `fileno()` is readable.
+    It belongs to the thread of its event loop, which must call `poll` whenever `fileno()` is readable.
     """
 
     def __new__(cls) -> Poller:
-        """Make one that has nothing to read.
+        """Make a poller without sockets.
 
         Raises:
-            OSError: the kernel has no descriptor left for it.
+            OSError: no descriptor is free for it.
         """
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while any socket is."""
 
     def poll(self) -> None:
-        """Read what has come, some sockets more than once, and have it dealt with."""
+        """Read and handle what has arrived, from some sockets more than once."""
 
 @final
 class Gateway:
@@ -243,15 +247,15 @@ class Gateway:
         generation: int = 0,
         poller: Poller | None = None,
     ) -> Gateway:
-        """Make the data plane of one life of a worker.
+        """Make the data plane of one generation of a worker.
 
         Args:
-            segment: what it shares with the others.
-            connect: called with a backend's index and a protocol whenever a connection is wanted; it returns at once,
-                with something that has `cancel()`.
+            segment: what it shares with the other processes.
+            connect: called with a backend's index and a protocol to open a connection; it returns at once an object
+                whose `cancel()` gives the connection up.
             worker: its index.
-            generation: what `Segment.begin` has returned for this life; 0 in a process that has only one.
-            poller: who reads plain sockets; without one their transports do.
+            generation: what `Segment.begin` has returned; 0 in a process that has only one.
+            poller: reads plain sockets; without one their transports do.
 
         Raises:
             ValueError: no such worker.
@@ -269,17 +273,17 @@ class Gateway:
         done: Callable[[bool], object],
         attributes: RequestAttributes | None = None,
         headers: bytes | None = None,
-    ) -> Call | None:
-        """Take a whole request that was posted to `path`, one of `endpoints()`.
+    ) -> RequestHandle | None:
+        """Submit a whole request that was posted to `path`, one of `endpoints()`.
 
-        `attributes`: whom it comes from; None: nobody in particular. `headers`: lines that the head of the answer
-        carries besides, each ended by CRLF.
+        `attributes`: tenant, priority and sessions; None: the defaults. `headers`: more lines for the answer's head,
+        each ended by CRLF.
 
-        The exact bytes of the answer, head included, go to `write` piece by piece; then `done` is called once, with
+        The exact bytes of the answer, head included, go to `write` in pieces; then `done` is called once, with
         whether the connection may stay open. Both may happen before this returns. None: the request was refused.
 
         Raises:
-            ValueError: no such path, or no such band.
+            ValueError: no such path.
         """
 
     def error_answer(
@@ -296,76 +300,74 @@ class Gateway:
         retry_after_ms: int | None = None,
         seconds: float = 0.0,
     ) -> bytes:
-        """Return the bytes of an error answer that Python's side gives by itself.
+        """Return the bytes of an error answer that Python gives without the core.
 
-        `counted`: it ended an inference request, so it belongs in the log and the metrics; `seconds`: how long that
-        one took.
+        `counted`: it ended an inference request, so it is counted and logged; `seconds`: how long that request took.
 
         Raises:
             ValueError: no such code.
         """
 
     def request_id(self, own: str | None) -> str:
-        """Return the client's own request id if its form is allowed, else a new one."""
+        """Return the client's own request id if it is valid, else a new one."""
 
     def wake(self) -> None:
-        """Take the mail: start what was granted, tell what was turned away. To be called when `wake_fd` is readable."""
+        """Start granted requests, and answer refused ones. Call it when `wake_fd` is readable."""
 
     def gauges(self, connections: int, loop_lag: float) -> None:
-        """Tell how many client connections are open, and how late the loop is in seconds."""
+        """Set the gauges: how many client connections are open, and by how many seconds the loop is late."""
 
     def log_dropped(self, lines: int) -> None:
         """Count log lines that this worker has dropped."""
 
     def tick(self) -> None:
-        """Run every timer that is due, and look at the mail.
+        """Run every timer that is due, and take notifications.
 
-        Whatever happens does so too, at most every 10 ms. To be called every 10 ms while `is_waiting`, and every 50 ms
-        otherwise.
+        Events do so too, at most every 10 ms. Call it every 10 ms while `is_waiting`, and every 50 ms otherwise.
         """
 
     def drain(self) -> None:
         """Refuse every new request with `draining` from now on, and close idle upstream connections."""
 
     def cut(self, tiers: list[int]) -> None:
-        """End what still runs in these tiers with a `draining` error."""
+        """End the running requests of these tiers with a `draining` error."""
 
     def close(self) -> None:
         """End everything at once: open requests with a `draining` error, connections by force."""
 
-    def left_early(self, request_id: str | None, seconds: float) -> None:
-        """Count and log an inference request whose client left before it was read whole."""
+    def count_incomplete_request(self, request_id: str | None, seconds: float) -> None:
+        """Count and log an inference request whose client left before the request was complete."""
 
     @property
     def active(self) -> int:
-        """Requests in hand, those included whose backend has not quite ended."""
+        """Requests that have not ended, those included whose answer is complete and whose backend is not."""
 
     @property
     def is_waiting(self) -> bool:
-        """Whether requests are in hand and nothing has happened for 5 ms: only a timer can go on."""
+        """Whether there are requests and no event has come for 5 ms: only a timer can make progress."""
 
     def take_outages(self) -> list[tuple[str, str | None, float]]:
         """Return the outages that have begun or ended since the last call.
 
-        Each: the backend's name, why requests do not get through to it (None: they do again), and for how many seconds
-        none did.
+        Each: the backend's name, why requests fail to reach it (None: they reach it again), and how many seconds the
+        outage has lasted.
         """
 
     def take_log(self) -> bytes:
         """Return the access log lines since the last call, each ended by LF."""
 
 @final
-class Call:
-    """One request in hand. It outlives its answer harmlessly: every method is then without effect."""
+class RequestHandle:
+    """One running request. Once it has ended, its methods have no effect."""
 
     def gone(self) -> None:
-        """Say that the client has left: nothing more is written to it, and the backend is told at once."""
+        """Report that the client has left: nothing more is written to it, and its attempt is aborted at once."""
 
     def pause(self) -> None:
-        """Say that the client's transport is full: the backend is not read any further."""
+        """Report that the client's transport is full: the backend is not read any more."""
 
     def resume(self) -> None:
-        """Say that the client reads again."""
+        """Report that the client reads again: the backend is read again."""
 
 class _LaneHost(Protocol):
     def made(self, connection: LaneConnection, transport: Any) -> bool: ...
@@ -375,23 +377,23 @@ class _LaneHost(Protocol):
 
 @final
 class RequestAttributes:
-    """Tenant, priority and sessions of a request; made by `LaneTerms.attributes`."""
+    """Tenant, priority and sessions of a request; made by `LaneConfig.attributes`."""
 
     def __eq__(self, value: object, /) -> bool: ...
 
 @final
-class LaneTerms:
-    """What all connections of the lane have in common."""
+class LaneConfig:
+    """What all lane connections of a listener have in common."""
 
     def __new__(
         cls, *, head: int, body: int, tenant: str | None, priority: str | None, sessions: list[str]
-    ) -> LaneTerms:
-        """Take limits and names.
+    ) -> LaneConfig:
+        """Take limits and header names.
 
         Args:
-            head: bytes of a head, above which a request is aiohttp's to refuse.
-            body: bytes of a body, likewise.
-            tenant: the header that names the tenant, where one is configured.
+            head: most bytes of a head; aiohttp refuses longer ones.
+            body: most bytes of a body, likewise.
+            tenant: the header that names the tenant, if one is configured.
             priority: the header that gives the priority, likewise.
             sessions: the headers that name sessions.
         """
@@ -401,35 +403,35 @@ class LaneTerms:
         """The headers whose values `attributes` needs, in lower case, each once."""
 
     def attributes(self, values: dict[str, str], trusted: bool) -> RequestAttributes:
-        """Return who a request comes from.
+        """Return the attributes of a request.
 
         Args:
             values: the last value of each of `identity_headers` that it has.
-            trusted: whether the peer's word on tenant and priority counts.
+            trusted: whether the peer's tenant and priority headers count.
 
         Raises:
             ValueError: the priority does not exist; the text names those that do.
         """
 
-    def serves(self, data: bytes) -> bool:
-        """Whether these bytes begin with the whole head of a request that the lane serves."""
+    def supports(self, data: bytes) -> bool:
+        """Whether these bytes begin with the whole head of a request that the lane supports."""
 
 @final
 class LaneConnection:
     """One client connection on the lane, until aiohttp gets it; an asyncio protocol."""
 
-    def __new__(cls, gateway: Gateway, host: _LaneHost, terms: LaneTerms) -> LaneConnection:
+    def __new__(cls, gateway: Gateway, host: _LaneHost, config: LaneConfig) -> LaneConnection:
         """Make one for a new connection.
 
         Args:
-            gateway: what serves.
-            host: who is told of it; `made` says whether it may stay on the lane.
-            terms: what it has in common with the others.
+            gateway: answers its requests.
+            host: is told of its changes; `made` returns whether it may stay on the lane.
+            config: what it has in common with the other connections.
         """
 
     @property
     def trusted(self) -> bool:
-        """Whether the peer's tenant and priority headers count. They do not before it is said."""
+        """Whether the peer's tenant and priority headers count; False at first."""
 
     @trusted.setter
     def trusted(self, trusted: bool) -> None: ...
@@ -440,16 +442,16 @@ class LaneConnection:
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
     @property
-    def wire(self) -> Any | None:
-        """The transport, while it is this connection's."""
+    def open_transport(self) -> Any | None:
+        """The transport; None once it is lost or another protocol has it."""
 
     @property
-    def is_held_back(self) -> bool:
-        """Whether more waits for the client than the transport's high-water mark."""
+    def is_writing_paused(self) -> bool:
+        """Whether the transport buffers more than its high-water mark for the client."""
 
     @property
-    def unsent(self) -> int:
-        """Bytes that the client has not taken yet, the kernel's buffer not counted."""
+    def unsent_bytes(self) -> int:
+        """Bytes for the client that the kernel has not taken yet."""
 
     @property
     def is_idle(self) -> bool:
@@ -460,13 +462,13 @@ class LaneConnection:
         """Whether a drain waits for it."""
 
     def force_close(self) -> None:
-        """Close it when what is written has left."""
+        """Close it when what is written has been sent."""
 
     def abort(self) -> None:
-        """Drop it and whatever was not sent."""
+        """Close it at once; unsent bytes are lost."""
 
     def sweep(self, now: float) -> None:
-        """Cut or hand over what takes too long; `now` is `time.monotonic()`. To be called every second."""
+        """Close or hand over what takes too long; `now` is `time.monotonic()`. Call it every second."""
 
 @final
 class UpstreamConnection:
@@ -479,10 +481,10 @@ class UpstreamConnection:
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
     def connect_failed(self, kind: str, detail: str) -> None:
-        """Say that the connection could not be made; `kind` is connect, timeout or tls."""
+        """Report that the connection could not be opened; `kind` is refused, connect, timeout or tls."""
 
 def arm_panic(place: str) -> None:
-    """Make the next pass of a place panic: submit, upstream, timer or release. Only in development builds."""
+    """Make the next pass of a place panic: submit, offered, upstream, timer, release, done. Development builds only."""
 
 def endpoints() -> list[str]:
     """Return the paths that inference requests are posted to."""

@@ -158,10 +158,10 @@ async def test_another_path_behind_an_answer_that_is_not_read(lane: Lane) -> Non
             await asyncio.sleep(0.001)
         (connection,) = gateway.service.worker.registry.connections()
         async with asyncio.timeout(SECONDS):
-            while not connection.unsent:
+            while not connection.unsent_bytes:
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0.1)
-        assert connection.unsent
+        assert connection.unsent_bytes
         assert (await raw.response()).text == content
         assert (await raw.response()).value == {"status": "ok"}
         assert (await raw.response()).text == content

@@ -185,7 +185,7 @@ async def test_row_21_a_client_that_does_not_read(connect: Connect) -> None:
                 before = sent
                 await asyncio.sleep(0.3)
             (connection,) = gateway.service.worker.registry.connections()
-            assert connection.unsent <= 256 * 1024
+            assert connection.unsent_bytes <= 256 * 1024
             assert sent < 10_000, "the backend was not paused"
             # Our own pause is not the backend's stall: longer than between_events has passed.
             await asyncio.sleep(0.5)

@@ -38,7 +38,7 @@ async def unread(gateway: Gateway, request: bytes) -> AsyncIterator[socket.socke
 def waiting(gateway: Gateway) -> int:
     """Return how many bytes wait in the gateway for its one client."""
     (connection,) = gateway.service.worker.registry.connections()
-    return connection.unsent
+    return connection.unsent_bytes
 
 
 async def cut(gateway: Gateway) -> bool:

@@ -60,9 +60,9 @@ async def test_every_socket_is_watched(connect: Connect, monkeypatch: pytest.Mon
         raw = await connect(gateway)
         assert (await raw.chat(ask())).status == 200
         (client,) = gateway.service.worker.registry.connections()
-        assert client.wire is not None
+        assert client.open_transport is not None
         # Whoever stops reading for a while is no less alive: TCP_USER_TIMEOUT would cut clients that read slowly.
-        assert alive(client.wire.get_extra_info("socket")) == {**KEEPALIVE, "TCP_USER_TIMEOUT": 0}
+        assert alive(client.open_transport.get_extra_info("socket")) == {**KEEPALIVE, "TCP_USER_TIMEOUT": 0}
     # Probes and requests alike.
     assert len(made) >= 2
     assert all(options == {**KEEPALIVE, "TCP_USER_TIMEOUT": 30_000} for options in made)

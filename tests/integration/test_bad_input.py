@@ -109,12 +109,21 @@ async def test_bodies(
     assert gateway.requests() == {("client_error", "CR"): 2, ("ok", "-D"): 1}
 
 
+# The names that chat does not know.
+COMPLETIONS = dict.fromkeys(("prompt", "suffix", "echo"), ("/v1/completions", {"model": "fast", "prompt": "x"}))
+EMBEDDINGS = dict.fromkeys(
+    ("input", "encoding_format", "dimensions"), ("/v1/embeddings", {"model": "fast", "input": "x"})
+)
+
+
 async def test_no_known_name_passes_in_another_case(gateway: Gateway, backend: Backend, connect: Connect) -> None:
     raw = await connect(gateway)
     before = backend.posts
     for name in sorted(texts.PARAMETERS):
+        path, body = (COMPLETIONS | EMBEDDINGS).get(name, (CHAT, ask()))
         for spelled in {name.upper(), name.title(), name.replace("s", "\N{LATIN SMALL LETTER LONG S}")} - {name}:
-            response = await raw.chat({**ask(), spelled: None})
+            await raw.send(post({**body, spelled: None}, path))
+            response = await raw.response()
             error = response.error
             assert (response.status, error["code"], error["param"]) == (400, "invalid_value", spelled)
     assert backend.posts == before
@@ -135,7 +144,7 @@ async def test_an_unknown_model_is_told_the_names(gateway: Gateway, connect: Con
         (b"GET /v1/../admin HTTP/1.1\r\nhost: x\r\n\r\n", 404, "unknown_url"),
         (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", 404, "unknown_url"),
         (b"GET /v1/models/nope HTTP/1.1\r\nhost: x\r\n\r\n", 404, "model_not_found"),
-        (post({}, "/v1/embeddings"), 501, "unsupported_endpoint"),
+        (post({}, "/v1/responses"), 501, "unsupported_endpoint"),
         (b"NONSENSE\r\n\r\n", 400, "invalid_value"),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, "head_too_large"),
         (b"GET /livez HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 9000 + b"\r\n\r\n", 431, "head_too_large"),
@@ -386,7 +395,7 @@ async def test_every_refused_inference_request_counts(gateway: Gateway, connect:
         post(ask(), **{f"x{n}": "y" * 1000 for n in range(9)}),
         post(ask(), content_type="text/plain"),
         f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n".encode(),
-        post({}, "/v1/embeddings"),
+        post({}, "/v1/responses"),
     ):
         raw = await connect(gateway)
         await raw.send(request)

@@ -64,6 +64,25 @@ async def test_real_text_whole_and_streamed(client: AsyncOpenAI, gateway: Gatewa
     await gateway.settled()
 
 
+async def test_real_completions_whole_and_streamed(client: AsyncOpenAI, gateway: Gateway) -> None:
+    options: Any = {
+        "model": "instant-model",
+        "prompt": ["Once upon a", "One, two,"],
+        "max_tokens": 12,
+        "temperature": 0,
+    }
+    whole = await client.completions.create(**options)
+    texts = {choice.index: choice.text for choice in whole.choices}
+    assert set(texts) == {0, 1} and all(texts.values())
+    # Of several prompts this server counts one.
+    assert whole.usage is not None and whole.usage.completion_tokens >= 12
+    stream = await client.completions.create(**{**options, "prompt": "Once upon a"}, stream=True)
+    chunks = [chunk async for chunk in stream]
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == texts[0]
+    assert {(chunk.model, chunk.object) for chunk in chunks} == {("instant-model", "text_completion")}
+    await gateway.settled()
+
+
 async def test_a_history_with_tool_messages(client: AsyncOpenAI) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "rivers", "arguments": '{"count": 1}'}}
     history: list[Any] = [

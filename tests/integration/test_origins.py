@@ -119,7 +119,7 @@ async def test_a_named_page_may_read_every_answer(gateway: Gateway, connect: Con
         (post(ask(model="none"), **headers), 404),
         (post(b"{", **headers), 400),
         (post(ask(), content_type="text/plain", **headers), 415),
-        (post(ask(), "/v1/embeddings", **headers), 501),
+        (post(ask(), "/v1/responses", **headers), 501),
         (post(ask(), "/nowhere", **headers), 404),
         (post(b"", "/v1/models", **headers).replace(b"POST", b"GET", 1), 200),
         (post(b"", "/readyz", **headers).replace(b"POST", b"GET", 1), 200),

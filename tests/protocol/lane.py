@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from penstock._core import Gateway, LaneConnection, LaneTerms
+from penstock._core import Gateway, LaneConfig, LaneConnection
 
 __all__ = ["LaneHost", "lane_request"]
 
@@ -23,14 +23,14 @@ class LaneHost:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.terms = LaneTerms(head=16 << 10, body=1 << 20, tenant=None, priority=None, sessions=[])
+        self.config = LaneConfig(head=16 << 10, body=1 << 20, tenant=None, priority=None, sessions=[])
         self.foreign: list[bytes] = []
         self.connections: list[LaneConnection] = []
         self.on_foreign: Callable[[LaneConnection], None] = lambda _: None
 
     def accept(self, transport: Any) -> LaneConnection:
         """Open a connection."""
-        connection = LaneConnection(self.gateway, self, self.terms)
+        connection = LaneConnection(self.gateway, self, self.config)
         connection.connection_made(transport)
         self.connections.append(connection)
         return connection

@@ -57,6 +57,6 @@ def test_a_transport_that_is_closing_goes_to_nobody(wire: Wire) -> None:
     connection.data_received(FOREIGN)
     assert host.foreign == []
     # Its end is still told here.
-    assert connection.wire is transport
+    assert connection.open_transport is transport
     connection.connection_lost(None)
     assert wire.settled()

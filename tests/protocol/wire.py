@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from penstock._core import Call, Gateway, Poller, Segment, UpstreamConnection
+from penstock._core import Gateway, Poller, RequestHandle, Segment, UpstreamConnection
 from penstock.config import load_text
 from penstock.config.routing import routing_json
 
@@ -122,7 +122,7 @@ class Client:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.done: list[bool] = []
-        self.call: Call | None = None
+        self.call: RequestHandle | None = None
 
     @property
     def wire(self) -> bytes:

@@ -31,7 +31,7 @@ CRATES: dict[str, set[str]] = {
     "penstock-admission": set(),
     "penstock-core": {"penstock-wire", "penstock-admission"},
     "penstock-binding": {"penstock-core", "penstock-wire", "penstock-admission"},
-    "penstock-simulation": {"penstock-core", "penstock-wire", "penstock-admission"},
+    "penstock-simulation": {"penstock-core", "penstock-admission", "penstock-testing"},
     "penstock-load": {"penstock-wire"},
     "penstock-testing": set(),
 }

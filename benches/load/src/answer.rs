@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use penstock_wire::http::{BodyDecoder, BodyEnd, HeadReader, ResponseHead};
+use penstock_wire::http::{BodyDecoder, BodyEnd, ResponseHead, ResponseHeadDecoder};
 use penstock_wire::sse::SseScanner;
 
 use crate::request::Kind;
@@ -60,7 +60,7 @@ pub struct Read {
 #[derive(Debug)]
 pub struct Answer {
     kind: Kind,
-    head: HeadReader,
+    head: ResponseHeadDecoder,
     body: Option<(ResponseHead, BodyDecoder)>,
     scanner: SseScanner,
     is_done: bool,
@@ -74,7 +74,7 @@ impl Answer {
     pub fn new(kind: Kind) -> Self {
         Answer {
             kind,
-            head: HeadReader::default(),
+            head: ResponseHeadDecoder::default(),
             body: None,
             scanner: SseScanner::new(EVENT_LIMIT),
             is_done: false,

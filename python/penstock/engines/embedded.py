@@ -62,13 +62,23 @@ class EmbeddedEngine:
 
     alias: the name of its model. slots: requests that run at once; more wait in its own queue. context: tokens of
     prompt and answer together, divided among the slots. threads: for computing; None: one per usable core, up to 4.
+    embeddings: it gives embeddings, and no text.
     """
 
-    def __init__(self, alias: str, *, slots: int = 4, context: int = 8192, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        alias: str,
+        *,
+        slots: int = 4,
+        context: int = 8192,
+        threads: int | None = None,
+        embeddings: bool = False,
+    ) -> None:
         self.alias = alias
         self.slots = slots
         self.context = context
         self.threads = threads
+        self.embeddings = embeddings
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         # Its output goes to files, which unlike pipes nobody has to read while the child runs. They are in memory, as
@@ -129,6 +139,8 @@ class EmbeddedEngine:
         arguments = ["--alias", self.alias, "--slots", str(self.slots), "--context", str(self.context)]
         if self.threads is not None:
             arguments += ["--threads", str(self.threads)]
+        if self.embeddings:
+            arguments.append("--embeddings")
         self._output = os.fdopen(os.memfd_create("penstock-engine-output"), "r+b")  # both are closed by stop()
         self._log = os.fdopen(os.memfd_create("penstock-engine-log"), "r+b")
         # With port 0 the child binds a free port and prints it, so no other process can take it in between.
@@ -196,7 +208,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 # The child
 
 
-def serve(*, alias: str, slots: int, context: int, threads: int, port: int, parent: int | None) -> None:
+def serve(
+    *, alias: str, slots: int, context: int, threads: int, embeddings: bool, port: int, parent: int | None
+) -> None:
     """Serve until a signal. One line on standard output gives the base URL, as soon as the model is loaded."""
     if parent is not None:
         _die_with(parent)
@@ -215,6 +229,10 @@ def serve(*, alias: str, slots: int, context: int, threads: int, port: int, pare
     parameters.n_gpu_layers = 0
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
+    if embeddings:
+        parameters.embedding = True
+        # Without a way to make one vector of a text's many, there is none to give.
+        parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     parameters.cache_ram_mib = 0  # by default up to 8 GiB of old prompts stay in memory
     parameters.endpoint_metrics = True
     parameters.endpoint_slots = True
@@ -245,6 +263,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4, help="requests that run at once")
     parser.add_argument("--context", type=int, default=8192, help="tokens, divided among the slots")
     parser.add_argument("--threads", type=int, default=threads, help="compute threads")
+    parser.add_argument("--embeddings", action="store_true", help="give embeddings, and no text")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--parent", type=int, help="the process to die with")
     serve(**vars(parser.parse_args()))

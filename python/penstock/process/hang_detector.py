@@ -43,7 +43,7 @@ class HangDetector:
 
     def check(self) -> None:
         """Check all workers. To be called once a second."""
-        for worker, (pid, tick) in enumerate(self._segment.pulses()):
+        for worker, (pid, tick) in enumerate(self._segment.worker_heartbeats()):
             process = self._process_of(worker, pid)
             if process is None:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from penstock._core import LaneTerms, RequestAttributes
+from penstock._core import LaneConfig, RequestAttributes
 from penstock.server.headers import last
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ class AttributeReader:
     def __init__(self, settings: Settings) -> None:
         affinities = (tier.affinity.header for tier in settings.tiers.values())
         self._proxies = settings.trusted_proxies
-        self.terms = LaneTerms(
+        self.lane_config = LaneConfig(
             head=settings.limits.head,
             body=settings.limits.body,
             tenant=settings.access.tenant_header,
             priority=settings.access.priority_header,
             sessions=sorted({header for header in affinities if header is not None}),
         )
-        self._names = self.terms.identity_headers
+        self._names = self.lane_config.identity_headers
 
     def read(self, headers: CIMultiDictProxy[str], transport: asyncio.BaseTransport | None) -> RequestAttributes:
         """Return the attributes of a request.
@@ -44,7 +44,7 @@ class AttributeReader:
             ValueError: the priority does not exist; the text names those that do.
         """
         values = {name: value for name in self._names if (value := last(headers, name)) is not None}
-        return self.terms.attributes(values, bool(values) and self.trusts(transport))
+        return self.lane_config.attributes(values, bool(values) and self.trusts(transport))
 
     def trusts(self, transport: asyncio.BaseTransport | None) -> bool:
         """Tell whether tenant and priority count if they come over this connection."""

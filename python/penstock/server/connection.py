@@ -30,8 +30,8 @@ __all__ = ["ClientConnection"]
 FRAMING_BYTES = 1 << 20
 # Stop reading a client that has sent more than this beyond its current request, as the lane does.
 AHEAD = 64 << 10
-# Unsent output of a stream above which its backend is no longer read. One more read of the backend (128 KiB, `ROOM` in
-# the binding's `poller`) keeps it under the 256 KiB that a stream may have unsent.
+# Unsent output of a stream above which its backend is no longer read. One more read of the backend (128 KiB,
+# `BACKEND_READ` of the binding's `poller`) keeps it under the 256 KiB that a stream may have unsent.
 WRITE_HIGH_WATER = 64 << 10
 
 
@@ -46,10 +46,10 @@ class ClientConnection(ObservableHandler):
         "_payload",
         "_registry",
         "deadlines",
+        "open_transport",
         "over_limit",
         "running",
         "way_back",
-        "wire",
     )
 
     def __init__(self, registry: Registry, manager: web.Server, **settings: Any) -> None:
@@ -63,7 +63,7 @@ class ClientConnection(ObservableHandler):
         self._is_head = False
         self.deadlines = Deadlines()
         # aiohttp sets `transport` to None when it closes it, but unsent bytes still have to be counted.
-        self.wire: asyncio.Transport | None = None
+        self.open_transport: asyncio.Transport | None = None
         self._linger = Linger()
         self._closing: asyncio.Task[None] | None = None
         # More connections are open than are allowed: only health checks are answered.
@@ -76,15 +76,15 @@ class ClientConnection(ObservableHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection, unless the lane has done so."""
         super().connection_made(transport)
-        self.wire = as_transport(transport)
-        self.wire.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        set_socket_options(self.wire)
+        self.open_transport = as_transport(transport)
+        self.open_transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        set_socket_options(self.open_transport)
         self.over_limit = not self._registry.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection, and end the request that runs for it."""
         self._registry.remove(self)
-        self.wire = None
+        self.open_transport = None
         self.running.client_gone()
         self._linger.end()
         super().connection_lost(exc)
@@ -185,11 +185,11 @@ class ClientConnection(ObservableHandler):
     @property
     def _is_free(self) -> bool:
         """Whether the connection is between two requests and nothing is left to be sent."""
-        return self.is_idle and self._framing.ahead == 0 and self.unsent == 0
+        return self.is_idle and self._framing.ahead == 0 and self.unsent_bytes == 0
 
     def leave(self) -> asyncio.Transport:
         """Give the transport away and return it; to aiohttp the connection is closed."""
-        transport = self.wire
+        transport = self.open_transport
         assert transport is not None
         self.transport = None
         self.connection_lost(None)
@@ -266,7 +266,7 @@ class ClientConnection(ObservableHandler):
     @property
     def is_finishing(self) -> bool:
         """Whether a drain waits for it: a request is being read or answered, or an answer is not sent yet."""
-        return not self.is_waiting or self.unsent > 0 or self._closing is not None
+        return not self.is_waiting or self.unsent_bytes > 0 or self._closing is not None
 
     @property
     def is_idle(self) -> bool:
@@ -280,10 +280,10 @@ class ClientConnection(ObservableHandler):
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
-        if self.wire is not None:
-            self.wire.abort()
+        if self.open_transport is not None:
+            self.open_transport.abort()
 
     @property
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that wait in the transport; the kernel's buffer is not counted."""
-        return 0 if self.wire is None else self.wire.get_write_buffer_size()
+        return 0 if self.open_transport is None else self.open_transport.get_write_buffer_size()

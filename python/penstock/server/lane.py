@@ -29,11 +29,11 @@ class Lane:
         self._registry = registry
         self._server = server
         self._attributes = attributes
-        self._terms = attributes.terms
+        self._config = attributes.lane_config
 
     def __call__(self) -> LaneConnection:
         """Make the protocol of a new connection."""
-        return LaneConnection(self._registry.gateway, self, self._terms)
+        return LaneConnection(self._registry.gateway, self, self._config)
 
     # Called by connections on the lane.
 
@@ -56,7 +56,7 @@ class Lane:
     def closing(self, connection: LaneConnection, transport: asyncio.Transport) -> None:
         """Close a connection whose client may still be sending, so that it can read its last answer (`Linger`)."""
         handler = self._handler(connection, transport)
-        if connection.is_held_back:
+        if connection.is_writing_paused:
             handler.pause_writing()
         handler.close_gently()
 
@@ -78,7 +78,7 @@ class Lane:
         Staying with aiohttp would cost more than twice as much for each later request, and closing the connection a
         reconnect (benches/README.md, "Hand-over").
         """
-        if not self._terms.serves(data):
+        if not self._config.supports(data):
             return False
         connection = self()
         self._registry.swap(handler, connection)

@@ -14,11 +14,11 @@ class OpenConnection(Protocol):
     """A client connection, whoever serves it."""
 
     @property
-    def wire(self) -> asyncio.Transport | None:
+    def open_transport(self) -> asyncio.Transport | None:
         """The transport; None when it is closed or another protocol has it."""
 
     @property
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that wait in the transport; the kernel's buffer is not counted."""
 
     @property

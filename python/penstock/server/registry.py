@@ -83,11 +83,11 @@ class Registry:
             self._sweep = Sweep(self.connections(), self._stalls, self.log, now, thorough=is_thorough)
 
     def _cut_slowest(self) -> None:
-        unsent = sum(connection.unsent for connection in self._open)
-        for connection in sorted(self._open, key=lambda c: c.unsent, reverse=True):
+        unsent = sum(connection.unsent_bytes for connection in self._open)
+        for connection in sorted(self._open, key=lambda c: c.unsent_bytes, reverse=True):
             if unsent <= UNSENT_BYTES:
                 break
-            unsent -= connection.unsent
+            unsent -= connection.unsent_bytes
             connection.abort()
 
     def is_finishing(self) -> bool:

@@ -104,7 +104,9 @@ class Routes:
             body = await read_body(request, self._registry.limits.body)
         except ConnectionError:
             # The client is gone: the request is only counted and logged.
-            self._gateway.left_early(last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request))
+            self._gateway.count_incomplete_request(
+                last(request.headers, "x-request-id"), time.monotonic() - self._arrived(request)
+            )
             return ReadyAnswer(b"", keep_alive=False)
         connection: ClientConnection = request.protocol  # type: ignore[assignment]
         transport = connection.transport

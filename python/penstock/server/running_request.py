@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock._core import Call
+    from penstock._core import RequestHandle
     from penstock.server.answer import CoreAnswer
 
 __all__ = ["RunningRequest"]
@@ -15,10 +15,10 @@ class RunningRequest:
     """Passes what happens at the client on to the core, while there is such a request; without one it does nothing."""
 
     def __init__(self) -> None:
-        self._handle: Call | None = None
+        self._handle: RequestHandle | None = None
         self._answer: CoreAnswer | None = None
 
-    def begin(self, handle: Call | None, answer: CoreAnswer, *, is_paused: bool) -> None:
+    def begin(self, handle: RequestHandle | None, answer: CoreAnswer, *, is_paused: bool) -> None:
         """Take a request that the core has got; `handle` is None if it has refused it.
 
         `is_paused`: whether earlier output still waits for the client.

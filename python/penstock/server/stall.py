@@ -42,11 +42,11 @@ class StallDetector:
             unsent: bytes that wait for it.
             now: seconds of `time.monotonic()`.
         """
-        wire = connection.wire
-        if unsent == 0 or wire is None:
+        transport = connection.open_transport
+        if unsent == 0 or transport is None:
             self.forget(connection)
             return False
-        read = _read_by_peer(wire, unsent)
+        read = _read_by_peer(transport, unsent)
         before = self._progress.get(connection)
         since = now if before is None or read > before.read else before.since
         self._progress[connection] = Progress(read, since)
@@ -57,7 +57,7 @@ class StallDetector:
         self._progress.pop(connection, None)
 
 
-def _read_by_peer(wire: Transport, unsent: int) -> int:
+def _read_by_peer(transport: Transport, unsent: int) -> int:
     """Return a number that grows from one check to the next if the peer reads something.
 
     A slow client is not a stalled one. The size of the transport's buffer says little: the kernel accepts more only
@@ -67,7 +67,7 @@ def _read_by_peer(wire: Transport, unsent: int) -> int:
     socket it is computed from what the kernel still holds: that shrinks when the peer reads, unless a stream has added
     more, which back-pressure soon stops.
     """
-    connection: socket.socket | None = wire.get_extra_info("socket")
+    connection: socket.socket | None = transport.get_extra_info("socket")
     if connection is None:
         return -unsent
     if connection.family == socket.AF_UNIX:

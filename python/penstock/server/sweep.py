@@ -63,7 +63,7 @@ class Sweep:
                 connection.abort()
 
     def _check(self, connection: OpenConnection, now: float) -> None:
-        unsent = connection.unsent
+        unsent = connection.unsent_bytes
         self.unsent += unsent
         if self._stalls.is_stalled(connection, unsent, now) or (self._thorough and _is_gone(connection)):
             connection.abort()
@@ -77,7 +77,8 @@ class Sweep:
 
 def _is_gone(connection: OpenConnection) -> bool:
     """Tell whether a client has vanished while a request of its was being served."""
-    peer: socket.socket | None = connection.wire.get_extra_info("socket") if connection.wire is not None else None
+    transport = connection.open_transport
+    peer: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
     if peer is None or peer.family == socket.AF_UNIX or connection.is_idle:
         return False
     return has_vanished(peer)

@@ -16,6 +16,7 @@ from penstock.sim.script import plan
 
 if TYPE_CHECKING:
     from penstock.sim.connection import Connection
+    from penstock.sim.dialects import Dialect
     from penstock.sim.model import SimModel
     from penstock.sim.request import ChatRequest
 
@@ -29,10 +30,17 @@ class Exchange:
     """One request that runs in the engine. Call `run`, and in any case `spoil` in the end."""
 
     def __init__(
-        self, model: SimModel, wire: Connection, prompt_tokens: int, chat: ChatRequest, fault: Fault | None
+        self,
+        model: SimModel,
+        wire: Connection,
+        prompt_tokens: int,
+        chat: ChatRequest,
+        fault: Fault | None,
+        *,
+        dialect: Dialect,
     ) -> None:
         self._model = model
-        self._dialect = model.dialect
+        self._dialect = dialect
         self._wire = wire
         self._chat = chat
         self._fault = fault

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["ChatRequest", "InvalidRequestError", "Message", "Tool", "read_chat"]
+__all__ = ["ChatRequest", "InvalidRequestError", "Message", "Tool", "check_sampling", "decode", "read_chat"]
 
 
 class InvalidRequestError(Exception):
@@ -104,9 +104,14 @@ class ChatRequest(msgspec.Struct):
     priority: int | None = None
 
     @property
+    def width(self) -> int:
+        """How many answers are wanted of one prompt."""
+        return self.n or 1
+
+    @property
     def choices(self) -> int:
         """How many answers are wanted."""
-        return self.n or 1
+        return self.width
 
     @property
     def output_limit(self) -> int | None:
@@ -126,30 +131,40 @@ class ChatRequest(msgspec.Struct):
         return -(-size // 4) + 4 * len(self.messages)
 
 
-_DECODER = msgspec.json.Decoder(ChatRequest)
+R = TypeVar("R", bound=msgspec.Struct)
 
 
-def read_chat(body: bytes) -> ChatRequest:
-    """Return the checked request. Raises InvalidRequestError."""
+def decode(kind: type[R], body: bytes) -> R:
+    """Return the body as a request of this kind. Raises InvalidRequestError."""
     try:
-        request = _DECODER.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(str(error), _param_of(str(error))) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not valid JSON: {error}", None) from error
+
+
+def read_chat(body: bytes) -> ChatRequest:
+    """Return the checked request. Raises InvalidRequestError."""
+    request = decode(ChatRequest, body)
     if not request.messages:
         raise InvalidRequestError("messages must not be empty", "messages")
+    check_sampling(request)
+    if isinstance(request.tool_choice, ToolChoice):
+        wanted = request.tool_choice.function.name
+        if wanted not in {tool.function.name for tool in request.tools or ()}:
+            raise InvalidRequestError(f"tool_choice names {wanted!r}, which is not among the tools", "tool_choice")
+    return request
+
+
+def check_sampling(request: ChatRequest) -> None:
+    """Check the numbers of a request. Raises InvalidRequestError."""
     for name in ("max_tokens", "max_completion_tokens", "n"):
         value = getattr(request, name)
         if value is not None and value < 1:
             raise InvalidRequestError(f"{name} must be at least 1, got {value}", name)
     if request.temperature is not None and not 0 <= request.temperature <= 2:
         raise InvalidRequestError(f"temperature must be between 0 and 2, got {request.temperature}", "temperature")
-    if isinstance(request.tool_choice, ToolChoice):
-        wanted = request.tool_choice.function.name
-        if wanted not in {tool.function.name for tool in request.tools or ()}:
-            raise InvalidRequestError(f"tool_choice names {wanted!r}, which is not among the tools", "tool_choice")
-    return request
 
 
 def _param_of(message: str) -> str | None:

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from penstock.sim.chat import answer_chat
+from penstock.sim.completions import answer_completion
 from penstock.sim.connection import Connection
+from penstock.sim.embeddings import answer_embeddings
 from penstock.sim.model import SimModel
 
 if TYPE_CHECKING:
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SimServer"]
 
+ENDPOINTS = {
+    "/v1/chat/completions": answer_chat,
+    "/v1/completions": answer_completion,
+    "/v1/embeddings": answer_embeddings,
+}
+"""What each path answers with."""
 BACKLOG = 4096
 """Connections that the kernel holds before they are accepted; a test opens 1,000 at once."""
 
@@ -51,10 +59,11 @@ class SimServer(SimModel):
 
     async def _answer(self, request: Request, wire: Connection) -> bool:
         """Answer a request; returns whether the connection may stay open."""
-        if request.path == "/v1/chat/completions":
+        endpoint = ENDPOINTS.get(request.path)
+        if endpoint is not None:
             if request.method != "POST":
                 return await wire.refuse(405, self.dialect.error(405, "This URL takes POST."), "allow: POST")
-            return await answer_chat(self, request, wire)
+            return await endpoint(self, request, wire)
         if request.method == "GET" and request.path == "/sim/stats":
             return await wire.respond(200, self.stats.as_json())
         page = self.dialect.page(request.path, request.query, self.site) if request.method == "GET" else None

@@ -10,70 +10,54 @@
 //!                   └─► refused, with a Retry-After         bounce ◄──┘   └─► closing ─┘
 //! ```
 //!
-//! | to know | read |
+//! | folder | holds |
 //! |---|---|
-//! | what is asked and answered | `offer`, `limiter` |
-//! | what is remembered | `row`; over it `tier`, `backend`, `caps`, `accounts` (tenants and flows), `mail` (of the workers), all in the `ledger`; where it lies: `parts` |
-//! | how one request goes | `arrival`, `queue` (with `heap`), `dispatch` (with `hold`), `choice`, `holding` |
-//! | what comes from outside | `change` (limits, health, time), `outage` (requests do not get through to a backend), `deaths` (nor do others after them), `reclaim` (a worker has died), `absent` (one does not take its mail), `rebuild` (the lock's holder has) |
-//! | what is learned | `rate`, `reading`, `first_tokens`, `lengths` (over `quantile`), `adaptive` |
-//! | what is seen without the lock | `prefix`, `load`; with it: `numbers`, and whether all agrees: `inspect` |
+//! | `api` | what is asked and answered |
+//! | `shm` | the memory that processes share, its robust lock, and how to wake its users |
+//! | `limits` | caps, token limits, the adaptive limit |
+//! | `learned` | rates and quantiles of what was served |
+//! | `state` | rows, and over them tiers, backends, workers, tenants, flows: all in the `ledger` |
+//! | `queue` | from arrival to permit |
+//! | `permit` | from permit to end |
+//! | `control` | limits, health and time change |
+//! | `failure` | backends that cannot be reached; workers that stopped or died; `rebuild` |
+//! | `inspect` | status, and whether everything agrees with the rows |
+//!
+//! `admission` puts these behind the lock; `prefix` and `state::load` are read without it.
 
 #![deny(unsafe_code)]
 
-mod absent;
-mod accounts;
-mod adaptive;
-mod arrival;
-mod backend;
-mod caps;
-mod change;
-mod choice;
-mod deaths;
-mod dispatch;
-mod first_tokens;
-mod heap;
+mod admission;
+mod api;
+mod control;
+mod failure;
+#[cfg(test)]
+mod fixture;
 mod histogram;
-mod hold;
-mod holding;
-mod index;
 mod inspect;
-mod ledger;
-mod lengths;
-mod limiter;
-mod load;
-mod mail;
-mod numbers;
-mod offer;
-mod outage;
-mod parts;
+mod learned;
+mod limits;
+mod permit;
 mod prefix;
-mod quantile;
 mod queue;
-mod rate;
-mod reading;
-mod rebuild;
-mod reclaim;
-mod row;
 #[allow(unsafe_code)]
 pub mod shm;
-mod tier;
+mod state;
 pub mod time;
 
-pub use adaptive::AdaptiveMode;
-pub use backend::{BackendLimits, TokenLimit};
-pub use caps::Cap;
+pub use admission::{Admission, AdmissionParts};
+pub use api::decision::{Decision, Grant, Notification, Refusal, Refused};
+pub use api::ids::{BackendIndex, Owner, Ticket, TierIndex};
+pub use api::offer::{Candidate, Candidates, MAX_CANDIDATES, Offer, Priority, Tenant};
+pub use api::report::{Fault, Health, PermitOutcome, Proof, Usage};
 pub use histogram::Histogram;
-pub use index::{BackendIndex, TierIndex};
-pub use inspect::Invariants;
-pub use limiter::{Admission, AdmissionParts};
-pub use load::Load;
-pub use numbers::{BackendNumbers, TierNumbers};
-pub use offer::{
-    Band, Candidate, Candidates, Decision, Fault, Grant, Health, MAX_CANDIDATES, Notice, Offer,
-    Outcome, Owner, Proof, Refusal, Refused, Tenant, Ticket, Usage,
-};
-pub use parts::Sizes;
+pub use inspect::invariants::Invariants;
+pub use inspect::status::{BackendStatus, TierStatus};
+pub use limits::adaptive::AdaptiveMode;
+pub use limits::caps::{Cap, Resources};
+pub use limits::tokens::TokenLimit;
 pub use prefix::{Blocks, Hit, PrefixIndex, PrefixParts};
-pub use row::Resources;
-pub use tier::TierLimits;
+pub use state::backend::BackendLimits;
+pub use state::load::Load;
+pub use state::sizes::Sizes;
+pub use state::tier::TierLimits;

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::offer::MAX_CANDIDATES;
-use crate::index::BackendIndex;
+use crate::api::ids::BackendIndex;
+use crate::api::offer::MAX_CANDIDATES;
 use crate::shm::{Layout, Open, Region, plain};
 
 /// Bytes of prompt that are one block: about as many tokens as an engine's cache block or two.
@@ -26,7 +26,7 @@ const MOST_ENTRIES: usize = 1 << 21;
 #[derive(Debug)]
 struct Entry {
     check: AtomicU64,
-    /// Four backends, the latest first; each its index and its life, one byte each.
+    /// Four backends, the latest first; each its index and its generation, one byte each.
     data: AtomicU64,
 }
 
@@ -106,15 +106,15 @@ impl PrefixIndex {
         PrefixIndex { region, parts }
     }
 
-    /// The backends that have read the most of a prompt, best first. `life` tells which life of a
+    /// The backends that have read the most of a prompt, best first. `generation` tells which generation of a
     /// backend is the present one: what an earlier one has read is gone.
-    pub fn find(&self, blocks: &Blocks, life: impl Fn(BackendIndex) -> u8) -> Vec<Hit> {
+    pub fn find(&self, blocks: &Blocks, generation: impl Fn(BackendIndex) -> u8) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         // Who has a block has all before it, so the deepest one says all.
         for (at, &key) in blocks.0.iter().enumerate().rev() {
-            for (backend, its_life) in self.load(key) {
+            for (backend, its_generation) in self.load(key) {
                 let is_new = hits.iter().all(|hit| hit.backend != backend);
-                if is_new && its_life == life(backend) {
+                if is_new && its_generation == generation(backend) {
                     hits.push(Hit { backend, bytes: (at + 1) * BLOCK });
                 }
             }
@@ -126,10 +126,10 @@ impl PrefixIndex {
     }
 
     /// A backend is about to read a prompt.
-    pub fn insert(&self, blocks: &Blocks, backend: BackendIndex, life: u8) {
-        let own = u64::from(backend) | u64::from(life) << 8;
+    pub fn insert(&self, blocks: &Blocks, backend: BackendIndex, generation: u8) {
+        let own = u64::from(backend) | u64::from(generation) << 8;
         for &key in &blocks.0 {
-            let entry = self.place(key);
+            let entry = self.entry_for(key);
             let before = entry.data_of(key).unwrap_or(0);
             // To the front, out of where it was; the oldest of four falls out.
             let mut data = own;
@@ -154,7 +154,7 @@ impl PrefixIndex {
     }
 
     /// The entry that a key has, or takes over.
-    fn place(&self, key: u64) -> &Entry {
+    fn entry_for(&self, key: u64) -> &Entry {
         let bucket = self.bucket(key);
         let own = bucket.iter().find(|entry| entry.data_of(key).is_some());
         let empty = || bucket.iter().find(|entry| entry.data.load(Ordering::Relaxed) == 0);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_came_back_has_forgotten() {
+    fn a_restarted_backend_has_no_prefix() {
         let index = index();
         let blocks = Blocks::of([&prompt(3, 0)[..]]);
         index.insert(&blocks, 2, 1);

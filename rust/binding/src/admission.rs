@@ -1,9 +1,9 @@
-//! `Admission`: the limiter alone, on the caller's own time. For simulations of a gateway without
-//! sockets; the gateway itself has it in its `Segment`.
+//! `Admission`: the limiter alone, on the caller's own time, for simulations of a gateway without
+//! sockets. The gateway itself uses the one in its `Segment`.
 
 use penstock_admission::{
-    Admission as Core, Band, Candidate, Candidates, Decision, Grant, Health, Notice, Offer,
-    Outcome, Owner, Refused, Tenant, Ticket, Usage,
+    Admission as Core, Candidate, Candidates, Decision, Grant, Health, Notification, Offer, Owner,
+    PermitOutcome, Priority, Refused, Tenant, Ticket, Usage,
 };
 use penstock_core::identity::{priority_of, tenant_of};
 use penstock_core::openai::Code;
@@ -15,9 +15,10 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::arguments::{health_of, known};
 use crate::snapshot;
 
-/// Times are nanoseconds of any clock that goes forward; tickets are numbers.
+/// Times are nanoseconds of any monotonic clock; tickets are numbers.
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -25,7 +26,7 @@ pub(crate) struct Admission {
     table: Table,
 }
 
-/// The only one.
+/// The only worker of such a simulation.
 const WORKER: Owner = Owner { worker: 0, generation: 0 };
 
 /// A ticket as a number.
@@ -44,7 +45,7 @@ fn refused(Refused { why, retry_after, .. }: Refused) -> (String, u64) {
 
 impl Admission {
     fn backend(&self, backend: u16) -> PyResult<u16> {
-        crate::segment::known("backend", backend, self.table.backends.len())
+        known("backend", backend, self.table.backends.len())
     }
 }
 
@@ -61,10 +62,9 @@ impl Admission {
         Ok(Admission { core: segment.admission, table })
     }
 
-    /// Asks to let a request in. Returns `granted`, ticket and backend; or `queued`, ticket and 0;
-    /// or `refused:<code>`, 0 and the milliseconds to wait. `hits`: prompt tokens that a backend has
-    /// cached.
-    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, held_bytes=0, slots=1, tenant=None, weight=1, band="normal", hits=vec![], streams=true))]
+    /// Offers a request. Returns `granted`, ticket and backend; or `queued`, ticket and 0; or `refused:<code>`, 0 and
+    /// the milliseconds to wait. `hits`: how many of the prompt's tokens a backend has cached.
+    #[pyo3(signature = (now, *, tier, prompt_tokens, max_tokens=None, held_bytes=0, slots=1, tenant=None, weight=1, priority="normal", hits=vec![], streams=true))]
     #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // keyword arguments of Python
     fn offer(
         &self,
@@ -76,15 +76,15 @@ impl Admission {
         slots: u32,
         tenant: Option<&str>,
         weight: u32,
-        band: &str,
+        priority: &str,
         hits: Vec<(u16, u32)>,
         streams: bool,
     ) -> PyResult<(String, u64, u64)> {
         let Some(config) = self.table.tiers.get(usize::from(tier)) else {
             return Err(PyValueError::new_err(format!("no tier {tier}")));
         };
-        let band: Band = priority_of(Some(band))
-            .map_err(|_| PyValueError::new_err(format!("no band {band:?}")))?;
+        let priority: Priority = priority_of(Some(priority))
+            .map_err(|_| PyValueError::new_err(format!("no priority {priority:?}")))?;
         let candidates = config.backends.iter().map(|&backend| {
             let hit = hits.iter().find(|(at, _)| *at == backend).map_or(0, |&(_, tokens)| tokens);
             Candidate { backend, hit }
@@ -93,7 +93,7 @@ impl Admission {
             owner: WORKER,
             tier,
             tenant: Tenant { weight, ..tenant_of(tenant) },
-            band,
+            priority,
             slots,
             prompt: prompt_tokens,
             max_tokens,
@@ -114,20 +114,20 @@ impl Admission {
         })
     }
 
-    /// What has been decided about waiting requests: ticket, word and number as `offer` returns them.
+    /// The decisions about waiting requests: ticket, then word and number as `offer` returns them.
     fn take(&self) -> Vec<(u64, String, u64)> {
-        let mut mail = Vec::new();
-        self.core.take_grants(WORKER.worker, &mut mail);
-        let told = mail.into_iter().map(|notice| match notice {
-            Notice::Granted(grant) => {
+        let mut notifications = Vec::new();
+        self.core.take_grants(WORKER.worker, &mut notifications);
+        let decisions = notifications.into_iter().map(|notification| match notification {
+            Notification::Granted(grant) => {
                 (number(grant.ticket), "granted".to_owned(), u64::from(grant.backend))
             }
-            Notice::Refused(ticket, why) => {
+            Notification::Refused(ticket, why) => {
                 let (code, retry_after) = refused(why);
                 (number(ticket), code, retry_after)
             }
         });
-        told.collect()
+        decisions.collect()
     }
 
     /// The client has left. Returns whether the request was still waiting.
@@ -135,6 +135,7 @@ impl Admission {
         self.core.cancel(ticket(number), now)
     }
 
+    /// The request has its first token: its prompt has been read.
     fn first_token(&self, number: u64, now: u64) {
         self.core.first_token(ticket(number), now);
     }
@@ -144,7 +145,7 @@ impl Admission {
         self.core.grow(ticket(number), tokens);
     }
 
-    /// What the request has really used.
+    /// Reports the tokens that the request has used.
     #[pyo3(signature = (number, prompt_tokens, output_tokens, cached_tokens=0))]
     fn settle(&self, number: u64, prompt_tokens: u32, output_tokens: u32, cached_tokens: u32) {
         let usage = Usage { prompt: prompt_tokens, cached: cached_tokens, output: output_tokens };
@@ -155,17 +156,17 @@ impl Admission {
     #[pyo3(signature = (number, now, outcome="success"))]
     fn release(&self, number: u64, now: u64, outcome: &str) -> PyResult<bool> {
         let outcome = match outcome {
-            "success" => Outcome::Success,
-            "dropped" => Outcome::Dropped,
-            "ignored" => Outcome::Ignored,
+            "success" => PermitOutcome::Success,
+            "dropped" => PermitOutcome::Dropped,
+            "ignored" => PermitOutcome::Ignored,
             other => return Err(PyValueError::new_err(format!("no outcome {other:?}"))),
         };
         Ok(self.core.release(ticket(number), outcome, now))
     }
 
-    /// The backend had no room. True: the request waits again; False: it has bounced too often.
-    fn bounce(&self, number: u64, now: u64) -> bool {
-        self.core.bounce(ticket(number), now).is_ok()
+    /// The backend has refused the request as overloaded. True: it waits again; False: that happened too often.
+    fn pushback(&self, number: u64, now: u64) -> bool {
+        self.core.pushback(ticket(number), now).is_ok()
     }
 
     fn set_limit(&self, backend: u16, slots: u32, now: u64) -> PyResult<()> {
@@ -175,18 +176,18 @@ impl Admission {
 
     /// `health` is unknown, healthy or down.
     fn set_health(&self, backend: u16, health: &str, now: u64) -> PyResult<()> {
-        let health: Health = crate::segment::health_of(health)?;
+        let health: Health = health_of(health)?;
         self.core.set_health(self.backend(backend)?, health, now);
         Ok(())
     }
 
-    /// The engine has said how many tokens its KV memory holds.
+    /// The engine has reported how many tokens its KV memory holds.
     fn set_kv_tokens(&self, backend: u16, tokens: u64, now: u64) -> PyResult<()> {
         self.core.learn_kv(self.backend(backend)?, tokens, now);
         Ok(())
     }
 
-    /// Lets time pass. To be called every 10 ms of that time.
+    /// Runs the timers. Call it every 10 ms of the caller's time.
     fn tick(&self, now: u64) {
         self.core.tick(now);
     }
@@ -194,10 +195,10 @@ impl Admission {
     /// Cost units charged to a tenant.
     #[pyo3(signature = (tenant))]
     fn charged(&self, tenant: Option<&str>) -> u64 {
-        self.core.charged(&tenant_of(tenant))
+        self.core.tenant_cost(&tenant_of(tenant))
     }
 
-    /// The conservation sums, and whether everything agrees with them.
+    /// The conservation sums, and as `ok` whether all lists and counters agree with them.
     fn invariants<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         snapshot::invariants(py, &self.core)
     }

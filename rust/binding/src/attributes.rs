@@ -1,9 +1,9 @@
-//! Tenant, priority and session of a request, as Python holds them.
+//! `RequestAttributes`: tenant, priority and sessions of a request, as Python holds them.
 
 use penstock_core::identity::RequestAttributes as Attributes;
 use pyo3::prelude::*;
 
-/// What decides when and where a request runs; made by `LaneTerms.attributes`.
+/// What decides when and where a request runs. Made by `LaneConfig.attributes`.
 #[pyclass(frozen, eq, module = "penstock._core")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestAttributes(pub(crate) Attributes);

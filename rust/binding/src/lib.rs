@@ -1,26 +1,21 @@
-//! `penstock._core`: the Python face of `penstock_core`, and nothing else.
+//! `penstock._core`: the core's worker on real sockets and event loops, and the classes that Python holds.
+//!
+//! It decides nothing. [`runner`] passes events to the worker and carries out its effects; [`lane`] and [`upstream`]
+//! are the asyncio protocols; [`io`] moves bytes.
 
 mod admission;
+mod arguments;
 mod attributes;
-mod bytes;
-mod client;
-mod clock;
-mod deferred;
-mod driver;
-mod events;
 #[cfg(feature = "faults")]
 mod faults;
 mod gateway;
 mod handle;
+mod io;
 mod lane;
-mod poller;
-mod read_half;
+mod runner;
 mod segment;
 mod snapshot;
-mod socket;
-mod transport;
 mod upstream;
-mod write_half;
 
 use pyo3::prelude::*;
 
@@ -38,11 +33,9 @@ mod _core {
     #[pymodule_export]
     use crate::handle::RequestHandle;
     #[pymodule_export]
-    use crate::lane::LaneConnection;
+    use crate::io::Poller;
     #[pymodule_export]
-    use crate::lane::terms::LaneTerms;
-    #[pymodule_export]
-    use crate::poller::Poller;
+    use crate::lane::{LaneConfig, LaneConnection};
     #[pymodule_export]
     use crate::segment::Segment;
     #[pymodule_export]

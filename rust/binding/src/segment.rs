@@ -1,4 +1,4 @@
-//! `Segment`: what all processes of one Penstock share, as Python holds it.
+//! `Segment`: the memory that all processes of one Penstock share, as Python holds it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +16,15 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::snapshot;
+use crate::arguments::{health_of, known};
+use crate::snapshot::{self, Snapshot};
 
-/// A holder of the lock that stands still for so long is stuck.
+/// A holder of the lock that makes no progress for this long is stuck.
 const STUCK: u64 = SECOND;
-/// How often the watch looks at the holder.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the holder is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The shared state. Made once, before the processes part.
+/// The shared state. Made once, before the processes are forked.
 #[pyclass(frozen, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -31,8 +32,8 @@ pub(crate) struct Segment {
     pub(crate) shared: Shared,
     workers: usize,
     control: Shard,
-    /// Whether the watch over the lock is to end.
-    unwatched: AtomicBool,
+    /// Whether `watch_lock` must return.
+    watch_ended: AtomicBool,
 }
 
 impl Segment {
@@ -40,18 +41,22 @@ impl Segment {
         self.workers
     }
 
-    /// Whether a tier has a backend that is known to be well.
+    /// Whether a tier has a backend that is usable and known to be healthy.
     fn is_ready(&self, tier: usize) -> bool {
         let tier = &self.table().tiers[tier];
         let admission = &self.shared.admission;
-        let is_well = |&backend: &BackendIndex| {
+        let is_healthy = |&backend: &BackendIndex| {
             admission.is_usable(backend) && admission.backend(backend).health == Health::Healthy
         };
-        tier.concurrency != Some(0) && tier.backends.iter().any(is_well)
+        tier.concurrency != Some(0) && tier.backends.iter().any(is_healthy)
     }
 
     pub(crate) fn table(&self) -> &Table {
         &self.generation.table
+    }
+
+    fn numbers(&self) -> Snapshot<'_> {
+        Snapshot { table: self.table(), shared: &self.shared, workers: self.workers }
     }
 
     fn backend(&self, backend: u16) -> PyResult<BackendIndex> {
@@ -59,19 +64,10 @@ impl Segment {
     }
 }
 
-pub(crate) fn health_of(name: &str) -> PyResult<Health> {
-    match name {
-        "healthy" => Ok(Health::Healthy),
-        "down" => Ok(Health::Down),
-        "unknown" => Ok(Health::Unknown),
-        other => Err(PyValueError::new_err(format!("no health {other:?}"))),
-    }
-}
-
 #[pymethods]
 impl Segment {
-    /// `config`: the routing part of the configuration as JSON. `shared`: the memory is inherited by
-    /// forked processes; without it, it is ordinary memory for one process.
+    /// `config`: the routing part of the configuration as JSON. `shared`: in memory that forked processes
+    /// inherit; else in ordinary memory, for one process.
     #[new]
     #[pyo3(signature = (config, workers=1, *, shared=true))]
     fn new(config: &str, workers: usize, shared: bool) -> PyResult<Self> {
@@ -85,22 +81,22 @@ impl Segment {
         let shared = Shared::new(&table, workers, memory, monotonic())
             .map_err(|error| PyOSError::new_err(format!("the shared segment: {error}")))?;
         let control = shared.registry.control();
-        let unwatched = AtomicBool::new(false);
+        let watch_ended = AtomicBool::new(false);
         let generation = Arc::new(Generation::first(table));
-        Ok(Segment { generation, shared, workers, control, unwatched })
+        Ok(Segment { generation, shared, workers, control, watch_ended })
     }
 
-    /// The descriptor that becomes readable when a worker has mail; `None` in ordinary memory.
+    /// The descriptor that becomes readable when a worker has notifications; `None` in ordinary memory.
     fn wake_fd(&self, worker: u16) -> Option<i32> {
         self.shared.wake_fd(worker)
     }
 
-    /// Begins a new life of a worker, right before it is forked. Returns its generation.
+    /// Begins a new generation of a worker, right before it is forked, and returns it.
     fn begin(&self, worker: u16) -> PyResult<u16> {
         Ok(self.shared.admission.begin_worker(known("worker", worker, self.workers)?))
     }
 
-    /// That life is over: its waiting requests go, its permits pass through `closing`.
+    /// The worker of that generation has died: drops its waiting requests and lets its permits pass through `closing`.
     fn reclaim(&self, worker: u16, generation: u16) -> PyResult<()> {
         let dead = Owner { worker: known("worker", worker, self.workers)?, generation };
         self.shared.registry.shard(worker).set(Gauge::Pid, 0);
@@ -109,36 +105,36 @@ impl Segment {
     }
 
     /// Waits until a process has held the lock for a second without progress, and kills it. Returns
-    /// its thread id; `None` after `end_watch`. It does not need the GIL for that: whoever has it may
-    /// be among those who wait for the lock.
+    /// its thread id; `None` after `end_watch`. It kills without the GIL, as the thread that has the GIL may
+    /// wait for the lock.
     fn watch_lock(&self, py: Python<'_>) -> Option<u32> {
         let watch = || {
             let mut watchdog = Watchdog::new(STUCK);
-            while !self.unwatched.load(Ordering::Relaxed) {
-                if let Some(holder) = watchdog.look(self.shared.holder(), monotonic())
-                    // If that fails, the next look tries again.
+            while !self.watch_ended.load(Ordering::Relaxed) {
+                if let Some(holder) = watchdog.check(self.shared.holder(), monotonic())
+                    // If that fails, the next check tries again.
                     && matches!(self.shared.kill(holder), Ok(true))
                 {
                     return Some(holder.tid);
                 }
-                thread::sleep(LOOK);
+                thread::sleep(CHECK_INTERVAL);
             }
             None
         };
         py.detach(watch)
     }
 
-    /// Ends `watch_lock`, which another thread is in, within 100 ms.
+    /// Makes `watch_lock`, which runs in another thread, return within 100 ms.
     fn end_watch(&self) {
-        self.unwatched.store(true, Ordering::Relaxed);
+        self.watch_ended.store(true, Ordering::Relaxed);
     }
 
-    /// Of each worker the process's number, 0 if it has none, and when it has last run its timers, in
-    /// nanoseconds of the monotonic clock.
-    fn pulses(&self) -> Vec<(u64, u64)> {
+    /// For each worker its pid, 0 if it has none, and when it last ran its timers, in nanoseconds of the
+    /// monotonic clock.
+    fn worker_heartbeats(&self) -> Vec<(u64, u64)> {
         let gauge = |worker, gauge| self.shared.registry.gauge(worker, gauge);
-        let pulse = |worker| (gauge(worker, Gauge::Pid), gauge(worker, Gauge::Beat));
-        (0..self.workers as u16).map(pulse).collect()
+        let heartbeat = |worker| (gauge(worker, Gauge::Pid), gauge(worker, Gauge::Beat));
+        (0..self.workers as u16).map(heartbeat).collect()
     }
 
     /// Counts log lines that the control process has dropped.
@@ -146,9 +142,9 @@ impl Segment {
         self.control.add(Total::LogDropped, lines);
     }
 
-    /// What a probe has found: `health` is `unknown`, `healthy` or `down`; `serves` the name of the
-    /// model there, if it is now known. A backend without a known name can only be down: a
-    /// `ValueError`. Returns for how many seconds requests had not got through, if that is over by this.
+    /// The result of a probe: `health` is `unknown`, `healthy` or `down`; `serves` the name of the model there, if it is
+    /// now known. A backend whose model's name is not known must be down; else this is a `ValueError`. Returns how many
+    /// seconds an outage has lasted, if this ends one.
     #[pyo3(signature = (backend, health, serves=None))]
     fn set_backend(
         &self,
@@ -175,107 +171,99 @@ impl Segment {
         Ok(lasted.map(in_seconds))
     }
 
-    /// A probe has found that nobody listens at a backend: if it broke connections off just before, it has died.
+    /// A probe found that nothing listens at a backend. If it reset connections just before, it has died.
     fn note_closed(&self, backend: u16) -> PyResult<()> {
         let backend = self.backend(backend)?;
-        self.shared.admission.note_closed(backend, monotonic());
+        self.shared.admission.note_refused(backend, monotonic());
         Ok(())
     }
 
-    /// The slots of a backend; 0 drains it.
+    /// Changes the slots of a backend; 0 drains it.
     fn set_limit(&self, backend: u16, slots: u32) -> PyResult<()> {
         self.shared.admission.set_limits(self.backend(backend)?, slots, monotonic());
         Ok(())
     }
 
-    /// The engine has said how many tokens its KV memory holds.
+    /// The engine has reported how many tokens its KV memory holds.
     fn set_kv_tokens(&self, backend: u16, tokens: u64) -> PyResult<()> {
         self.shared.admission.learn_kv(self.backend(backend)?, tokens, monotonic());
         Ok(())
     }
 
-    /// The engine has said how many tokens of prompt and answer one request may have; `None`: it says
-    /// nothing.
+    /// The engine has reported how many tokens of prompt and answer one request may have; `None`: it does not report
+    /// it.
     #[pyo3(signature = (backend, tokens))]
     fn set_context(&self, backend: u16, tokens: Option<u64>) -> PyResult<()> {
         self.shared.set_context(self.backend(backend)?, tokens);
         Ok(())
     }
 
-    /// By backend: what `set_context` was told last.
+    /// For each backend the value that `set_context` got last.
     fn contexts(&self) -> Vec<Option<u64>> {
         (0..self.table().backends.len()).map(|at| self.shared.context(at as BackendIndex)).collect()
     }
 
-    /// Of a backend: the slots in use, its limit, when in seconds of the monotonic clock a request last
-    /// had something from it (0: never), and how many streams had no first event in time.
+    /// For a backend: the slots in use, its limit, when a request last received bytes from it, in seconds of the
+    /// monotonic clock (0: never), and how many streams had no first event in time.
     fn liveness(&self, backend: u16) -> PyResult<(u32, Option<u32>, f64, u64)> {
         let backend = self.backend(backend)?;
         let numbers = self.shared.admission.backend(backend);
-        let heard = numbers.heard as f64 / 1e9;
+        let heard = numbers.last_response as f64 / 1e9;
         Ok((numbers.cap.used.slots, numbers.cap.limit(), heard, self.shared.silences(backend)))
     }
 
-    /// For how many seconds the request has run that runs longest on a backend; `None`: none runs.
+    /// For how many seconds the longest-running request of a backend has run; `None`: none runs.
     fn longest_running(&self, backend: u16) -> PyResult<Option<f64>> {
         let granted = self.shared.admission.oldest_running(self.backend(backend)?);
         Ok(granted.map(|granted| monotonic().saturating_sub(granted) as f64 / 1e9))
     }
 
-    /// Counts a sign that a backend does something else than what it was given.
+    /// Counts a signal that a backend's load is not what Penstock has given it.
     fn drift(&self, backend: u16, signal: &str) -> PyResult<()> {
         let known = Drift::ALL.into_iter().find(|drift| drift.name() == signal);
         let signal = known.ok_or_else(|| PyValueError::new_err(format!("no signal {signal:?}")))?;
         let backend = self.backend(backend)?;
         self.control.drift(backend, signal);
         if matches!(signal, Drift::EngineQueue | Drift::Preemptions) {
-            self.shared.admission.note_trouble(backend);
+            self.shared.admission.note_overload(backend);
         }
         Ok(())
     }
 
-    /// Slots in use on a backend.
+    /// The slots in use on a backend.
     fn inflight(&self, backend: u16) -> PyResult<u32> {
         Ok(self.shared.admission.backend(self.backend(backend)?).cap.used.slots)
     }
 
-    /// By tier: whether it has a backend that is known to be well, and whether it has had one since
+    /// For each tier: whether it has a healthy backend, and whether it has had one since
     /// the start.
     fn readiness(&self) -> Vec<(bool, bool)> {
         let tiers = 0..self.table().tiers.len();
         tiers.map(|tier| (self.is_ready(tier), self.shared.was_ready(tier as TierIndex))).collect()
     }
 
-    /// The states of the backends, by name.
+    /// The name and the state of each backend.
     fn states(&self) -> Vec<(String, &'static str)> {
+        let numbers = self.numbers();
         let backends = self.table().backends.iter().enumerate();
         backends
-            .map(|(at, backend)| (backend.name.clone(), snapshot::state(self, at as u16)))
+            .map(|(at, backend)| (backend.name.clone(), numbers.state(at as BackendIndex)))
             .collect()
     }
 
-    /// Time has passed: what waits expires, what a dead worker held comes back. To be called every
-    /// 10 ms, by as many processes as like.
+    /// Runs admission's timers: expires waiting requests, and recovers the permits of dead workers. Call it every
+    /// 10 ms, from any number of processes.
     fn tick(&self) {
         self.shared.admission.tick(monotonic());
     }
 
-    /// All numbers of /metrics and of the status page; see `penstock.metrics.exposition`.
+    /// All numbers of /metrics and of the status page, as `penstock.metrics.exposition` reads them.
     fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        snapshot::take(py, self)
+        self.numbers().to_python(py)
     }
 
-    /// The conservation sums, and whether everything agrees with them.
+    /// The conservation sums, and as `ok` whether all lists and counters agree with them.
     fn invariants<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         snapshot::invariants(py, &self.shared.admission)
-    }
-}
-
-/// An index, if there are so many of them.
-pub(crate) fn known(what: &str, index: u16, count: usize) -> PyResult<u16> {
-    if usize::from(index) < count {
-        Ok(index)
-    } else {
-        Err(PyValueError::new_err(format!("no {what} {index}")))
     }
 }

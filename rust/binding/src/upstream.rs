@@ -1,6 +1,5 @@
-//! The asyncio protocol on a connection to a backend.
+//! The asyncio protocol of a connection to a backend.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use penstock_core::routing::BackendIndex;
@@ -8,158 +7,92 @@ use penstock_core::worker::ConnectionId;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::gateway::Gateway;
-use crate::poller::{Incoming, Reader};
-use crate::read_half::ReadHalf;
-use crate::transport::Transport;
-use crate::write_half::WriteHalf;
+use crate::io::{ReadEvent, ReadHandler};
+use crate::runner::{Connector, UpstreamTransport, WorkerRunner};
 
-/// A connection to one backend. The worker decides about it, the event loop drives it.
+/// A connection to one backend. The worker decides about it; the event loop drives it.
 #[pyclass(unsendable, module = "penstock._core")]
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
-    gateway: Py<Gateway>,
+    runner: Rc<WorkerRunner>,
     backend: BackendIndex,
     id: ConnectionId,
-    /// The worker has closed it: no event of it counts any more.
-    is_closed: Cell<bool>,
-    /// The worker does not want to read it for now.
-    is_paused: Cell<bool>,
-    transport: RefCell<Option<Transport>>,
-    /// What the connector returned; cancelled if the connection is no longer wanted.
-    connecting: RefCell<Option<Py<PyAny>>>,
+    transport: Rc<UpstreamTransport>,
 }
 
-impl UpstreamConnection {
-    pub(crate) fn new(gateway: Py<Gateway>, backend: BackendIndex, id: ConnectionId) -> Self {
-        UpstreamConnection {
-            gateway,
-            backend,
-            id,
-            is_closed: Cell::new(false),
-            is_paused: Cell::new(false),
-            transport: RefCell::new(None),
-            connecting: RefCell::new(None),
-        }
-    }
+/// Opens connections by a Python function, which is called with a backend and a protocol for its connection.
+#[derive(Debug)]
+pub(crate) struct PythonConnector(pub(crate) Py<PyAny>);
 
-    pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
-        self.transport.borrow().as_ref().is_some_and(|transport| !transport.is_closing(py))
-    }
-
-    pub(crate) fn set_connecting(&self, task: Py<PyAny>) {
-        if self.transport.borrow().is_none() && !self.is_closed.get() {
-            self.connecting.replace(Some(task));
-        }
-    }
-
-    /// One of the transport's methods, once there is a transport.
-    pub(crate) fn method(
+impl Connector for PythonConnector {
+    fn connect(
         &self,
         py: Python<'_>,
-        choose: impl FnOnce(&Transport) -> &Py<PyAny>,
-    ) -> Option<Py<PyAny>> {
-        self.transport.borrow().as_ref().map(|transport| choose(transport).clone_ref(py))
+        runner: &Rc<WorkerRunner>,
+        backend: BackendIndex,
+        id: ConnectionId,
+        transport: Rc<UpstreamTransport>,
+    ) -> PyResult<Py<PyAny>> {
+        let protocol = UpstreamConnection { runner: runner.clone(), backend, id, transport };
+        self.0.call1(py, (backend, Py::new(py, protocol)?))
     }
+}
 
-    /// The way to the backend, once there is one.
-    pub(crate) fn write_half(&self) -> Option<Rc<WriteHalf>> {
-        self.transport.borrow().as_ref().map(|transport| transport.write_half.clone())
-    }
+/// Handles what the poller reads for a connection.
+#[derive(Debug)]
+struct UpstreamReader(Py<UpstreamConnection>);
 
-    fn read_half(&self) -> Option<Rc<ReadHalf>> {
-        self.transport.borrow().as_ref().map(|transport| transport.read_half.clone())
-    }
-
-    /// Stops or resumes reading. What is returned is to be called for that.
-    pub(crate) fn set_paused(&self, py: Python<'_>, paused: bool) -> Option<Py<PyAny>> {
-        self.is_paused.set(paused);
-        self.read_half()?.set_paused(py, paused)
-    }
-
-    /// The worker has closed it. What is returned is to be called: it drops the transport, or gives up getting one.
-    pub(crate) fn drop_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.is_closed.set(true);
-        self.read_half().inspect(|half| half.close());
-        self.method(py, |transport| &transport.abort).or_else(|| {
-            let task = self.connecting.take()?;
-            task.getattr(py, "cancel").ok()
-        })
-    }
-
-    /// Something has come from the socket.
-    pub(crate) fn incoming(slf: &Bound<'_, Self>, incoming: Incoming<'_>) -> PyResult<()> {
-        let (this, py) = (slf.borrow(), slf.py());
-        let gateway = this.gateway.bind(py);
-        let end = match incoming {
-            Incoming::Bytes(data) => {
-                Gateway::upstream_data(gateway, this.id, data);
-                return Ok(());
+impl ReadHandler for UpstreamReader {
+    fn handle(&self, py: Python<'_>, event: ReadEvent<'_>) -> PyResult<()> {
+        let this = self.0.borrow(py);
+        match event {
+            ReadEvent::Data(data) => {
+                this.runner.upstream_data(py, this.id, data);
+                Ok(())
             }
-            Incoming::End => {
-                Gateway::upstream_eof(gateway, this.id);
-                this.read_half().inspect(|half| half.close());
-                this.method(py, |transport| &transport.close)
+            ReadEvent::Eof => {
+                this.runner.upstream_eof(py, this.id);
+                this.transport.end(py, false)
             }
-            Incoming::Broken => {
-                Gateway::upstream_lost(gateway, this.id, true);
-                this.read_half().inspect(|half| half.close());
-                this.method(py, |transport| &transport.abort)
+            ReadEvent::Error => {
+                this.runner.upstream_lost(py, this.id, true);
+                this.transport.end(py, true)
             }
-        };
-        end.map_or(Ok(()), |end| end.call0(py).map(|_| ()))
+        }
     }
 }
 
 #[pymethods]
 impl UpstreamConnection {
-    fn connection_made(slf: &Bound<'_, Self>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-        let this = slf.borrow();
-        if this.is_closed.get() {
-            // Nobody waits for it any more, and nobody says when it is lost.
-            return transport.call_method0("abort").map(|_| ());
+    fn connection_made(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.transport.set_open(transport, self.runner.poll_set.clone())? {
+            self.runner.connected(transport.py(), self.id);
         }
-        let watch = this.gateway.borrow(slf.py()).watch.clone();
-        let transport = Transport::of(transport, watch)?;
-        this.transport.replace(Some(transport));
-        this.connecting.take();
-        Gateway::connected(this.gateway.bind(slf.py()), this.id);
         Ok(())
     }
 
-    /// The first bytes come this way, and all of them where nobody else may read the socket.
+    /// The first bytes arrive here, and all of them where no poller reads the socket.
     fn data_received(slf: &Bound<'_, Self>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-        let this = slf.borrow();
-        if let Some(half) = this.read_half() {
-            half.watch(slf.py(), || Reader::Backend(slf.clone().unbind()))?;
-            // A transport that was not reading yet may have begun in spite of being paused.
-            if this.is_paused.get() {
-                half.set_paused_now(slf.py(), true)?;
-            }
-        }
-        Gateway::upstream_data(this.gateway.bind(slf.py()), this.id, data.as_bytes());
+        let (this, py) = (slf.borrow(), slf.py());
+        this.transport.use_poller(py, || Rc::new(UpstreamReader(slf.clone().unbind())))?;
+        this.runner.upstream_data(py, this.id, data.as_bytes());
         Ok(())
     }
 
     /// The backend has closed its side. Returning nothing makes the transport close too.
-    fn eof_received(slf: &Bound<'_, Self>) {
-        let this = slf.borrow();
-        Gateway::upstream_eof(this.gateway.bind(slf.py()), this.id);
+    fn eof_received(&self, py: Python<'_>) {
+        self.runner.upstream_eof(py, self.id);
     }
 
     #[pyo3(signature = (exc))]
-    fn connection_lost(slf: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) {
-        let this = slf.borrow();
-        Gateway::upstream_lost(this.gateway.bind(slf.py()), this.id, exc.is_some());
-        if let Some(transport) = this.transport.take() {
-            transport.write_half.close();
-        }
+    fn connection_lost(&self, py: Python<'_>, exc: Option<&Bound<'_, PyAny>>) {
+        self.runner.upstream_lost(py, self.id, exc.is_some());
+        self.transport.set_lost();
     }
 
     /// The connection could not be made. `kind`: `refused`, `connect`, `timeout` or `tls`.
-    fn connect_failed(slf: &Bound<'_, Self>, kind: &str, detail: &str) {
-        let this = slf.borrow();
-        Gateway::connect_failed(this.gateway.bind(slf.py()), this.id, kind, detail);
+    fn connect_failed(&self, py: Python<'_>, kind: &str, detail: &str) {
+        self.runner.connect_failed(py, self.id, kind, detail);
     }
 
     #[allow(clippy::unused_self)] // part of the protocol interface
@@ -168,13 +101,10 @@ impl UpstreamConnection {
     #[allow(clippy::unused_self)] // part of the protocol interface
     fn resume_writing(&self) {}
 
-    fn __repr__(&self, py: Python<'_>) -> String {
-        let gateway = self.gateway.borrow(py);
-        // The worker may be in the middle of an event.
-        let Ok(state) = gateway.state.try_borrow() else {
+    fn __repr__(&self) -> String {
+        let Some((state, is_reused)) = self.runner.describe(self.id) else {
             return format!("<UpstreamConnection backend {} busy>", self.backend);
         };
-        let (state, is_reused) = state.worker.describe(self.id);
         let reused = if is_reused { ", reused" } else { "" };
         format!("<UpstreamConnection backend {} {state}{reused}>", self.backend)
     }

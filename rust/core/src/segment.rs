@@ -145,7 +145,7 @@ fn sizes(table: &Table, workers: usize) -> Sizes {
         wait: seconds(tier.queue.wait),
         first_token: tier.slo.first_token,
         share: tier.share,
-        bands: tier.bands,
+        priority_weights: tier.bands,
     };
     let tiers_on = |at: usize| {
         table.tiers.iter().filter(move |tier| tier.backends.contains(&(at as BackendIndex)))

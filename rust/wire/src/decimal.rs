@@ -1,12 +1,12 @@
-//! Numbers as text, straight into a buffer: `core::fmt` costs several times as much, and every
-//! request writes a dozen of them.
+//! Numbers as text, written straight into a buffer. `core::fmt` costs several times as much, and every request writes
+//! a dozen numbers.
 
 /// Most digits of a 64-bit number.
 const DIGITS: usize = 20;
 
 const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
 
-/// 00 to 99: half as many divisions.
+/// The digits of 00 to 99. Two digits a division halve the divisions.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut value = 0;
@@ -52,20 +52,20 @@ pub fn write_hex(value: u64, width: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&hex(value)[16 - width..]);
 }
 
-/// All 16 digits, made side by side: a nibble a byte, and then each byte its digit.
+/// All 16 digits at once: each nibble is moved to a byte of its own, and then each byte becomes its digit.
 fn hex(value: u64) -> [u8; 16] {
-    // The nibbles spread out, the first in the lowest byte.
+    // Spread the nibbles, the first to the lowest byte.
     let mut spread = u128::from(value.swap_bytes());
     spread = (spread | spread << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
     spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
     spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
     spread = (spread >> 4 | spread << 8) & (ONES * 0x0f);
-    // 6 more make those above 9 reach 16; of each such byte the gap between '9' and 'a' is added.
+    // Adding 6 carries nibbles above 9 into bit 4. Those bytes need the distance from '9' + 1 to 'a' too.
     let letters = (spread + ONES * 6) >> 4 & ONES;
     (spread + ONES * 0x30 + letters * 0x27).to_le_bytes()
 }
 
-/// Appends a span in milliseconds with three decimals, rounded.
+/// Appends a duration in milliseconds with three decimals, rounded.
 pub fn write_ms(nanoseconds: u64, out: &mut Vec<u8>) {
     let micros = nanoseconds.saturating_add(500) / 1000;
     write_decimal(micros / 1000, out);

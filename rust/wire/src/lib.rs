@@ -1,9 +1,9 @@
 //! Bytes to messages and back. Nothing here knows of OpenAI, tiers, limits or Python.
 //!
-//! * [`http`]: requests cut from a connection's bytes, heads, body framing
-//! * [`json`]: a one-pass reader of byte ranges, and edits by splicing
-//! * [`sse`]: the scanner of server-sent events, resumable after any byte
-//! * [`scan`] and [`decimal`]: the small loops below all of it
+//! * [`http`]: request decoder, response heads, body framing, writers of heads
+//! * [`json`]: a one-pass reader that returns byte ranges, and edits by splicing
+//! * [`sse`]: a scanner of server-sent events that can resume after any byte
+//! * [`scan`] and [`decimal`]: the innermost loops that all of them use
 
 #![deny(unsafe_code)]
 

@@ -4,14 +4,14 @@ use penstock_testing::{naive, property, show};
 use penstock_wire::http::limits::{CHUNK_EXTENSION, RESPONSE_HEAD, RESPONSE_HEADERS, TRAILERS};
 use penstock_wire::http::{
     AnswerHead, BodyDecoder, BodyEnd, CHUNK_SIZE_LINE, ChunkedDecoder, ContentType, DateText,
-    Framed, Framing, FramingError, HeadError, HeadReader, LAST_CHUNK, ResponseHead, RetryAfter,
+    Framing, FramingError, HeadError, LAST_CHUNK, ResponseHead, ResponseHeadDecoder, RetryAfter,
     chunk_size, write_answer_head, write_request_head,
 };
 use proptest::prelude::*;
 
 /// Feeds the pieces: the head, and how many bytes of all of them belong to it.
 fn read(pieces: &[&[u8]]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
-    let mut reader = HeadReader::default();
+    let mut reader = ResponseHeadDecoder::default();
     let mut before = 0;
     for piece in pieces {
         if let Some((head, used)) = reader.feed(piece)? {
@@ -247,7 +247,7 @@ fn a_head_may_be_as_large_as_the_limit() {
     let (first, second) = head.split_at(RESPONSE_HEAD - 1);
     assert_eq!(read(&[first, second]), Ok(Some((PLAIN, RESPONSE_HEAD))));
     // An endless head is refused at the limit, not when it ends.
-    let mut reader = HeadReader::default();
+    let mut reader = ResponseHeadDecoder::default();
     let mut fed = 0;
     let error = loop {
         match reader.feed(&[b'y'; 512]) {
@@ -255,7 +255,7 @@ fn a_head_may_be_as_large_as_the_limit() {
             Err(error) => break error,
         }
         if fed == 0 {
-            reader = HeadReader::default();
+            reader = ResponseHeadDecoder::default();
             assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\nx: "), Ok(None));
         }
         fed += 512;
@@ -548,7 +548,7 @@ fn heads_that_are_written_read_back() {
     let head = AnswerHead {
         status: 429,
         content_type: "application/json",
-        framed: Framed::Length(2),
+        framing: Framing::Length(2),
         keep_alive: true,
         http10: false,
     };
@@ -565,15 +565,15 @@ fn heads_that_are_written_read_back() {
         "HTTP/1.1 429 Too Many Requests\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-type: application/json\r\n\
          content-length: 2\r\nretry-after: 1\r\n\r\n"
     );
-    let stream = AnswerHead { framed: Framed::Chunked, status: 200, ..head };
+    let stream = AnswerHead { framing: Framing::Chunked, status: 200, ..head };
     assert!(written(&stream).contains("\r\ntransfer-encoding: chunked\r\n"));
     assert!(!written(&stream).contains("connection:"));
-    for (framed, keep_alive, http10, connection) in [
-        (Framed::Length(2), false, false, Some("close")),
-        (Framed::Length(2), true, true, Some("keep-alive")),
-        (Framed::UntilClose, true, true, Some("close")),
+    for (framing, keep_alive, http10, connection) in [
+        (Framing::Length(2), false, false, Some("close")),
+        (Framing::Length(2), true, true, Some("keep-alive")),
+        (Framing::UntilClose, true, true, Some("close")),
     ] {
-        let text = written(&AnswerHead { framed, keep_alive, http10, ..head });
+        let text = written(&AnswerHead { framing, keep_alive, http10, ..head });
         let found = naive::head(text.as_bytes()).expect("a head");
         assert_eq!(found.get("connection"), connection, "{text}");
     }

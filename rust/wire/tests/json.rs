@@ -9,8 +9,8 @@
 
 use penstock_testing::{naive, property, show};
 use penstock_wire::json::{
-    Cutter, Edits, JsonError, JsonFault, Kind, MAX_DEPTH, Reader, Span, Value as Found,
-    is_inside_of_string, unescape, write_string,
+    Edits, JsonError, JsonErrorKind, Kind, MAX_DEPTH, MemberFilter, Reader, Span, Value as Found,
+    is_string_content, unescape, write_string,
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -145,8 +145,8 @@ fn a_corpus_of_texts() {
 
 #[test]
 fn an_error_says_what_and_where() {
-    use JsonFault::{BadEscape, BadNumber, ControlCharacter, Ended, Trailing, Unexpected};
-    let cases: &[(&str, JsonFault, usize)] = &[
+    use JsonErrorKind::{BadEscape, BadNumber, ControlCharacter, Ended, Trailing, Unexpected};
+    let cases: &[(&str, JsonErrorKind, usize)] = &[
         ("", Ended, 0),
         ("{\"a\":", Ended, 5),
         ("[1 2]", Unexpected, 3),
@@ -160,8 +160,8 @@ fn an_error_says_what_and_where() {
         ("[-]", BadNumber, 2),
         ("{} x", Trailing, 3),
     ];
-    for &(text, fault, at) in cases {
-        assert_eq!(read(text.as_bytes()), Err(JsonError { at, fault }), "{text}");
+    for &(text, kind, at) in cases {
+        assert_eq!(read(text.as_bytes()), Err(JsonError { at, kind }), "{text}");
     }
 }
 
@@ -173,10 +173,10 @@ fn depth_is_followed_to_the_limit_and_not_beyond() {
             let text = format!("{}1{}", open.repeat(rounds), close.repeat(rounds));
             let deep = naive::json_depth(text.as_bytes());
             let expected = deep <= MAX_DEPTH;
-            let error = read(text.as_bytes()).err().map(|error| error.fault);
-            assert_eq!(error, (!expected).then_some(JsonFault::TooDeep), "{open} {depth}");
-            let error = walk(text.as_bytes()).err().map(|error| error.fault);
-            assert_eq!(error, (!expected).then_some(JsonFault::TooDeep), "{open} {depth}");
+            let error = read(text.as_bytes()).err().map(|error| error.kind);
+            assert_eq!(error, (!expected).then_some(JsonErrorKind::TooDeep), "{open} {depth}");
+            let error = walk(text.as_bytes()).err().map(|error| error.kind);
+            assert_eq!(error, (!expected).then_some(JsonErrorKind::TooDeep), "{open} {depth}");
         }
         // Unclosed: an error, and no more.
         assert!(read("[".repeat(depth as usize).as_bytes()).is_err());
@@ -248,7 +248,7 @@ fn escapes_are_read_wherever_they_lie() {
                 let good: Result<&RawValue, _> = serde_json::from_str(&text);
                 assert_eq!(found.ok(), good.ok().map(|raw| raw.get().len()), "{text:?}");
                 let whole = serde_json::from_str::<String>(&format!("\"{inside}\""));
-                assert_eq!(is_inside_of_string(inside.as_bytes()), whole.is_ok(), "{inside:?}");
+                assert_eq!(is_string_content(inside.as_bytes()), whole.is_ok(), "{inside:?}");
             }
         }
     }
@@ -502,7 +502,7 @@ fn emptiness() {
 #[derive(Debug, Clone)]
 enum Change {
     Keep,
-    Cut,
+    Remove,
     Replace(String),
 }
 
@@ -515,7 +515,7 @@ fn changes() -> impl Strategy<Value = Vec<(Value, Change)>> {
     ];
     let change = prop_oneof![
         Just(Change::Keep),
-        Just(Change::Cut),
+        Just(Change::Remove),
         document()
             .prop_filter("readable by the oracle", |text| {
                 serde_json::from_str::<Value>(text).is_ok()
@@ -526,7 +526,7 @@ fn changes() -> impl Strategy<Value = Vec<(Value, Change)>> {
 }
 
 #[test]
-fn cutting_and_replacing_is_what_a_map_does() {
+fn removing_and_replacing_is_what_a_map_does() {
     let blank = prop::sample::select(vec!["", " ", "\n  "]);
     property(4_000, &(changes(), blank, any::<bool>()), |(rows, blank, add)| {
         // An object and an array of the same rows.
@@ -545,7 +545,7 @@ fn cutting_and_replacing_is_what_a_map_does() {
         for (at, (value, change)) in rows.iter().enumerate() {
             let value = match change {
                 Change::Keep => value.clone(),
-                Change::Cut => continue,
+                Change::Remove => continue,
                 Change::Replace(text) => serde_json::from_str(text).expect("a document"),
             };
             expected_object.insert(format!("k{at}"), value.clone());
@@ -558,15 +558,15 @@ fn cutting_and_replacing_is_what_a_map_does() {
         for (text, is_object) in [(&object, true), (&array, false)] {
             let source = text.as_bytes();
             let mut edits = Edits::default();
-            let mut cutter = Cutter::new(0);
+            let mut filter = MemberFilter::new(0);
             let mut reader = Reader::new(source);
             let mut at = 0;
             let mut one = |start: usize, value: Found| {
                 match &rows[at].1 {
-                    Change::Keep => cutter.keep(start, value.span.end, &mut edits),
-                    Change::Cut => cutter.cut(value.span.end, &mut edits),
+                    Change::Keep => filter.keep(start, value.span.end, &mut edits),
+                    Change::Remove => filter.remove(value.span.end, &mut edits),
                     Change::Replace(fresh) => {
-                        cutter.keep(start, value.span.end, &mut edits);
+                        filter.keep(start, value.span.end, &mut edits);
                         edits.replace(value.span, |out| out.extend_from_slice(fresh.as_bytes()));
                     }
                 }
@@ -586,7 +586,7 @@ fn cutting_and_replacing_is_what_a_map_does() {
             };
             let span = span.expect("valid");
             if add {
-                let comma = if cutter.any_kept() { "," } else { "" };
+                let comma = if filter.any_kept() { "," } else { "" };
                 let fresh = if is_object { "\"new\":true" } else { "true" };
                 edits.insert(span.end - 1, |out| {
                     out.extend_from_slice(format!("{comma}{fresh}").as_bytes());

@@ -14,13 +14,13 @@ from penstock.process.hang_detector import CHECKS_TO_KILL, HangDetector
 
 
 class Ticks:
-    """A segment of which nothing but the pulses of its workers is asked."""
+    """A segment of which nothing but the heartbeats of its workers is asked."""
 
     def __init__(self, *workers: Worker) -> None:
         self.pids = [worker.pid for worker in workers]
         self.beats = [1] * len(workers)
 
-    def pulses(self) -> list[tuple[int, int]]:
+    def worker_heartbeats(self) -> list[tuple[int, int]]:
         return list(zip(self.pids, self.beats, strict=True))
 
 

@@ -18,7 +18,7 @@ from penstock.server.sweep import Sweep
 @dataclass(eq=False)
 class Client:
     wire: None = None
-    unsent: int = 0
+    unsent_bytes: int = 0
     is_idle: bool = True
     is_finishing: bool = False
     log: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ def test_each_is_looked_after_once_a_second_in_small_parts(count: int) -> None:
 
 
 def test_who_has_gone_meanwhile_is_left_alone() -> None:
-    clients = [Client(unsent=1) for _ in range(10)]
+    clients = [Client(unsent_bytes=1) for _ in range(10)]
     one = Sweep(clients, StallDetector(), get_logger(), 0.0)
     one.go_on(set(clients[:5]), 0.5)
     assert len(one.left) == 5
@@ -74,7 +74,7 @@ def test_the_slowest_are_cut_when_too_much_is_unsent(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sweep, "SWEEP_SECONDS", 1e-9)
     anything = cast(Any, None)
     registry = Registry(anything, cast(Any, type("Limits", (), {"connections": 10})), anything)
-    clients = [Client(unsent=unsent) for unsent in (10, 70, 5, 60)]
+    clients = [Client(unsent_bytes=unsent) for unsent in (10, 70, 5, 60)]
     for client in clients:
         registry.add(client)
     for _ in range(10):

@@ -2,18 +2,26 @@
 
 use std::marker::PhantomData;
 use std::thread;
+use std::time::Duration;
 
+use super::clock::monotonic;
+use super::holder::Holder;
 use super::layout::Locked;
+use super::lock::Found;
 use super::plain::Plain;
 use super::region::Region;
+use super::watchdog::Watchdog;
+use crate::time::{Nanos, SECOND};
 
-/// How the taker of a lock finds what it guards.
+/// A wait for the lock looks around this often.
+const WAIT_STEP: Duration = Duration::from_millis(100);
+/// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
+/// does it in its place when control has not, as it cannot if it waits itself.
+const HOLDER_TIMEOUT: Nanos = 3 * SECOND;
+
+/// The lock could not be taken in time. Says who had it then, unless it had just come free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Clean,
-    /// A holder died or panicked, and nobody has repaired yet what it left half done.
-    Orphaned,
-}
+pub struct LockTimeout(pub Option<Holder>);
 
 /// The right to reach the locked parts of a region.
 ///
@@ -54,8 +62,47 @@ impl<'r> Guard<'r> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let left = if thread::panicking() { Found::Orphaned } else { self.found };
-        self.region.give_back(left);
+        let left = if thread::panicking() { Found::Inconsistent } else { self.found };
+        self.region.unlock(left);
+    }
+}
+
+impl Region {
+    /// Takes the lock, however long that takes.
+    ///
+    /// If the same holder has stood still for 3 s of that, this kills it and goes on: all processes
+    /// would stand still otherwise. Panics if this thread holds the lock already.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_> {
+        match self.header().try_lock() {
+            Some(found) => Guard::new(self, found),
+            None => self.wait(),
+        }
+    }
+
+    #[cold]
+    fn wait(&self) -> Guard<'_> {
+        let mut watchdog = Watchdog::new(HOLDER_TIMEOUT);
+        loop {
+            match self.try_lock(WAIT_STEP) {
+                Ok(guard) => return guard,
+                Err(LockTimeout(holder)) => {
+                    if let Some(holder) = watchdog.check(holder, monotonic()) {
+                        // If that fails, the next step tries again.
+                        let _ = self.kill(holder);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the lock if it comes free in that time.
+    pub fn try_lock(&self, timeout: Duration) -> Result<Guard<'_>, LockTimeout> {
+        let deadline = monotonic().saturating_add(timeout.as_nanos() as Nanos);
+        match self.header().lock_until(deadline) {
+            Some(found) => Ok(Guard::new(self, found)),
+            None => Err(LockTimeout(self.holder())),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use super::clock::timespec;
-use super::guard::Found;
 use super::holder::Holder;
 use crate::time::Nanos;
 
@@ -18,6 +17,14 @@ unsafe extern "C" {
         clock: libc::clockid_t,
         until: *const libc::timespec,
     ) -> libc::c_int;
+}
+
+/// How the taker of a lock finds what it guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Clean,
+    /// A holder died or panicked, and nobody has repaired yet what it left half done.
+    Inconsistent,
 }
 
 /// The lock as it lies at the start of a region.
@@ -61,28 +68,28 @@ impl Lock {
 
     /// Panics unless the lock word is where [`Self::holder`] looks for it.
     fn check(&self) {
-        let found = self.try_take().expect("a new lock is free");
+        let found = self.try_lock().expect("a new lock is free");
         // SAFETY: it has no effect but its result.
         let this = unsafe { libc::gettid() } as u32;
         assert_eq!(self.holder().map(|holder| holder.tid), Some(this), "glibc's mutex");
-        self.give_back(found);
+        self.unlock(found);
     }
 
-    pub(super) fn try_take(&self) -> Option<Found> {
+    pub(super) fn try_lock(&self) -> Option<Found> {
         // SAFETY: the mutex was initialised by `create`.
-        self.taken(unsafe { libc::pthread_mutex_trylock(self.mutex.get()) })
+        self.locked(unsafe { libc::pthread_mutex_trylock(self.mutex.get()) })
     }
 
     /// Waits for the lock until that moment of `monotonic()`.
-    pub(super) fn take_until(&self, deadline: Nanos) -> Option<Found> {
+    pub(super) fn lock_until(&self, deadline: Nanos) -> Option<Found> {
         let until = timespec(deadline);
         // SAFETY: the mutex was initialised by `create`, and `until` outlives the call.
-        self.taken(unsafe {
+        self.locked(unsafe {
             pthread_mutex_clocklock(self.mutex.get(), libc::CLOCK_MONOTONIC, &raw const until)
         })
     }
 
-    fn taken(&self, result: libc::c_int) -> Option<Found> {
+    fn locked(&self, result: libc::c_int) -> Option<Found> {
         match result {
             libc::EBUSY | libc::ETIMEDOUT => return None,
             libc::EOWNERDEAD => {
@@ -98,15 +105,15 @@ impl Lock {
         // The compiler alone could move a change before the count: a process dies between two of
         // its instructions, and whoever takes the lock after it sees all of its stores.
         compiler_fence(Ordering::SeqCst);
-        Some(if progress.is_multiple_of(2) { Found::Clean } else { Found::Orphaned })
+        Some(if progress.is_multiple_of(2) { Found::Clean } else { Found::Inconsistent })
     }
 
     /// Lets go of the lock; the calling thread holds it.
-    pub(super) fn give_back(&self, left: Found) {
+    pub(super) fn unlock(&self, left: Found) {
         let progress = self.progress.load(Ordering::Relaxed);
         let next = match left {
             Found::Clean => progress + 1,
-            Found::Orphaned => progress + 2,
+            Found::Inconsistent => progress + 2,
         };
         compiler_fence(Ordering::SeqCst);
         self.progress.store(next, Ordering::Relaxed);

@@ -22,12 +22,13 @@ mod wakers;
 mod watchdog;
 
 pub use clock::monotonic;
-pub use guard::{Found, Guard, Parts};
+pub use guard::{Guard, LockTimeout, Parts};
 pub use holder::Holder;
 pub use layout::{Layout, Locked, Open};
+pub use lock::Found;
 pub use names::{Names, NamesParts};
 pub use plain::Plain;
 pub(crate) use plain::plain;
-pub use region::{Region, Stuck};
+pub use region::Region;
 pub use wakers::Wakers;
 pub use watchdog::Watchdog;

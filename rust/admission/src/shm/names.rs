@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::{Layout, Open, Region, plain};
+use super::layout::{Layout, Open};
+use super::plain::plain;
+use super::region::Region;
 
 /// Words of a name; model names are at most 256 bytes (the configuration's bound).
 const WORDS: usize = 32;

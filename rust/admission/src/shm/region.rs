@@ -4,22 +4,11 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::time::Duration;
 
-use super::clock::monotonic;
-use super::guard::{Found, Guard};
 use super::holder::{Holder, Process};
 use super::layout::{Layout, Open, Part, Plan};
-use super::lock::Lock;
+use super::lock::{Found, Lock};
 use super::plain::Plain;
-use super::watchdog::Watchdog;
-use crate::time::{Nanos, SECOND};
-
-/// A wait for the lock looks around this often.
-const STEP: Duration = Duration::from_millis(100);
-/// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
-/// does it in its place when control has not, as it cannot if it waits itself.
-const PATIENCE: Nanos = 3 * SECOND;
 
 /// Memory with the parts of a [`Layout`], all zero at first.
 ///
@@ -38,10 +27,6 @@ pub struct Region {
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
-
-/// The lock could not be taken in time. Says who had it then, unless it had just come free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stuck(pub Option<Holder>);
 
 impl Region {
     /// Private memory, for a single process.
@@ -99,43 +84,6 @@ impl Region {
         ptr::slice_from_raw_parts_mut(start.cast().as_ptr(), part.count)
     }
 
-    /// Takes the lock, however long that takes.
-    ///
-    /// If the same holder has stood still for 3 s of that, this kills it and goes on: all processes
-    /// would stand still otherwise. Panics if this thread holds the lock already.
-    #[inline]
-    pub fn lock(&self) -> Guard<'_> {
-        match self.header().try_take() {
-            Some(found) => Guard::new(self, found),
-            None => self.wait(),
-        }
-    }
-
-    #[cold]
-    fn wait(&self) -> Guard<'_> {
-        let mut watchdog = Watchdog::new(PATIENCE);
-        loop {
-            match self.try_lock(STEP) {
-                Ok(guard) => return guard,
-                Err(Stuck(holder)) => {
-                    if let Some(holder) = watchdog.look(holder, monotonic()) {
-                        // If that fails, the next step tries again.
-                        let _ = self.kill(holder);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the lock if it comes free in that time.
-    pub fn try_lock(&self, timeout: Duration) -> Result<Guard<'_>, Stuck> {
-        let deadline = monotonic().saturating_add(timeout.as_nanos() as Nanos);
-        match self.header().take_until(deadline) {
-            Some(found) => Ok(Guard::new(self, found)),
-            None => Err(Stuck(self.holder())),
-        }
-    }
-
     /// Who holds the lock now. Reads two words; takes no lock.
     pub fn holder(&self) -> Option<Holder> {
         self.header().holder()
@@ -159,11 +107,11 @@ impl Region {
         Ok(true)
     }
 
-    pub(super) fn give_back(&self, left: Found) {
-        self.header().give_back(left);
+    pub(super) fn unlock(&self, left: Found) {
+        self.header().unlock(left);
     }
 
-    fn header(&self) -> &Lock {
+    pub(super) fn header(&self) -> &Lock {
         // SAFETY: `new` has put it at the start.
         unsafe { self.memory.cast().as_ref() }
     }

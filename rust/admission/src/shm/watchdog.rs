@@ -9,15 +9,15 @@ use crate::time::Nanos;
 pub struct Watchdog {
     limit: Nanos,
     seen: Option<Holder>,
-    /// How long this holder has been seen to stand still.
-    still: Nanos,
+    /// How long this holder has been seen to stand idle.
+    idle: Nanos,
     last: Nanos,
 }
 
 impl Watchdog {
-    /// For holders that stand still for `limit` nanoseconds.
+    /// For holders that stand idle for `limit` nanoseconds.
     pub fn new(limit: Nanos) -> Self {
-        Watchdog { limit, seen: None, still: 0, last: 0 }
+        Watchdog { limit, seen: None, idle: 0, last: 0 }
     }
 
     /// Takes note of who holds the lock at `now`, and names that one if its time is over: again at
@@ -25,15 +25,15 @@ impl Watchdog {
     ///
     /// The time between two looks counts as half the limit at most. So a holder dies only after
     /// three looks, and when the whole machine or container was paused, it gets to run first.
-    pub fn look(&mut self, holder: Option<Holder>, now: Nanos) -> Option<Holder> {
+    pub fn check(&mut self, holder: Option<Holder>, now: Nanos) -> Option<Holder> {
         let passed = now.saturating_sub(self.last).min(self.limit / 2);
         self.last = now;
         if holder != self.seen {
             self.seen = holder;
-            self.still = 0;
+            self.idle = 0;
             return None;
         }
-        self.still = self.still.saturating_add(passed);
-        holder.filter(|_| self.still >= self.limit)
+        self.idle = self.idle.saturating_add(passed);
+        holder.filter(|_| self.idle >= self.limit)
     }
 }

@@ -3,12 +3,12 @@
 use penstock_admission::AdaptiveMode;
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Candidate, Candidates, Grant, Health, Offer, Outcome, Refusal,
+    Admission, BackendLimits, Candidate, Candidates, Grant, Health, Offer, PermitOutcome, Refusal,
     Ticket, TokenLimit,
 };
 
-use crate::stage::{
-    START, backend, expelled, granted, grants, offer, one_tier, open, queued, refused, sizes,
+use crate::fixture::{
+    START, backend, granted, grants, offer, one_tier, open, queued, refusals, refused, sizes,
     tickets, tier,
 };
 
@@ -47,7 +47,7 @@ fn slow_start_lets_in_as_many_as_it_says() {
 }
 
 #[test]
-fn the_oldest_that_runs_is_known() {
+fn the_longest_running_request_is_reported() {
     let admission = one_tier(&[4, 4]);
     assert_eq!(admission.oldest_running(0), None);
     let on = |backend| Offer { candidates: Candidates::cold([backend]), ..offer() };
@@ -61,18 +61,18 @@ fn the_oldest_that_runs_is_known() {
 }
 
 #[test]
-fn a_bounced_request_goes_back_to_the_head_and_the_backend_shrinks() {
+fn after_pushback_a_request_returns_to_the_head_and_the_backend_shrinks() {
     let admission = one_tier(&[4]);
     let running: Vec<Ticket> =
         (0..4).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
     let waits = queued(admission.offer(&offer(), START));
-    assert_eq!(admission.bounce(running[0], START), Ok(()));
+    assert_eq!(admission.pushback(running[0], START), Ok(()));
     assert_eq!(effective(&admission), 3);
     assert_eq!(grants(&admission), [], "closed for a moment, and full");
     admission.tick(START + 200 * MILLISECOND);
-    assert_eq!(effective(&admission), 4, "a while without a bounce gives a slot back");
+    assert_eq!(effective(&admission), 4, "a while without pushback gives a slot back");
     assert_eq!(tickets(&grants(&admission)), [running[0]], "before the one that came later");
-    admission.release(running[1], Outcome::Success, START + 200 * MILLISECOND);
+    admission.release(running[1], PermitOutcome::Success, START + 200 * MILLISECOND);
     assert_eq!(tickets(&grants(&admission)), [waits]);
 }
 
@@ -88,7 +88,7 @@ fn a_bounce_closes_a_backend_for_50_to_200_ms() {
         }
         let start = START + round * SECOND;
         let ticket = granted(admission.offer(&offer(), start)).ticket;
-        assert_eq!(admission.bounce(ticket, start), Ok(()));
+        assert_eq!(admission.pushback(ticket, start), Ok(()));
         let mut now = start;
         while grants(&admission).is_empty() {
             now += 5 * MILLISECOND;
@@ -102,38 +102,38 @@ fn a_bounce_closes_a_backend_for_50_to_200_ms() {
 }
 
 #[test]
-fn after_two_bounces_the_client_hears_of_it() {
+fn a_third_pushback_is_refused() {
     let admission = one_tier(&[4]);
     let ticket = granted(admission.offer(&offer(), START)).ticket;
     for round in 1..=2 {
         let now = START + round * SECOND;
-        assert_eq!(admission.bounce(ticket, now), Ok(()));
-        assert_eq!(admission.bounce(ticket, now), Err(Refusal::Overloaded), "it waits");
+        assert_eq!(admission.pushback(ticket, now), Ok(()));
+        assert_eq!(admission.pushback(ticket, now), Err(Refusal::Overloaded), "it waits");
         admission.tick(now + 205 * MILLISECOND);
         assert_eq!(tickets(&grants(&admission)), [ticket]);
     }
     let now = START + 4 * SECOND;
-    assert_eq!(admission.bounce(ticket, now), Err(Refusal::Overloaded));
+    assert_eq!(admission.pushback(ticket, now), Err(Refusal::Overloaded));
     assert_eq!(admission.backend(0).cap.used.slots, 1, "the permit is still its own");
-    assert!(admission.release(ticket, Outcome::Dropped, now));
-    assert_eq!(admission.bounce(ticket, now), Err(Refusal::Overloaded));
+    assert!(admission.release(ticket, PermitOutcome::Dropped, now));
+    assert_eq!(admission.pushback(ticket, now), Err(Refusal::Overloaded));
 }
 
 #[test]
-fn who_bounces_off_the_last_backend_hears_it_at_once() {
+fn pushback_by_a_drained_last_backend_is_refused_at_once() {
     let admission = one_tier(&[4]);
     let ticket = granted(admission.offer(&offer(), START)).ticket;
     admission.set_limits(0, 0, START);
-    assert_eq!(admission.bounce(ticket, START), Ok(()));
-    assert_eq!(expelled(&admission), [(ticket, Refusal::NoBackend)]);
+    assert_eq!(admission.pushback(ticket, START), Ok(()));
+    assert_eq!(refusals(&admission), [(ticket, Refusal::NoBackend)]);
 }
 
 #[test]
-fn a_bounced_request_goes_elsewhere_if_it_can() {
+fn after_pushback_a_request_goes_to_another_backend_if_it_can() {
     let admission = one_tier(&[1, 1]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let Grant { ticket, backend, .. } = granted(admission.offer(&both, START));
-    assert_eq!(admission.bounce(ticket, START), Ok(()));
+    assert_eq!(admission.pushback(ticket, START), Ok(()));
     let again = grants(&admission);
     assert_eq!(again.len(), 1);
     assert_eq!((again[0].ticket, again[0].backend), (ticket, 1 - backend));
@@ -169,7 +169,7 @@ fn a_backend_of_less_weight_gets_less() {
 }
 
 #[test]
-fn who_has_the_prompt_gets_the_request_unless_it_is_much_fuller() {
+fn the_backend_with_the_prefix_gets_the_request_unless_it_is_much_fuller() {
     let admission = one_tier(&[10, 10]);
     let hit = |backend, hit| Candidate { backend, hit };
     let known =
@@ -188,7 +188,7 @@ fn who_has_the_prompt_gets_the_request_unless_it_is_much_fuller() {
 }
 
 #[test]
-fn only_what_is_not_cached_counts_as_prompt_to_be_read() {
+fn only_uncached_tokens_count_as_prefill() {
     let admission = one_tier(&[10]);
     let candidates = Candidates::of([Candidate { backend: 0, hit: 900 }]);
     granted(admission.offer(&Offer { prompt: 1000, candidates, ..offer() }, START));
@@ -199,7 +199,7 @@ fn only_what_is_not_cached_counts_as_prompt_to_be_read() {
 }
 
 #[test]
-fn one_in_a_hundred_tries_another_backend() {
+fn one_grant_in_a_hundred_explores() {
     let limits = vec![backend(10), BackendLimits { weight: 1, ..backend(10) }];
     let admission = open(&sizes(vec![tier(&[0, 1])], limits));
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
@@ -207,26 +207,26 @@ fn one_in_a_hundred_tries_another_backend() {
     for _ in 0..20_000 {
         let grant = granted(admission.offer(&both, START));
         elsewhere += u32::from(grant.backend == 1);
-        admission.release(grant.ticket, Outcome::Success, START);
+        admission.release(grant.ticket, PermitOutcome::Success, START);
     }
     // One in a hundred looks around, and half of those come back to the same.
     assert!((60..=140).contains(&elsewhere), "{elsewhere}");
 }
 
 #[test]
-fn how_full_a_backend_is_can_be_seen_without_the_lock() {
+fn the_load_of_a_backend_is_read_without_the_lock() {
     let admission = one_tier(&[4]);
-    let fresh = admission.load(0);
-    assert_eq!(fresh.fullness, Some(0));
+    let new_grants = admission.load(0);
+    assert_eq!(new_grants.utilization, Some(0));
     let ticket = granted(admission.offer(&Offer { slots: 3, ..offer() }, START)).ticket;
-    assert_eq!(admission.load(0).fullness, Some(3 << 14));
+    assert_eq!(admission.load(0).utilization, Some(3 << 14));
     admission.set_health(0, Health::Down, START);
-    assert_eq!(admission.load(0).fullness, None);
-    admission.release(ticket, Outcome::Dropped, START);
+    assert_eq!(admission.load(0).utilization, None);
+    admission.release(ticket, PermitOutcome::Dropped, START);
     admission.set_health(0, Health::Healthy, START);
     let back = admission.load(0);
-    assert_eq!(back.fullness, Some(0));
-    assert_ne!(back.life, fresh.life, "what it had cached is gone");
+    assert_eq!(back.utilization, Some(0));
+    assert_ne!(back.generation, new_grants.generation, "what it had cached is gone");
 }
 
 fn adaptive(mode: AdaptiveMode) -> Admission {
@@ -236,11 +236,11 @@ fn adaptive(mode: AdaptiveMode) -> Admission {
 }
 
 #[test]
-fn trouble_shrinks_the_limit_once_a_second_and_not_below_half() {
+fn overload_shrinks_the_limit_once_a_second_and_not_below_half() {
     let admission = adaptive(AdaptiveMode::Enforce);
     let mut after = (1..).map(|second| {
-        admission.note_trouble(0);
-        admission.note_trouble(0);
+        admission.note_overload(0);
+        admission.note_overload(0);
         admission.tick(START + second * SECOND);
         effective(&admission)
     });
@@ -254,7 +254,7 @@ fn trouble_shrinks_the_limit_once_a_second_and_not_below_half() {
 fn observed_is_not_enforced() {
     let admission = adaptive(AdaptiveMode::Observe);
     for second in 0..5 {
-        admission.note_trouble(0);
+        admission.note_overload(0);
         admission.tick(START + second * SECOND);
     }
     assert_eq!(effective(&admission), 40);
@@ -262,7 +262,7 @@ fn observed_is_not_enforced() {
 }
 
 #[test]
-fn the_engines_word_on_its_memory_counts_where_it_is_asked_for() {
+fn the_kv_memory_that_the_engine_reports_counts_where_the_limit_is_auto() {
     for (limit, learned) in [(TokenLimit::Auto, Some(920)), (TokenLimit::None, None)] {
         let limits = BackendLimits { kv: limit, ..backend(4) };
         let admission = open(&sizes(vec![tier(&[0])], vec![limits]));

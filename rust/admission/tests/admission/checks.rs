@@ -3,15 +3,15 @@
 use penstock_admission::Owner;
 use proptest::prelude::*;
 
+use crate::fits::{Certainty, needs_no_more};
+use crate::harness::{Checked, Harness};
 use crate::model::{Request, State};
-use crate::play::{Checked, Play};
-use crate::room::{Sure, asks_no_more};
 
 /// Rows that a search looks at which do not fit, before it gives up (point 7 of §2.3 speaks of eight
 /// bypasses).
-const LOOKS: usize = 8;
+const PROBES: usize = 8;
 
-impl Play {
+impl Harness {
     pub fn check(&self) -> Checked {
         self.sums_agree()?;
         self.usage_agrees()?;
@@ -19,7 +19,7 @@ impl Play {
         self.order_was_right()?;
         self.charges_agree()?;
         if self.dispatched {
-            self.nobody_waits_in_vain()?;
+            self.no_feasible_request_waits()?;
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Play {
             let used = model.used(|request| model.is_on_node(request, node));
             prop_assert_eq!(self.admission.node_used(node), used);
         }
-        for (worker, &generation) in self.lives.iter().enumerate() {
+        for (worker, &generation) in self.generations.iter().enumerate() {
             let owner = Owner { worker: worker as u16, generation };
             let mut has = self.admission.permits_of(owner);
             let is_his = |request: &Request| {
@@ -88,13 +88,13 @@ impl Play {
     /// 1 and 7: whatever was granted in this step had room, a backend, and time.
     fn grants_were_right(&self) -> Checked {
         let model = &self.model;
-        let fresh = || self.fresh.iter().map(|&at| &model.requests[at]);
-        for request in fresh() {
+        let new_grants = || self.granted.iter().map(|&at| &model.requests[at]);
+        for request in new_grants() {
             let Request { tier, tenant, backend: index, .. } = *request;
             let backend = &model.backends[index];
             prop_assert!(model.is_open(index), "down, drained or without a node: {:?}", request);
-            prop_assert!(backend.closed.low <= model.now, "closed by a bounce: {:?}", request);
-            let has_time = model.now < request.deadline || self.went_back_again(request);
+            prop_assert!(backend.closed.low <= model.now, "closed by pushback: {:?}", request);
+            let has_time = model.now < request.deadline || self.was_requeued_now(request);
             prop_assert!(has_time, "after its deadline: {:?}", request);
             let of_trial = |other: &&Request| other.backend == index && other.is_trial;
             prop_assert!(
@@ -102,7 +102,7 @@ impl Play {
                 "one tries at a time: {:?}",
                 request
             );
-            prop_assert_eq!(backend.is_out(), request.is_trial, "{:?}", request);
+            prop_assert_eq!(backend.has_outage(), request.is_trial, "{:?}", request);
             let within = |limit: Option<u32>, used| limit.is_none_or(|limit| used <= limit);
             let of_tier = model.used(|other| other.tier == tier);
             prop_assert!(within(model.sizes.tiers[tier].concurrency, of_tier), "{:?}", request);
@@ -115,8 +115,8 @@ impl Play {
             let here = || model.holding(|other| other.backend == index);
             let used = model.used(|other| other.backend == index);
             let alone = here().count() <= 1;
-            let is_low = |other: &Request| other.band == 2 && !other.may_have_aged(model.now);
-            let all_low = fresh().filter(|other| other.backend == index).all(is_low);
+            let is_low = |other: &Request| other.priority == 2 && !other.may_have_aged(model.now);
+            let all_low = new_grants().filter(|other| other.backend == index).all(is_low);
             let room = backend.room_of(if all_low { 2 } else { 0 }, model.now);
             prop_assert!(
                 u64::from(used) <= room || alone && used <= backend.limit,
@@ -143,8 +143,9 @@ impl Play {
         if !self.single {
             return Ok(());
         }
-        let kept_for = |request: &Request| !self.uniform && request.passed_by >= LOOKS as u32;
-        for late in self.fresh.iter().map(|&at| &model.requests[at]) {
+        let kept_for =
+            |request: &Request| !self.uniform && request.bypasses_before >= PROBES as u32;
+        for late in self.granted.iter().map(|&at| &model.requests[at]) {
             let is_plain = |request: &Request| {
                 !request.may_have_aged(model.now)
                     && (self.uniform
@@ -152,20 +153,25 @@ impl Play {
                             < request.arrived + 250 * penstock_admission::time::MILLISECOND
                             && !kept_for(request))
             };
-            if self.went_back_again(late)
+            if self.was_requeued_now(late)
                 || !is_plain(late)
                 || !late.holds_permit()
-                || model.queue(late.tier).count() > LOOKS
+                || model.queue(late.tier).count() > PROBES
             {
                 continue;
             }
-            for early in model.queue(late.tier).filter(|early| asks_no_more(early, late)) {
-                let same_flow = (early.tenant, early.band) == (late.tenant, late.band);
+            for early in model.queue(late.tier).filter(|early| needs_no_more(early, late)) {
+                let same_flow = (early.tenant, early.priority) == (late.tenant, late.priority);
                 let is_behind = same_flow && early.deadline < late.deadline && is_plain(early);
                 prop_assert!(!is_behind, "{:?} went before {:?}", late, early);
-                let is_above = early.band == 0 && late.band > 0;
+                let is_above = early.priority == 0 && late.priority > 0;
                 if is_above && model.tenants[early.tenant].slots.is_none() {
-                    prop_assert!(self.top_band_is_full(late.tier), "{:?} before {:?}", late, early);
+                    prop_assert!(
+                        self.top_priority_is_full(late.tier),
+                        "{:?} before {:?}",
+                        late,
+                        early
+                    );
                 }
             }
         }
@@ -173,12 +179,12 @@ impl Play {
     }
 
     /// Whether a request is the one that went back in this step.
-    fn went_back_again(&self, request: &Request) -> bool {
-        self.went_back.is_some_and(|at| self.model.requests[at].ticket == request.ticket)
+    fn was_requeued_now(&self, request: &Request) -> bool {
+        self.requeued.is_some_and(|at| self.model.requests[at].ticket == request.ticket)
     }
 
     /// Whether the top band may use four fifths of a tier's slots or more.
-    fn top_band_is_full(&self, tier: usize) -> bool {
+    fn top_priority_is_full(&self, tier: usize) -> bool {
         let model = &self.model;
         let limits = &model.sizes.tiers[tier];
         let backends = limits.backends.iter().map(|&index| &model.backends[usize::from(index)]);
@@ -186,7 +192,7 @@ impl Play {
         let slots: u32 = usable.map(|backend| backend.effective(model.now)).sum();
         let slots = slots.min(limits.concurrency.unwrap_or(u32::MAX));
         let used = model.used(|request| {
-            request.tier == tier && (request.band == 0 || request.may_have_aged(model.now))
+            request.tier == tier && (request.priority == 0 || request.may_have_aged(model.now))
         });
         u64::from(used) * 100 >= u64::from(slots) * 80
     }
@@ -197,24 +203,24 @@ impl Play {
             let of_tenant = self.model.requests.iter().filter(|request| request.tenant == index);
             let span = of_tenant
                 .fold(crate::model::Span::default(), |sum, request| sum.plus(request.charged));
-            let charged = self.admission.charged(tenant);
+            let charged = self.admission.tenant_cost(tenant);
             prop_assert!(span.contains(charged), "{} of {:?}, {:?}", charged, span, tenant);
         }
         Ok(())
     }
 
     /// 6, 7 and 8: who fits has been let in, whose time is over has been sent away.
-    fn nobody_waits_in_vain(&self) -> Checked {
+    fn no_feasible_request_waits(&self) -> Checked {
         let model = &self.model;
         for tier in 0..model.sizes.tiers.len() {
-            let has_backend = model.has_backend(tier);
-            let looks_far = model.queue(tier).count() > LOOKS;
+            let has_backend_in_service = model.has_backend_in_service(tier);
+            let looks_far = model.queue(tier).count() > PROBES;
             for request in model.queue(tier) {
-                prop_assert!(has_backend, "no backend is left for {:?}", request);
+                prop_assert!(has_backend_in_service, "no backend is left for {:?}", request);
                 if self.ticked {
                     prop_assert!(model.now < request.deadline, "its time is over: {:?}", request);
                 }
-                let fits = model.fits(request, Sure::Certain, !self.uniform);
+                let fits = model.fits(request, Certainty::Certain, !self.uniform);
                 let excused = looks_far || self.waits_for_itself(request);
                 prop_assert!(!fits || excused, "it fits, and waits: {:?}", request);
             }

@@ -1,16 +1,16 @@
 //! Random histories, each step checked against the model.
 
 use penstock_admission::time::MILLISECOND;
-use penstock_admission::{BackendLimits, Outcome, Sizes, Tenant, TierLimits};
+use penstock_admission::{BackendLimits, PermitOutcome, Sizes, Tenant, TierLimits};
 use penstock_testing::property;
 use proptest::prelude::*;
 
+use crate::fixture::{self, START};
+use crate::harness::{Checked, Harness};
 use crate::model::{Model, State};
-use crate::ops::{Leave, Op, Report, Setup, WORKERS, history, setup};
-use crate::play::{Checked, Play};
-use crate::stage::{self, START};
+use crate::ops::{End, Op, Report, Setup, WORKERS, history, setup};
 
-impl Play {
+impl Harness {
     fn begin(setup: &Setup) -> Self {
         let (requests, tokens, bytes, of_tenant) = setup.queue;
         let tier = |&concurrency: &Option<u32>| TierLimits {
@@ -19,12 +19,12 @@ impl Play {
             queue_tokens: tokens,
             queue_bytes: bytes,
             tenant_requests: of_tenant,
-            ..stage::tier(&[0, 1, 2])
+            ..fixture::tier(&[0, 1, 2])
         };
         let backends = setup.backends.iter().enumerate();
         let backends = backends.map(|(at, &(slots, prefill, kv))| {
             let node = (at < 2).then_some(0);
-            BackendLimits { node, prefill, kv, ..stage::backend(slots) }
+            BackendLimits { node, prefill, kv, ..fixture::backend(slots) }
         });
         let sizes = Sizes {
             rows: setup.rows,
@@ -36,16 +36,16 @@ impl Play {
         let known = setup.tenants.iter().zip(7..);
         let known = known.map(|(&(weight, slots), key)| Tenant { key, weight, slots });
         let tenants = [Tenant::UNKNOWN].into_iter().chain(known).collect();
-        Play {
-            admission: stage::open(&sizes),
+        Harness {
+            admission: fixture::open(&sizes),
             model: Model::new(sizes, tenants, START),
-            lives: vec![0; usize::from(WORKERS)],
-            fresh: Vec::new(),
+            generations: vec![0; usize::from(WORKERS)],
+            granted: Vec::new(),
             dispatched: false,
             ticked: false,
             single: true,
             uniform: setup.uniform,
-            went_back: None,
+            requeued: None,
         }
     }
 
@@ -59,20 +59,20 @@ impl Play {
     }
 
     fn step(&mut self, op: &Op) -> Checked {
-        self.fresh.clear();
-        self.went_back = None;
-        (self.dispatched, self.ticked, self.single) = (false, false, !matches!(op, Op::Leave(_)));
+        self.granted.clear();
+        self.requeued = None;
+        (self.dispatched, self.ticked, self.single) = (false, false, !matches!(op, Op::End(_)));
         match *op {
-            Op::Offer(ref wish) => self.offer(wish)?,
-            Op::Leave(ref list) => {
-                for &(leave, at) in list {
-                    self.leave(leave, at)?;
-                    prop_assert!(self.admission.invariants().ok, "after {:?}", leave);
+            Op::Offer(ref spec) => self.offer(spec)?,
+            Op::End(ref list) => {
+                for &(end, at) in list {
+                    self.end(end, at)?;
+                    prop_assert!(self.admission.invariants().ok, "after {:?}", end);
                 }
             }
-            Op::Bounce(at) => {
+            Op::Pushback(at) => {
                 if let Some(at) = self.pick(at) {
-                    self.bounce(at)?;
+                    self.pushback(at)?;
                 }
             }
             Op::Report(at, report) => {
@@ -88,9 +88,9 @@ impl Play {
             Op::Health(at, health) => self.set_health(at, health),
             Op::Fail(at, fault) => self.fail(at, fault)?,
             Op::Reached(at, proof) => self.note_reached(at, proof)?,
-            Op::PutBack(at) => {
+            Op::Requeue(at) => {
                 if let Some(at) = self.pick(at) {
-                    self.put_back(at)?;
+                    self.requeue(at)?;
                 }
             }
             Op::LearnKv(at, tokens) => self.learn_kv(at, tokens),
@@ -102,15 +102,15 @@ impl Play {
         self.check()
     }
 
-    fn leave(&mut self, leave: Leave, at: usize) -> Checked {
-        match leave {
-            Leave::Die => self.die((at % usize::from(WORKERS)) as u16),
-            Leave::Rebuild => self.admission.rebuild(),
-            Leave::Cancel | Leave::Release(_) | Leave::Closing => {
+    fn end(&mut self, end: End, at: usize) -> Checked {
+        match end {
+            End::Die => self.die((at % usize::from(WORKERS)) as u16),
+            End::Rebuild => self.admission.rebuild(),
+            End::Cancel | End::Release(_) | End::Closing => {
                 let Some(at) = self.pick(at) else { return Ok(()) };
-                match leave {
-                    Leave::Cancel => self.cancel(at)?,
-                    Leave::Release(outcome) => self.release(at, outcome)?,
+                match end {
+                    End::Cancel => self.cancel(at)?,
+                    End::Release(outcome) => self.release(at, outcome)?,
                     _ => self.closing(at),
                 }
             }
@@ -123,11 +123,11 @@ impl Play {
         // Time alone may have made room for someone; that is not the rebuild's doing.
         self.set_limit(0, self.model.backends[0].limit);
         self.collect()?;
-        self.fresh.clear();
-        // Who waits for his own tenant's limit hears only now that his backend went.
+        self.granted.clear();
+        // Who waits for its own tenant's limit hears only now that its backend went.
         self.admission.rebuild();
         self.collect()?;
-        prop_assert!(self.fresh.is_empty(), "a rebuild makes no room");
+        prop_assert!(self.granted.is_empty(), "a rebuild makes no room");
         let before = self.view();
         self.admission.rebuild();
         prop_assert_eq!(before, self.view());
@@ -138,23 +138,24 @@ impl Play {
     fn view(&self) -> String {
         let tiers: Vec<_> = (0..2).map(|tier| self.admission.tier(tier)).collect();
         let backends: Vec<_> = (0..3).map(|backend| self.admission.backend(backend)).collect();
-        let mail: Vec<_> = (0..WORKERS).map(|worker| self.admission.has_mail(worker)).collect();
+        let notifications: Vec<_> =
+            (0..WORKERS).map(|worker| self.admission.has_notifications(worker)).collect();
         let sums = self.admission.invariants();
-        format!("{tiers:?}{backends:?}{mail:?}{sums:?}")
+        format!("{tiers:?}{backends:?}{notifications:?}{sums:?}")
     }
 
     /// 5: everyone leaves, wherever he stands, and nothing is held.
     fn drain(&mut self) -> Checked {
         for at in 0..self.model.requests.len() {
-            self.leave_for_good(at)?;
+            self.end_for_good(at)?;
         }
         self.collect()?;
         // What was granted so far was in time then; it need not be so later.
-        self.fresh.clear();
-        self.pass((stage::GRACE / MILLISECOND).cast_signed() + 5);
+        self.granted.clear();
+        self.pass((fixture::GRACE / MILLISECOND).cast_signed() + 5);
         self.collect()?;
         for at in 0..self.model.requests.len() {
-            self.leave_for_good(at)?;
+            self.end_for_good(at)?;
         }
         self.collect()?;
         self.check()?;
@@ -167,28 +168,29 @@ impl Play {
         Ok(())
     }
 
-    fn leave_for_good(&mut self, at: usize) -> Checked {
+    fn end_for_good(&mut self, at: usize) -> Checked {
         self.cancel(at)?;
-        self.release(at, Outcome::Ignored)
+        self.release(at, PermitOutcome::Ignored)
     }
 }
 
-fn play(setup: &Setup, ops: &[Op]) -> Checked {
-    let mut play = Play::begin(setup);
+fn harness(setup: &Setup, ops: &[Op]) -> Checked {
+    let mut harness = Harness::begin(setup);
     for (at, op) in ops.iter().enumerate() {
-        play.step(op)
+        harness
+            .step(op)
             .map_err(|error| TestCaseError::fail(format!("step {at}, {op:?}: {error}")))?;
     }
-    play.drain()
+    harness.drain()
 }
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    property(6_000, &(setup(false), history(false)), |(setup, ops)| play(&setup, &ops));
+    property(6_000, &(setup(false), history(false)), |(setup, ops)| harness(&setup, &ops));
 }
 
 /// Where all requests are alike nothing is ever kept free, and so no slot may ever be idle.
 #[test]
 fn among_equals_no_slot_is_idle_while_one_waits() {
-    property(4_000, &(setup(true), history(true)), |(setup, ops)| play(&setup, &ops));
+    property(4_000, &(setup(true), history(true)), |(setup, ops)| harness(&setup, &ops));
 }

@@ -2,12 +2,12 @@
 
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
-    Admission, Band, Candidates, Health, Offer, Outcome, Refusal, Sizes, Tenant, Ticket,
+    Admission, Candidates, Health, Offer, PermitOutcome, Priority, Refusal, Sizes, Tenant, Ticket,
 };
 
-use crate::stage::{
-    GRACE, START, WAIT, backend, expelled, granted, grants, mail, offer, one_tier, open, queued,
-    refused, sizes, tickets, tier,
+use crate::fixture::{
+    GRACE, START, WAIT, backend, granted, grants, notifications, offer, one_tier, open, queued,
+    refusals, refused, sizes, tickets, tier,
 };
 
 fn used(admission: &Admission, backend: u16) -> u32 {
@@ -23,7 +23,7 @@ fn a_limit_of_0_lets_nothing_in_and_says_so_at_once() {
     granted(admission.offer(&offer(), START));
     let waits = queued(admission.offer(&offer(), START));
     admission.set_limits(0, 0, START);
-    assert_eq!(expelled(&admission), [(waits, Refusal::NoBackend)]);
+    assert_eq!(refusals(&admission), [(waits, Refusal::NoBackend)]);
     assert_eq!(admission.invariants().running, 1, "nobody is killed");
 }
 
@@ -35,44 +35,44 @@ fn a_limit_lowered_below_what_runs_lets_nothing_in_until_it_fits() {
     let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
     admission.set_limits(0, 2, START);
     for ticket in &running[..2] {
-        assert!(admission.release(*ticket, Outcome::Success, START));
+        assert!(admission.release(*ticket, PermitOutcome::Success, START));
         assert_eq!(grants(&admission), []);
     }
     assert_eq!(used(&admission, 0), 2);
-    admission.release(running[2], Outcome::Success, START);
+    admission.release(running[2], PermitOutcome::Success, START);
     assert_eq!(tickets(&grants(&admission)), waiting[..1]);
     admission.set_limits(0, 4, START);
     assert_eq!(tickets(&grants(&admission)), waiting[1..3], "a raised limit is given away at once");
 }
 
 #[test]
-fn who_no_longer_fits_hears_it_and_keeps_nobody_waiting() {
+fn a_request_that_no_longer_fits_is_refused_and_delays_no_other() {
     let admission = one_tier(&[4]);
     let running = granted(admission.offer(&Offer { slots: 4, ..offer() }, START)).ticket;
     let wide = queued(admission.offer(&Offer { slots: 3, ..offer() }, START));
     let narrow = queued(admission.offer(&offer(), START));
     admission.set_limits(0, 2, START);
-    admission.release(running, Outcome::Success, START);
-    let mail = mail(&admission, 0);
-    assert_eq!(mail.len(), 2, "{mail:?}");
-    assert!(format!("{mail:?}").contains("TooWide { most: 2 }"), "{mail:?}");
+    admission.release(running, PermitOutcome::Success, START);
+    let notifications = notifications(&admission, 0);
+    assert_eq!(notifications.len(), 2, "{notifications:?}");
+    assert!(format!("{notifications:?}").contains("TooWide { most: 2 }"), "{notifications:?}");
     assert_eq!(admission.permits_of(offer().owner), [narrow]);
     assert!(!admission.cancel(wide, START));
 }
 
 #[test]
-fn a_backend_that_goes_gives_its_queue_to_another() {
+fn a_queue_moves_to_another_backend_when_its_own_is_drained() {
     let admission = one_tier(&[1, 1]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let running: Vec<_> = (0..2).map(|_| granted(admission.offer(&both, START))).collect();
     let waits = queued(admission.offer(&both, START));
     admission.set_health(0, Health::Down, START);
-    assert_eq!(expelled(&admission), []);
+    assert_eq!(refusals(&admission), []);
     for grant in running {
-        admission.release(grant.ticket, Outcome::Dropped, START);
+        admission.release(grant.ticket, PermitOutcome::Dropped, START);
     }
-    let fresh = grants(&admission);
-    assert_eq!((fresh[0].ticket, fresh[0].backend), (waits, 1));
+    let new_grants = grants(&admission);
+    assert_eq!((new_grants[0].ticket, new_grants[0].backend), (waits, 1));
 }
 
 #[test]
@@ -82,10 +82,11 @@ fn when_the_last_backend_is_drained_the_whole_queue_hears_it_at_once() {
     let running: Vec<_> = (0..2).map(|_| granted(admission.offer(&both, START))).collect();
     let waiting: Vec<Ticket> = (0..200).map(|_| queued(admission.offer(&both, START))).collect();
     admission.set_limits(0, 0, START);
-    assert_eq!(expelled(&admission), []);
+    assert_eq!(refusals(&admission), []);
     admission.set_limits(1, 0, START);
-    let told: Vec<_> = waiting.iter().map(|&ticket| (ticket, Refusal::NoBackend)).collect();
-    assert_eq!(expelled(&admission), told);
+    let refused_tickets: Vec<_> =
+        waiting.iter().map(|&ticket| (ticket, Refusal::NoBackend)).collect();
+    assert_eq!(refusals(&admission), refused_tickets);
     assert_eq!(admission.tier(0).queued, 0);
     assert_eq!(refused(admission.offer(&both, START)).why, Refusal::NoBackend);
     assert_eq!(admission.invariants().running, running.len() as u64);
@@ -101,8 +102,8 @@ fn a_permit_counts_through_closing_until_its_release() {
     admission.tick(START + 5 * SECOND);
     assert_eq!(grants(&admission), [], "a live worker's permit comes back by its own hand only");
     assert_eq!(admission.invariants().closing, 1);
-    assert!(admission.release(first, Outcome::Ignored, START));
-    assert!(!admission.release(first, Outcome::Ignored, START));
+    assert!(admission.release(first, PermitOutcome::Ignored, START));
+    assert!(!admission.release(first, PermitOutcome::Ignored, START));
     assert_eq!(tickets(&grants(&admission)), [second]);
 }
 
@@ -119,13 +120,13 @@ fn an_endless_stream_keeps_its_slot() {
     }
     assert_eq!(grants(&admission), []);
     admission.tick(START + WAIT + 3600 * SECOND);
-    assert_eq!(expelled(&admission), [(third, Refusal::Expired)]);
+    assert_eq!(refusals(&admission), [(third, Refusal::Expired)]);
     assert_eq!(used(&admission, 0), 2);
 }
 
 /// A tenant's own cap, over both tiers; what waits for it keeps nobody else waiting.
 #[test]
-fn a_tenant_waits_for_itself_alone() {
+fn a_tenant_at_its_limit_delays_no_other() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[1])], vec![backend(8), backend(8)]));
     let greedy = Tenant { slots: Some(2), ..Tenant::named(7) };
     let ask =
@@ -139,7 +140,7 @@ fn a_tenant_waits_for_itself_alone() {
         let ticket = queued(admission.offer(&ask(Tenant::named(8), 0), START));
         assert_eq!(tickets(&grants(&admission)), [ticket]);
     }
-    admission.release(first, Outcome::Success, START);
+    admission.release(first, PermitOutcome::Success, START);
     assert_eq!(tickets(&grants(&admission)), waiting[..1]);
     // Its key has been given more.
     let generous = Tenant { slots: Some(4), ..greedy };
@@ -151,13 +152,13 @@ fn a_tenant_waits_for_itself_alone() {
 fn urgent_requests_of_a_tenant_do_not_wait_behind_its_wide_ones() {
     let admission = one_tier(&[8]);
     let tenant = Tenant { slots: Some(3), ..Tenant::named(7) };
-    let ask = |band, slots| Offer { tenant, band, slots, ..offer() };
-    granted(admission.offer(&ask(Band::Normal, 1), START));
-    let wide = queued(admission.offer(&ask(Band::Low, 3), START));
-    let urgent = queued(admission.offer(&ask(Band::High, 1), START));
+    let ask = |priority, slots| Offer { tenant, priority, slots, ..offer() };
+    granted(admission.offer(&ask(Priority::Normal, 1), START));
+    let wide = queued(admission.offer(&ask(Priority::Low, 3), START));
+    let urgent = queued(admission.offer(&ask(Priority::High, 1), START));
     assert_eq!(tickets(&grants(&admission)), [urgent]);
     // Whoever stands behind the wide one in its own band goes when that has left.
-    let behind = queued(admission.offer(&ask(Band::Low, 1), START));
+    let behind = queued(admission.offer(&ask(Priority::Low, 1), START));
     assert_eq!(grants(&admission), []);
     admission.cancel(wide, START);
     assert_eq!(tickets(&grants(&admission)), [behind]);
@@ -193,14 +194,14 @@ fn a_clock_that_jumps_back_changes_nothing() {
     admission.tick(START + SECOND);
     let late = queued(admission.offer(&offer(), 5));
     admission.tick(7);
-    assert_eq!(mail(&admission, 0), []);
-    admission.release(running, Outcome::Success, 9);
+    assert_eq!(notifications(&admission, 0), []);
+    admission.release(running, PermitOutcome::Success, 9);
     assert_eq!(tickets(&grants(&admission)), [first]);
     // The one that came with a wrong time has a full wait from the true one.
     admission.tick(START + SECOND + WAIT - MILLISECOND);
-    assert_eq!(mail(&admission, 0), []);
+    assert_eq!(notifications(&admission, 0), []);
     admission.tick(START + SECOND + WAIT + 5 * MILLISECOND);
-    assert_eq!(expelled(&admission), [(late, Refusal::Expired)]);
+    assert_eq!(refusals(&admission), [(late, Refusal::Expired)]);
 }
 
 #[test]
@@ -210,9 +211,9 @@ fn a_clock_that_jumps_far_ahead_ends_all_waits_and_no_work() {
     let waits = queued(admission.offer(&offer(), START));
     let far = u64::MAX / 2;
     admission.tick(far);
-    assert_eq!(expelled(&admission), [(waits, Refusal::Expired)]);
+    assert_eq!(refusals(&admission), [(waits, Refusal::Expired)]);
     let next = queued(admission.offer(&offer(), far));
-    admission.release(running, Outcome::Success, far);
+    admission.release(running, PermitOutcome::Success, far);
     assert_eq!(tickets(&grants(&admission)), [next]);
     assert!(admission.invariants().ok);
 }
@@ -231,13 +232,17 @@ fn a_dead_worker_gives_back_its_permits_after_the_grace_and_a_live_one_never() {
     let sums = admission.invariants();
     assert_eq!((sums.queued, sums.running, sums.closing), (1, 1, 1));
     admission.tick(START + GRACE - MILLISECOND);
-    assert_eq!(mail(&admission, 1), []);
+    assert_eq!(notifications(&admission, 1), []);
     admission.tick(START + GRACE + 5 * MILLISECOND);
     assert_eq!(admission.permits_of(of(1).owner), [live, waits]);
-    assert!(!admission.release(dead, Outcome::Success, START), "it is nobody's any more");
+    assert!(!admission.release(dead, PermitOutcome::Success, START), "it is nobody's any more");
     admission.tick(START + 3600 * SECOND);
     assert_eq!(admission.permits_of(of(1).owner).len(), 2);
-    let _ = mail(&admission, 1);
+    let _ = notifications(&admission, 1);
     assert_eq!(admission.begin_worker(0), 1);
-    assert_eq!(mail(&admission, 0), [], "a new life has no mail of the old");
+    assert_eq!(
+        notifications(&admission, 0),
+        [],
+        "a restarted worker has no notification of before"
+    );
 }

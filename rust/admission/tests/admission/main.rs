@@ -2,23 +2,23 @@
 
 #![allow(unreachable_pub)]
 
-mod absent;
-mod auto;
 mod backends;
 mod checks;
+mod fits;
+mod fixture;
+mod harness;
 mod histories;
-mod holds;
+mod learned;
 mod limits;
 mod model;
 mod ops;
 mod order;
 mod outages;
-mod play;
 mod rejection;
+mod reservations;
 mod retry;
-mod room;
 mod scale;
-mod stage;
+mod stalled;
 mod tenants;
 mod tokens;
-mod waking;
+mod wakeups;

@@ -7,13 +7,13 @@
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Candidate, Fault, Health, Outcome, Proof, Refusal, Sizes, Tenant, Ticket, TokenLimit,
+    Candidate, Fault, Health, PermitOutcome, Proof, Refusal, Sizes, Tenant, Ticket, TokenLimit,
 };
 
 pub const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
 pub const LONGEST_PAUSE: Nanos = 200 * MILLISECOND;
 const SLOW_START: Nanos = 30 * SECOND;
-const UNSQUEEZE: Nanos = 200 * MILLISECOND;
+const PENALTY_DECAY: Nanos = 200 * MILLISECOND;
 /// Low-band requests may fill so much of a backend.
 const LOW_PERCENT: u64 = 85;
 
@@ -56,7 +56,7 @@ pub struct Request {
     /// Index in the model's list of tenants.
     pub tenant: usize,
     /// 0 is the most urgent. Ageing may have raised it since.
-    pub band: usize,
+    pub priority: usize,
     pub slots: u32,
     pub prompt: u64,
     pub max_tokens: u64,
@@ -72,9 +72,9 @@ pub struct Request {
     pub charged: Span,
     /// Whether the backend has said what was really used.
     pub settled: bool,
-    pub bounces: u32,
+    pub pushbacks: u32,
     /// Grants of its tier to others while it waited.
-    pub passed_by: u32,
+    pub bypasses_before: u32,
     /// It tries whether its backend is back.
     pub is_trial: bool,
     pub granted: Nanos,
@@ -91,7 +91,7 @@ impl Request {
 
     /// Its permit is given back. What was not reported is charged by the outcome: nobody pays for a
     /// backend's failure, and who left before the first token pays for the prompt alone.
-    pub fn end(&mut self, outcome: Outcome) {
+    pub fn end(&mut self, outcome: PermitOutcome) {
         self.state = State::Over;
         self.is_trial = false;
         if self.settled {
@@ -99,11 +99,11 @@ impl Request {
         }
         let prompt = self.uncached();
         match outcome {
-            Outcome::Dropped => self.charged = Span::default(),
-            Outcome::Ignored if self.prefill.low > 0 => self.charged = prompt,
+            PermitOutcome::Dropped => self.charged = Span::default(),
+            PermitOutcome::Ignored if self.prefill.low > 0 => self.charged = prompt,
             // A whole answer does not tell when its prompt has been read.
-            Outcome::Ignored if self.prefill.high > 0 => self.charged.low = prompt.low,
-            Outcome::Ignored | Outcome::Success => {}
+            PermitOutcome::Ignored if self.prefill.high > 0 => self.charged.low = prompt.low,
+            PermitOutcome::Ignored | PermitOutcome::Success => {}
         }
     }
 
@@ -127,7 +127,7 @@ impl Request {
 
     /// Whether a backend may be kept free for it by now.
     pub fn may_be_overdue(&self, now: Nanos) -> bool {
-        self.is_queued() && (now >= self.arrived + 250 * MILLISECOND || self.passed_by >= 8)
+        self.is_queued() && (now >= self.arrived + 250 * MILLISECOND || self.bypasses_before >= 8)
     }
 }
 
@@ -148,11 +148,11 @@ pub struct Backend {
     /// When the first of them was, or the first that was turned away.
     since: Nanos,
     /// Requests in a row that were turned away while it was not out.
-    turned_away: u32,
+    unavailable: u32,
     /// Nobody tries before.
     pub out_until: Nanos,
-    squeeze: u32,
-    squeezed: Nanos,
+    penalty: u32,
+    penalty_changed: Nanos,
     recovered: Option<Nanos>,
     /// A bounce has closed it until some moment between these.
     pub closed: Span,
@@ -169,7 +169,7 @@ impl Backend {
             let part = 0.1 + 0.9 * grown as f64 / SLOW_START as f64;
             (f64::from(self.limit) * part - 1e-9).ceil() as u32
         });
-        started.saturating_sub(self.squeeze).max(self.limit.min(1))
+        started.saturating_sub(self.penalty).max(self.limit.min(1))
     }
 
     /// Whether its memory is large enough for a prompt, if nothing else ran.
@@ -178,9 +178,9 @@ impl Backend {
     }
 
     /// The slots that a band may fill.
-    pub fn room_of(&self, band: usize, now: Nanos) -> u64 {
+    pub fn room_of(&self, priority: usize, now: Nanos) -> u64 {
         let limit = u64::from(self.effective(now));
-        if band == 2 { (limit * LOW_PERCENT).div_ceil(100) } else { limit }
+        if priority == 2 { (limit * LOW_PERCENT).div_ceil(100) } else { limit }
     }
 
     pub fn set_health(&mut self, health: Health, now: Nanos) {
@@ -197,19 +197,19 @@ impl Backend {
         self.health = health;
     }
 
-    pub fn is_out(&self) -> bool {
+    pub fn has_outage(&self) -> bool {
         self.failures > 0
     }
 
     /// Returns whether that begins an outage.
     pub fn fail(&mut self, fault: Fault, now: Nanos) -> bool {
         let is_first = self.failures == 0;
-        if is_first && self.turned_away == 0 {
+        if is_first && self.unavailable == 0 {
             self.since = now;
         }
         if is_first && fault == Fault::Unavailable {
-            self.turned_away += 1;
-            if self.turned_away < 3 {
+            self.unavailable += 1;
+            if self.unavailable < 3 {
                 return false;
             }
         }
@@ -224,7 +224,7 @@ impl Backend {
     /// Returns whether that ends a row of failures.
     pub fn reached(&mut self, proof: Proof, now: Nanos) -> bool {
         let is_unconnected = matches!(self.fault, Fault::Refused | Fault::Unreachable);
-        let ends = self.is_out()
+        let ends = self.has_outage()
             && match proof {
                 Proof::Connected => is_unconnected,
                 Proof::Answered => self.fault == Fault::Died && now >= self.out_until,
@@ -232,7 +232,7 @@ impl Backend {
                 Proof::Served => true,
             };
         if ends {
-            (self.failures, self.turned_away) = (0, 0);
+            (self.failures, self.unavailable) = (0, 0);
         }
         ends
     }
@@ -242,21 +242,21 @@ impl Backend {
         if sent <= self.since {
             return Proof::Answered;
         }
-        self.turned_away = 0;
+        self.unavailable = 0;
         Proof::Served
     }
 
-    pub fn bounced(&mut self, now: Nanos) {
+    pub fn note_pushback(&mut self, now: Nanos) {
         self.closed.low = self.closed.low.max(now + SHORTEST_PAUSE);
         self.closed.high = self.closed.high.max(now + LONGEST_PAUSE);
-        self.squeeze = (self.squeeze + 1).min(self.limit);
-        self.squeezed = now;
+        self.penalty = (self.penalty + 1).min(self.limit);
+        self.penalty_changed = now;
     }
 
     pub fn turn(&mut self, now: Nanos) {
-        if self.squeeze > 0 && now >= self.squeezed + UNSQUEEZE {
-            self.squeeze -= 1;
-            self.squeezed = now;
+        if self.penalty > 0 && now >= self.penalty_changed + PENALTY_DECAY {
+            self.penalty -= 1;
+            self.penalty_changed = now;
         }
         if self.recovered.is_some_and(|since| now >= since + SLOW_START) {
             self.recovered = None;
@@ -291,10 +291,10 @@ impl Model {
             failures: 0,
             fault: Fault::Refused,
             since: 0,
-            turned_away: 0,
+            unavailable: 0,
             out_until: 0,
-            squeeze: 0,
-            squeezed: 0,
+            penalty: 0,
+            penalty_changed: 0,
             recovered: None,
             closed: Span::default(),
         });
@@ -326,7 +326,7 @@ impl Model {
     }
 
     /// Whether a tier has a backend that is worth waiting for: one that is down may come back.
-    pub fn has_backend(&self, tier: usize) -> bool {
+    pub fn has_backend_in_service(&self, tier: usize) -> bool {
         let limits = &self.sizes.tiers[tier];
         let mut backends = limits.backends.iter().map(|&backend| usize::from(backend));
         let node = |at: usize| self.backends[at].node.and_then(|node| self.sizes.nodes[node]);
@@ -342,7 +342,7 @@ impl Model {
     /// Why a request cannot run anywhere as things are. It is too large only if it would be so with
     /// every backend well; how large a drained one will be nobody knows.
     /// `waits`: it waits already, and backends that are down may come back.
-    pub fn why_not(&self, request: &Request, waits: bool) -> Option<Refusal> {
+    pub fn why_unservable(&self, request: &Request, waits: bool) -> Option<Refusal> {
         let tier = self.sizes.tiers[request.tier].concurrency.unwrap_or(u32::MAX);
         let above = tier.min(self.tenants[request.tenant].slots.unwrap_or(u32::MAX));
         let slots = |backend: &Backend, limit: u32| {

@@ -1,10 +1,12 @@
 //! What a random history is made of.
 
-use penstock_admission::{Band, Candidate, Fault, Health, Outcome, Proof, TokenLimit, Usage};
+use penstock_admission::{
+    Candidate, Fault, Health, PermitOutcome, Priority, Proof, TokenLimit, Usage,
+};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::play::Wish;
+use crate::harness::RequestSpec;
 
 pub const WORKERS: u16 = 3;
 const TENANTS: usize = 4;
@@ -26,16 +28,16 @@ pub struct Setup {
 
 #[derive(Debug, Clone)]
 pub enum Op {
-    Offer(Wish),
-    /// Several before anyone looks at the mail.
-    Leave(Vec<(Leave, usize)>),
-    Bounce(usize),
+    Offer(RequestSpec),
+    /// Several before anyone looks at the notifications.
+    End(Vec<(End, usize)>),
+    Pushback(usize),
     Report(usize, Report),
     Limit(usize, u32),
     Health(usize, Health),
     Fail(usize, Fault),
     Reached(usize, Proof),
-    PutBack(usize),
+    Requeue(usize),
     LearnKv(usize, u64),
     Pass(i64),
     Die(u16),
@@ -44,9 +46,9 @@ pub enum Op {
 
 /// How a request may end, or seem to.
 #[derive(Debug, Clone, Copy)]
-pub enum Leave {
+pub enum End {
     Cancel,
-    Release(Outcome),
+    Release(PermitOutcome),
     Closing,
     Die,
     Rebuild,
@@ -96,7 +98,7 @@ pub fn setup(uniform: bool) -> impl Strategy<Value = Setup> {
         })
 }
 
-fn wish(uniform: bool) -> impl Strategy<Value = Wish> {
+fn spec(uniform: bool) -> impl Strategy<Value = RequestSpec> {
     let candidate =
         |backend| prop_oneof![Just(0), 0u32..300].prop_map(move |hit| Candidate { backend, hit });
     let candidates = if uniform {
@@ -107,26 +109,26 @@ fn wish(uniform: bool) -> impl Strategy<Value = Wish> {
     let candidates =
         candidates.prop_flat_map(move |list| list.into_iter().map(candidate).collect::<Vec<_>>());
     let output = prop_oneof![Just(None), (1u32..400).prop_map(Some)];
-    let band = select(vec![Band::High, Band::Normal, Band::Normal, Band::Low]);
+    let priority = select(vec![Priority::High, Priority::Normal, Priority::Normal, Priority::Low]);
     let bounds = (prop_oneof![3 => Just(1u32), 1 => 1u32..5], 0u32..400, output);
-    (0..WORKERS, 0..2usize, 0..TENANTS, band, bounds, any::<bool>(), 0u64..200, candidates)
+    (0..WORKERS, 0..2usize, 0..TENANTS, priority, bounds, any::<bool>(), 0u64..200, candidates)
         .prop_map(
             move |(
                 worker,
                 tier,
                 tenant,
-                band,
+                priority,
                 (slots, prompt, max_tokens),
                 streams,
                 bytes,
                 candidates,
             )| {
                 let slots = if uniform { 1 } else { slots };
-                Wish {
+                RequestSpec {
                     worker,
                     tier,
                     tenant,
-                    band,
+                    priority,
                     slots,
                     prompt,
                     max_tokens,
@@ -140,14 +142,18 @@ fn wish(uniform: bool) -> impl Strategy<Value = Wish> {
 
 pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
     let which = any::<usize>;
-    let outcome =
-        select(vec![Outcome::Success, Outcome::Success, Outcome::Dropped, Outcome::Ignored]);
-    let leave = prop_oneof![
-        4 => Just(Leave::Cancel),
-        9 => outcome.prop_map(Leave::Release),
-        2 => Just(Leave::Closing),
-        1 => Just(Leave::Die),
-        1 => Just(Leave::Rebuild),
+    let outcome = select(vec![
+        PermitOutcome::Success,
+        PermitOutcome::Success,
+        PermitOutcome::Dropped,
+        PermitOutcome::Ignored,
+    ]);
+    let end = prop_oneof![
+        4 => Just(End::Cancel),
+        9 => outcome.prop_map(End::Release),
+        2 => Just(End::Closing),
+        1 => Just(End::Die),
+        1 => Just(End::Rebuild),
     ];
     let usage = (0u32..400, 0u32..400, 0u32..2000).prop_map(|(prompt, cached, output)| Usage {
         prompt,
@@ -176,15 +182,15 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
     let fault = select(vec![Fault::Refused, Fault::Unreachable, Fault::Died, Fault::Unavailable]);
     let proof = select(vec![Proof::Connected, Proof::Answered, Proof::Survived, Proof::Served]);
     let op = prop_oneof![
-        24 => wish(uniform).prop_map(Op::Offer),
-        16 => prop::collection::vec((leave, which()), 1..4).prop_map(Op::Leave),
-        2 => which().prop_map(Op::Bounce),
+        24 => spec(uniform).prop_map(Op::Offer),
+        16 => prop::collection::vec((end, which()), 1..4).prop_map(Op::End),
+        2 => which().prop_map(Op::Pushback),
         6 => (which(), report).prop_map(|(at, report)| Op::Report(at, report)),
         2 => (0..3usize, 0u32..10).prop_map(|(at, slots)| Op::Limit(at, slots)),
         2 => (0..3usize, health).prop_map(|(at, health)| Op::Health(at, health)),
         3 => (0..3usize, fault).prop_map(|(at, fault)| Op::Fail(at, fault)),
         1 => (0..3usize, proof).prop_map(|(at, proof)| Op::Reached(at, proof)),
-        2 => which().prop_map(Op::PutBack),
+        2 => which().prop_map(Op::Requeue),
         1 => (0..3usize, 1u64..1500).prop_map(|(at, tokens)| Op::LearnKv(at, tokens)),
         10 => time.prop_map(Op::Pass),
         1 => (0u8..8, far).prop_map(|(dice, far)| Op::Pass(if dice == 0 { far } else { 50 })),

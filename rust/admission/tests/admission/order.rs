@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, Band, Candidates, Offer, Outcome, Tenant, Ticket, TierLimits, Usage,
+    Admission, Candidates, Offer, PermitOutcome, Priority, Tenant, Ticket, TierLimits, Usage,
 };
 use penstock_testing::property;
 use proptest::prelude::*;
 
-use crate::stage::{
+use crate::fixture::{
     START, WAIT, backend, granted, grants, offer, one_tier, open, queued, sizes, tickets, tier,
 };
 
@@ -36,7 +36,7 @@ impl Backlog {
                 backlog.offer(kind);
             }
         }
-        backlog.admission.release(plug, Outcome::Dropped, START);
+        backlog.admission.release(plug, PermitOutcome::Dropped, START);
         backlog.refill();
         backlog
     }
@@ -48,9 +48,9 @@ impl Backlog {
 
     /// Takes the grants, and lets as many of the same kinds come. Returns the kinds.
     fn refill(&mut self) -> Vec<usize> {
-        let fresh = tickets(&grants(&self.admission));
-        let kinds: Vec<usize> = fresh.iter().map(|ticket| self.kind_of[ticket]).collect();
-        self.running.extend(fresh);
+        let new_grants = tickets(&grants(&self.admission));
+        let kinds: Vec<usize> = new_grants.iter().map(|ticket| self.kind_of[ticket]).collect();
+        self.running.extend(new_grants);
         for &kind in &kinds {
             self.offer(kind);
         }
@@ -61,7 +61,7 @@ impl Backlog {
     fn step(&mut self, time: Nanos) -> Vec<usize> {
         self.now += time;
         let oldest = self.running.pop_front().expect("someone runs");
-        assert!(self.admission.release(oldest, Outcome::Success, self.now));
+        assert!(self.admission.release(oldest, PermitOutcome::Success, self.now));
         self.refill()
     }
 
@@ -92,14 +92,14 @@ fn a_flow_is_served_by_deadlines() {
         let ticket = granted(admission.offer(&long, now)).ticket;
         now += 2 * SECOND;
         admission.first_token(ticket, now);
-        admission.release(ticket, Outcome::Success, now);
+        admission.release(ticket, PermitOutcome::Success, now);
     }
     let running = granted(admission.offer(&offer(), now)).ticket;
     let short = queued(admission.offer(&offer(), now));
     let long = queued(admission.offer(&long, now + SECOND));
-    admission.release(running, Outcome::Success, now + SECOND);
+    admission.release(running, PermitOutcome::Success, now + SECOND);
     assert_eq!(tickets(&grants(&admission)), [long], "it came later, but has to begin earlier");
-    admission.release(long, Outcome::Success, now + SECOND);
+    admission.release(long, PermitOutcome::Success, now + SECOND);
     assert_eq!(tickets(&grants(&admission)), [short]);
 }
 
@@ -109,7 +109,7 @@ fn equal_deadlines_are_served_in_order_of_arrival() {
     let mut running = granted(admission.offer(&offer(), START)).ticket;
     let order: Vec<Ticket> = (0..50).map(|_| queued(admission.offer(&offer(), START))).collect();
     for next in order {
-        admission.release(running, Outcome::Success, START);
+        admission.release(running, PermitOutcome::Success, START);
         assert_eq!(tickets(&grants(&admission)), [next]);
         running = next;
     }
@@ -141,7 +141,7 @@ fn two_tenants_that_always_wait_are_served_by_weight() {
                 asked.insert(queued(admission.offer(&offer, START)), usage);
             }
         }
-        admission.release(plug, Outcome::Success, START);
+        admission.release(plug, PermitOutcome::Success, START);
         let largest = f64::from(2000 + 2 * 400);
         let lightest = f64::from(weights.0.min(weights.1));
         let bound = (2.0 + f64::from(SLOTS)) * largest / lightest;
@@ -149,20 +149,20 @@ fn two_tenants_that_always_wait_are_served_by_weight() {
         for _ in 0..requests.len() - SLOTS as usize {
             running.extend(tickets(&grants(&admission)));
             prop_assert_eq!(running.len(), SLOTS as usize);
-            let served =
-                tenants.map(|tenant| admission.charged(&tenant) as f64 / f64::from(tenant.weight));
+            let served = tenants
+                .map(|tenant| admission.tenant_cost(&tenant) as f64 / f64::from(tenant.weight));
             let gap = (served[0] - served[1]).abs();
             prop_assert!(gap <= bound, "{} > {}", gap, bound);
             let ticket = running.pop_front().expect("all slots are in use");
             admission.settle(ticket, asked[&ticket]);
-            prop_assert!(admission.release(ticket, Outcome::Success, START));
+            prop_assert!(admission.release(ticket, PermitOutcome::Success, START));
         }
         Ok(())
     });
 }
 
 #[test]
-fn who_comes_back_from_idling_takes_turns_and_is_not_owed() {
+fn a_tenant_back_from_idling_is_owed_nothing() {
     let busy = of_tenant(Tenant::named(7));
     let mut backlog = Backlog::new(one_tier(&[2]), vec![busy], 20);
     backlog.count(500);
@@ -191,7 +191,7 @@ fn ten_thousand_requests_of_one_tenant_do_not_delay_another() {
     sizes.rows = 20_000;
     let mut backlog = Backlog::new(open(&sizes), vec![of_tenant(Tenant::named(7))], 9_990);
     (0..10).for_each(|_| backlog.offer(0));
-    let refused = crate::stage::refused(backlog.admission.offer(&backlog.kinds[0], START));
+    let refused = crate::fixture::refused(backlog.admission.offer(&backlog.kinds[0], START));
     assert_eq!(refused.why, penstock_admission::Refusal::QueueFull);
     backlog.kinds.push(of_tenant(Tenant::named(8)));
     (0..50).for_each(|_| backlog.offer(1));
@@ -201,15 +201,16 @@ fn ten_thousand_requests_of_one_tenant_do_not_delay_another() {
 }
 
 #[test]
-fn the_top_band_goes_first_up_to_its_part_and_the_rest_by_weight() {
-    let kinds = [Band::High, Band::Normal, Band::Low].map(|band| Offer { band, ..offer() });
+fn high_priority_goes_first_up_to_its_part_and_the_rest_by_weight() {
+    let kinds = [Priority::High, Priority::Normal, Priority::Low]
+        .map(|priority| Offer { priority, ..offer() });
     let mut backlog = Backlog::new(one_tier(&[20]), kinds.to_vec(), 60);
-    let band = |ticket: &Ticket| backlog.kind_of[ticket];
-    let first: Vec<usize> = backlog.running.iter().map(band).collect();
+    let priority = |ticket: &Ticket| backlog.kind_of[ticket];
+    let first: Vec<usize> = backlog.running.iter().map(priority).collect();
     assert_eq!(first[..16], [0; 16], "four fifths of 20");
     let counts = backlog.count(1200);
     assert!((940..=980).contains(&counts[0]), "{counts:?}");
-    assert_eq!(counts[2], 0, "above 85 % the low band gets nothing");
+    assert_eq!(counts[2], 0, "above 85 % low priority gets nothing");
     // But it ages, and then it gets its part of the normal one.
     let mut low = 0;
     for _ in 0..1200 {
@@ -220,9 +221,9 @@ fn the_top_band_goes_first_up_to_its_part_and_the_rest_by_weight() {
 }
 
 #[test]
-fn the_low_band_leaves_room_for_bursts() {
+fn low_priority_leaves_room_for_bursts() {
     let admission = one_tier(&[20]);
-    let low = Offer { band: Band::Low, ..offer() };
+    let low = Offer { priority: Priority::Low, ..offer() };
     for _ in 0..17 {
         granted(admission.offer(&low, START));
     }
@@ -233,8 +234,8 @@ fn the_low_band_leaves_room_for_bursts() {
 }
 
 #[test]
-fn who_has_waited_half_of_his_time_rises_a_band() {
-    let urgent = Offer { band: Band::High, ..of_tenant(Tenant::named(7)) };
+fn after_half_of_its_wait_a_request_rises_in_priority() {
+    let urgent = Offer { priority: Priority::High, ..of_tenant(Tenant::named(7)) };
     // One slot: the top band never has its part, so nobody else would ever be served.
     let mut backlog = Backlog::new(one_tier(&[1]), vec![urgent], 20);
     let old = queued(backlog.admission.offer(&of_tenant(Tenant::named(8)), START));
@@ -276,7 +277,7 @@ fn a_tier_with_a_small_share_has_one_slot_at_least() {
 
 /// Invariant 11: eight go before one that does not fit, then room is kept for it.
 #[test]
-fn a_wide_request_is_passed_by_eight_times_at_most() {
+fn a_wide_request_is_bypassed_eight_times_at_most() {
     let mut backlog = Backlog::new(one_tier(&[4]), vec![offer()], 20);
     let wide = Offer { slots: 4, ..of_tenant(Tenant::named(8)) };
     let wide = queued(backlog.admission.offer(&wide, START));
@@ -285,43 +286,43 @@ fn a_wide_request_is_passed_by_eight_times_at_most() {
     let mut passed = 0;
     while !backlog.running.is_empty() {
         let oldest = backlog.running.pop_front().expect("someone runs");
-        backlog.admission.release(oldest, Outcome::Success, START);
-        let fresh = tickets(&grants(&backlog.admission));
-        if fresh == [wide] {
+        backlog.admission.release(oldest, PermitOutcome::Success, START);
+        let new_grants = tickets(&grants(&backlog.admission));
+        if new_grants == [wide] {
             break;
         }
-        passed += fresh.len();
-        backlog.running.extend(fresh);
+        passed += new_grants.len();
+        backlog.running.extend(new_grants);
     }
     assert_eq!(passed, 8);
     assert_eq!(backlog.admission.backend(0).cap.used.slots, 4);
 }
 
 #[test]
-fn a_wide_request_is_passed_by_for_a_quarter_of_a_second_at_most() {
+fn a_wide_request_is_bypassed_for_a_quarter_of_a_second_at_most() {
     let admission = one_tier(&[4, 4]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let mut running: VecDeque<_> = (0..8).map(|_| granted(admission.offer(&both, START))).collect();
     let wide = queued(admission.offer(&Offer { slots: 4, ..both }, START));
     let mut step = |now: Nanos| {
         let oldest = running.pop_front().expect("someone runs");
-        admission.release(oldest.ticket, Outcome::Success, now);
+        admission.release(oldest.ticket, PermitOutcome::Success, now);
         admission.offer(&both, now);
-        let fresh = grants(&admission);
-        running.extend(&fresh);
-        fresh
+        let new_grants = grants(&admission);
+        running.extend(&new_grants);
+        new_grants
     };
     assert_eq!(step(START).len(), 1);
     assert_eq!(step(START + 249 * MILLISECOND).len(), 1);
     // From now on one backend is kept free, and the other stays in use.
     let mut passed = 0;
     for _ in 0..8 {
-        let fresh = step(START + 251 * MILLISECOND);
-        if fresh.iter().any(|grant| grant.ticket == wide) {
+        let new_grants = step(START + 251 * MILLISECOND);
+        if new_grants.iter().any(|grant| grant.ticket == wide) {
             assert!(passed <= 4, "{passed}");
             return;
         }
-        passed += fresh.len();
+        passed += new_grants.len();
     }
     panic!("it was never let in");
 }
@@ -329,7 +330,7 @@ fn a_wide_request_is_passed_by_for_a_quarter_of_a_second_at_most() {
 /// The tier whose turn it is finds the backend kept free for another tier's request; that one then
 /// goes, and leaves room.
 #[test]
-fn one_tier_hears_in_the_same_step_when_another_no_longer_keeps_a_backend_free() {
+fn a_cancelled_reservation_lets_other_tiers_in_at_once() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[0])], vec![backend(7)]));
     let first = granted(admission.offer(&Offer { slots: 2, ..offer() }, START)).ticket;
     granted(admission.offer(&offer(), START));
@@ -340,6 +341,6 @@ fn one_tier_hears_in_the_same_step_when_another_no_longer_keeps_a_backend_free()
     admission.tick(now);
     let small = queued(admission.offer(&offer(), now));
     assert_eq!(grants(&admission), [], "three slots are free, and kept for the wide one");
-    admission.release(first, Outcome::Success, now);
+    admission.release(first, PermitOutcome::Success, now);
     assert_eq!(tickets(&grants(&admission)), [wide, small]);
 }

@@ -2,17 +2,17 @@
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, Candidates, Fault, Grant, Health, Offer, Outcome, Proof, Refusal, Ticket,
+    Admission, Candidates, Fault, Grant, Health, Offer, PermitOutcome, Proof, Refusal, Ticket,
 };
 
-use crate::stage::{
-    START, WAIT, expelled, granted, grants, offer, one_tier, queued, refused, tickets,
+use crate::fixture::{
+    START, WAIT, granted, grants, offer, one_tier, queued, refusals, refused, tickets,
 };
 
 /// A request did not get through: its backend is closed, and it waits again.
-fn turned_back(admission: &Admission, ticket: Ticket, fault: Fault, now: Nanos) {
+fn connection_failed(admission: &Admission, ticket: Ticket, fault: Fault, now: Nanos) {
     admission.fail(0, fault, now);
-    assert!(admission.put_back(ticket, now));
+    assert!(admission.requeue(ticket, now));
 }
 
 /// Lets time pass in steps of 10 ms until something is granted.
@@ -20,9 +20,9 @@ fn next_grants(admission: &Admission, now: &mut Nanos) -> Vec<Grant> {
     loop {
         *now += 10 * MILLISECOND;
         admission.tick(*now);
-        let fresh = grants(admission);
-        if !fresh.is_empty() {
-            return fresh;
+        let new_grants = grants(admission);
+        if !new_grants.is_empty() {
+            return new_grants;
         }
         assert!(*now < START + WAIT, "nothing was granted");
     }
@@ -36,27 +36,27 @@ fn a_restart_leaves_the_queue_as_it_was() {
     let waiting: Vec<Ticket> = (0..20).map(|_| queued(admission.offer(&offer(), START))).collect();
     // The engine dies with what it runs; whoever comes next is refused.
     for ticket in running {
-        admission.release(ticket, Outcome::Dropped, START);
+        admission.release(ticket, PermitOutcome::Dropped, START);
     }
     let refused_at_first = grants(&admission);
     assert_eq!(tickets(&refused_at_first), waiting[..3]);
     for grant in &refused_at_first {
-        turned_back(&admission, grant.ticket, Fault::Refused, START);
+        connection_failed(&admission, grant.ticket, Fault::Refused, START);
     }
     // One tries at a time, at growing distances, and always the one whose turn it is.
     let (mut now, mut before, mut pauses) = (START, START, Vec::new());
     while now < START + 3 * SECOND {
-        let fresh = next_grants(&admission, &mut now);
-        assert_eq!(tickets(&fresh), waiting[..1]);
-        assert!(fresh[0].is_trial);
+        let new_grants = next_grants(&admission, &mut now);
+        assert_eq!(tickets(&new_grants), waiting[..1]);
+        assert!(new_grants[0].is_trial);
         pauses.push((now - before) / MILLISECOND);
         before = now;
-        turned_back(&admission, fresh[0].ticket, Fault::Refused, now);
+        connection_failed(&admission, new_grants[0].ticket, Fault::Refused, now);
     }
     assert_eq!(pauses, [50, 100, 200, 400, 800, 1600]);
     // It is back: the trial gets through, and then all that fit.
-    let fresh = next_grants(&admission, &mut now);
-    assert_eq!(tickets(&fresh), waiting[..1]);
+    let new_grants = next_grants(&admission, &mut now);
+    assert_eq!(tickets(&new_grants), waiting[..1]);
     let lasted = admission.reached(0, Proof::Connected, now).expect("it was out");
     assert_eq!(lasted, now - START);
     assert_eq!(tickets(&grants(&admission)), waiting[1..3]);
@@ -76,39 +76,39 @@ fn the_pause_grows_to_2_s_and_no_further() {
             now += 10 * MILLISECOND;
             admission.tick(now);
         }
-        admission.release(ticket, Outcome::Dropped, now);
+        admission.release(ticket, PermitOutcome::Dropped, now);
         pauses.push((now - begin) / MILLISECOND);
     }
     assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
 }
 
 #[test]
-fn who_waits_for_a_backend_in_vain_is_told_so_at_its_deadline() {
+fn at_its_deadline_a_request_hears_that_no_backend_was_there() {
     let admission = one_tier(&[1]);
     let ticket = granted(admission.offer(&offer(), START)).ticket;
-    turned_back(&admission, ticket, Fault::Refused, START);
+    connection_failed(&admission, ticket, Fault::Refused, START);
     admission.set_health(0, Health::Down, START + SECOND);
     admission.tick(START + WAIT - MILLISECOND);
-    assert_eq!(expelled(&admission), [], "it may come back until then");
+    assert_eq!(refusals(&admission), [], "it may come back until then");
     assert_eq!(refused(admission.offer(&offer(), START + SECOND)).why, Refusal::NoBackend);
     admission.tick(START + WAIT + 10 * MILLISECOND);
-    assert_eq!(expelled(&admission), [(ticket, Refusal::NoBackend)]);
+    assert_eq!(refusals(&admission), [(ticket, Refusal::NoBackend)]);
 }
 
 #[test]
-fn who_is_refused_goes_to_another_backend_at_once_even_after_its_deadline() {
+fn after_a_refused_connection_a_request_goes_to_another_backend_at_once_even_after_its_deadline() {
     let admission = one_tier(&[1, 1]);
     let both = Offer { candidates: Candidates::cold([0, 1]), ..offer() };
     let Grant { ticket, backend, .. } = granted(admission.offer(&both, START));
     let late = START + 2 * WAIT;
     admission.fail(backend, Fault::Refused, late);
-    assert!(admission.put_back(ticket, late));
-    let fresh = grants(&admission);
+    assert!(admission.requeue(ticket, late));
+    let new_grants = grants(&admission);
     assert_eq!(
-        (fresh[0].ticket, fresh[0].backend, fresh[0].is_trial),
+        (new_grants[0].ticket, new_grants[0].backend, new_grants[0].is_trial),
         (ticket, 1 - backend, false)
     );
-    assert!(!admission.put_back(Ticket { row: 7, generation: 9 }, late), "no such permit");
+    assert!(!admission.requeue(Ticket { row: 7, generation: 9 }, late), "no such permit");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn failures_of_one_event_count_once() {
     assert!(admission.fail(0, Fault::Died, START));
     for ticket in &running {
         assert!(!admission.fail(0, Fault::Died, START + MILLISECOND));
-        admission.release(*ticket, Outcome::Dropped, START + MILLISECOND);
+        admission.release(*ticket, PermitOutcome::Dropped, START + MILLISECOND);
     }
     let ticket = queued(admission.offer(&offer(), START + MILLISECOND));
     let mut now = START;
@@ -141,7 +141,7 @@ fn behind_an_open_port_a_connection_proves_nothing() {
 }
 
 #[test]
-fn a_good_probe_ends_it_unless_requests_were_broken_off() {
+fn a_good_probe_ends_an_outage_unless_connections_were_reset() {
     let admission = one_tier(&[4]);
     assert_eq!(admission.set_health(0, Health::Healthy, START), None, "it was well");
     admission.fail(0, Fault::Refused, START);
@@ -164,14 +164,14 @@ fn a_good_probe_ends_it_unless_requests_were_broken_off() {
 }
 
 #[test]
-fn old_streams_do_not_end_refusals() {
+fn streams_from_before_do_not_end_an_outage_of_refused_connections() {
     let admission = one_tier(&[4]);
     let old = granted(admission.offer(&offer(), START)).ticket;
     admission.fail(0, Fault::Refused, START);
     let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), START))).collect();
     assert_eq!(admission.reached(0, Proof::Answered, START), None);
     admission.first_token(old, START);
-    admission.release(old, Outcome::Success, START);
+    admission.release(old, PermitOutcome::Success, START);
     assert_eq!(grants(&admission), [], "the pause holds");
     let mut now = START;
     assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1], "one at a time");
@@ -180,7 +180,7 @@ fn old_streams_do_not_end_refusals() {
 }
 
 #[test]
-fn behind_an_open_port_who_survives_is_through() {
+fn behind_an_open_port_a_request_that_survives_ends_the_outage() {
     let admission = one_tier(&[4]);
     admission.fail(0, Fault::Died, START);
     let waiting: Vec<Ticket> = (0..4).map(|_| queued(admission.offer(&offer(), START))).collect();
@@ -209,7 +209,7 @@ fn a_trial_without_an_outcome_gives_way_after_a_while() {
 }
 
 #[test]
-fn who_is_turned_away_three_times_in_a_row_waits() {
+fn three_unavailable_answers_in_a_row_are_an_outage() {
     let admission = one_tier(&[4]);
     let old = granted(admission.offer(&offer(), START)).ticket;
     let mut now = START;
@@ -217,18 +217,18 @@ fn who_is_turned_away_three_times_in_a_row_waits() {
         for _ in 0..2 {
             assert!(!admission.fail(0, Fault::Unavailable, now), "it may be for its own reasons");
         }
-        assert!(admission.load(0).is_suspected && !admission.load(0).is_out);
+        assert!(admission.load(0).is_suspected && !admission.load(0).has_outage);
         assert_eq!(admission.answered(old, now), None);
         assert!(admission.load(0).is_suspected, "of what was sent before it proves nothing");
         now += MILLISECOND;
         let since = granted(admission.offer(&offer(), now)).ticket;
         assert_eq!(admission.answered(since, now), None);
         assert!(!admission.load(0).is_suspected, "others are answered in between");
-        admission.release(since, Outcome::Success, now);
+        admission.release(since, PermitOutcome::Success, now);
     }
     let begins: Vec<bool> = (0..5).map(|_| admission.fail(0, Fault::Unavailable, now)).collect();
     assert_eq!(begins, [false, false, true, false, false]);
-    assert!(admission.load(0).is_out);
+    assert!(admission.load(0).has_outage);
     let began = now;
     let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), now))).collect();
     assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
@@ -243,7 +243,7 @@ fn who_is_turned_away_three_times_in_a_row_waits() {
 }
 
 #[test]
-fn what_is_read_after_a_death_had_been_sent_before() {
+fn bytes_read_after_a_crash_were_sent_before_it() {
     let admission = one_tier(&[4]);
     let old = granted(admission.offer(&offer(), START)).ticket;
     admission.fail(0, Fault::Died, START);
@@ -268,7 +268,7 @@ fn a_trial_whose_worker_dies_gives_way_to_another() {
 }
 
 #[test]
-fn a_rebuild_knows_who_tries() {
+fn a_rebuild_keeps_the_trial() {
     let admission = one_tier(&[4]);
     admission.fail(0, Fault::Refused, START);
     let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), START))).collect();

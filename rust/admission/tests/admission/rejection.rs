@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Band, Decision, Offer, Outcome, Refusal, Refused, Tenant, Ticket,
-    TokenLimit,
+    Admission, BackendLimits, Decision, Offer, PermitOutcome, Priority, Refusal, Refused, Tenant,
+    Ticket, TokenLimit,
 };
 
-use crate::stage::{
-    START, WAIT, backend, expelled, granted, grants, offer, one_tier, open, queued, refused, sizes,
+use crate::fixture::{
+    START, WAIT, backend, granted, grants, offer, one_tier, open, queued, refusals, refused, sizes,
     tickets, tier,
 };
 
@@ -57,10 +57,10 @@ impl Server {
         self.now += Self::TURN;
         self.admission.tick(self.now);
         let oldest = self.running.pop_front().expect("someone runs");
-        self.admission.release(oldest, Outcome::Success, self.now);
-        let fresh = tickets(&grants(&self.admission));
-        self.running.extend(&fresh);
-        fresh.len()
+        self.admission.release(oldest, PermitOutcome::Success, self.now);
+        let new_grants = tickets(&grants(&self.admission));
+        self.running.extend(&new_grants);
+        new_grants.len()
     }
 
     /// Offers until one is refused. Returns how many were queued.
@@ -77,7 +77,7 @@ impl Server {
 }
 
 #[test]
-fn who_would_wait_too_long_is_turned_away_at_once_and_nobody_else() {
+fn only_a_request_that_would_wait_too_long_is_refused_on_arrival() {
     let mut server = Server::new();
     let (queued, refused) = server.flood(&offer());
     // Ten a second, for nine tenths of ten seconds.
@@ -85,11 +85,11 @@ fn who_would_wait_too_long_is_turned_away_at_once_and_nobody_else() {
     assert_eq!(refused.why, Refusal::Unmeetable);
     let in_time: usize = (0..queued).map(|_| server.turn()).sum();
     assert_eq!(in_time, queued, "who was let wait is served in time");
-    assert_eq!(expelled(&server.admission), []);
+    assert_eq!(refusals(&server.admission), []);
 }
 
 #[test]
-fn it_is_worth_to_come_back_when_the_queue_is_served() {
+fn the_retry_time_is_when_the_queue_will_be_served() {
     let mut server = Server::new();
     let (queued, first) = server.flood(&offer());
     let drain = (queued as u64 + 1) * Server::TURN;
@@ -127,7 +127,7 @@ fn saturation_ends_when_the_queue_does() {
 fn only_what_would_be_served_before_counts() {
     let mut server = Server::new();
     server.flood(&Offer { tenant: Tenant::named(7), ..offer() });
-    let urgent = Offer { band: Band::High, ..offer() };
+    let urgent = Offer { priority: Priority::High, ..offer() };
     let (ahead, _) = server.flood(&urgent);
     assert!((84..=96).contains(&ahead), "{ahead}: the others wait behind them");
     let mut server = Server::new();
@@ -138,13 +138,13 @@ fn only_what_would_be_served_before_counts() {
 
 /// There are free slots all the time, but no memory for them.
 #[test]
-fn who_would_wait_too_long_for_memory_is_turned_away_as_well() {
+fn a_request_that_would_wait_too_long_for_memory_is_refused_on_arrival() {
     let limits = BackendLimits { kv: TokenLimit::Tokens(2000), ..backend(100) };
     let admission = open(&sizes(vec![tier(&[0])], vec![limits]));
     let mut running: VecDeque<Ticket> =
         (0..10).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
     // Ten a second are served, thirty come.
-    let (mut waiting, mut turned_away) = (0, 0);
+    let (mut waiting, mut unavailable) = (0, 0);
     for step in 1..600 {
         let now = START + step * 100 * MILLISECOND;
         admission.tick(now);
@@ -153,22 +153,22 @@ fn who_would_wait_too_long_for_memory_is_turned_away_as_well() {
                 Decision::Queued(_) => waiting += 1,
                 Decision::Refused(refused) => {
                     assert_eq!(refused.why, Refusal::Unmeetable);
-                    turned_away += 1;
+                    unavailable += 1;
                 }
                 Decision::Granted(grant) => panic!("{grant:?}"),
             }
         }
         let oldest = running.pop_front().expect("someone runs");
-        admission.release(oldest, Outcome::Success, now);
-        let fresh = grants(&admission);
-        assert_eq!(fresh.len(), 1, "and nobody waits in vain");
-        running.extend(tickets(&fresh));
+        admission.release(oldest, PermitOutcome::Success, now);
+        let new_grants = grants(&admission);
+        assert_eq!(new_grants.len(), 1, "and nobody waits in vain");
+        running.extend(tickets(&new_grants));
     }
-    assert!(turned_away > waiting, "{turned_away}, {waiting}");
+    assert!(unavailable > waiting, "{unavailable}, {waiting}");
 }
 
 #[test]
-fn nobody_is_turned_away_by_a_speed_that_nobody_knows() {
+fn no_request_is_refused_while_the_rate_is_unknown() {
     let admission = one_tier(&[1]);
     granted(admission.offer(&offer(), START));
     for _ in 0..500 {
@@ -178,7 +178,7 @@ fn nobody_is_turned_away_by_a_speed_that_nobody_knows() {
 
 /// Research §2.3, point 2: before a speed is known, waits that stay long for a whole deadline.
 #[test]
-fn before_the_speed_is_known_long_waits_turn_others_away() {
+fn before_the_rate_is_known_long_waits_refuse_others() {
     let admission = one_tier(&[1]);
     let mut running = granted(admission.offer(&offer(), START)).ticket;
     let mut refused_at = None;
@@ -191,9 +191,9 @@ fn before_the_speed_is_known_long_waits_turn_others_away() {
                 refused_at.get_or_insert((now, admission.tier(0).speed));
             }
         }
-        admission.release(running, Outcome::Success, now);
-        for notice in crate::stage::mail(&admission, 0) {
-            if let penstock_admission::Notice::Granted(grant) = notice {
+        admission.release(running, PermitOutcome::Success, now);
+        for notification in crate::fixture::notifications(&admission, 0) {
+            if let penstock_admission::Notification::Granted(grant) = notification {
                 running = grant.ticket;
             }
         }
@@ -206,7 +206,7 @@ fn before_the_speed_is_known_long_waits_turn_others_away() {
 }
 
 #[test]
-fn long_prompts_are_turned_away_by_the_speed_of_reading() {
+fn long_prompts_are_refused_by_the_prefill_rate() {
     let limits = BackendLimits { prefill: TokenLimit::Tokens(4096), ..backend(1000) };
     let admission = open(&sizes(vec![tier(&[0])], vec![limits]));
     let long = Offer { prompt: 3000, ..offer() };
@@ -215,7 +215,7 @@ fn long_prompts_are_turned_away_by_the_speed_of_reading() {
         let ticket = granted(admission.offer(&long, now)).ticket;
         now += 100 * MILLISECOND;
         admission.first_token(ticket, now);
-        admission.release(ticket, Outcome::Success, now);
+        admission.release(ticket, PermitOutcome::Success, now);
     }
     let rate = admission.backend(0).prefill_rate.expect("it has read enough");
     assert!((rate - 30_000.0).abs() < 1000.0, "{rate}");
@@ -245,9 +245,9 @@ fn a_service_level_shortens_the_wait() {
     let waits = queued(admission.offer(&offer(), now));
     // Prompts like it take 1 s, so 2 s are left.
     admission.tick(now + 1800 * MILLISECOND);
-    assert_eq!(expelled(&admission), []);
+    assert_eq!(refusals(&admission), []);
     admission.tick(now + 2005 * MILLISECOND);
-    assert_eq!(expelled(&admission), [(waits, Refusal::Expired)]);
+    assert_eq!(refusals(&admission), [(waits, Refusal::Expired)]);
 }
 
 #[test]
@@ -256,9 +256,9 @@ fn nothing_is_granted_at_its_deadline() {
     let running = granted(admission.offer(&offer(), START)).ticket;
     let late = queued(admission.offer(&offer(), START));
     let next = queued(admission.offer(&offer(), START + MILLISECOND));
-    admission.release(running, Outcome::Success, START + WAIT);
-    let mail = crate::stage::mail(&admission, 0);
-    assert_eq!(mail.len(), 2, "{mail:?}");
+    admission.release(running, PermitOutcome::Success, START + WAIT);
+    let notifications = crate::fixture::notifications(&admission, 0);
+    assert_eq!(notifications.len(), 2, "{notifications:?}");
     assert_eq!(admission.permits_of(offer().owner), [next]);
     assert!(!admission.cancel(late, START + WAIT));
 }

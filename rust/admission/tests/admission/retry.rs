@@ -1,9 +1,11 @@
 //! When a client that is turned away is told to come back, beside when it is really worth it.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
-use penstock_admission::{Admission, Decision, Notice, Outcome, Refusal, Refused, Ticket};
+use penstock_admission::{
+    Admission, Decision, Notification, PermitOutcome, Refusal, Refused, Ticket,
+};
 
-use crate::stage::{START, backend, mail, offer, open, refused, sizes, tier};
+use crate::fixture::{START, backend, notifications, offer, open, refused, sizes, tier};
 
 /// A backend that takes so long for each request, however many run, behind a queue.
 struct Line {
@@ -24,7 +26,7 @@ impl Line {
     /// So many requests of `took` each at once. Returns those that were turned away.
     fn burst(&mut self, requests: u32, took: Nanos) -> Vec<Refused> {
         self.took = took;
-        let mut turned_away = vec![];
+        let mut unavailable = vec![];
         for _ in 0..requests {
             match self.admission.offer(&offer(), self.now) {
                 Decision::Granted(grant) => self.running.push((self.now + took, grant.ticket)),
@@ -32,11 +34,11 @@ impl Line {
                 Decision::Refused(refused) => {
                     let by_load = matches!(refused.why, Refusal::QueueFull | Refusal::Unmeetable);
                     assert!(by_load, "{refused:?}");
-                    turned_away.push(refused);
+                    unavailable.push(refused);
                 }
             }
         }
-        turned_away
+        unavailable
     }
 
     /// Lets time pass. Returns when the last one ended that ran or waited.
@@ -48,12 +50,12 @@ impl Line {
             self.running = running;
             let over: Vec<(Nanos, Ticket)> = over;
             for (_, ticket) in over {
-                assert!(self.admission.release(ticket, Outcome::Success, self.now));
+                assert!(self.admission.release(ticket, PermitOutcome::Success, self.now));
                 last = self.now;
             }
             self.admission.tick(self.now);
-            for notice in mail(&self.admission, 0) {
-                let Notice::Granted(grant) = notice else { continue };
+            for notification in notifications(&self.admission, 0) {
+                let Notification::Granted(grant) = notification else { continue };
                 self.running.push((self.now + self.took, grant.ticket));
             }
         }
@@ -64,9 +66,11 @@ impl Line {
     /// least and at the most, and after what time all had really been served.
     fn refusals(&mut self, requests: u32, took: Nanos) -> ([Nanos; 2], Nanos) {
         let began = self.now;
-        let told: Vec<Nanos> =
+        let refused_tickets: Vec<Nanos> =
             self.burst(requests, took).iter().map(|one| one.retry_after).collect();
-        let [Some(least), Some(most)] = [told.iter().min(), told.iter().max()] else {
+        let [Some(least), Some(most)] =
+            [refused_tickets.iter().min(), refused_tickets.iter().max()]
+        else {
             panic!("nobody was turned away");
         };
         let bounds = [*least, *most];
@@ -84,33 +88,39 @@ fn assert_true([least, most]: [Nanos; 2], served: Nanos) {
 }
 
 #[test]
-fn nobody_is_told_to_wait_longer_than_he_would_have_waited() {
+fn no_retry_time_is_longer_than_the_wait_would_have_been() {
     for wait in [SECOND, 3 * SECOND] {
         let mut line = Line::new(1, 1, wait);
         for _ in 0..20 {
-            let told: Vec<Nanos> =
+            let refused_tickets: Vec<Nanos> =
                 line.burst(6, 4 * SECOND).iter().map(|one| one.retry_after).collect();
-            assert!(told.iter().all(|&told| told <= wait && told >= SECOND * 3 / 4), "{told:?}");
+            assert!(
+                refused_tickets
+                    .iter()
+                    .all(|&refused_tickets| refused_tickets <= wait
+                        && refused_tickets >= SECOND * 3 / 4),
+                "{refused_tickets:?}"
+            );
             line.wait(10 * SECOND);
         }
     }
 }
 
 #[test]
-fn after_quiet_traffic_it_is_soon() {
+fn after_light_traffic_the_retry_time_is_short() {
     let mut line = Line::new(1, 1, SECOND);
     for _ in 0..8 {
         assert_eq!(line.burst(1, 100 * MILLISECOND), []);
         line.wait(9 * SECOND);
     }
-    let (told, served) = line.refusals(6, 300 * MILLISECOND);
+    let (refused_tickets, served) = line.refusals(6, 300 * MILLISECOND);
     assert_eq!(served, 600 * MILLISECOND);
-    assert_true(told, served);
+    assert_true(refused_tickets, served);
 }
 
 /// Nor is it the longest wait that is told where that is long and the speed not known.
 #[test]
-fn after_quiet_traffic_it_is_soon_although_one_might_wait_long() {
+fn after_light_traffic_the_retry_time_is_short_although_the_wait_may_be_long() {
     for (slots, waiting) in [(1, 1), (1, 4), (4, 4), (4, 16), (32, 64)] {
         let mut line = Line::new(slots, waiting, 30 * SECOND);
         for _ in 0..80 {
@@ -120,21 +130,24 @@ fn after_quiet_traffic_it_is_soon_although_one_might_wait_long() {
         // What is told the very first time is a guess.
         line.refusals(slots + waiting + 5, 300 * MILLISECOND);
         for _ in 0..10 {
-            let (told, served) = line.refusals(slots + waiting + 5, 300 * MILLISECOND);
-            assert_true(told, served);
+            let (refused_tickets, served) = line.refusals(slots + waiting + 5, 300 * MILLISECOND);
+            assert_true(refused_tickets, served);
         }
     }
 }
 
 #[test]
-fn nobody_is_told_to_wait_longer_than_anybody_waits() {
+fn no_retry_time_is_longer_than_the_longest_wait() {
     for wait in [SECOND, 5 * SECOND] {
         let mut line = Line::new(1, 20, wait);
         for _ in 0..40 {
             // Slow ones, so that a speed is learned at which the queue would last for a minute.
-            let turned_away = line.burst(30, 3 * SECOND);
-            let told = turned_away.iter().map(|refused| refused.retry_after).max();
-            assert!(told.is_some_and(|told| told <= wait * 120 / 100), "{told:?} of {wait}");
+            let unavailable = line.burst(30, 3 * SECOND);
+            let refused_tickets = unavailable.iter().map(|refused| refused.retry_after).max();
+            assert!(
+                refused_tickets.is_some_and(|refused_tickets| refused_tickets <= wait * 120 / 100),
+                "{refused_tickets:?} of {wait}"
+            );
             line.wait(10 * SECOND);
         }
     }
@@ -154,9 +167,9 @@ fn a_speed_learned_long_ago_is_still_known() {
         assert_eq!(line.burst(1, 100 * MILLISECOND), []);
         line.wait(9 * SECOND);
     }
-    let (told, served) = line.refusals(25, 2 * SECOND);
+    let (refused_tickets, served) = line.refusals(25, 2 * SECOND);
     assert_eq!(served, 10 * SECOND);
-    assert_true(told, served);
+    assert_true(refused_tickets, served);
 }
 
 /// The other way round: it was slow once, and is quick now.
@@ -171,8 +184,8 @@ fn bursts_show_that_it_has_become_faster() {
     for _ in 0..20 {
         line.refusals(25, 400 * MILLISECOND);
     }
-    let (told, served) = line.refusals(25, 400 * MILLISECOND);
-    assert_true(told, served);
+    let (refused_tickets, served) = line.refusals(25, 400 * MILLISECOND);
+    assert_true(refused_tickets, served);
 }
 
 /// Fewer slots than before, or none: the queue lasts longer, but nobody waits for longer than he may.
@@ -186,8 +199,12 @@ fn a_backend_that_is_drained_does_not_make_it_long() {
     line.burst(12, 400 * MILLISECOND);
     line.admission.set_limits(0, 1, line.now);
     for _ in 0..40 {
-        let told = line.burst(12, 400 * MILLISECOND).iter().map(|one| one.retry_after).max();
-        assert!(told.is_some_and(|told| told <= 4800 * MILLISECOND), "{told:?}");
+        let refused_tickets =
+            line.burst(12, 400 * MILLISECOND).iter().map(|one| one.retry_after).max();
+        assert!(
+            refused_tickets.is_some_and(|refused_tickets| refused_tickets <= 4800 * MILLISECOND),
+            "{refused_tickets:?}"
+        );
         line.wait(SECOND);
     }
     line.admission.set_limits(0, 0, line.now);

@@ -1,24 +1,28 @@
 //! More tenants than there are places for.
 
-use penstock_admission::{Admission, Offer, Outcome, Tenant};
+use penstock_admission::{
+    Admission, Candidates, Offer, PermitOutcome, Refusal, Sizes, Tenant, TierLimits,
+};
 
-use crate::stage::{START, granted, offer, one_tier};
+use crate::fixture::{
+    START, backend, granted, grants, offer, one_tier, open, queued, refused, sizes, tickets, tier,
+};
 
 /// Places for those whom somebody has named.
-const PLACES: u64 = 4095;
+const PLACES: u64 = 4096;
 
 /// A tenant has a request served.
 fn serve(admission: &Admission, key: u64) {
     let grant = granted(admission.offer(&Offer { tenant: Tenant::named(key), ..offer() }, START));
-    assert!(admission.release(grant.ticket, Outcome::Success, START));
+    assert!(admission.release(grant.ticket, PermitOutcome::Success, START));
 }
 
 fn is_known(admission: &Admission, key: u64) -> bool {
-    admission.charged(&Tenant::named(key)) > 0
+    admission.tenant_cost(&Tenant::named(key)) > 0
 }
 
 #[test]
-fn those_who_come_again_are_kept_and_those_who_do_not_are_forgotten() {
+fn a_regular_tenant_is_kept_and_a_rare_one_is_evicted() {
     let admission = one_tier(&[4]);
     let (regular, rare) = (10, 11);
     let strangers = 100..100 + 3 * PLACES;
@@ -38,7 +42,7 @@ fn those_who_come_again_are_kept_and_those_who_do_not_are_forgotten() {
 }
 
 #[test]
-fn who_has_something_running_is_never_forgotten() {
+fn a_tenant_with_a_running_request_is_never_evicted() {
     let admission = one_tier(&[4]);
     let busy = Offer { tenant: Tenant::named(10), ..offer() };
     let running = granted(admission.offer(&busy, START)).ticket;
@@ -46,5 +50,104 @@ fn who_has_something_running_is_never_forgotten() {
         serve(&admission, stranger);
     }
     assert!(is_known(&admission, 10));
-    assert!(admission.release(running, Outcome::Success, START));
+    assert!(admission.release(running, PermitOutcome::Success, START));
+}
+
+#[test]
+fn a_tenant_with_a_limit_is_never_evicted() {
+    let admission = one_tier(&[4]);
+    let limited = Tenant { slots: Some(1), ..Tenant::named(10) };
+    let grant = granted(admission.offer(&Offer { tenant: limited, ..offer() }, START));
+    assert!(admission.release(grant.ticket, PermitOutcome::Success, START));
+    for stranger in 100..100 + 3 * PLACES {
+        serve(&admission, stranger);
+    }
+    assert!(is_known(&admission, 10));
+    // Without its limit it is as good as any other.
+    serve(&admission, 10);
+    for stranger in 100..100 + 3 * PLACES {
+        serve(&admission, stranger);
+    }
+    assert!(!is_known(&admission, 10));
+}
+
+/// A limiter whose table is full of tenants that each run one request on the first backend; the second
+/// backend has `slots`.
+fn full(slots: u32, tenant_requests: u32) -> Admission {
+    let limits = TierLimits { tenant_requests, ..tier(&[0, 1]) };
+    let backends = vec![backend(PLACES as u32), backend(slots)];
+    let admission = open(&Sizes { rows: 10_000, ..sizes(vec![limits], backends) });
+    for key in 100..100 + PLACES {
+        granted(admission.offer(&Offer { tenant: Tenant::named(key), ..offer() }, START));
+    }
+    admission
+}
+
+/// Of a tenant that no place is left for, on the second backend.
+fn newcomer(key: u64) -> Offer {
+    let tenant = Tenant::named(1_000_000 + key);
+    Offer { tenant, candidates: Candidates::cold([1]), ..offer() }
+}
+
+#[test]
+fn tenants_without_a_place_share_the_bound_on_waiting_requests() {
+    let admission = full(1, 2);
+    granted(admission.offer(&newcomer(0), START));
+    queued(admission.offer(&newcomer(1), START));
+    queued(admission.offer(&newcomer(2), START));
+    assert_eq!(refused(admission.offer(&newcomer(3), START)).why, Refusal::QueueFull);
+    // Who has a place, or no name at all, has nothing to do with them.
+    let on_second = Candidates::cold([1]);
+    for tenant in [Tenant::named(100), Tenant::UNKNOWN] {
+        queued(admission.offer(&Offer { tenant, candidates: on_second, ..offer() }, START));
+    }
+    assert!(admission.invariants().ok);
+    admission.rebuild();
+    assert!(admission.invariants().ok);
+    assert_eq!(refused(admission.offer(&newcomer(3), START)).why, Refusal::QueueFull);
+}
+
+#[test]
+fn tenants_without_a_place_share_the_least_of_their_limits() {
+    let admission = full(10, 100);
+    let limited = |key, slots| {
+        let tenant = Tenant { slots: Some(slots), ..newcomer(key).tenant };
+        Offer { tenant, ..newcomer(key) }
+    };
+    let running: Vec<_> =
+        (0..3).map(|key| granted(admission.offer(&limited(key, 3), START)).ticket).collect();
+    let fourth = queued(admission.offer(&limited(3, 3), START));
+    let fifth = queued(admission.offer(&limited(4, 2), START));
+    assert!(admission.release(running[0], PermitOutcome::Success, START));
+    assert_eq!(grants(&admission), [], "two are the limit now");
+    assert!(admission.release(running[1], PermitOutcome::Success, START));
+    assert_eq!(tickets(&grants(&admission)), [fourth]);
+    assert!(admission.release(running[2], PermitOutcome::Success, START));
+    assert_eq!(tickets(&grants(&admission)), [fifth]);
+    for ticket in [fourth, fifth] {
+        assert!(admission.release(ticket, PermitOutcome::Success, START));
+    }
+    // Nobody shares it any more: the limits of those who were there are forgotten.
+    for key in 0..5 {
+        granted(admission.offer(&limited(key, 5), START));
+    }
+    assert!(admission.invariants().ok);
+}
+
+#[test]
+fn a_tenant_without_a_place_gets_one_when_others_are_idle() {
+    let admission = full(10, 100);
+    let limited = |key| {
+        let tenant = Tenant { slots: Some(1), ..newcomer(key).tenant };
+        Offer { tenant, ..newcomer(key) }
+    };
+    granted(admission.offer(&limited(0), START));
+    let shares = queued(admission.offer(&limited(1), START));
+    for ticket in admission.permits_of(offer().owner).into_iter().take(PLACES as usize) {
+        assert!(admission.release(ticket, PermitOutcome::Success, START));
+    }
+    assert!(admission.cancel(shares, START));
+    granted(admission.offer(&limited(2), START));
+    assert!(is_known(&admission, limited(2).tenant.key));
+    queued(admission.offer(&limited(2), START));
 }

@@ -2,11 +2,12 @@
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
-    Admission, BackendLimits, Offer, Outcome, Refusal, Resources, Tenant, Ticket, TokenLimit, Usage,
+    Admission, BackendLimits, Offer, PermitOutcome, Refusal, Resources, Tenant, Ticket, TokenLimit,
+    Usage,
 };
 
-use crate::stage::{
-    START, backend, expelled, granted, grants, offer, one_tier, open, queued, refused, sizes,
+use crate::fixture::{
+    START, backend, granted, grants, offer, one_tier, open, queued, refusals, refused, sizes,
     tickets, tier,
 };
 
@@ -24,7 +25,7 @@ fn ask(prompt: u32, output: u32) -> Offer {
 }
 
 #[test]
-fn prompts_are_read_within_their_limit_and_the_first_token_makes_room() {
+fn prefill_stays_within_its_limit_and_the_first_token_makes_room() {
     let admission = with(TokenLimit::Tokens(1000), TokenLimit::None);
     let first = granted(admission.offer(&ask(600, 10), START)).ticket;
     let second = queued(admission.offer(&ask(600, 10), START));
@@ -37,7 +38,7 @@ fn prompts_are_read_within_their_limit_and_the_first_token_makes_room() {
 }
 
 #[test]
-fn a_prompt_beyond_the_limit_is_read_alone() {
+fn a_prompt_beyond_the_prefill_limit_runs_its_prefill_alone() {
     let admission = with(TokenLimit::Tokens(1000), TokenLimit::None);
     let small = granted(admission.offer(&ask(1, 10), START)).ticket;
     let large = queued(admission.offer(&ask(5000, 10), START));
@@ -52,7 +53,7 @@ fn a_prompt_beyond_the_limit_is_read_alone() {
 #[test]
 fn what_ends_without_a_first_token_gives_everything_back() {
     let admission = with(TokenLimit::Tokens(1000), TokenLimit::Tokens(1000));
-    for outcome in [Outcome::Success, Outcome::Dropped, Outcome::Ignored] {
+    for outcome in [PermitOutcome::Success, PermitOutcome::Dropped, PermitOutcome::Ignored] {
         let ticket = granted(admission.offer(&ask(900, 50), START)).ticket;
         assert!(admission.release(ticket, outcome, START));
         admission.first_token(ticket, START);
@@ -62,7 +63,7 @@ fn what_ends_without_a_first_token_gives_everything_back() {
 
 /// A whole answer shows no first token: its prompt counts for as long as such prompts take.
 #[test]
-fn the_prompt_of_a_whole_answer_counts_for_as_long_as_it_takes() {
+fn without_a_stream_prefill_counts_for_its_expected_time() {
     let admission = with(TokenLimit::Tokens(10_000), TokenLimit::None);
     let whole = Offer { streams: false, ..ask(10_000, 10) };
     granted(admission.offer(&whole, START));
@@ -74,19 +75,19 @@ fn the_prompt_of_a_whole_answer_counts_for_as_long_as_it_takes() {
     assert_eq!(tickets(&grants(&admission)), [next]);
     // Ten times as fast, as streams show.
     let mut now = START + 2 * SECOND;
-    admission.release(next, Outcome::Success, now);
+    admission.release(next, PermitOutcome::Success, now);
     for _ in 0..300 {
         let ticket = granted(admission.offer(&ask(10_000, 10), now)).ticket;
         now += 100 * MILLISECOND;
         admission.first_token(ticket, now);
-        admission.release(ticket, Outcome::Success, now);
+        admission.release(ticket, PermitOutcome::Success, now);
     }
     let ticket = granted(admission.offer(&whole, now)).ticket;
     admission.tick(now + 90 * MILLISECOND);
     assert_eq!(used(&admission).prefill, 10_000);
     admission.tick(now + 150 * MILLISECOND);
     assert_eq!(used(&admission).prefill, 0);
-    assert!(admission.release(ticket, Outcome::Success, now + SECOND));
+    assert!(admission.release(ticket, PermitOutcome::Success, now + SECOND));
 }
 
 #[test]
@@ -103,11 +104,11 @@ fn what_may_outgrow_the_memory_runs_alone() {
     let large = granted(admission.offer(&ask(900, 500), START)).ticket;
     let small = queued(admission.offer(&ask(1, 1), START));
     assert_eq!(grants(&admission), []);
-    admission.release(large, Outcome::Success, START);
+    admission.release(large, PermitOutcome::Success, START);
     assert_eq!(tickets(&grants(&admission)), [small]);
     let large = queued(admission.offer(&ask(900, 500), START));
     assert_eq!(grants(&admission), []);
-    admission.release(small, Outcome::Success, START);
+    admission.release(small, PermitOutcome::Success, START);
     assert_eq!(tickets(&grants(&admission)), [large]);
 }
 
@@ -124,7 +125,7 @@ fn growth_is_never_refused_and_keeps_others_out() {
     assert_eq!(used(&admission).kv, 820);
     admission.tick(START + SECOND);
     assert_eq!(grants(&admission), [], "820 + 200 is still too much");
-    admission.release(long, Outcome::Success, START + SECOND);
+    admission.release(long, PermitOutcome::Success, START + SECOND);
     assert_eq!(tickets(&grants(&admission)), [waits]);
 }
 
@@ -145,7 +146,7 @@ fn reports_count_once_and_only_of_those_who_run() {
     admission.first_token(first, START);
     admission.first_token(first, START);
     assert_eq!(used(&admission), Resources::new(1, 0, 7));
-    admission.release(first, Outcome::Success, START);
+    admission.release(first, PermitOutcome::Success, START);
     report(first);
     assert_eq!(tickets(&grants(&admission)), [second]);
     assert_eq!(used(&admission), Resources::new(1, 5, 7));
@@ -160,7 +161,7 @@ fn the_expected_output_is_learned_by_class() {
     for output in 1..=100 {
         let ticket = granted(admission.offer(&unbounded, START)).ticket;
         admission.settle(ticket, Usage { prompt: 100, cached: 0, output });
-        admission.release(ticket, Outcome::Success, START);
+        admission.release(ticket, PermitOutcome::Success, START);
     }
     let covered = |offer: &Offer| granted(admission.offer(offer, START)).covered;
     assert!((50..=80).contains(&covered(&unbounded)), "a little more than half");
@@ -170,26 +171,32 @@ fn the_expected_output_is_learned_by_class() {
 
 /// Invariant 15, by outcome.
 #[test]
-fn a_tenant_pays_for_what_was_used() {
+fn a_tenant_is_charged_for_what_was_used() {
     let admission = one_tier(&[10]);
     let tenant = Tenant::named(7);
-    let charged = |prompt: u32, settle: Option<Usage>, first_token: bool, outcome: Outcome| {
-        let before = admission.charged(&tenant);
-        let ticket = granted(admission.offer(&Offer { tenant, ..ask(prompt, 50) }, START)).ticket;
-        if first_token {
-            admission.first_token(ticket, START);
-        }
-        if let Some(usage) = settle {
-            admission.settle(ticket, usage);
-        }
-        admission.release(ticket, outcome, START);
-        admission.charged(&tenant) - before
-    };
-    assert_eq!(charged(100, None, true, Outcome::Success), 200, "the estimate");
-    assert_eq!(charged(100, None, false, Outcome::Dropped), 0, "nobody pays for a failure");
-    assert_eq!(charged(100, None, false, Outcome::Ignored), 100, "who left early: the prompt");
+    let charged =
+        |prompt: u32, settle: Option<Usage>, first_token: bool, outcome: PermitOutcome| {
+            let before = admission.tenant_cost(&tenant);
+            let ticket =
+                granted(admission.offer(&Offer { tenant, ..ask(prompt, 50) }, START)).ticket;
+            if first_token {
+                admission.first_token(ticket, START);
+            }
+            if let Some(usage) = settle {
+                admission.settle(ticket, usage);
+            }
+            admission.release(ticket, outcome, START);
+            admission.tenant_cost(&tenant) - before
+        };
+    assert_eq!(charged(100, None, true, PermitOutcome::Success), 200, "the estimate");
+    assert_eq!(charged(100, None, false, PermitOutcome::Dropped), 0, "nobody pays for a failure");
+    assert_eq!(
+        charged(100, None, false, PermitOutcome::Ignored),
+        100,
+        "who left early: the prompt"
+    );
     let usage = Some(Usage { prompt: 110, cached: 60, output: 40 });
-    for outcome in [Outcome::Success, Outcome::Dropped, Outcome::Ignored] {
+    for outcome in [PermitOutcome::Success, PermitOutcome::Dropped, PermitOutcome::Ignored] {
         assert_eq!(charged(100, usage, true, outcome), 50 + 2 * 40, "as reported: {outcome:?}");
     }
 }
@@ -200,16 +207,16 @@ fn a_grant_that_never_arrived_costs_nothing() {
     let tenant = Tenant::named(7);
     let plug = granted(admission.offer(&offer(), START)).ticket;
     let ticket = queued(admission.offer(&Offer { tenant, ..offer() }, START));
-    admission.release(plug, Outcome::Success, START);
-    assert_eq!(admission.charged(&tenant), 300);
+    admission.release(plug, PermitOutcome::Success, START);
+    assert_eq!(admission.tenant_cost(&tenant), 300);
     assert!(admission.cancel(ticket, START));
-    assert_eq!(admission.charged(&tenant), 0);
-    assert_eq!((grants(&admission), expelled(&admission)), (vec![], vec![]));
+    assert_eq!(admission.tenant_cost(&tenant), 0);
+    assert_eq!((grants(&admission), refusals(&admission)), (vec![], vec![]));
 }
 
 /// `auto`: what is read in a second, and at least a chunk.
 #[test]
-fn the_limit_on_reading_follows_the_speed_that_was_seen() {
+fn the_prefill_limit_follows_the_rate() {
     let admission = with(TokenLimit::Auto, TokenLimit::None);
     assert_eq!(admission.backend(0).prefill_limit, Some(2048), "before anything is known");
     let mut now: Nanos = START;
@@ -217,7 +224,7 @@ fn the_limit_on_reading_follows_the_speed_that_was_seen() {
         let ticket = granted(admission.offer(&ask(3000, 10), now)).ticket;
         now += 100 * MILLISECOND;
         admission.first_token(ticket, now);
-        admission.release(ticket, Outcome::Success, now);
+        admission.release(ticket, PermitOutcome::Success, now);
     }
     admission.tick(now);
     let limit = admission.backend(0).prefill_limit.expect("it is known");

@@ -11,8 +11,8 @@
 #![allow(unsafe_code)] // memory is mapped, processes are traced
 #![allow(unreachable_pub)]
 
+mod fixture;
+mod judge;
 mod memory;
 mod operations;
-mod stage;
 mod steps;
-mod verdict;

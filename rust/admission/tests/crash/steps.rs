@@ -4,8 +4,8 @@ use penstock_admission::time::{MILLISECOND, Nanos};
 use penstock_admission::{Admission, Owner};
 use penstock_testing::fork::{Child, Step};
 
-use crate::stage::Stage;
-use crate::verdict::{Change, look, reclaim};
+use crate::fixture::Fixture;
+use crate::judge::{Change, look, reclaim};
 
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +19,17 @@ pub enum Actor {
 /// Dies after each store of an operation at `now`, and judges what is left.
 pub fn die_in_operation(
     name: &str,
-    stage: &Stage,
+    fixture: &Fixture,
     (actor, change): (Actor, Change),
     now: Nanos,
     work: impl Fn(&Admission, Nanos),
 ) {
-    let copy = Stage::new();
+    let copy = Fixture::new();
     let seen_in = |bytes: &[u8]| {
         copy.memory.write(bytes);
         look(&copy, now)
     };
-    let start = stage.memory.read().to_vec();
+    let start = fixture.memory.read().to_vec();
     let before = seen_in(&start);
     copy.memory.write(&start);
     work(&copy.admission, now);
@@ -39,9 +39,9 @@ pub fn die_in_operation(
 
     die_after_stores(
         name,
-        stage,
+        fixture,
         1,
-        || work(&stage.admission, now),
+        || work(&fixture.admission, now),
         |bytes| {
             let seen = seen_in(bytes);
             change.judge(&seen, &before, &after);
@@ -61,30 +61,30 @@ pub fn die_in_operation(
 
 /// Dies in the middle of an operation, and then once more while that is repaired. What someone finds
 /// who takes the lock at last must not depend on the second death.
-pub fn die_in_repair(name: &str, stage: &Stage, now: Nanos, work: impl Fn(&Admission, Nanos)) {
+pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&Admission, Nanos)) {
     /// A repair passes over tables of thousands of empty places.
     const STRIDE: u32 = 64;
     let mut images = Vec::new();
     die_after_stores(
         name,
-        stage,
+        fixture,
         1,
-        || work(&stage.admission, now),
+        || work(&fixture.admission, now),
         |bytes| {
             images.push(bytes.to_vec());
         },
     );
     let Some(image) = images.get(images.len() / 2) else { return };
-    let copy = Stage::new();
+    let copy = Fixture::new();
     let seen_in = |bytes: &[u8]| {
         copy.memory.write(bytes);
         look(&copy, now)
     };
     let seen = seen_in(image);
-    stage.memory.write(image);
+    fixture.memory.write(image);
     // Taking the lock is enough.
-    let repair = || assert!(stage.admission.rows() > 0);
-    die_after_stores(name, stage, STRIDE, repair, |bytes| {
+    let repair = || assert!(fixture.admission.rows() > 0);
+    die_after_stores(name, fixture, STRIDE, repair, |bytes| {
         assert_eq!(seen_in(bytes), seen);
     });
 }
@@ -93,19 +93,19 @@ pub fn die_in_repair(name: &str, stage: &Stage, now: Nanos, work: impl Fn(&Admis
 /// instruction, if it has changed since.
 fn die_after_stores(
     name: &str,
-    stage: &Stage,
+    fixture: &Fixture,
     stride: u32,
     work: impl FnOnce(),
     mut died: impl FnMut(&[u8]),
 ) {
-    let mut bytes = stage.memory.read().to_vec();
+    let mut bytes = fixture.memory.read().to_vec();
     let Some(mut child) = Child::fork_traced(work) else { return };
     let (mut instructions, mut changes) = (0, 0);
     while child.step() == Step::Done {
         instructions += 1;
-        if instructions % stride == 0 && stage.memory.read() != bytes {
+        if instructions % stride == 0 && fixture.memory.read() != bytes {
             changes += 1;
-            bytes.copy_from_slice(stage.memory.read());
+            bytes.copy_from_slice(fixture.memory.read());
             died(&bytes);
         }
     }

@@ -73,7 +73,7 @@ fn sizes() -> Sizes {
         wait: 10 * SECOND,
         first_token: None,
         share: 1,
-        bands: [8, 3, 1],
+        priority_weights: [8, 3, 1],
     };
     let backend = |slots| BackendLimits {
         slots,

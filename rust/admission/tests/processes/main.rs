@@ -8,8 +8,8 @@
 #![allow(unreachable_pub)]
 
 mod backends;
-mod dice;
 mod machine;
+mod random;
 mod supervisor;
 mod worker;
 

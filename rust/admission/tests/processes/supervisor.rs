@@ -11,8 +11,8 @@ use penstock_admission::{Owner, Ticket};
 use penstock_testing::fork::{Child, until};
 
 use crate::backends::LANES;
-use crate::dice::Dice;
 use crate::machine::{GRACE, Machine, WORKERS};
+use crate::random::Random;
 use crate::worker::Worker;
 
 /// The clock moves so far at most at once: a parent that was paused does not make time jump.
@@ -31,7 +31,7 @@ struct Life {
 }
 
 /// What a life has left behind.
-struct Estate {
+struct Remains {
     died: Nanos,
     /// Until its requests have stopped at the backends.
     lane: Option<usize>,
@@ -42,9 +42,9 @@ struct Estate {
 
 pub struct Supervisor<'a> {
     machine: &'a Machine,
-    dice: Dice,
+    random: Random,
     lives: Vec<Life>,
-    estates: Vec<Estate>,
+    remains: Vec<Remains>,
     last: Instant,
     /// Requests that have begun, and when this was seen to grow.
     started: (u64, Nanos),
@@ -55,11 +55,11 @@ pub struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     /// Starts all workers.
     pub fn new(machine: &'a Machine, seed: u64) -> Self {
-        let (lives, estates) = (Vec::new(), Vec::new());
-        let (dice, last) = (Dice::new(seed), Instant::now());
+        let (lives, remains) = (Vec::new(), Vec::new());
+        let (random, last) = (Random::new(seed), Instant::now());
         let started = (0, machine.now());
         let mut supervisor =
-            Supervisor { machine, dice, lives, estates, last, started, with_lock: 0 };
+            Supervisor { machine, random, lives, remains, last, started, with_lock: 0 };
         for worker in 0..WORKERS {
             supervisor.start(worker);
         }
@@ -75,7 +75,7 @@ impl<'a> Supervisor<'a> {
         };
         let generation = self.machine.admission.begin_worker(worker);
         let owner = Owner { worker, generation };
-        let (machine, seed) = (self.machine, self.dice.roll(u64::MAX));
+        let (machine, seed) = (self.machine, self.random.below(u64::MAX));
         let child = Child::fork(|| Worker::new(machine, owner, lane, seed).live());
         self.lives.push(Life { child, owner, lane });
     }
@@ -83,7 +83,7 @@ impl<'a> Supervisor<'a> {
     fn free_lane(&self) -> Option<usize> {
         let alive = self.lives.iter().map(|life| life.lane);
         let used: Vec<usize> =
-            alive.chain(self.estates.iter().filter_map(|estate| estate.lane)).collect();
+            alive.chain(self.remains.iter().filter_map(|remains| remains.lane)).collect();
         (0..LANES).find(|lane| !used.contains(lane))
     }
 
@@ -101,14 +101,14 @@ impl<'a> Supervisor<'a> {
         self.last = Instant::now();
         let now = self.machine.now() + passed.min(STEP);
         // The requests of the dead stop before it is too late, even if this process was.
-        for estate in self.estates.iter_mut().filter(|estate| estate.stops <= now) {
-            if let Some(lane) = estate.lane.take() {
+        for remains in self.remains.iter_mut().filter(|remains| remains.stops <= now) {
+            if let Some(lane) = remains.lane.take() {
                 self.machine.backends().stop_all(lane);
             }
         }
         self.machine.set_clock(now);
         self.machine.admission.tick(now);
-        self.settle_estates(now);
+        self.settle_remains(now);
         let started = self.machine.backends().started();
         if started != self.started.0 || self.machine.is_draining() {
             self.started = (started, now);
@@ -117,14 +117,14 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The slots of the dead are back within a second.
-    fn settle_estates(&mut self, now: Nanos) {
-        let is_over = |estate: &mut Estate| estate.died + SECOND <= now;
-        let over: Vec<Estate> = self.estates.extract_if(.., is_over).collect();
+    fn settle_remains(&mut self, now: Nanos) {
+        let is_over = |remains: &mut Remains| remains.died + SECOND <= now;
+        let over: Vec<Remains> = self.remains.extract_if(.., is_over).collect();
         if over.is_empty() {
             return;
         }
         let held = self.machine.admission.permits_of(NOBODY);
-        let mut permits = over.iter().flat_map(|estate| &estate.permits);
+        let mut permits = over.iter().flat_map(|remains| &remains.permits);
         assert!(permits.all(|ticket| !held.contains(ticket)), "the dead hold permits");
     }
 
@@ -132,7 +132,7 @@ impl<'a> Supervisor<'a> {
     pub fn kill_one(&mut self) {
         let life = self.catch(SEARCH);
         let status = life.child.kill();
-        self.bury(life.owner, life.lane, status);
+        self.clean_up(life.owner, life.lane, status);
     }
 
     /// Stops a worker that has the lock. Nobody gets on until the watchdog finds it.
@@ -142,11 +142,11 @@ impl<'a> Supervisor<'a> {
         let region = &self.machine.region;
         until("the watchdog finds it", || {
             sleep(Duration::from_millis(100));
-            let stuck = watchdog.look(region.holder(), monotonic());
+            let stuck = watchdog.check(region.holder(), monotonic());
             stuck.is_some_and(|holder| region.kill(holder).expect("it is ours"))
         });
         let status = life.child.wait();
-        self.bury(life.owner, life.lane, status);
+        self.clean_up(life.owner, life.lane, status);
     }
 
     /// Stops workers at random until one has the lock, or the time is over. The last one stays
@@ -154,7 +154,7 @@ impl<'a> Supervisor<'a> {
     fn catch(&mut self, time: Duration) -> Life {
         let begin = Instant::now();
         loop {
-            let mut life = self.dice.draw(&mut self.lives).expect("all live");
+            let mut life = self.random.take_any(&mut self.lives).expect("all live");
             life.child.stop();
             let holder = self.machine.region.holder();
             let has_lock = holder.is_some_and(|holder| holder.tid == life.child.pid());
@@ -169,15 +169,15 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Cleans up after a worker that was killed, and starts its next life.
-    fn bury(&mut self, dead: Owner, lane: usize, status: ExitStatus) {
+    fn clean_up(&mut self, dead: Owner, lane: usize, status: ExitStatus) {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "it was well until now: {status}");
         let died = self.machine.now();
         let admission = &self.machine.admission;
         let permits = admission.permits_of(dead);
         admission.reclaim(dead, died);
         assert_eq!(admission.permits_of(dead), []);
-        let stops = died + self.dice.roll(GRACE);
-        self.estates.push(Estate { died, lane: Some(lane), stops, permits });
+        let stops = died + self.random.below(GRACE);
+        self.remains.push(Remains { died, lane: Some(lane), stops, permits });
         self.start(dead.worker);
     }
 
@@ -193,7 +193,7 @@ impl<'a> Supervisor<'a> {
                 }
                 None => true,
             });
-            self.lives.is_empty() && self.estates.is_empty()
+            self.lives.is_empty() && self.remains.is_empty()
         });
     }
 }

@@ -2,13 +2,13 @@
 
 use penstock_admission::time::{Nanos, SECOND};
 use penstock_admission::{
-    Admission, Band, Candidates, Decision, Grant, Notice, Offer, Outcome, Owner, Tenant, Ticket,
-    Usage,
+    Admission, Candidates, Decision, Grant, Notification, Offer, Owner, PermitOutcome, Priority,
+    Tenant, Ticket, Usage,
 };
 
 use crate::backends::{LIMITS, Under};
-use crate::dice::Dice;
 use crate::machine::Machine;
+use crate::random::Random;
 
 /// Requests that a worker has at once.
 const MOST: usize = 8;
@@ -31,9 +31,9 @@ pub struct Worker<'a> {
     admission: Admission,
     owner: Owner,
     lane: usize,
-    dice: Dice,
+    random: Random,
     /// When something bounces next. That closes a backend for a while, so it is seldom.
-    bounces: Nanos,
+    pushbacks: Nanos,
     waiting: Vec<Request>,
     running: Vec<Running>,
 }
@@ -41,16 +41,16 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub fn new(machine: &'a Machine, owner: Owner, lane: usize, seed: u64) -> Self {
         let admission = machine.admission.of_worker(owner.worker);
-        let mut dice = Dice::new(seed);
-        let bounces = machine.now() + dice.roll(2 * SECOND);
+        let mut random = Random::new(seed);
+        let pushbacks = machine.now() + random.below(2 * SECOND);
         let (waiting, running) = (Vec::new(), Vec::new());
-        Worker { machine, admission, owner, lane, dice, bounces, waiting, running }
+        Worker { machine, admission, owner, lane, random, pushbacks, waiting, running }
     }
 
     /// Works until the machine drains and all is done. Panics if anything is not as it should be.
     pub fn live(mut self) {
         loop {
-            self.read_mail();
+            self.read_notifications();
             if !self.machine.is_draining() {
                 self.act();
             } else if let Some(running) = self.running.pop() {
@@ -64,15 +64,15 @@ impl<'a> Worker<'a> {
     }
 
     fn act(&mut self) {
-        match self.dice.roll(16) {
+        match self.random.below(16) {
             0..=4 => self.offer(),
             5..=8 => {
-                if let Some(running) = self.dice.draw(&mut self.running) {
+                if let Some(running) = self.random.take_any(&mut self.running) {
                     self.release(&running);
                 }
             }
             9 => self.cancel(),
-            10 if self.machine.now() >= self.bounces => self.bounce(),
+            10 if self.machine.now() >= self.pushbacks => self.pushback(),
             11 => self.progress(),
             12 => self.admission.tick(self.machine.now()),
             13 => self.check(),
@@ -85,17 +85,18 @@ impl<'a> Worker<'a> {
         if self.waiting.len() + self.running.len() == MOST {
             return;
         }
-        let tier = self.dice.roll(2) as u16;
-        let is_limited = self.dice.roll(4) == 0;
-        let slots = 1 + u32::from(self.dice.roll(8) == 0);
+        let tier = self.random.below(2) as u16;
+        let is_limited = self.random.below(4) == 0;
+        let slots = 1 + u32::from(self.random.below(8) == 0);
         let most = is_limited.then_some(LIMITS[4] as u32);
         let offer = Offer {
             owner: self.owner,
             tier,
             tenant: Tenant { slots: most, ..Tenant::named(2 + u64::from(is_limited)) },
-            band: [Band::High, Band::Normal, Band::Low][self.dice.roll(3) as usize],
+            priority: [Priority::High, Priority::Normal, Priority::Low]
+                [self.random.below(3) as usize],
             slots,
-            prompt: 1 + self.dice.roll(100) as u32,
+            prompt: 1 + self.random.below(100) as u32,
             max_tokens: Some(50),
             tools: false,
             streams: true,
@@ -122,41 +123,41 @@ impl<'a> Worker<'a> {
     }
 
     fn release(&mut self, running: &Running) {
-        if self.dice.roll(4) == 0 {
+        if self.random.below(4) == 0 {
             self.admission.closing(running.request.ticket);
         }
         self.stop(running);
-        let outcome =
-            [Outcome::Success, Outcome::Dropped, Outcome::Ignored][self.dice.roll(3) as usize];
+        let outcome = [PermitOutcome::Success, PermitOutcome::Dropped, PermitOutcome::Ignored]
+            [self.random.below(3) as usize];
         let was_held = self.admission.release(running.request.ticket, outcome, self.machine.now());
         assert!(was_held, "a permit of the living is gone");
     }
 
     /// What has been granted meanwhile stays in the mail, or has just left it with this.
     fn cancel(&mut self) {
-        if let Some(request) = self.dice.draw(&mut self.waiting) {
+        if let Some(request) = self.random.take_any(&mut self.waiting) {
             let was_waiting = self.admission.cancel(request.ticket, self.machine.now());
             assert!(was_waiting, "what is not answered waits");
         }
     }
 
-    fn bounce(&mut self) {
-        let Some(running) = self.dice.draw(&mut self.running) else { return };
+    fn pushback(&mut self) {
+        let Some(running) = self.random.take_any(&mut self.running) else { return };
         self.stop(&running);
         let now = self.machine.now();
-        self.bounces = now + SECOND;
+        self.pushbacks = now + SECOND;
         let ticket = running.request.ticket;
-        if self.admission.bounce(ticket, now).is_ok() {
+        if self.admission.pushback(ticket, now).is_ok() {
             self.waiting.push(running.request);
         } else {
-            assert!(self.admission.release(ticket, Outcome::Ignored, now), "it is held");
+            assert!(self.admission.release(ticket, PermitOutcome::Ignored, now), "it is held");
         }
     }
 
     fn progress(&mut self) {
         let Some(running) = self.running.last() else { return };
         let ticket = running.request.ticket;
-        match self.dice.roll(3) {
+        match self.random.below(3) {
             0 => self.admission.first_token(ticket, self.machine.now()),
             1 => self.admission.grow(ticket, 10),
             _ => self.admission.settle(ticket, Usage { prompt: 50, cached: 10, output: 20 }),
@@ -170,17 +171,18 @@ impl<'a> Worker<'a> {
         assert!(self.running.iter().all(is_held), "a permit of the living is gone");
     }
 
-    fn read_mail(&mut self) {
-        let mut mail = Vec::new();
-        self.admission.take_grants(self.owner.worker, &mut mail);
-        for notice in mail {
-            let ticket = match notice {
-                Notice::Granted(grant) => grant.ticket,
-                Notice::Refused(ticket, _) => ticket,
+    fn read_notifications(&mut self) {
+        let mut notifications = Vec::new();
+        self.admission.take_grants(self.owner.worker, &mut notifications);
+        for notification in notifications {
+            let ticket = match notification {
+                Notification::Granted(grant) => grant.ticket,
+                Notification::Refused(ticket, _) => ticket,
             };
             let at = self.waiting.iter().position(|request| request.ticket == ticket);
-            let request = self.waiting.swap_remove(at.expect("mail is for who waits for it"));
-            if let Notice::Granted(grant) = notice {
+            let request =
+                self.waiting.swap_remove(at.expect("only a waiting request has a notification"));
+            if let Notification::Granted(grant) = notification {
                 self.start(request, grant);
             }
         }
@@ -190,7 +192,7 @@ impl<'a> Worker<'a> {
     fn sleep(&self) {
         let worker = self.owner.worker;
         self.machine.wakers.drain(usize::from(worker));
-        if self.admission.has_mail(worker) {
+        if self.admission.has_notifications(worker) {
             return;
         }
         let fd = self.machine.wakers.fd(usize::from(worker)).expect("it has one");

@@ -26,7 +26,7 @@ fn a_killed_holder_leaves_the_lock_orphaned_until_it_is_repaired() {
     assert_eq!(shared.region.holder(), None, "the dead hold nothing");
 
     let mut guard = shared.region.lock();
-    assert_eq!(guard.found(), Found::Orphaned);
+    assert_eq!(guard.found(), Found::Inconsistent);
     assert_eq!(shared.pair(&mut guard), [1, 0], "half a change");
     guard.repaired();
     assert_eq!(guard.found(), Found::Clean);
@@ -39,13 +39,13 @@ fn an_orphaned_lock_stays_so_until_someone_has_repaired_it() {
     let shared = Shared::new();
     shared.fork_holder().kill();
     for _ in 0..3 {
-        assert_eq!(shared.found(), Found::Orphaned, "dropped without repair");
+        assert_eq!(shared.found(), Found::Inconsistent, "dropped without repair");
     }
     for _ in 0..3 {
         let repairer = shared.fork_holder();
         assert_eq!(repairer.kill().signal(), Some(libc::SIGKILL));
     }
-    assert_eq!(shared.add(), Found::Orphaned, "its repairers died");
+    assert_eq!(shared.add(), Found::Inconsistent, "its repairers died");
     assert_eq!(shared.found(), Found::Clean);
 }
 
@@ -84,7 +84,7 @@ fn a_death_orphans_the_lock_only_while_it_is_held() {
         assert_eq!(child.wait().signal(), Some(libc::SIGKILL), "{death:?}");
         let expected = match death {
             BeforeTaking | AfterGivingBack => Found::Clean,
-            AfterTaking | AfterOneWord | AfterBoth => Found::Orphaned,
+            AfterTaking | AfterOneWord | AfterBoth => Found::Inconsistent,
         };
         assert_eq!(shared.found(), expected, "{death:?}");
     }
@@ -97,7 +97,7 @@ fn processes_killed_at_random_never_leave_half_a_change_unnoticed() {
     let spawn = || {
         Child::fork(|| {
             loop {
-                if shared.add() == Found::Orphaned {
+                if shared.add() == Found::Inconsistent {
                     shared.mark(1).fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -135,7 +135,7 @@ fn a_panic_leaves_the_lock_orphaned() {
             panic!("in the middle of a change");
         }));
         assert!(panicked.is_err());
-        assert_eq!(shared.add(), Found::Orphaned);
+        assert_eq!(shared.add(), Found::Inconsistent);
         assert_eq!(shared.add(), Found::Clean);
     }
 }

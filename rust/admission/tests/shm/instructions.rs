@@ -7,7 +7,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use penstock_admission::shm::{Found, Stuck};
+use penstock_admission::shm::{Found, LockTimeout};
 use penstock_testing::fork::{Child, Step};
 
 use crate::shared::Shared;
@@ -20,7 +20,7 @@ fn a_stop_or_death_after_any_instruction_is_seen_for_what_it_is() {
         let (found, pair) = shared.state();
         match found {
             Found::Clean => assert_eq!(pair[0], pair[1], "a whole change, or none"),
-            Found::Orphaned => assert!(holder.is_some(), "it could have changed something"),
+            Found::Inconsistent => assert!(holder.is_some(), "it could have changed something"),
         }
         held += u32::from(holder.is_some());
     }) else {
@@ -77,7 +77,7 @@ fn after_each_instruction(
 fn stop_and_die(shared: &Shared, child: Child) -> Option<u32> {
     let holder = match shared.region.try_lock(Duration::ZERO) {
         Ok(_) => None,
-        Err(Stuck(holder)) => Some(holder.expect("it is held")),
+        Err(LockTimeout(holder)) => Some(holder.expect("it is held")),
     };
     if let Some(holder) = holder {
         assert_eq!(holder.tid, child.pid());

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use penstock_admission::shm::{Found, Stuck};
+use penstock_admission::shm::{Found, LockTimeout};
 use penstock_testing::fork::Child;
 
 use crate::shared::{SHORT, Shared};
@@ -49,7 +49,7 @@ fn a_lock_that_is_held_cannot_be_had_in_time() {
     assert_eq!(holder.pid().expect("this process"), std::process::id());
     thread::scope(|scope| {
         let other = scope.spawn(|| shared.region.try_lock(SHORT).map(drop));
-        assert_eq!(other.join().expect("no panic"), Err(Stuck(Some(holder))));
+        assert_eq!(other.join().expect("no panic"), Err(LockTimeout(Some(holder))));
     });
     drop(guard);
     assert_eq!(shared.region.holder(), None);

@@ -44,7 +44,7 @@ impl Shared {
         let pair = self.pair(&mut guard);
         match found {
             Found::Clean => assert_eq!(pair[0], pair[1], "a clean lock guards whole changes"),
-            Found::Orphaned => pair[1] = pair[0],
+            Found::Inconsistent => pair[1] = pair[0],
         }
         pair[0] += 1;
         pair[1] += 1;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use penstock_admission::shm::{Found, Stuck, Watchdog, monotonic};
+use penstock_admission::shm::{Found, LockTimeout, Watchdog, monotonic};
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_testing::fork::{Child, until};
 
@@ -16,7 +16,7 @@ fn a_stopped_holder_is_named_and_killed() {
     let shared = Shared::new();
     let mut child = shared.fork_holder();
     child.stop();
-    let Err(Stuck(Some(holder))) = shared.region.try_lock(SHORT) else {
+    let Err(LockTimeout(Some(holder))) = shared.region.try_lock(SHORT) else {
         panic!("it is held");
     };
     assert_eq!(holder.tid, child.pid());
@@ -24,15 +24,15 @@ fn a_stopped_holder_is_named_and_killed() {
 
     let mut watchdog = Watchdog::new(SECOND);
     let named = (0..=10)
-        .find_map(|look| watchdog.look(shared.region.holder(), SECOND + look * 100 * MILLISECOND));
+        .find_map(|look| watchdog.check(shared.region.holder(), SECOND + look * 100 * MILLISECOND));
     assert_eq!(named, Some(holder));
     assert!(shared.region.kill(holder).expect("ours"));
     assert_eq!(child.wait().signal(), Some(libc::SIGKILL));
-    assert_eq!(shared.found(), Found::Orphaned);
+    assert_eq!(shared.found(), Found::Inconsistent);
 }
 
 #[test]
-fn a_holder_that_has_let_go_is_not_killed() {
+fn a_holder_that_has_unlocked_is_not_killed() {
     let shared = Shared::new();
     let child = Child::fork(|| {
         for _ in 0..2 {
@@ -60,7 +60,7 @@ fn a_holder_that_has_let_go_is_not_killed() {
 }
 
 #[test]
-fn whoever_waits_kills_a_stopped_holder_at_last() {
+fn a_waiter_kills_a_stopped_holder_at_last() {
     let shared = Shared::new();
     // A thread that is not its process's first has another id than that.
     let mut child = Child::fork(|| {
@@ -79,7 +79,7 @@ fn whoever_waits_kills_a_stopped_holder_at_last() {
     assert_eq!(holder.pid().expect("it lives"), child.pid());
 
     let start = monotonic();
-    assert_eq!(shared.add(), Found::Orphaned);
+    assert_eq!(shared.add(), Found::Inconsistent);
     assert!(monotonic() - start >= 3 * SECOND, "it has had its time");
     assert_eq!(child.wait().signal(), Some(libc::SIGKILL));
 }

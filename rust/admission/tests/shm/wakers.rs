@@ -16,7 +16,7 @@ fn awake(wakers: &Wakers) -> Vec<usize> {
 }
 
 #[test]
-fn wakers_wake_exactly_whom_they_should() {
+fn wakers_wake_exactly_the_workers_that_are_named() {
     let wakers = Wakers::new(3).expect("descriptors");
     assert!(awake(&wakers).is_empty());
     wakers.wake(0b101);

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_wire::http::{HeadError, HeadReader, ResponseHead};
+use penstock_wire::http::{HeadError, ResponseHeadDecoder, ResponseHead};
 
 fn read(pieces: &[&[u8]]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
-    let mut reader = HeadReader::default();
+    let mut reader = ResponseHeadDecoder::default();
     let mut before = 0;
     for piece in pieces {
         if let Some((head, used)) = reader.feed(piece)? {

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use penstock_testing::naive;
-use penstock_wire::json::{JsonFault, Kind, Reader, unescape};
+use penstock_wire::json::{JsonErrorKind, Kind, Reader, unescape};
 use serde_json::value::RawValue;
 
 fuzz_target!(|text: &str| {
@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
         }
         (Err(error), Err(_)) => {
             assert!(error.at <= bytes.len());
-            assert_ne!(error.fault, JsonFault::TooDeep);
+            assert_ne!(error.kind, JsonErrorKind::TooDeep);
         }
         (found, oracle) => panic!("{found:?} {:?}", oracle.map(RawValue::get)),
     }

@@ -1,9 +1,9 @@
 //! The state of one client's connection: which request is in hand, when it is read, and what has taken too
 //! long.
 
-use penstock_wire::http::{Intake, Request, Taken};
+use penstock_wire::http::{Decoded, Request, RequestDecoder};
 
-use super::terms::ClientTerms;
+use super::config::ClientConfig;
 use crate::identity::RequestAttributes;
 use crate::time::{Nanos, SECOND};
 use crate::worker::RequestId;
@@ -18,14 +18,14 @@ const IDLE: Nanos = 75 * SECOND;
 /// One client's connection, between [`ClientConnection::received`] and [`ClientConnection::leave`].
 #[derive(Debug, Default)]
 pub struct ClientConnection {
-    intake: Intake,
+    decoder: RequestDecoder,
     /// The request in hand, once the worker has taken it.
     request: Option<RequestId>,
     /// The worker is taking a request: its answer may come before that call returns.
     is_submitting: bool,
     reading_paused: bool,
     writing_paused: bool,
-    /// When the request that is being read began to come, or the connection became idle.
+    /// When the decoder last changed its state.
     since: Nanos,
 }
 
@@ -94,8 +94,8 @@ impl ClientConnection {
     /// Bytes have come.
     pub fn received(&mut self, data: &[u8], now: Nanos) -> Received {
         if self.must_wait() {
-            self.intake.keep(data);
-            self.reading_paused |= self.intake.held() > AHEAD;
+            self.decoder.buffer(data);
+            self.reading_paused |= self.decoder.buffered() > AHEAD;
             return if self.reading_paused { Received::StopReading } else { Received::Kept };
         }
         if self.is_idle() {
@@ -105,26 +105,26 @@ impl ClientConnection {
     }
 
     /// Goes on with what has come, if anything has. `trusted`: the peer's word on tenant and priority counts.
-    pub fn step<'a>(&mut self, terms: &ClientTerms, data: &'a [u8], trusted: bool) -> Step<'a> {
+    pub fn step<'a>(&mut self, config: &ClientConfig, data: &'a [u8], trusted: bool) -> Step<'a> {
         if self.writing_paused {
-            self.intake.keep(data);
+            self.decoder.buffer(data);
             return Step::Wait;
         }
-        match self.intake.take(&terms.http, data) {
+        match self.decoder.decode(&config.http, data) {
             // Read on only when all that was kept is used: a client that pipelines faster than we answer must
             // not be buffered without bound.
-            Taken::Nothing if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
+            Decoded::Pending if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
                 Step::ReadOn
             }
-            Taken::Nothing => Step::Wait,
-            Taken::Foreign => Step::HandOver,
-            Taken::Request(request) => {
-                if let Ok(attributes) = terms.attributes(&request, trusted) {
+            Decoded::Pending => Step::Wait,
+            Decoded::Unsupported => Step::HandOver,
+            Decoded::Request(request) => {
+                if let Ok(attributes) = config.attributes(&request, trusted) {
                     self.is_submitting = true;
                     return Step::Serve(request, attributes);
                 }
                 // aiohttp refuses it with the reason.
-                self.intake.put_back(request);
+                self.decoder.put_back(request);
                 Step::HandOver
             }
         }
@@ -134,7 +134,7 @@ impl ClientConnection {
     /// returned, if the client does not read.
     pub fn submitted(&mut self, request: Option<RequestId>) -> Option<RequestId> {
         self.is_submitting = false;
-        if !self.intake.is_serving() {
+        if !self.decoder.is_serving() {
             return None;
         }
         self.request = request;
@@ -143,15 +143,15 @@ impl ClientConnection {
 
     /// The answer is written.
     pub fn answered(&mut self, keep_alive: bool, now: Nanos) -> Answered {
-        if !self.intake.is_serving() {
+        if !self.decoder.is_serving() {
             return Answered::Nothing;
         }
         (self.request, self.since) = (None, now);
         if !keep_alive {
-            self.intake.leave();
+            self.decoder.close();
             return Answered::Close;
         }
-        self.intake.finished();
+        self.decoder.finish();
         if self.is_submitting { Answered::Submitter } else { Answered::Step }
     }
 
@@ -169,11 +169,11 @@ impl ClientConnection {
     /// The client has left, or its connection ends.
     pub fn leave(&mut self, now: Nanos) -> Left {
         // A request whose head had come is logged and counted, although its body had not.
-        let unread = self.intake.is_reading_body().then(|| {
-            let id = self.intake.noted(0).map(str::to_owned);
+        let unread = self.decoder.is_reading_body().then(|| {
+            let id = self.decoder.captured(0).map(str::to_owned);
             (id, now.saturating_sub(self.since))
         });
-        self.intake.leave();
+        self.decoder.close();
         Left { request: self.request.take(), unread }
     }
 
@@ -185,7 +185,7 @@ impl ClientConnection {
 
     /// The connection leaves the lane. Returns the bytes that no request has used, and since when they wait.
     pub fn hand_over(&mut self) -> (Vec<u8>, Nanos) {
-        (self.intake.leave(), self.since)
+        (self.decoder.close(), self.since)
     }
 
     /// Whether more waits for the client than its transport's high-water mark.
@@ -195,20 +195,20 @@ impl ClientConnection {
 
     /// Whether a request is being read or answered.
     pub fn is_busy(&self) -> bool {
-        self.intake.is_serving() || self.intake.is_reading_body()
+        self.decoder.is_serving() || self.decoder.is_reading_body()
     }
 
     /// Whether no request is being read or answered, nor has one begun to come.
     pub fn is_idle(&self) -> bool {
-        !self.is_busy() && self.intake.held() == 0
+        !self.is_busy() && self.decoder.buffered() == 0
     }
 
     /// What has taken too long.
     pub fn overdue(&self, now: Nanos) -> Overdue {
         let age = now.saturating_sub(self.since);
-        if self.must_wait() || self.intake.is_gone() {
+        if self.must_wait() || self.decoder.is_closed() {
             Overdue::Nothing
-        } else if self.intake.held() > 0 {
+        } else if self.decoder.buffered() > 0 {
             if age > SLOW { Overdue::Request } else { Overdue::Nothing }
         } else if age > IDLE {
             Overdue::Idle
@@ -220,6 +220,6 @@ impl ClientConnection {
     /// Whether what the client sends now has to wait: for the answer to the request in hand, or until the
     /// client has read the answers before.
     fn must_wait(&self) -> bool {
-        self.intake.is_serving() || self.writing_paused
+        self.decoder.is_serving() || self.writing_paused
     }
 }

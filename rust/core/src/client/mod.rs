@@ -1,7 +1,7 @@
 //! One client's connection on the lane, without I/O: bytes in, whole requests out, and when to read on.
 
+mod config;
 mod connection;
-mod terms;
 
+pub use config::ClientConfig;
 pub use connection::{Answered, ClientConnection, Left, Overdue, Received, Step};
-pub use terms::ClientTerms;

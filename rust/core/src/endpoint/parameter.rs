@@ -70,6 +70,7 @@ pub enum Parameter {
 
 impl Parameter {
     /// Of a name that means the same at every endpoint.
+    #[inline]
     pub(super) fn common(name: &[u8]) -> Self {
         match name {
             b"model" => Parameter::Model,
@@ -81,6 +82,7 @@ impl Parameter {
     }
 
     /// Of a name that means the same at every endpoint that generates text.
+    #[inline]
     pub(super) fn generation(name: &[u8]) -> Self {
         use Parameter as P;
         match name {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use penstock_wire::json::{JsonError, JsonFault, Kind, Reader, Span, Value, unescape};
+use penstock_wire::json::{JsonError, JsonErrorKind, Kind, Reader, Span, Value, unescape};
 
 use super::parameter::{Parameter, Shape, meant_by, misspelt, refuse_misspelt};
 use crate::openai::{ApiError, Code};
@@ -66,8 +66,8 @@ const FEW: usize = 12;
 
 impl From<JsonError> for ApiError {
     fn from(error: JsonError) -> Self {
-        let message = match error.fault {
-            JsonFault::TooDeep => format!("the request body is {error}"),
+        let message = match error.kind {
+            JsonErrorKind::TooDeep => format!("the request body is {error}"),
             _ => format!("the request body is not valid JSON: {error}"),
         };
         ApiError::new(Code::InvalidJson, message)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use penstock_wire::http::{BodyDecoder, BodyEnd, ContentType, HeadReader, ResponseHead};
+use penstock_wire::http::{BodyDecoder, BodyEnd, ContentType, ResponseHead, ResponseHeadDecoder};
 use penstock_wire::sse::{Event, SseScanner};
 
 use super::failure::{Failure, Progress};
@@ -32,7 +32,7 @@ enum Sink {
 
 #[derive(Debug)]
 enum Phase {
-    Head(HeadReader),
+    Head(ResponseHeadDecoder),
     Body { head: ResponseHead, decoder: BodyDecoder, sink: Sink },
 }
 
@@ -53,7 +53,7 @@ impl Attempt {
         event_limit: usize,
         response_limit: usize,
     ) -> Self {
-        let phase = Phase::Head(HeadReader::default());
+        let phase = Phase::Head(ResponseHeadDecoder::default());
         Attempt { phase, stream, stale_until, event_limit, response_limit }
     }
 

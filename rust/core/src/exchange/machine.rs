@@ -11,7 +11,7 @@ pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
 use penstock_admission::Histogram;
 use penstock_wire::decimal::write_hex;
-use penstock_wire::http::{Framed, write_request_head};
+use penstock_wire::http::{Framing, write_request_head};
 
 use super::attempt::Attempt;
 use super::failure::{Failure, Progress};
@@ -290,7 +290,7 @@ impl Exchange {
 
     /// Whether the client's connection may carry another request behind this answer.
     pub fn keeps_client(&self) -> bool {
-        self.client.keep_alive && !(self.begun && self.framed() == Framed::UntilClose)
+        self.client.keep_alive && !(self.begun && self.framing() == Framing::UntilClose)
     }
 
     /// The finished request, once.

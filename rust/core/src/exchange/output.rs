@@ -3,7 +3,7 @@
 //! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
 
 use penstock_wire::http::{
-    AnswerHead, CHUNK_SIZE_LINE, DateText, Framed, LAST_CHUNK, chunk_size, write_answer_head,
+    AnswerHead, CHUNK_SIZE_LINE, DateText, Framing, LAST_CHUNK, chunk_size, write_answer_head,
 };
 
 use super::machine::Client;
@@ -58,8 +58,8 @@ impl Output {
     }
 
     /// The body of this output is a piece of a stream.
-    pub(super) fn piece(&mut self, framed: Framed) {
-        self.chunked = framed == Framed::Chunked;
+    pub(super) fn piece(&mut self, framing: Framing) {
+        self.chunked = framing == Framing::Chunked;
     }
 
     pub(super) fn end_stream(&mut self) {
@@ -114,7 +114,7 @@ pub fn write_error(
     let head = AnswerHead {
         status: error.status(),
         content_type: "application/json",
-        framed: Framed::Length(out.memory.body.len()),
+        framing: Framing::Length(out.memory.body.len() as u64),
         keep_alive: client.keep_alive,
         http10: client.http10,
     };

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use penstock_admission::{Band, Blocks, Tenant};
+use penstock_admission::{Blocks, Priority, Tenant};
 
 use crate::routing::Tier;
 
@@ -12,7 +12,7 @@ const LONGEST: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestAttributes {
     pub tenant: Tenant,
-    pub priority: Band,
+    pub priority: Priority,
     /// Names of sessions, by header: each draws its requests to one backend.
     pub sessions: Vec<(String, String)>,
 }
@@ -35,7 +35,7 @@ impl UnknownPriority {
 impl Default for RequestAttributes {
     /// The unknown tenant, with normal priority.
     fn default() -> Self {
-        let (tenant, priority) = (Tenant::UNKNOWN, Band::Normal);
+        let (tenant, priority) = (Tenant::UNKNOWN, Priority::Normal);
         RequestAttributes { tenant, priority, sessions: Vec::new() }
     }
 }
@@ -70,9 +70,9 @@ pub(super) fn shortened(name: &str) -> &str {
     &name[..end.unwrap_or(0)]
 }
 
-pub fn priority_of(priority: Option<&str>) -> Result<Band, UnknownPriority> {
-    let Some(priority) = priority else { return Ok(Band::Normal) };
-    let known = [("high", Band::High), ("normal", Band::Normal), ("low", Band::Low)];
+pub fn priority_of(priority: Option<&str>) -> Result<Priority, UnknownPriority> {
+    let Some(priority) = priority else { return Ok(Priority::Normal) };
+    let known = [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
     let found = known.into_iter().find(|(name, _)| priority.trim().eq_ignore_ascii_case(name));
     found.map(|(_, band)| band).ok_or(UnknownPriority)
 }

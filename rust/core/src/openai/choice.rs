@@ -66,6 +66,7 @@ impl Choice {
     }
 
     /// Notes a member that choices of all endpoints have.
+    #[inline]
     pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {
             b"index" => {

@@ -63,6 +63,7 @@ impl WholeChoice {
     }
 
     /// Notes a member that choices of all endpoints have.
+    #[inline]
     pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {
             b"index" => {

@@ -7,9 +7,6 @@ use penstock_admission::{AdaptiveMode, TokenLimit};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::parameters::Unsupported;
-use super::table::TierProfile;
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoutingConfig {
@@ -147,4 +144,21 @@ pub struct ParameterConfig {
     pub max_tokens: Option<u64>,
     pub unsupported: Unsupported,
     pub allow: Vec<String>,
+}
+
+/// What kind of answers a tier gives; it decides what may be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TierProfile {
+    Instant,
+    Thinking,
+}
+
+/// What happens to a parameter that cannot be honoured as sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsupported {
+    Strict,
+    Warn,
+    Permissive,
 }

@@ -7,9 +7,9 @@ mod table;
 
 pub use config::{
     AffinityConfig, BackendConfig, NodeConfig, QueueConfig, RoutingConfig, SloConfig, TierConfig,
-    TimeoutConfig,
+    TierProfile, TimeoutConfig, Unsupported,
 };
-pub use parameters::{ParameterPolicy, Unsupported, Warning};
+pub use parameters::{ParameterPolicy, Warning};
 pub use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex};
 pub use plan::Plan;
-pub use table::{Addressee, Backend, ModelIndex, Slo, Table, Tier, TierProfile, Timeouts};
+pub use table::{Addressee, Backend, ModelIndex, Slo, Table, Tier, Timeouts};

@@ -1,22 +1,12 @@
 //! A tier's parameter policy: defaults, forced values, the length cap.
 
 use penstock_wire::decimal::write_decimal;
-use penstock_wire::json::{Cutter, Edits, Kind, Reader, folded, unescape, write_string};
-use serde::Deserialize;
+use penstock_wire::json::{Edits, Kind, MemberFilter, Reader, folded, unescape, write_string};
 use serde_json::{Map, Value};
 
-use super::config::ParameterConfig;
+use super::config::{ParameterConfig, Unsupported};
 use crate::endpoint::{ENDPOINTS, Endpoint, Member, Parameter, Request, concerns, misspelt};
 use crate::openai::{ApiError, Code};
-
-/// What happens to a parameter that cannot be honoured as sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unsupported {
-    Strict,
-    Warn,
-    Permissive,
-}
 
 /// One entry of `x-penstock-warning`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,20 +103,20 @@ impl ParameterPolicy {
     ) -> Result<Rewritten, ApiError> {
         let max_tokens = if endpoint.generates() { self.length(request, warnings)? } else { None };
         let mut edits = Edits::default();
-        let mut cutter = Cutter::new(request.object.start);
+        let mut filter = MemberFilter::new(request.object.start);
         for member in &request.members {
             self.refuse_misspelt(member)?;
             match self.fate(request, member, warnings)? {
-                Fate::Keep => cutter.keep(member.start, member.value.span.end, &mut edits),
-                Fate::Drop => cutter.cut(member.value.span.end, &mut edits),
+                Fate::Keep => filter.keep(member.start, member.value.span.end, &mut edits),
+                Fate::Drop => filter.remove(member.value.span.end, &mut edits),
                 Fate::Replace(fresh) => {
-                    cutter.keep(member.start, member.value.span.end, &mut edits);
+                    filter.keep(member.start, member.value.span.end, &mut edits);
                     edits.replace(member.value.span, |out| out.extend_from_slice(&fresh));
                 }
             }
         }
         edits.insert(request.object.end - 1, |out| {
-            let mut comma = cutter.any_kept();
+            let mut comma = filter.any_kept();
             let mut separate = |out: &mut Vec<u8>| {
                 if std::mem::replace(&mut comma, true) {
                     out.push(b',');
@@ -247,7 +237,7 @@ impl ParameterPolicy {
     ) -> Result<Fate, ApiError> {
         let text = member.value.span.of(request.text);
         let mut edits = Edits::default();
-        let mut cutter = Cutter::new(0);
+        let mut filter = MemberFilter::new(0);
         let mut odd = None;
         // Read here and not by serde_json, which refuses numbers and escapes that engines accept: what
         // it cannot read would pass unread.
@@ -256,9 +246,9 @@ impl ParameterPolicy {
             let value = reader.value()?;
             let scalar = !matches!(value.kind, Kind::Object | Kind::Array);
             if scalar && self.allow.iter().any(|allowed| *allowed == name) {
-                cutter.keep(key.start, value.span.end, &mut edits);
+                filter.keep(key.start, value.span.end, &mut edits);
             } else {
-                cutter.cut(value.span.end, &mut edits);
+                filter.remove(value.span.end, &mut edits);
                 odd.get_or_insert_with(|| name.chars().take(64).collect::<String>());
             }
             Ok::<(), ApiError>(())
@@ -270,7 +260,7 @@ impl ParameterPolicy {
             return Err(ApiError::new(Code::UnsupportedParameter, message).param(param));
         }
         warnings.push(Warning::TemplateArgumentDropped);
-        if !cutter.any_kept() {
+        if !filter.any_kept() {
             return Ok(Fate::Drop);
         }
         let mut fresh = Vec::with_capacity(text.len());

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex, TokenLimit};
-use serde::Deserialize;
 
-use super::config::{AffinityConfig, BackendConfig, QueueConfig, RoutingConfig, TierConfig};
+use super::config::{
+    AffinityConfig, BackendConfig, QueueConfig, RoutingConfig, TierConfig, TierProfile,
+};
 use super::parameters::ParameterPolicy;
 use crate::openai::{ApiError, Code};
 use crate::profile::{GENERAL, Profile};
@@ -18,14 +19,6 @@ pub type ModelIndex = u16;
 pub struct Addressee {
     pub tier: TierIndex,
     pub model: ModelIndex,
-}
-
-/// What kind of answers a tier gives; it decides what may be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TierProfile {
-    Instant,
-    Thinking,
 }
 
 /// A tier's timers.

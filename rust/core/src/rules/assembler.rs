@@ -9,11 +9,12 @@ use std::marker::PhantomData;
 use penstock_wire::json::Kind;
 
 use super::empty;
+use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, Gathered};
 use super::identity::Identity;
 use super::members::Members;
 use super::progress::ChoiceProgress;
-use super::streaming::{Assembly, Completeness, StreamEvent, StreamFault};
+use super::streaming::Assembly;
 use super::usage::Counts;
 use crate::openai::{BackendFailure, Chunk, Field, Finish, Part, Usage, find};
 

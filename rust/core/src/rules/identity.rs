@@ -1,7 +1,7 @@
 //! P1: one id, one creation time and the asked-for model name on everything of one answer.
 
 use penstock_wire::decimal::write_decimal;
-use penstock_wire::json::{Cutter, Edits, Span, write_string};
+use penstock_wire::json::{Edits, MemberFilter, Span, write_string};
 
 use super::usage::UsageRule;
 use crate::openai::{Field, Part};
@@ -59,7 +59,7 @@ impl Identity {
         text: &[u8],
         edits: &mut Edits,
     ) {
-        let mut cutter = Cutter::new(object.start);
+        let mut members = MemberFilter::new(object.start);
         let Envelope { object: kind, is_named } = envelope;
         let mut has = [!is_named, false, !is_named, false];
         let mut has_usage = false;
@@ -81,11 +81,11 @@ impl Identity {
                     Some(b"null")
                 }
                 Field::Usage if usage == UsageRule::Cut => {
-                    cutter.cut(span.end, edits);
+                    members.remove(span.end, edits);
                     continue;
                 }
                 Field::Error => {
-                    cutter.cut(span.end, edits);
+                    members.remove(span.end, edits);
                     continue;
                 }
                 _ => None,
@@ -96,7 +96,7 @@ impl Identity {
                 Field::Model => has[3] = true,
                 _ => {}
             }
-            cutter.keep(part.start, span.end, edits);
+            members.keep(part.start, span.end, edits);
             if let Some(fresh) = fresh {
                 edits.replace(span, |out| out.extend_from_slice(fresh));
             }
@@ -104,7 +104,7 @@ impl Identity {
         if has == [true; 4] && (has_usage || usage != UsageRule::Null) {
             return;
         }
-        let mut comma = cutter.any_kept();
+        let mut comma = members.any_kept();
         let mut add = |out: &mut Vec<u8>, name: &str, write: &dyn Fn(&mut Vec<u8>)| {
             if std::mem::replace(&mut comma, true) {
                 out.push(b',');

@@ -14,8 +14,10 @@
 //! [`Assembler`] makes a whole answer of a stream.
 
 mod assembler;
+mod choices;
 mod count;
 pub(crate) mod empty;
+mod event;
 pub(crate) mod finish;
 mod form;
 mod identity;
@@ -30,12 +32,11 @@ mod whole;
 
 pub use assembler::Assembler;
 pub use count::{Rule, RuleCounts};
+pub use event::{Completeness, StreamEvent, StreamFault};
 pub use form::{ChoiceForm, ChunkEdits, Gathered, TooMuch};
 pub use identity::{Envelope, Identity};
 pub use stream::StreamNormaliser;
-pub use streaming::{
-    Asked, Assembly, Completeness, StreamEvent, StreamFault, StreamRules, Streaming,
-};
+pub use streaming::{Asked, Assembly, StreamRules, Streaming};
 pub use template::FastPath;
 pub use whole::{BodyFault, normalise_body, stream_of, usage_of};
 

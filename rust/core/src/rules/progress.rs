@@ -1,7 +1,7 @@
 //! How far the choices of one streamed answer have come.
 
 use super::MAX_CHOICES;
-use super::streaming::Completeness;
+use super::event::Completeness;
 
 /// Choices by index: which have begun, and which have finished. A choice begins when something of it was
 /// passed on.

@@ -3,13 +3,14 @@
 
 use std::marker::PhantomData;
 
-use penstock_wire::json::{Cutter, Kind, Span};
+use penstock_wire::json::{Kind, MemberFilter, Span};
 
 use super::count::{Rule, RuleCounts};
+use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, ChunkEdits};
 use super::identity::{Envelope, Identity};
 use super::progress::ChoiceProgress;
-use super::streaming::{Asked, Completeness, StreamEvent, StreamFault, StreamRules};
+use super::streaming::{Asked, StreamRules};
 use super::template::{FastPath, Template};
 use super::usage::Counts;
 use super::{empty, finish};
@@ -84,7 +85,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
     ) -> Result<StreamEvent, StreamFault> {
         self.edits.clear();
         let mut fast = FastPath::Kept;
-        let mut cutter = Cutter::new(array.start);
+        let mut choices = MemberFilter::new(array.start);
         let mut meaningful = false;
         for choice in &self.chunk.choices {
             if !self.progress.accepts(choice.index) {
@@ -92,11 +93,11 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
             }
             if empty::is_droppable(choice, &self.progress) {
                 self.edits.counts.hit(Rule::P6);
-                cutter.cut(choice.span.end, &mut self.edits.edits);
+                choices.remove(choice.span.end, &mut self.edits.edits);
                 fast = fast.max(empty::DROPPED);
                 continue;
             }
-            cutter.keep(choice.span.start, choice.span.end, &mut self.edits.edits);
+            choices.keep(choice.span.start, choice.span.end, &mut self.edits.edits);
             meaningful |= choice.says_something || matches!(choice.finish, Finish::Reason(_));
             let is_first = self.progress.begin(choice.index);
             fast = fast.max(F::edit(choice, is_first, data, &mut self.edits));
@@ -104,7 +105,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
                 self.progress.finish(choice.index);
             }
         }
-        if !cutter.any_kept() {
+        if !choices.any_kept() {
             return Ok(StreamEvent::Swallowed);
         }
         let Chunk { object, parts, .. } = &self.chunk;

@@ -2,13 +2,11 @@
 
 use std::fmt::Debug;
 
-use super::assembler::Assembler;
 use super::count::RuleCounts;
-use super::form::ChoiceForm;
+use super::event::{Completeness, StreamEvent, StreamFault};
 use super::identity::Identity;
-use super::stream::StreamNormaliser;
-use super::whole::{BodyFault, stream_of};
-use crate::openai::{BackendFailure, Usage};
+use super::whole::BodyFault;
+use crate::openai::Usage;
 
 /// What a client has asked for, as far as its answer shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,26 +16,6 @@ pub struct Asked {
     /// The client wants the usage chunk.
     pub include_usage: bool,
 }
-
-/// What one event was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StreamEvent {
-    /// Nothing for the client.
-    Swallowed,
-    /// No data: it only says that the connection is alive.
-    KeepAlive,
-    /// Output was appended. `meaningful`: it is (part of) the answer.
-    Chunk { meaningful: bool },
-    /// The terminal event, such as `[DONE]`.
-    Done,
-    /// The backend reports a failure in the stream. Boxed: every event is returned as one of these.
-    Failure(Box<BackendFailure>),
-}
-
-/// The event is not what a stream of this endpoint may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a chunk of the answer")]
-pub struct StreamFault;
 
 /// The rules of an endpoint's streams.
 pub trait Streaming: Debug + Send + Sync {
@@ -55,17 +33,6 @@ pub trait Streaming: Debug + Send + Sync {
         asked: Asked,
         emit: &mut dyn FnMut(&[u8]),
     ) -> Result<(), BodyFault>;
-}
-
-/// How far the choices of an answer have come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completeness {
-    /// Every choice that was asked for, and every one that was begun, has finished.
-    Complete,
-    /// Those that were begun have all finished, but there are only so many.
-    Fewer(u32),
-    /// A choice has not finished, or none has begun.
-    Open,
 }
 
 /// One stream on its way to its client.
@@ -99,23 +66,4 @@ pub trait Assembly: Debug {
 
     /// The token counts, if the backend has reported any.
     fn usage(&self) -> Option<Usage>;
-}
-
-impl<F: ChoiceForm> Streaming for F {
-    fn rules(&self, identity: Identity, asked: Asked) -> Box<dyn StreamRules> {
-        Box::new(StreamNormaliser::<F>::new(identity, asked))
-    }
-
-    fn assembly(&self, identity: Identity, asked: Asked) -> Box<dyn Assembly> {
-        Box::new(Assembler::<F>::new(identity, asked.n))
-    }
-
-    fn stream_of(
-        &self,
-        text: &[u8],
-        asked: Asked,
-        emit: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), BodyFault> {
-        stream_of::<F>(text, asked.n, emit)
-    }
 }

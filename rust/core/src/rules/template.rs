@@ -1,7 +1,7 @@
 //! The chunk before as a template: nearly every chunk of a stream differs from it in one string
 //! alone, the text that it adds. Such a chunk needs no reading and no edits.
 
-use penstock_wire::json::{Edits, Span, is_inside_of_string};
+use penstock_wire::json::{Edits, Span, is_string_content};
 
 /// What a rule leaves of the short way through a template, on one chunk. Of several the last in this order
 /// counts.
@@ -45,7 +45,7 @@ impl Template {
         self.parts.extend_from_slice(&source[..text.start]);
         self.parts.extend_from_slice(&source[text.end..]);
         let came = self.parts.len();
-        let moved = start + edits.moved(text.start);
+        let moved = start + edits.new_position(text.start);
         self.parts.extend_from_slice(&output[..moved]);
         self.parts.extend_from_slice(&output[moved + text.len()..]);
         self.cuts = [text.start, came, came + moved];
@@ -63,7 +63,7 @@ impl Template {
         // Most pieces are a few letters, and too short for what the library does about long ones.
         let is_utf8 = text.is_ascii() || std::str::from_utf8(text).is_ok();
         let fits = !text.is_empty() && is_utf8;
-        (fits && is_inside_of_string(text)).then_some(text)
+        (fits && is_string_content(text)).then_some(text)
     }
 
     /// Appends what becomes of a chunk with this text.

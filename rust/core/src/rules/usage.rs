@@ -3,7 +3,7 @@
 use penstock_wire::json::Kind;
 
 use super::count::{Rule, RuleCounts};
-use super::streaming::StreamFault;
+use super::event::StreamFault;
 use super::template::FastPath;
 use crate::openai::{Field, Part, Usage, find};
 

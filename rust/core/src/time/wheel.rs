@@ -43,6 +43,15 @@ impl TimerWheel {
         TimerWheel { slots: [NONE; SLOTS], timers: Vec::new(), tick, next: now / tick }
     }
 
+    /// Timers that are set.
+    pub fn len(&self) -> usize {
+        self.timers.iter().filter(|timer| timer.slot != NONE).count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Asks for `key` to come out once `due` has passed, or earlier if it is to come out earlier anyway.
     #[inline]
     pub fn set(&mut self, due: Nanos, key: u32) {

@@ -1,8 +1,8 @@
 //! What a worker offers to admission, and what follows from its decisions.
 
 use penstock_admission::{
-    Candidate, Candidates, Decision, Load, Notice, Offer, Outcome as PermitOutcome, Refusal,
-    Refused, Ticket,
+    Candidate, Candidates, Decision, Load, Notification, Offer, PermitOutcome, Refusal, Refused,
+    Ticket,
 };
 
 use super::effects::Effects;
@@ -30,7 +30,7 @@ impl Worker {
             owner: self.owner,
             tier: plan.tier,
             tenant,
-            band: priority,
+            priority,
             slots: plan.slots,
             prompt: prompt.min(u64::from(u32::MAX)) as u32,
             max_tokens: plan.most_output().map(|most| most.min(u64::from(u32::MAX)) as u32),
@@ -55,7 +55,7 @@ impl Worker {
         if let ([only], []) = (all.as_slice(), failed) {
             return Candidates::cold([*only]);
         }
-        let life = |backend| self.admission.load(backend).life;
+        let life = |backend| self.admission.load(backend).generation;
         let mut hits = self.shared.prefixes.find(&plan.blocks, life);
         let session = attributes.session(tier);
         // The backend of the request's session counts as one that has the whole prompt cached.
@@ -74,7 +74,7 @@ impl Worker {
             .map(|&backend| {
                 let hit = hits.iter().find(|hit| hit.backend == backend);
                 let tokens = hit.map_or(0, |hit| (hit.bytes as f64 / ratio) as u32);
-                let fullness = self.admission.load(backend).fullness.unwrap_or(u32::MAX);
+                let fullness = self.admission.load(backend).utilization.unwrap_or(u32::MAX);
                 (fullness, Candidate { backend, hit: tokens })
             })
             .collect();
@@ -124,16 +124,19 @@ impl Worker {
 
     /// Takes what admission has decided meanwhile: grants to start, waiting requests to turn away.
     pub(super) fn collect(&mut self, io: &mut impl Effects, now: Now) {
-        while self.admission.has_mail(self.owner.worker) {
+        while self.admission.has_notifications(self.owner.worker) {
             let mut notices = std::mem::take(&mut self.notices);
             self.admission.take_grants(self.owner.worker, &mut notices);
             // Detach all of them first: their rows are free already, and the next offer may get one of these.
             let turned_away: Vec<(RequestId, Refused)> =
                 notices.iter().filter_map(|notice| self.detach_row(notice)).collect();
             for notice in notices.drain(..) {
-                let Notice::Granted(grant) = notice else { continue };
+                let Notification::Granted(grant) = notice else { continue };
                 if let Some(id) = self.rows[grant.ticket.row as usize] {
+                    // A panic over this one is not the fault of the request whose event has let it in.
+                    let cause = self.current.replace(id);
                     self.start(io, id, grant, now);
+                    self.current = cause;
                 } else {
                     self.admission.release(grant.ticket, PermitOutcome::Ignored, now.mono);
                 }
@@ -141,7 +144,7 @@ impl Worker {
             self.notices = notices;
             for (id, refused) in turned_away {
                 // A row holds eight candidates; its tier may have another backend that is usable.
-                let is_there = |load: Load| !load.is_out;
+                let is_there = |load: Load| !load.has_outage;
                 if refused.why == Refusal::NoBackend
                     && let Some(offer) = self.next_offer(id, is_there)
                 {
@@ -154,8 +157,8 @@ impl Worker {
     }
 
     /// The request that was turned away, which is no longer in its row.
-    fn detach_row(&mut self, notice: &Notice) -> Option<(RequestId, Refused)> {
-        let Notice::Refused(ticket, refused) = *notice else { return None };
+    fn detach_row(&mut self, notice: &Notification) -> Option<(RequestId, Refused)> {
+        let Notification::Refused(ticket, refused) = *notice else { return None };
         let id = self.rows[ticket.row as usize].take()?;
         self.requests.get_mut(id)?.ticket = None;
         Some((id, refused))

@@ -1,8 +1,8 @@
-//! The ends of a worker, and of one request over which it panicked.
+//! The ends of a worker, and what a panic costs.
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::state::{Aborting, RequestId};
+use super::state::Aborting;
 use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;
@@ -30,6 +30,7 @@ impl Worker {
     /// The drain time is over: what still runs in these tiers ends with an error event.
     pub fn cut(&mut self, io: &mut impl Effects, tiers: &[TierIndex], now: Now) {
         for id in self.requests.ids() {
+            self.current = Some(id);
             let Some(request) = self.requests.get(id) else { continue };
             if !tiers.contains(&request.exchange.plan.tier) || request.client.is_none() {
                 continue;
@@ -58,6 +59,7 @@ impl Worker {
         self.cut(io, &tiers, now);
         // What is left are requests whose client is served and whose backend lingers.
         for id in self.requests.ids() {
+            self.current = Some(id);
             self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Ok, now);
             self.forget_if_over(id);
         }
@@ -66,14 +68,22 @@ impl Worker {
         }
     }
 
-    /// A panic happened while this request was handled: it ends with an error, all others go on.
-    pub fn panicked(&mut self, io: &mut impl Effects, id: RequestId, now: Now) {
-        let error = ApiError::new(Code::InternalError, "internal error");
-        if self.requests.get(id).is_some_and(|request| request.exchange.is_queued()) {
-            self.leave_queue(id, now);
+    /// A panic has struck in the middle of an event: the request that was being handled is lost, everything else goes on.
+    pub fn panicked(&mut self, io: &mut impl Effects, now: Now) {
+        if let Some(id) = self.current.take() {
+            let error = ApiError::new(Code::InternalError, "internal error");
+            if self.requests.get(id).is_some_and(|request| request.exchange.is_queued()) {
+                self.leave_queue(id, now);
+            }
+            self.end_with(io, id, &error, Term(Who::Gateway, Where::FirstEvent), now);
+            self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
+            self.forget_if_over(id);
         }
-        self.end_with(io, id, &error, Term(Who::Gateway, Where::FirstEvent), now);
-        self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
-        self.forget_if_over(id);
+        // It may have struck between taking a permit from its owner and giving it back, or before a request that is
+        // over was forgotten.
+        for id in self.requests.ids() {
+            self.forget_if_over(id);
+        }
+        self.reclaim_unowned(io, now);
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "faults")]
 mod armed {
+    use std::any::Any;
     use std::cell::RefCell;
 
     thread_local! {
@@ -14,17 +15,29 @@ mod armed {
         ARMED.set(Some(place));
     }
 
+    const MESSAGE: &str = "a fault test has armed this panic";
+
+    /// Whether a panic is one that was armed.
+    pub fn is_of_test(panic: &Box<dyn Any + Send>) -> bool {
+        panic.downcast_ref::<&str>() == Some(&MESSAGE)
+    }
+
+    /// Nothing is armed any more.
+    pub fn disarm() {
+        ARMED.set(None);
+    }
+
     pub fn check(place: &str) {
         let armed = ARMED.with_borrow(|armed| armed.as_deref() == Some(place));
         if armed {
             ARMED.set(None);
-            panic!("a fault test has armed this panic");
+            std::panic::panic_any(MESSAGE);
         }
     }
 }
 
 #[cfg(feature = "faults")]
-pub use armed::{arm, check};
+pub use armed::{arm, check, disarm, is_of_test};
 
 #[cfg(not(feature = "faults"))]
 pub fn check(_place: &str) {}

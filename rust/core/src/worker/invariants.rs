@@ -1,5 +1,7 @@
 //! What holds between two events of a worker.
 
+use penstock_admission::Ticket;
+
 use super::machine::Worker;
 use super::state::{Aborting, ConnectionState};
 
@@ -15,6 +17,7 @@ impl Worker {
     /// * idle connections are in the pool, and only they
     /// * an aborted permit belongs to no request
     /// * a request that nobody waits for is forgotten
+    /// * there is at most one timer for each request
     pub fn invariants(&self) {
         for (id, request) in self.requests.iter() {
             let exchange = &request.exchange;
@@ -40,6 +43,7 @@ impl Worker {
                 "{id:?}: another's row"
             );
         }
+        assert!(self.wheel.len() <= self.requests.places(), "timers of requests that are gone");
         let mut idle = 0;
         for (id, connection) in self.connections.iter() {
             match connection.state {
@@ -63,6 +67,12 @@ impl Worker {
         for aborting in &self.aborting {
             assert_eq!(self.rows[aborting.ticket.row as usize], None, "an aborted permit's row");
         }
+    }
+
+    /// The places in admission that this worker's requests have, queued, running or closing.
+    pub fn tickets(&self) -> Vec<Ticket> {
+        let of_requests = self.requests.iter().filter_map(|(_, request)| request.ticket);
+        of_requests.chain(self.aborting.iter().map(|aborting| aborting.ticket)).collect()
     }
 
     /// [`Self::invariants`], in debug builds.

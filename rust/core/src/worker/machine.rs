@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use penstock_admission::{Admission, Notice, Owner, Ticket};
+use penstock_admission::{Admission, Notification, Owner, Ticket};
 
 use super::state::{
     Aborting, ConnectionId, Connections, Ids, Outage, Pool, RequestId, Requests, ServedNames, Trial,
@@ -59,6 +59,8 @@ pub struct Worker {
     pub(super) growths: Vec<(Ticket, u64)>,
     /// Times between tokens since the last tick, by backend.
     pub(super) gaps: Vec<Histogram>,
+    /// When the timers last ran.
+    pub(super) ticked: Nanos,
     /// When permits were last compared with requests.
     pub(super) swept: Nanos,
     /// Events so far, for the check of invariants in debug builds.
@@ -66,7 +68,7 @@ pub struct Worker {
     // Memory that is used again and again, and empty in between.
     pub(super) output: OutputMemory,
     pub(super) scratch: Vec<u8>,
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<Notification>,
 }
 
 impl Worker {
@@ -102,6 +104,7 @@ impl Worker {
             trials_seen: now,
             growths: Vec::new(),
             gaps: vec![Histogram::fine(); table.backends.len()],
+            ticked: now,
             swept: now,
             events: 0,
             output: OutputMemory::default(),

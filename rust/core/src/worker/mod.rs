@@ -21,6 +21,7 @@
 //! | how an attempt ends for its backend, permits in `closing` | `release` |
 //! | timers, leaked permits | `timers` |
 //! | drain, shutdown, a panic | `drain` |
+//! | a new generation of the configuration | `reload` |
 //! | a panic on demand, for tests | `faults` |
 //! | what must always hold | `invariants` |
 
@@ -35,6 +36,7 @@ mod machine;
 mod reachability;
 mod refuse;
 mod release;
+mod reload;
 mod retry;
 mod start;
 mod state;

@@ -46,8 +46,8 @@ impl Worker {
 
     /// A request got through; `proof`: how that is known.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
-        // There is hardly ever an outage; without one no lock is taken.
-        if self.admission.load(backend).is_out
+        // Hardly ever is there an outage, and to see that takes no lock.
+        if self.admission.load(backend).has_outage
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {
             self.outages.push(Outage::Ended { backend, lasted });

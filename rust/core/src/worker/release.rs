@@ -1,6 +1,6 @@
 //! How an attempt ends for its backend: the connection pooled, closed or aborted, the permit given back.
 
-use penstock_admission::{Outcome as PermitOutcome, Ticket};
+use penstock_admission::{PermitOutcome, Ticket};
 
 use super::effects::Effects;
 use super::faults;

@@ -40,14 +40,14 @@ impl Worker {
         let is_silence = request.exchange.is_silence(table, failure, now);
         if failure.breaks_off() {
             let body = request.exchange.plan.fingerprint();
-            self.admission.broken_off(backend, body, now.mono);
+            self.admission.note_reset(backend, body, now.mono);
         }
         // The backend has failed others before, so this request is hardly the cause, unless it fails again
         // and again; and there is no other backend.
         let tier = &table.tiers[usize::from(request.exchange.plan.tier)];
         let has_died_trying = request.is_trial
             && request.trials < MAX_TRIALS
-            && self.admission.load(backend).is_out
+            && self.admission.load(backend).has_outage
             && failure.fault().is_some_and(|fault| !fault.is_before_connected())
             && tier.backends.len() == 1;
         request.trials += u8::from(has_died_trying);
@@ -106,7 +106,7 @@ impl Worker {
         now: Now,
     ) -> bool {
         self.wait_again(io, id, upstream, result, now, |admission, ticket| {
-            admission.put_back(ticket, now.mono)
+            admission.requeue(ticket, now.mono)
         })
     }
 
@@ -124,7 +124,7 @@ impl Worker {
             request.retry_after = request.retry_after.max(*seconds);
         }
         self.wait_again(io, id, upstream, AttemptResult::Bounced, now, |admission, ticket| {
-            admission.bounce(ticket, now.mono).is_ok()
+            admission.pushback(ticket, now.mono).is_ok()
         })
     }
 

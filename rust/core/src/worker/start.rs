@@ -25,7 +25,7 @@ impl Worker {
         // A trial is to show whether the backend accepts connections again.
         let may_reuse = !request.wants_fresh && !is_trial;
         let table = &request.generation.table;
-        let life = self.admission.load(backend).life;
+        let life = self.admission.load(backend).generation;
         self.shared.prefixes.insert(&request.exchange.plan.blocks, backend, life);
         let tier = &table.tiers[usize::from(request.exchange.plan.tier)];
         if tier.backends.len() > 1 {

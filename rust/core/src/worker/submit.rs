@@ -76,7 +76,7 @@ impl Worker {
                 .retry_after_ms(RETRY_AFTER_MS));
         }
         let plan = Plan::make(&self.generation.table, endpoint, body)?;
-        if self.admission.is_set_aside(|| plan.fingerprint(), now.mono) {
+        if self.admission.is_quarantined(|| plan.fingerprint(), now.mono) {
             let message = "model servers have died under this very request";
             return Err(ApiError::new(Code::UpstreamReset, message));
         }

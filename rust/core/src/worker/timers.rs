@@ -1,6 +1,6 @@
 //! What happens by itself as time passes.
 
-use penstock_admission::Outcome as PermitOutcome;
+use penstock_admission::PermitOutcome;
 
 use super::effects::Effects;
 use super::faults;
@@ -8,9 +8,11 @@ use super::machine::Worker;
 use super::state::RequestId;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
-use crate::time::{Nanos, Now, SECOND};
+use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 use crate::trace::step;
 
+/// Ticks are so far apart only if the worker has not run.
+const STANDSTILL: Nanos = 500 * MILLISECOND;
 /// How often permits are compared with requests.
 const SWEEP: Nanos = 10 * SECOND;
 
@@ -21,7 +23,13 @@ impl Worker {
         // timed out in the queue.
         self.admission.tick(now.mono);
         self.collect(io, now);
-        self.run_request_timers(io, now);
+        // A worker that stood still (stopped, throttled) has not read yet what came meanwhile: one tick later it has, and
+        // its own absence is not taken for the backends' silence.
+        let stood_still = now.mono - self.ticked > STANDSTILL;
+        self.ticked = now.mono;
+        if !stood_still {
+            self.run_request_timers(io, now);
+        }
         self.note_survivors(now);
         self.end_overdue_aborts(io, now);
         for connection in self.pool.expire(&self.generation.table, now.mono) {
@@ -29,14 +37,15 @@ impl Worker {
         }
         if now.mono - self.swept >= SWEEP {
             self.swept = now.mono;
-            self.find_leaks(io, now);
+            let leaked = self.reclaim_unowned(io, now);
+            self.shard.add(Total::PermitsLeaked, leaked);
         }
         for (ticket, tokens) in self.growths.drain(..) {
             self.admission.grow(ticket, tokens);
         }
         for (backend, gaps) in self.gaps.iter_mut().enumerate() {
             if gaps.count() > 0 {
-                self.admission.note_gaps(backend as u16, gaps);
+                self.admission.note_inter_token(backend as u16, gaps);
                 *gaps = Histogram::fine();
             }
         }
@@ -72,17 +81,19 @@ impl Worker {
         self.current = None;
     }
 
-    /// Looks for permits that no request owns. There should be none; one that is found is counted and
-    /// released.
-    fn find_leaks(&mut self, io: &mut impl Effects, now: Now) {
+    /// Gives back the permits that no request owns, and returns how many there were: none, unless the worker has
+    /// panicked in the middle of an event.
+    pub(super) fn reclaim_unowned(&mut self, io: &mut impl Effects, now: Now) -> u64 {
+        let mut unowned = 0;
         for ticket in self.admission.permits_of(self.owner) {
             let request = self.rows[ticket.row as usize].and_then(|id| self.requests.get(id));
             let is_owned = request.is_some_and(|request| request.ticket == Some(ticket))
                 || self.aborting.iter().any(|aborting| aborting.ticket == ticket);
             if !is_owned {
-                self.shard.add(Total::PermitsLeaked, 1);
+                unowned += 1;
                 self.release(io, ticket, PermitOutcome::Ignored, now);
             }
         }
+        unowned
     }
 }

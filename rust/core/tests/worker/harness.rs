@@ -193,7 +193,10 @@ impl Harness {
 
     pub fn panicked(&mut self, client: u64) {
         let id = self.requests[&client];
-        self.event(|worker, sockets, now| worker.panicked(sockets, id, now));
+        self.event(|worker, sockets, now| {
+            worker.current = Some(id);
+            worker.panicked(sockets, now);
+        });
     }
 
     /// Time passes, and the timers run each tick.

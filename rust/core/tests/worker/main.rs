@@ -24,6 +24,7 @@ mod pool;
 mod pushback;
 mod quarantine;
 mod records;
+mod reload;
 mod retry;
 mod submit;
 mod timers;

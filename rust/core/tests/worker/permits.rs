@@ -118,7 +118,8 @@ fn a_late_event_of_an_ended_request_does_nothing() {
     let Harness { worker, sockets, now, .. } = &mut h;
     worker.client_gone(sockets, first, *now);
     worker.client_flow(sockets, first, true, *now);
-    worker.panicked(sockets, first, *now);
+    worker.current = Some(first);
+    worker.panicked(sockets, *now);
     worker.note_overhead(first, SECOND);
     assert_eq!((h.take(), h.counts()), (vec![], [0, 1, 0]));
 }

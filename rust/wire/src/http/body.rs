@@ -1,12 +1,12 @@
-//! The body of a response, whichever way it is framed (RFC 9112 §6.3).
+//! Decodes the body of a response, whichever way it is framed (RFC 9112 §6.3).
 
 use super::chunked::{ChunkedDecoder, FramingError};
-use super::head::Framing;
+use super::framing::Framing;
 
 /// What the end of the connection means for the body being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEnd {
-    /// The body was complete before, or ends here by its framing.
+    /// The body was complete before, or its framing says that it ends with the connection.
     Complete,
     /// Bytes are missing.
     Truncated,
@@ -14,7 +14,7 @@ pub enum BodyEnd {
 
 #[derive(Debug, Clone)]
 pub enum BodyDecoder {
-    /// Bytes still due.
+    /// How many bytes are missing.
     Length(u64),
     Chunked(ChunkedDecoder),
     UntilClose,

@@ -1,4 +1,4 @@
-//! The chunked transfer coding, read in pieces of any size (RFC 9112 §7.1).
+//! Decodes the chunked transfer coding from pieces of any size (RFC 9112 §7.1).
 
 use super::limits::{CHUNK_EXTENSION, CHUNK_SIZE_DIGITS, TRAILERS};
 
@@ -18,12 +18,12 @@ pub enum FramingError {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// In the size line; how many digits were read.
+enum ChunkState {
+    /// In the size line; the number of digits so far.
     Size(u32),
-    /// Behind the size, up to CR; how many bytes were skipped.
+    /// Behind the size, up to CR; the number of bytes skipped so far.
     Extension(usize),
-    /// The LF of the size line is due.
+    /// Expects the LF of the size line.
     SizeLf,
     Data,
     DataCr,
@@ -32,7 +32,7 @@ enum State {
     TrailerStart,
     Trailer,
     TrailerLf,
-    /// The LF of the last, empty line is due.
+    /// Expects the LF of the last, empty line.
     EndLf,
     Done,
 }
@@ -40,38 +40,38 @@ enum State {
 /// Decodes one chunked body.
 #[derive(Debug, Clone)]
 pub struct ChunkedDecoder {
-    state: State,
-    /// The size being read, then the data bytes still due of this chunk.
+    state: ChunkState,
+    /// The chunk size while it is being read, then the data bytes that are missing of the chunk.
     left: u64,
     trailer_bytes: usize,
 }
 
 impl Default for ChunkedDecoder {
     fn default() -> Self {
-        ChunkedDecoder { state: State::Size(0), left: 0, trailer_bytes: 0 }
+        ChunkedDecoder { state: ChunkState::Size(0), left: 0, trailer_bytes: 0 }
     }
 }
 
 impl ChunkedDecoder {
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
-    /// Takes the next stretch of `input`: how many bytes it used, and the range of `input` that is
-    /// body data. Call again with the rest until nothing is left or the body is done.
+    /// Decodes the next part of `input`. Returns how many bytes it consumed, and the part of `input` that is
+    /// body data. Call it again with the rest until nothing is left or the body is done.
     pub fn next<'a>(&mut self, input: &'a [u8]) -> Result<(usize, &'a [u8]), FramingError> {
         let mut at = 0;
         while at < input.len() {
             let byte = input[at];
-            if self.state == State::Data {
+            if self.state == ChunkState::Data {
                 let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
                 self.left -= take as u64;
                 if self.left == 0 {
-                    self.state = State::DataCr;
+                    self.state = ChunkState::DataCr;
                 }
                 return Ok((at + take, &input[at..at + take]));
             }
-            if self.state == State::Done {
+            if self.state == ChunkState::Done {
                 break;
             }
             self.state = self.step(byte)?;
@@ -80,50 +80,50 @@ impl ChunkedDecoder {
         Ok((at, &[]))
     }
 
-    fn step(&mut self, byte: u8) -> Result<State, FramingError> {
+    fn step(&mut self, byte: u8) -> Result<ChunkState, FramingError> {
         Ok(match self.state {
-            State::Size(digits) => match (char::from(byte).to_digit(16), byte) {
+            ChunkState::Size(digits) => match (char::from(byte).to_digit(16), byte) {
                 (Some(_), _) if digits >= CHUNK_SIZE_DIGITS => {
                     return Err(FramingError::SizeTooLarge);
                 }
                 (Some(digit), _) => {
                     self.left = self.left << 4 | u64::from(digit);
-                    State::Size(digits + 1)
+                    ChunkState::Size(digits + 1)
                 }
                 (None, _) if digits == 0 => return Err(FramingError::Size),
-                (None, b'\r') => State::SizeLf,
-                (None, b';' | b' ' | b'\t') => State::Extension(0),
+                (None, b'\r') => ChunkState::SizeLf,
+                (None, b';' | b' ' | b'\t') => ChunkState::Extension(0),
                 (None, _) => return Err(FramingError::Size),
             },
-            State::Extension(length) => match byte {
-                b'\r' => State::SizeLf,
-                // A bare LF inside an extension is how chunk framing is smuggled past proxies.
+            ChunkState::Extension(length) => match byte {
+                b'\r' => ChunkState::SizeLf,
+                // Request smuggling: some proxies take a bare LF in an extension for the line's end.
                 b'\n' => return Err(FramingError::Size),
                 _ if length >= CHUNK_EXTENSION => return Err(FramingError::ExtensionTooLong),
-                _ => State::Extension(length + 1),
+                _ => ChunkState::Extension(length + 1),
             },
-            State::SizeLf => match (byte, self.left) {
-                (b'\n', 0) => State::TrailerStart,
-                (b'\n', _) => State::Data,
+            ChunkState::SizeLf => match (byte, self.left) {
+                (b'\n', 0) => ChunkState::TrailerStart,
+                (b'\n', _) => ChunkState::Data,
                 _ => return Err(FramingError::Size),
             },
-            State::DataCr if byte == b'\r' => State::DataLf,
-            State::DataLf if byte == b'\n' => State::Size(0),
-            State::DataCr | State::DataLf => return Err(FramingError::DataEnd),
-            State::TrailerStart if byte == b'\r' => State::EndLf,
-            State::TrailerStart | State::Trailer => {
+            ChunkState::DataCr if byte == b'\r' => ChunkState::DataLf,
+            ChunkState::DataLf if byte == b'\n' => ChunkState::Size(0),
+            ChunkState::DataCr | ChunkState::DataLf => return Err(FramingError::DataEnd),
+            ChunkState::TrailerStart if byte == b'\r' => ChunkState::EndLf,
+            ChunkState::TrailerStart | ChunkState::Trailer => {
                 self.trailer_bytes += 1;
                 match byte {
                     _ if self.trailer_bytes > TRAILERS => return Err(FramingError::Trailers),
-                    b'\r' => State::TrailerLf,
+                    b'\r' => ChunkState::TrailerLf,
                     b'\n' => return Err(FramingError::Trailers),
-                    _ => State::Trailer,
+                    _ => ChunkState::Trailer,
                 }
             }
-            State::TrailerLf if byte == b'\n' => State::TrailerStart,
-            State::EndLf if byte == b'\n' => State::Done,
-            State::TrailerLf | State::EndLf => return Err(FramingError::Trailers),
-            State::Data | State::Done => self.state,
+            ChunkState::TrailerLf if byte == b'\n' => ChunkState::TrailerStart,
+            ChunkState::EndLf if byte == b'\n' => ChunkState::Done,
+            ChunkState::TrailerLf | ChunkState::EndLf => return Err(FramingError::Trailers),
+            ChunkState::Data | ChunkState::Done => self.state,
         })
     }
 }

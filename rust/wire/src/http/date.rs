@@ -1,4 +1,4 @@
-//! The `date` header's form (RFC 9110 §5.6.7, IMF-fixdate).
+//! The text of the `date` header (RFC 9110 §5.6.7, IMF-fixdate).
 
 use crate::decimal::{write_decimal, write_padded};
 
@@ -6,16 +6,16 @@ const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// The form of one second, which many answers share.
+/// The text of one second, made once for all responses of that second.
 #[derive(Debug, Clone, Default)]
 pub struct DateText {
-    /// Which second; none yet.
+    /// The second that `text` says; `None`: not set yet.
     unix_seconds: Option<u64>,
     text: Vec<u8>,
 }
 
 impl DateText {
-    /// Lets it be another second, given since 1970.
+    /// Sets the second, counted from 1970.
     pub fn set(&mut self, unix_seconds: u64) {
         if self.unix_seconds.replace(unix_seconds) != Some(unix_seconds) {
             self.text.clear();

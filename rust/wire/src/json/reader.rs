@@ -1,14 +1,11 @@
-//! A pull reader that validates as it goes and hands out byte ranges.
+//! A pull reader that validates while it reads and returns byte ranges.
 
-use super::fault::{JsonError, JsonFault};
-use super::value::{Key, Kind, Span, Value, is_blank};
-
-/// Deepest nesting that is accepted; deeper text is refused, not followed.
-pub const MAX_DEPTH: u32 = 128;
+use super::error::{JsonError, JsonErrorKind, MAX_DEPTH};
+use super::value::{Key, Kind, Span, Value, is_white_space};
 
 /// Reads one JSON text from front to back.
 ///
-/// The text must be valid UTF-8 already: the reader checks structure, not encoding.
+/// The text must be valid UTF-8: the reader checks its structure, not its encoding.
 pub struct Reader<'a> {
     pub(super) text: &'a [u8],
     pub(super) pos: usize,
@@ -25,13 +22,13 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
-    pub(super) fn fail<T>(&self, fault: JsonFault) -> Result<T, JsonError> {
-        let fault = if self.pos >= self.text.len() && fault == JsonFault::Unexpected {
-            JsonFault::Ended
+    pub(super) fn fail<T>(&self, kind: JsonErrorKind) -> Result<T, JsonError> {
+        let kind = if self.pos >= self.text.len() && kind == JsonErrorKind::Unexpected {
+            JsonErrorKind::Ended
         } else {
-            fault
+            kind
         };
-        Err(JsonError { at: self.pos.min(self.text.len()), fault })
+        Err(JsonError { at: self.pos.min(self.text.len()), kind })
     }
 
     #[inline]
@@ -40,15 +37,15 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn skip_blanks(&mut self) {
-        while self.peek().is_some_and(is_blank) {
+    fn skip_white_space(&mut self) {
+        while self.peek().is_some_and(is_white_space) {
             self.pos += 1;
         }
     }
 
-    /// The kind of the next value, from its first byte; nothing is consumed but blanks.
+    /// The kind of the next value, by its first byte. Consumes only the white space before it.
     pub fn kind(&mut self) -> Result<Kind, JsonError> {
-        self.skip_blanks();
+        self.skip_white_space();
         match self.peek() {
             Some(b'{') => Ok(Kind::Object),
             Some(b'[') => Ok(Kind::Array),
@@ -57,11 +54,11 @@ impl<'a> Reader<'a> {
             Some(b't') => Ok(Kind::True),
             Some(b'f') => Ok(Kind::False),
             Some(b'n') => Ok(Kind::Null),
-            _ => self.fail(JsonFault::Unexpected),
+            _ => self.fail(JsonErrorKind::Unexpected),
         }
     }
 
-    /// Reads any value whole and checks all of it.
+    /// Reads and validates one whole value of any kind.
     pub fn value(&mut self) -> Result<Value, JsonError> {
         let kind = self.kind()?;
         let start = self.pos;
@@ -79,15 +76,15 @@ impl<'a> Reader<'a> {
         &mut self,
         mut visit: impl FnMut(&mut Self, Key<'a>) -> Result<(), E>,
     ) -> Result<Span, E> {
-        self.skip_blanks();
+        self.skip_white_space();
         let start = self.pos;
         self.open(b'{')?;
-        self.skip_blanks();
+        self.skip_white_space();
         if self.peek() == Some(b'}') {
             self.pos += 1;
         } else {
             loop {
-                self.skip_blanks();
+                self.skip_white_space();
                 let key = self.key()?;
                 visit(self, key)?;
                 if self.next_or_close(b'}')? {
@@ -104,10 +101,10 @@ impl<'a> Reader<'a> {
         &mut self,
         mut visit: impl FnMut(&mut Self, usize) -> Result<(), E>,
     ) -> Result<Span, E> {
-        self.skip_blanks();
+        self.skip_white_space();
         let start = self.pos;
         self.open(b'[')?;
-        self.skip_blanks();
+        self.skip_white_space();
         if self.peek() == Some(b']') {
             self.pos += 1;
         } else {
@@ -124,27 +121,27 @@ impl<'a> Reader<'a> {
         Ok(Span { start, end: self.pos })
     }
 
-    /// Requires that only blanks remain.
+    /// Fails if anything but white space follows.
     pub fn end(&mut self) -> Result<(), JsonError> {
-        self.skip_blanks();
-        if self.pos < self.text.len() { self.fail(JsonFault::Trailing) } else { Ok(()) }
+        self.skip_white_space();
+        if self.pos < self.text.len() { self.fail(JsonErrorKind::Trailing) } else { Ok(()) }
     }
 
     fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
         if self.peek() != Some(bracket) {
-            return self.fail(JsonFault::Unexpected);
+            return self.fail(JsonErrorKind::Unexpected);
         }
         if self.depth >= MAX_DEPTH {
-            return self.fail(JsonFault::TooDeep);
+            return self.fail(JsonErrorKind::TooDeep);
         }
         self.depth += 1;
         self.pos += 1;
         Ok(())
     }
 
-    /// After a member or element: true if the container closed, false if another follows.
+    /// Reads what follows a member or element: true if its container ends, false if another one comes.
     fn next_or_close(&mut self, close: u8) -> Result<bool, JsonError> {
-        self.skip_blanks();
+        self.skip_white_space();
         match self.peek() {
             Some(b',') => {
                 self.pos += 1;
@@ -154,37 +151,37 @@ impl<'a> Reader<'a> {
                 self.pos += 1;
                 Ok(true)
             }
-            _ => self.fail(JsonFault::Unexpected),
+            _ => self.fail(JsonErrorKind::Unexpected),
         }
     }
 
-    /// A member's name and the colon behind it.
+    /// Reads a member's name and the colon behind it.
     fn key(&mut self) -> Result<Key<'a>, JsonError> {
         if self.peek() != Some(b'"') {
-            return self.fail(JsonFault::Unexpected);
+            return self.fail(JsonErrorKind::Unexpected);
         }
         let start = self.pos;
         let escaped = self.string()?;
         let raw = &self.text[start + 1..self.pos - 1];
-        self.skip_blanks();
+        self.skip_white_space();
         if self.peek() != Some(b':') {
-            return self.fail(JsonFault::Unexpected);
+            return self.fail(JsonErrorKind::Unexpected);
         }
         self.pos += 1;
         Ok(Key { raw, start, escaped })
     }
 
-    /// Skips a container without recursion: which brackets are open is one bit each.
+    /// Skips a container without recursion: one bit for each open bracket says whether it is an object.
     fn skip_container(&mut self) -> Result<(), JsonError> {
         let base = self.depth;
         let mut objects: u128 = 0;
         loop {
-            // Here a value is due, and it is known to start at `pos`.
+            // A value starts at `pos`.
             if let Some(bracket @ (b'{' | b'[')) = self.peek() {
                 self.open(bracket)?;
                 let is_object = bracket == b'{';
                 objects = objects << 1 | u128::from(is_object);
-                self.skip_blanks();
+                self.skip_white_space();
                 let close = if is_object { b'}' } else { b']' };
                 if self.peek() == Some(close) {
                     self.pos += 1;
@@ -194,14 +191,14 @@ impl<'a> Reader<'a> {
                     if is_object {
                         self.key()?;
                     }
-                    self.skip_blanks();
+                    self.skip_white_space();
                     continue;
                 }
             } else {
                 let kind = self.kind()?;
                 self.scalar(kind)?;
             }
-            // Here a value has just ended.
+            // A value has just ended.
             loop {
                 if self.depth == base {
                     return Ok(());
@@ -212,10 +209,10 @@ impl<'a> Reader<'a> {
                     objects >>= 1;
                     continue;
                 }
-                self.skip_blanks();
+                self.skip_white_space();
                 if in_object {
                     self.key()?;
-                    self.skip_blanks();
+                    self.skip_white_space();
                 }
                 break;
             }

@@ -1,12 +1,13 @@
-//! Strings, numbers and literals: the innermost part of reading.
+//! Reads strings, numbers and literals.
 
-use super::fault::{JsonError, JsonFault};
+use super::error::{JsonError, JsonErrorKind};
 use super::reader::Reader;
 use super::value::Kind;
-use crate::scan::{WIDE, first_special, long_run, specials, string_run};
+use crate::scan::{WIDE_BLOCK, first_special, long_unescaped_run, special_mask, unescaped_run};
 
-/// After so many blocks without anything special, there may be many more.
-const LONG: usize = 6;
+/// After this many blocks without a special byte the string is probably long, and a scanner with a higher start-up
+/// cost and a lower cost per byte takes over.
+const BLOCKS_OF_LONG_STRING: usize = 6;
 
 impl Reader<'_> {
     #[inline]
@@ -17,7 +18,7 @@ impl Reader<'_> {
             Kind::True => self.literal(b"true"),
             Kind::False => self.literal(b"false"),
             Kind::Null => self.literal(b"null"),
-            Kind::Object | Kind::Array => self.fail(JsonFault::Unexpected),
+            Kind::Object | Kind::Array => self.fail(JsonErrorKind::Unexpected),
         }
     }
 
@@ -26,11 +27,11 @@ impl Reader<'_> {
             self.pos += word.len();
             Ok(())
         } else {
-            self.fail(JsonFault::Unexpected)
+            self.fail(JsonErrorKind::Unexpected)
         }
     }
 
-    /// RFC 8259 §6: no leading zero, no bare point, no plus in front.
+    /// RFC 8259 §6: no leading zero, no digits missing at a point, no plus sign in front.
     fn number(&mut self) -> Result<(), JsonError> {
         if self.peek() == Some(b'-') {
             self.pos += 1;
@@ -38,7 +39,7 @@ impl Reader<'_> {
         match self.peek() {
             Some(b'0') => self.pos += 1,
             Some(b'1'..=b'9') => self.digits()?,
-            _ => return self.fail(JsonFault::BadNumber),
+            _ => return self.fail(JsonErrorKind::BadNumber),
         }
         if self.peek() == Some(b'.') {
             self.pos += 1;
@@ -52,7 +53,7 @@ impl Reader<'_> {
             self.digits()?;
         }
         if matches!(self.peek(), Some(b'0'..=b'9')) {
-            return self.fail(JsonFault::BadNumber);
+            return self.fail(JsonErrorKind::BadNumber);
         }
         Ok(())
     }
@@ -62,10 +63,10 @@ impl Reader<'_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.pos += 1;
         }
-        if self.pos == start { self.fail(JsonFault::BadNumber) } else { Ok(()) }
+        if self.pos == start { self.fail(JsonErrorKind::BadNumber) } else { Ok(()) }
     }
 
-    /// Reads a string; true if it holds an escape.
+    /// Reads a string. True: it contains an escape.
     #[inline]
     pub(super) fn string(&mut self) -> Result<bool, JsonError> {
         self.pos += 1;
@@ -82,27 +83,27 @@ impl Reader<'_> {
 
     #[inline(never)]
     fn rest_of_string(&mut self) -> Result<bool, JsonError> {
-        let escaped = self.inside()?;
+        let escaped = self.string_content()?;
         match self.peek() {
             Some(b'"') => {
                 self.pos += 1;
                 Ok(escaped)
             }
-            Some(_) => self.fail(JsonFault::ControlCharacter),
-            None => self.fail(JsonFault::Ended),
+            Some(_) => self.fail(JsonErrorKind::ControlCharacter),
+            None => self.fail(JsonErrorKind::Ended),
         }
     }
 
-    /// Reads on within a string up to the first byte that ends it, rightly or not; true if there was an
+    /// Reads the content of a string, up to its closing quote or a byte that is not allowed. True: it contains an
     /// escape.
-    fn inside(&mut self) -> Result<bool, JsonError> {
+    fn string_content(&mut self) -> Result<bool, JsonError> {
         let mut escaped = false;
         let mut plain = 0;
-        while let Some(block) = self.text[self.pos..].first_chunk::<WIDE>() {
+        while let Some(block) = self.text[self.pos..].first_chunk::<WIDE_BLOCK>() {
             let start = self.pos;
-            let mut found = specials(block);
+            let mut found = special_mask(block);
             plain = if found == 0 { plain + 1 } else { 0 };
-            self.pos += WIDE;
+            self.pos += WIDE_BLOCK;
             while found != 0 {
                 let at = found.trailing_zeros() as usize;
                 if block[at] != b'\\' {
@@ -110,22 +111,23 @@ impl Reader<'_> {
                     return Ok(escaped);
                 }
                 escaped = true;
-                let behind = if self.text.get(start + at + 1).is_some_and(|&byte| is_simple(byte)) {
-                    start + at + 2
-                } else {
-                    self.escapes(start + at)?
-                };
-                // An escape's own bytes end nothing.
+                let behind =
+                    if self.text.get(start + at + 1).is_some_and(|&byte| is_simple_escape(byte)) {
+                        start + at + 2
+                    } else {
+                        self.escapes(start + at)?
+                    };
+                // The bytes of an escape do not end the string.
                 found &= u64::MAX.checked_shl((behind - start) as u32).unwrap_or(0);
                 self.pos = self.pos.max(behind);
             }
-            if plain == LONG {
-                self.pos += long_run(&self.text[self.pos..]);
+            if plain == BLOCKS_OF_LONG_STRING {
+                self.pos += long_unescaped_run(&self.text[self.pos..]);
                 plain = 0;
             }
         }
         loop {
-            self.pos += string_run(&self.text[self.pos..]);
+            self.pos += unescaped_run(&self.text[self.pos..]);
             if self.peek() != Some(b'\\') {
                 return Ok(escaped);
             }
@@ -134,42 +136,42 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the escapes that begin at `start`: where there is one, there are often more. Returns where
+    /// Reads the consecutive escapes that begin at `start`; one is often followed by more. Returns where
     /// they end.
     fn escapes(&mut self, start: usize) -> Result<usize, JsonError> {
         let mut rest = &self.text[start..];
-        let fault = loop {
+        let error = loop {
             rest = match rest {
                 [b'\\', b'u', a, b, c, d, rest @ ..] => {
                     if [a, b, c, d].into_iter().any(|digit| !digit.is_ascii_hexdigit()) {
-                        break Some(JsonFault::BadEscape);
+                        break Some(JsonErrorKind::BadEscape);
                     }
                     rest
                 }
-                [b'\\', byte, rest @ ..] if is_simple(*byte) => rest,
+                [b'\\', byte, rest @ ..] if is_simple_escape(*byte) => rest,
                 [b'\\'] | [b'\\', b'u', ..] => {
                     rest = &[];
-                    break Some(JsonFault::Ended);
+                    break Some(JsonErrorKind::Ended);
                 }
-                [b'\\', ..] => break Some(JsonFault::BadEscape),
+                [b'\\', ..] => break Some(JsonErrorKind::BadEscape),
                 _ => break None,
             }
         };
         let end = self.text.len() - rest.len();
-        let Some(fault) = fault else { return Ok(end) };
+        let Some(error) = error else { return Ok(end) };
         self.pos = end;
-        self.fail(fault)
+        self.fail(error)
     }
 }
 
 /// Whether a backslash and this byte are a whole escape (RFC 8259 §7).
 #[inline]
-fn is_simple(byte: u8) -> bool {
+fn is_simple_escape(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
 }
 
-/// Whether a text may stand between the quotes of a JSON string. It must be valid UTF-8 already.
-pub fn is_inside_of_string(text: &[u8]) -> bool {
+/// Whether a text is valid between the quotes of a JSON string. It must be valid UTF-8.
+pub fn is_string_content(text: &[u8]) -> bool {
     let mut reader = Reader::new(text);
-    reader.inside().is_ok() && reader.pos == text.len()
+    reader.string_content().is_ok() && reader.pos == text.len()
 }

@@ -1,13 +1,13 @@
-//! Strings: what an escaped one means, and how to write one.
+//! Unescapes and writes JSON strings.
 
 use std::borrow::Cow;
 
 use crate::decimal::write_hex;
-use crate::scan::quiet_run;
+use crate::scan::unescaped_run_without_del;
 
-/// What the text between two quotes means. A lone surrogate becomes U+FFFD.
+/// Unescapes the text between the quotes of a string. A lone surrogate becomes U+FFFD.
 ///
-/// The input must have passed [`super::Reader`].
+/// The string must have been validated by [`super::Reader`].
 pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     if memchr::memchr(b'\\', raw).is_none() {
         return String::from_utf8_lossy(raw);
@@ -41,7 +41,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// The character of one `\uXXXX`, or of a surrogate pair of them, and the bytes it took.
+/// The character of a `\uXXXX` escape, or of a surrogate pair of them, and its length in bytes.
 fn unicode(raw: &[u8]) -> (char, usize) {
     let unit = |at: usize| {
         let hex = raw.get(at..at + 6).filter(|text| text.starts_with(b"\\u"))?;
@@ -57,14 +57,14 @@ fn unicode(raw: &[u8]) -> (char, usize) {
     (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
-/// Appends `text` as a JSON string, quotes included. DEL is escaped too: terminals act on it.
+/// Appends `text` as a JSON string, quotes included. DEL is escaped too, because terminals act on it.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    // Nearly always nothing is special, and then it is copied at once.
+    // Nearly always nothing must be escaped, and the text is copied at once.
     let mut rest = text.as_bytes();
     out.reserve(rest.len() + 2);
     out.push(b'"');
     loop {
-        let run = quiet_run(rest);
+        let run = unescaped_run_without_del(rest);
         out.extend_from_slice(&rest[..run]);
         let Some(&byte) = rest.get(run) else { break };
         match byte {

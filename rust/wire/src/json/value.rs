@@ -1,4 +1,4 @@
-//! What a reader hands out: values and keys by where they lie.
+//! Values and keys, as byte ranges of the text.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word for this kind in messages to people.
+    /// The kind in the words of error messages.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Object => "an object",
@@ -55,18 +55,18 @@ pub struct Value {
 }
 
 impl Value {
-    /// The text between the quotes of a string value, escapes untouched.
+    /// The text between the quotes of a string, not unescaped.
     pub fn raw_str<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         (self.kind == Kind::String).then(|| &text[self.span.start + 1..self.span.end - 1])
     }
 
-    /// True for `""`, `[]` and `{}` (blanks inside allowed) and for null.
+    /// True for `""`, `[]` and `{}` (white space inside allowed) and for null.
     pub fn is_empty(&self, text: &[u8]) -> bool {
         match self.kind {
             Kind::Null => true,
             Kind::String => self.span.len() == 2,
             Kind::Object | Kind::Array => {
-                text[self.span.start + 1..self.span.end - 1].iter().all(|&b| is_blank(b))
+                text[self.span.start + 1..self.span.end - 1].iter().all(|&b| is_white_space(b))
             }
             _ => false,
         }
@@ -85,18 +85,19 @@ impl Value {
     }
 }
 
-/// A member's name as it stands in the text.
+/// A member's name as it is written in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
-    /// Between the quotes, escapes untouched.
+    /// The text between the quotes, not unescaped.
     pub raw: &'a [u8],
-    /// Where the opening quote stands.
+    /// The position of the opening quote.
     pub start: usize,
+    /// Whether it contains an escape.
     pub escaped: bool,
 }
 
 impl<'a> Key<'a> {
-    /// What this key means, however it is escaped.
+    /// The name, unescaped.
     #[inline]
     pub fn name(&self) -> Cow<'a, [u8]> {
         if self.escaped {
@@ -106,14 +107,14 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether this key means `name`.
+    /// Whether the unescaped name is `name`.
     pub fn is(&self, name: &str) -> bool {
         *self.name() == *name.as_bytes()
     }
 }
 
-/// RFC 8259 §2: what may stand between tokens.
+/// What may stand between tokens (RFC 8259 §2).
 #[inline]
-pub(super) fn is_blank(byte: u8) -> bool {
+pub(super) fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

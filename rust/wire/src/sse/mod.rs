@@ -1,4 +1,4 @@
-//! Server-sent events: the scanner that reads what a model server streams.
+//! Server-sent events, the format in which model servers stream.
 
 mod scanner;
 

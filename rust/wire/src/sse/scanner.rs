@@ -1,9 +1,8 @@
-//! A scanner of `text/event-stream` that resumes after any byte.
+//! A scanner of `text/event-stream` that can resume after any byte.
 //!
 //! The format is WHATWG HTML §9.2.6. Lines end in LF, CRLF or CR; a leading BOM is skipped;
-//! comments, `id` and `retry` are swallowed; several `data` lines are joined by LF. One thing is
-//! read more leniently than there: an event whose last blank line is missing at the end of the
-//! stream still counts, because some servers leave it out.
+//! comments, `id` and `retry` are ignored; several `data` lines are joined by LF. One deviation:
+//! an event at the end of the stream counts without its final blank line, because some servers leave it out.
 
 use std::ops::ControlFlow;
 
@@ -24,29 +23,29 @@ pub struct TooLong {
     pub limit: usize,
 }
 
-/// Where the data of the event being read stands.
+/// Where the data of the current event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Data {
-    /// No `data` line so far.
+    /// It has no `data` line so far.
     None,
-    /// One `data` line, wholly inside the piece being scanned: this range of it.
+    /// One `data` line that lies wholly in the current piece: its range.
     Borrowed(usize, usize),
-    /// Copied to `held`.
-    Held,
+    /// Copied to `SseScanner::copied`.
+    Copied,
 }
 
-/// Holds at most one unfinished event, so its memory is bounded by the limit.
+/// Its memory is bounded by the limit: it buffers at most one unfinished event.
 #[derive(Debug)]
 pub struct SseScanner {
     limit: usize,
-    /// The unfinished line of earlier pieces.
+    /// The bytes of an unfinished line from earlier pieces.
     line: Vec<u8>,
-    held: Vec<u8>,
+    copied: Vec<u8>,
     name: Vec<u8>,
     data: Data,
-    /// A CR ended the last line, so an LF that follows belongs to it.
+    /// The last piece ended with CR. If an LF follows, both are one line end.
     after_cr: bool,
-    /// Bytes of a possible BOM seen so far; past its length once decided.
+    /// How many bytes of the BOM were seen; its whole length once it is decided whether there is one.
     bom: usize,
 }
 
@@ -56,7 +55,7 @@ impl SseScanner {
         SseScanner {
             limit,
             line: Vec::new(),
-            held: Vec::new(),
+            copied: Vec::new(),
             name: Vec::new(),
             data: Data::None,
             after_cr: false,
@@ -64,8 +63,8 @@ impl SseScanner {
         }
     }
 
-    /// Scans one piece. `visit` sees each event that it completes, borrowed from the piece where
-    /// possible; `Break` stops the scan, and the rest of the piece is dropped.
+    /// Scans one piece. `visit` is called with each event that it completes, borrowed from the piece where
+    /// possible. If it returns `Break`, the scan stops and the rest of the piece is dropped.
     pub fn feed(
         &mut self,
         piece: &[u8],
@@ -102,12 +101,12 @@ impl SseScanner {
                 return Ok(flow);
             }
         }
-        self.hold(piece)?;
+        self.copy_data(piece)?;
         self.grow_line(&piece[at..])?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The stream has ended cleanly: an unfinished last line and event count as finished.
+    /// The stream has ended: an unfinished last line and event count as finished.
     pub fn finish(
         &mut self,
         mut visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
@@ -121,7 +120,7 @@ impl SseScanner {
         Ok(self.dispatch(&[], &mut visit))
     }
 
-    /// Whether bytes of an unfinished event are held.
+    /// Whether no data of an unfinished event is buffered.
     pub fn is_idle(&self) -> bool {
         self.line.is_empty() && self.data == Data::None
     }
@@ -130,7 +129,7 @@ impl SseScanner {
         let mut at = 0;
         while self.bom < BOM.len() && at < piece.len() {
             if piece[at] != BOM[self.bom] {
-                // Not a BOM after all: what looked like one was the start of a line.
+                // Not a BOM: these bytes were the start of a line.
                 self.line.extend_from_slice(&BOM[..self.bom]);
                 self.bom = BOM.len();
                 return at;
@@ -149,7 +148,7 @@ impl SseScanner {
         Ok(())
     }
 
-    /// One whole line that lies in the piece.
+    /// Processes one whole line that lies in the piece.
     fn take_line(
         &mut self,
         piece: &[u8],
@@ -174,7 +173,7 @@ impl SseScanner {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One whole line that was put together from several pieces.
+    /// Processes one whole line that was put together from several pieces.
     fn take_copied_line(
         &mut self,
         piece: &[u8],
@@ -190,15 +189,15 @@ impl SseScanner {
 
     fn field(&mut self, piece: &[u8], line: &[u8]) -> Result<(), TooLong> {
         if let Some(value) = data_value(line) {
-            self.hold(piece)?;
-            if self.data == Data::Held {
-                self.held.push(b'\n');
+            self.copy_data(piece)?;
+            if self.data == Data::Copied {
+                self.copied.push(b'\n');
             }
-            if self.held.len() + value.len() > self.limit {
+            if self.copied.len() + value.len() > self.limit {
                 return Err(TooLong { limit: self.limit });
             }
-            self.held.extend_from_slice(value);
-            self.data = Data::Held;
+            self.copied.extend_from_slice(value);
+            self.data = Data::Copied;
         } else if let Some(value) = field_value(line, b"event") {
             self.name.clear();
             self.name.extend_from_slice(value);
@@ -206,20 +205,20 @@ impl SseScanner {
         Ok(())
     }
 
-    /// Copies data that is still borrowed from the piece, which is about to go.
-    fn hold(&mut self, piece: &[u8]) -> Result<(), TooLong> {
+    /// Copies data that lies in the piece, before the piece becomes invalid.
+    fn copy_data(&mut self, piece: &[u8]) -> Result<(), TooLong> {
         if let Data::Borrowed(start, end) = self.data {
             if end - start > self.limit {
                 return Err(TooLong { limit: self.limit });
             }
-            self.held.clear();
-            self.held.extend_from_slice(&piece[start..end]);
-            self.data = Data::Held;
+            self.copied.clear();
+            self.copied.extend_from_slice(&piece[start..end]);
+            self.data = Data::Copied;
         }
         Ok(())
     }
 
-    /// A blank line: the event is complete, if it had any data.
+    /// Handles a blank line: the event is complete. One without data is dropped.
     fn dispatch(
         &mut self,
         piece: &[u8],
@@ -230,10 +229,10 @@ impl SseScanner {
             Data::Borrowed(start, end) => {
                 visit(Event { name: &self.name, data: &piece[start..end] })
             }
-            Data::Held => visit(Event { name: &self.name, data: &self.held }),
+            Data::Copied => visit(Event { name: &self.name, data: &self.copied }),
         };
         self.data = Data::None;
-        self.held.clear();
+        self.copied.clear();
         self.name.clear();
         flow
     }
@@ -244,7 +243,7 @@ fn data_value(line: &[u8]) -> Option<&[u8]> {
     field_value(line, b"data")
 }
 
-/// The value of a line if its field is `name`; one leading space is not part of it.
+/// The value of a line if its field is `name`, without one leading space.
 fn field_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let rest = line.strip_prefix(name)?;
     match rest.strip_prefix(b":") {

@@ -1,7 +1,7 @@
 //! What the client gets: the begin, the end, and the whole of an answer.
 
 use penstock_wire::decimal::write_ms;
-use penstock_wire::http::{AnswerHead, Framed, ResponseHead};
+use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
 
 use super::next::served;
 use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
@@ -20,13 +20,13 @@ impl Exchange {
         self.begun = true;
         self.first = Some(now.mono - self.arrived);
         self.plan.free_body();
-        let framed = self.framed();
-        out.piece(framed);
+        let framing = self.framing();
+        out.piece(framing);
         out.body().append(&mut self.held);
         let head = AnswerHead {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
-            framed,
+            framing,
             keep_alive: self.client.keep_alive,
             http10: self.client.http10,
         };
@@ -36,8 +36,8 @@ impl Exchange {
         });
     }
 
-    pub(super) fn framed(&self) -> Framed {
-        framed(&self.client)
+    pub(super) fn framing(&self) -> Framing {
+        framing(&self.client)
     }
 
     /// Writes the end of the stream, or the answer made of it, if that is complete.
@@ -60,7 +60,7 @@ impl Exchange {
         self.check_complete(rules.completeness())?;
         rules.finish(out.body());
         self.usage = rules.usage();
-        out.piece(self.framed());
+        out.piece(self.framing());
         out.end_stream();
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Exchange {
         let head = AnswerHead {
             status: 200,
             content_type: "application/json",
-            framed: Framed::Length(out.body().len()),
+            framing: Framing::Length(out.body().len() as u64),
             keep_alive: self.client.keep_alive,
             http10: self.client.http10,
         };
@@ -185,7 +185,7 @@ impl Exchange {
     /// Ends a stream that has begun: one error event, the end, and no terminal event.
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
         self.plan.endpoint.write_error_event(error, out.body());
-        out.piece(self.framed());
+        out.piece(self.framing());
         out.end_stream();
     }
 
@@ -223,6 +223,6 @@ fn write_line(name: &[u8], value: &str, lines: &mut Vec<u8>) {
 }
 
 /// How a stream is framed towards this client.
-pub(super) fn framed(client: &Client) -> Framed {
-    if client.http10 { Framed::UntilClose } else { Framed::Chunked }
+pub(super) fn framing(client: &Client) -> Framing {
+    if client.http10 { Framing::UntilClose } else { Framing::Chunked }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::answer::framed;
+use super::answer::framing;
 use super::next::served;
 use super::{Exchange, Next, Reading, State, UpstreamEnd};
 use crate::exchange::attempt::{Attempt, Report};
@@ -140,7 +140,7 @@ impl Exchange {
         };
         let text = if self.begun {
             // Every write is a piece of its own.
-            out.piece(framed(&self.client));
+            out.piece(framing(&self.client));
             out.body()
         } else {
             &mut self.held

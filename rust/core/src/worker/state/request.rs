@@ -80,6 +80,11 @@ impl Requests {
         self.0.len()
     }
 
+    /// Places that there are, in use or free.
+    pub(crate) fn places(&self) -> usize {
+        self.0.places()
+    }
+
     pub(crate) fn insert(&mut self, request: Request) -> RequestId {
         let request = Box::new(request);
         let id = RequestId(self.0.insert(|_| request));

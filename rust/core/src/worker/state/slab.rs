@@ -59,6 +59,11 @@ impl<T> Slab<T> {
         self.entries.len() - self.free.len()
     }
 
+    /// Places that there are, in use or free: the most values that there ever were at once.
+    pub fn places(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,0 +1,4 @@
+//! What changes from outside: limits, health, time.
+
+pub(crate) mod change;
+pub(crate) mod tick;

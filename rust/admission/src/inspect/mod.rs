@@ -1,0 +1,8 @@
+//! What is seen from outside, and whether it all agrees.
+
+#[cfg(debug_assertions)]
+pub(crate) mod assertions;
+pub(crate) mod invariants;
+pub(crate) mod permits;
+pub(crate) mod recount;
+pub(crate) mod status;

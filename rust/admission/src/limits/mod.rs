@@ -1,0 +1,5 @@
+//! What bounds how much may run at once.
+
+pub(crate) mod adaptive;
+pub(crate) mod caps;
+pub(crate) mod tokens;

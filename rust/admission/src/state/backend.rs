@@ -1,0 +1,252 @@
+//! What admission knows of one backend.
+
+use std::ops::Deref;
+
+use super::heap::NONE;
+use super::outage::Outage;
+use crate::api::report::Health;
+use crate::learned::first_tokens::FirstTokens;
+use crate::learned::prefill_rate::{CHUNK, PrefillRate};
+use crate::limits::adaptive::{Adaptive, AdaptiveMode, Situation};
+use crate::limits::caps::{Cap, Resources};
+use crate::limits::tokens::{StoredLimit, TokenLimit};
+use crate::shm::plain;
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+/// A backend that comes back takes this long to its full limit, from a tenth of it
+/// : its caches are cold.
+const SLOW_START: Nanos = 30 * SECOND;
+
+/// After a bounce the backend has a slot less; each such time without another gives one back.
+const PENALTY_DECAY: Nanos = 200 * MILLISECOND;
+
+/// The part of the KV memory that reservations may fill; estimates are not exact.
+const KV_PART: f64 = 0.92;
+
+/// `prefill_tokens: auto` is what the backend is known, or at first proven, to read in so many seconds, and at
+/// least a chunk. A quarter of a second lets in no second long prompt beside a first,
+/// and costs more requests than it saves (`benches/goodput`).
+const PREFILL_SLACK: f64 = 1.0;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackendState {
+    /// Slots used by band.
+    pub(crate) by_priority: [u32; 3],
+    pub(crate) node: u32,
+    health: Health,
+    was_healthy: u8,
+    /// Counts the lives of this index, for the prefix index.
+    pub(crate) generation: u16,
+    pub(crate) weight: u32,
+    /// Slots taken off after bounces.
+    penalty: u32,
+    /// The row that it is kept free for.
+    pub(crate) reserved_for: u32,
+    _more_padding: u32,
+    pub(crate) outage: Outage,
+    prefill: StoredLimit,
+    kv: StoredLimit,
+    /// After a bounce: no grant until then.
+    pub(crate) closed_until: Nanos,
+    penalty_changed: Nanos,
+    /// When it came back, while it starts slowly; 0: it does not.
+    recovered: Nanos,
+    /// When it was last granted something, as a count: equal ones take turns.
+    pub(crate) last_grant: u64,
+    pub(crate) abort_grace: Nanos,
+    /// When a request last had something from it; 0: never.
+    pub(crate) last_response: Nanos,
+    pub(crate) prefill_rate: PrefillRate,
+    /// Heap of the rows whose answers come whole and whose prompts are being read.
+    pub(crate) prefilling: u32,
+    _padding: u32,
+    pub(crate) first_tokens: FirstTokens,
+    pub(crate) adaptive: Adaptive,
+}
+
+plain!(BackendState);
+
+/// The fixed facts of a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendLimits {
+    pub slots: u32,
+    /// Index of its GPU node.
+    pub node: Option<usize>,
+    pub prefill: TokenLimit,
+    pub kv: TokenLimit,
+    /// Thousandths: how much it should get beside others of the same speed.
+    pub weight: u32,
+    pub abort_grace: Nanos,
+    pub adaptive: AdaptiveMode,
+    /// The strictest time between tokens that a tier on it promises.
+    pub inter_token: Option<Nanos>,
+}
+
+impl BackendState {
+    pub(crate) fn new(limits: &BackendLimits, now: Nanos) -> Self {
+        BackendState {
+            by_priority: [0; 3],
+            node: limits.node.map_or(NONE, |node| node as u32),
+            health: Health::Unknown,
+            was_healthy: 0,
+            generation: 0,
+            weight: limits.weight.max(1),
+            penalty: 0,
+            reserved_for: NONE,
+            _more_padding: 0,
+            outage: Outage::NONE,
+            prefill: StoredLimit::new(limits.prefill, CHUNK),
+            kv: StoredLimit::new(limits.kv, u64::MAX),
+            closed_until: 0,
+            penalty_changed: 0,
+            recovered: 0,
+            last_grant: 0,
+            abort_grace: limits.abort_grace,
+            last_response: 0,
+            prefill_rate: PrefillRate::UNKNOWN,
+            prefilling: NONE,
+            _padding: 0,
+            first_tokens: FirstTokens::EMPTY,
+            adaptive: Adaptive::new(limits.adaptive, limits.inter_token, now),
+        }
+    }
+
+    pub(crate) fn node(&self) -> Option<usize> {
+        (self.node != NONE).then_some(self.node as usize)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health
+    }
+
+    pub(crate) fn starts_slowly(&self) -> bool {
+        self.recovered != 0
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.health == Health::Down
+    }
+
+    pub(crate) fn set_health(&mut self, health: Health, now: Nanos) {
+        if health == Health::Healthy {
+            if self.health == Health::Down && self.was_healthy != 0 {
+                self.recovered = now.max(1);
+            }
+            self.was_healthy = 1;
+        } else if health == Health::Down {
+            self.generation = self.generation.wrapping_add(1);
+            self.recovered = 0;
+        }
+        self.health = health;
+    }
+
+    /// It had no room after all: fewer slots for a while, none at all for a moment.
+    pub(crate) fn note_pushback(&mut self, limit: u32, pause: Nanos, now: Nanos) {
+        self.adaptive.note_overload();
+        self.closed_until = self.closed_until.max(now + pause);
+        self.penalty = (self.penalty + 1).min(limit);
+        self.penalty_changed = now;
+    }
+
+    /// Time has passed. `backlog`: requests wait that it could take.
+    pub(crate) fn tick(&mut self, cap: &Cap, backlog: bool, now: Nanos) {
+        let (limit, used) = (cap.bound(), cap.used.slots);
+        self.adaptive.update(Situation { limit, used, backlog }, now);
+        if self.penalty > 0 && now >= self.penalty_changed + PENALTY_DECAY {
+            self.penalty -= 1;
+            self.penalty_changed = now;
+        }
+        if self.recovered != 0 && now >= self.recovered + SLOW_START {
+            self.recovered = 0;
+        }
+        if self.prefill.auto != 0 {
+            let tokens = (self.prefill_rate.proven() * PREFILL_SLACK) as u64;
+            self.prefill.tokens = tokens.max(CHUNK);
+        }
+    }
+
+    /// What it has to read has changed.
+    pub(crate) fn note_prefill(&mut self, tokens: u64, now: Nanos) {
+        self.prefill_rate.note(tokens, self.prefill.tokens, now);
+    }
+
+    /// The engine's own word on its KV memory.
+    pub(crate) fn learn_kv(&mut self, tokens: u64) {
+        if self.kv.auto != 0 {
+            self.kv.tokens = (tokens as f64 * KV_PART) as u64;
+        }
+    }
+
+    /// From its dispatch to its first token, as far as is known.
+    pub(crate) fn prefill_time(&self, prompt: u64) -> Nanos {
+        self.first_tokens.expect(prompt, &self.prefill_rate)
+    }
+
+    pub(crate) fn prefill_limit(&self) -> Option<u64> {
+        (self.prefill.tokens != u64::MAX).then_some(self.prefill.tokens)
+    }
+
+    pub(crate) fn kv_limit(&self) -> Option<u64> {
+        (self.kv.tokens != u64::MAX).then_some(self.kv.tokens)
+    }
+}
+
+/// A backend with its cap.
+#[derive(Clone, Copy)]
+pub(crate) struct Backend<'a> {
+    pub(crate) state: &'a BackendState,
+    pub(crate) cap: &'a Cap,
+}
+
+impl Deref for Backend<'_> {
+    type Target = BackendState;
+
+    fn deref(&self) -> &BackendState {
+        self.state
+    }
+}
+
+impl Backend<'_> {
+    /// Whether it could ever take a request in its present state.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state.health != Health::Down && self.cap.bound() != 0
+    }
+
+    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
+    /// recent bounces take off; at least one, so that it is tried at all.
+    pub(crate) fn effective(&self, now: Nanos) -> u32 {
+        let limit = self.cap.bound();
+        let started = match self.state.recovered {
+            0 => limit,
+            since => {
+                let grown = now.saturating_sub(since).min(SLOW_START);
+                let parts = SLOW_START / 10 + grown * 9 / 10;
+                (u64::from(limit) * parts).div_ceil(SLOW_START) as u32
+            }
+        };
+        let allowed =
+            self.state.adaptive.allowed(limit).min(started).saturating_sub(self.state.penalty);
+        allowed.max(limit.min(1))
+    }
+
+    /// Whether it has room for a request in everything.
+    pub(crate) fn fits(&self, resources: Resources, now: Nanos) -> bool {
+        let used = self.cap.used.slots;
+        (used == 0 || used + resources.slots <= self.effective(now))
+            && self.has_tokens(resources.prefill, resources.kv)
+    }
+
+    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone.
+    pub(crate) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
+        let used = self.cap.used;
+        (used.prefill == 0 || used.prefill + prefill <= self.state.prefill.tokens)
+            && self.has_memory(kv)
+    }
+
+    /// Whether so much KV memory is left, or it is empty.
+    pub(crate) fn has_memory(&self, kv: u64) -> bool {
+        let used = self.cap.used;
+        used.slots == 0 || used.kv + kv <= self.state.kv.tokens
+    }
+}

@@ -31,4 +31,5 @@ pub mod rules;
 pub mod segment;
 pub mod time;
 pub mod tokens;
+mod trace;
 pub mod worker;

@@ -208,6 +208,18 @@ impl Exchange {
         Pace { pieces: self.pieces, last: self.last_piece }
     }
 
+    /// Where it is on its way, for people who debug.
+    pub fn phase(&self) -> &'static str {
+        match &self.state {
+            State::Waiting if self.is_queued() => "queued",
+            State::Waiting => "connecting",
+            State::Attempting(_) if self.first.is_some() => "streaming",
+            State::Attempting(_) => "sent",
+            State::Lingering(_) => "lingering",
+            State::Over => "over",
+        }
+    }
+
     /// Whether the client has the head of its answer.
     pub fn has_begun(&self) -> bool {
         self.begun

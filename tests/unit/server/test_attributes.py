@@ -37,7 +37,7 @@ def headers(values: dict[str, str]) -> CIMultiDictProxy[str]:
 
 def resolved(**values: str) -> RequestAttributes:
     """Return what these headers come to from a trusted peer."""
-    return reader(HEADERS).terms.attributes({name.replace("_", "-"): value for name, value in values.items()}, True)
+    return reader(HEADERS).lane_config.attributes({name.replace("_", "-"): value for name, value in values.items()}, True)
 
 
 def reader(text: str) -> AttributeReader:

@@ -46,7 +46,8 @@ HEADERS: dict[str, list[str]] = {
     "expect": ["x"],
     "content-encoding": ["identity", "gzip"],
 }
-TARGETS = ["/v1/chat/completions"] * 12 + ["/v1/chat/completions?a=b", "/v1/models", "/v1/embeddings", "/nope"]
+TARGETS = ["/v1/chat/completions"] * 12 + ["/v1/completions", "/v1/embeddings"] * 3
+TARGETS += ["/v1/chat/completions?a=b", "/v1/models", "/v1/responses", "/nope"]
 METHODS = ["POST"] * 16 + ["GET", "PUT"]
 
 
@@ -72,6 +73,8 @@ def _text(chance: random.Random) -> str:
 def _body(chance: random.Random) -> bytes:
     messages = [{"role": chance.choice(["system", "user", "assistant"]), "content": _text(chance)} for _ in range(3)]
     fields = [("model", chance.choice(MODELS)), ("messages", messages[: chance.randrange(1, 4)])]
+    prompt: list[Any] = [_text(chance), [_text(chance), "x"], [1, 2], [[1], [2]], ["x", 1], []]
+    fields += [("prompt", chance.choice(prompt)), ("input", chance.choice(prompt))]
     fields += [(name, chance.choice(PARAMETERS[name])) for name in chance.sample(list(PARAMETERS), chance.randrange(5))]
     chance.shuffle(fields)
     style: dict[str, Any] = {

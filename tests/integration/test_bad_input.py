@@ -109,12 +109,21 @@ async def test_bodies(
     assert gateway.requests() == {("client_error", "CR"): 2, ("ok", "-D"): 1}
 
 
+# The names that chat does not know.
+COMPLETIONS = dict.fromkeys(("prompt", "suffix", "echo"), ("/v1/completions", {"model": "fast", "prompt": "x"}))
+EMBEDDINGS = dict.fromkeys(
+    ("input", "encoding_format", "dimensions"), ("/v1/embeddings", {"model": "fast", "input": "x"})
+)
+
+
 async def test_no_known_name_passes_in_another_case(gateway: Gateway, backend: Backend, connect: Connect) -> None:
     raw = await connect(gateway)
     before = backend.posts
     for name in sorted(texts.PARAMETERS):
+        path, body = (COMPLETIONS | EMBEDDINGS).get(name, (CHAT, ask()))
         for spelled in {name.upper(), name.title(), name.replace("s", "\N{LATIN SMALL LETTER LONG S}")} - {name}:
-            response = await raw.chat({**ask(), spelled: None})
+            await raw.send(post({**body, spelled: None}, path))
+            response = await raw.response()
             error = response.error
             assert (response.status, error["code"], error["param"]) == (400, "invalid_value", spelled)
     assert backend.posts == before

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.server.connection import ClientConnection
 from penstock.server.deadlines import BODY_SECONDS
+from penstock.server.target import ENDPOINTS
 from tests.backend import backend_of, config_of
 from tests.conftest import LANE, Connect, Gateway, ask, gateway_of, post
 
@@ -41,6 +42,17 @@ async def test_it_goes_to_aiohttp_and_comes_back(connect: Connect, foreign: byte
             assert (await raw.response()).status in (200, 400)
             assert who(gateway) == "ClientConnection"
         assert gateway.requests()["ok", "-D"] == 3
+
+
+async def test_every_endpoint_is_served_on_the_lane(connect: Connect) -> None:
+    async with backend_of() as backend, gateway_of(config_of(backend)) as gateway:
+        raw = await connect(gateway)
+        for path in ENDPOINTS * 2:
+            await raw.send(post({"model": "none"}, path))
+            response = await raw.response()
+            assert (response.status, response.error["code"]) == (400, "missing_required_parameter")
+            assert who(gateway) == "LaneConnection"
+        assert gateway.requests() == {("client_error", "CR"): 2 * len(ENDPOINTS)}
 
 
 async def test_what_comes_in_pieces_or_behind_another_request_stays(connect: Connect) -> None:

@@ -25,16 +25,20 @@ TIMEOUT_PATTERN = r"^(?=.*[1-9])" + units.DURATION_PATTERN.removeprefix("^")
 SIZE_PATTERN = r"^(?=.*[1-9])" + units.SIZE_PATTERN.removeprefix("^")
 
 # The gateway sets these itself. A forced stream_options could hide the usage that it counts.
-REFUSED_DEFAULTS = ("model", "messages", "stream")
+REFUSED_DEFAULTS = ("model", "messages", "prompt", "input", "stream")
 REFUSED_FORCED = (*REFUSED_DEFAULTS, "stream_options")
 
-# The parameters of a chat request that the Rust core knows by name.
+# The parameters that the endpoints of the Rust core know by name.
 PARAMETERS = frozenset(
     {
         "best_of",
         "chat_template",
         "chat_template_kwargs",
+        "dimensions",
+        "echo",
+        "encoding_format",
         "frequency_penalty",
+        "input",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
@@ -44,11 +48,13 @@ PARAMETERS = frozenset(
         "n",
         "parallel_tool_calls",
         "presence_penalty",
+        "prompt",
         "response_format",
         "seed",
         "stop",
         "stream",
         "stream_options",
+        "suffix",
         "temperature",
         "tool_choice",
         "tools",

@@ -28,7 +28,8 @@ pub struct Socket {
     pub is_full: bool,
     /// The worker does not read it.
     pub is_paused: bool,
-    pub held: VecDeque<Sent>,
+    /// What has come while it was not read.
+    pub held: VecDeque<Vec<u8>>,
     pub up_at: Nanos,
     /// The worker has closed it; the client still reads what is there.
     pub is_closed: bool,

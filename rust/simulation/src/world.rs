@@ -1,5 +1,6 @@
 //! The whole gateway, its clients and its backends, one event at a time.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ const END: Nanos = 20 * SECOND;
 enum Event {
     ClientActs(usize),
     FromClient(usize, Sent),
+    ReadsSocket(usize),
     ClientReads(usize),
     Opens(usize),
     AtBackend(usize, Arrival),
@@ -158,8 +160,9 @@ impl World {
                 break;
             }
             let told = format!("{event:?}");
-            self.happen(event)
-                .and_then(|()| self.check())
+            let held =
+                catch_unwind(AssertUnwindSafe(|| self.happen(event).and_then(|()| self.check())));
+            held.unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic))))
                 .map_err(|error| format!("step {steps}: {error}\n  after {}", short(&told)))?;
         }
         self.check_end().map_err(|error| format!("at the end: {error}"))?;
@@ -179,6 +182,7 @@ impl World {
         match event {
             Event::ClientActs(client) => self.client_acts(client),
             Event::FromClient(socket, sent) => self.hear_client(socket, sent)?,
+            Event::ReadsSocket(socket) => self.read_socket(socket)?,
             Event::ClientReads(socket) => self.client_reads(socket)?,
             Event::Opens(link) => self.opens(link)?,
             Event::AtBackend(link, arrival) => self.at_backend(link, arrival)?,
@@ -560,14 +564,6 @@ impl World {
         if socket.is_gone || socket.is_closed {
             return Ok(());
         }
-        let stopped_until = self.processes[socket.process].stopped_until;
-        if stopped_until > self.now {
-            // In order behind what waits there already.
-            let until = stopped_until.max(socket.up_at);
-            socket.up_at = until;
-            self.agenda.add(until, Event::FromClient(at, sent));
-            return Ok(());
-        }
         match sent {
             // A client that leaves is noticed also while it is not read.
             Sent::Left => {
@@ -578,18 +574,31 @@ impl World {
                 self.lose(at);
                 Ok(())
             }
-            Sent::Bytes(bytes) if socket.is_paused => {
-                socket.held.push_back(Sent::Bytes(bytes));
-                Ok(())
+            Sent::Bytes(bytes) => {
+                socket.held.push_back(bytes);
+                self.read_socket(at)
             }
-            Sent::Bytes(bytes) => match socket.connection.received(&bytes, self.now) {
-                Received::Step => self.advance(at, &bytes),
-                Received::Kept => Ok(()),
-                Received::StopReading => {
-                    socket.is_paused = true;
-                    Ok(())
-                }
-            },
+        }
+    }
+
+    /// Reads what a client has sent, in order, as far as its worker reads.
+    fn read_socket(&mut self, at: usize) -> Result<(), String> {
+        loop {
+            let socket = &mut self.sockets[at];
+            if socket.is_gone || socket.is_closed || socket.is_paused {
+                return Ok(());
+            }
+            let stopped_until = self.processes[socket.process].stopped_until;
+            if stopped_until > self.now {
+                self.agenda.add(stopped_until, Event::ReadsSocket(at));
+                return Ok(());
+            }
+            let Some(bytes) = socket.held.pop_front() else { return Ok(()) };
+            match socket.connection.received(&bytes, self.now) {
+                Received::Step => self.advance(at, &bytes)?,
+                Received::Kept => {}
+                Received::StopReading => socket.is_paused = true,
+            }
         }
     }
 
@@ -601,9 +610,7 @@ impl World {
                 Step::Wait => return Ok(()),
                 Step::ReadOn => {
                     socket.is_paused = false;
-                    for sent in std::mem::take(&mut socket.held) {
-                        self.agenda.add(self.now, Event::FromClient(at, sent));
-                    }
+                    self.agenda.add(self.now, Event::ReadsSocket(at));
                     return Ok(());
                 }
                 Step::HandOver => return Err("the lane does not take a plain request".to_owned()),
@@ -977,6 +984,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What a panic says.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 /// The beginning of a long text.

@@ -216,6 +216,9 @@ ONE_PROBLEM = [
     # parameters
     (tier("parameters: {default: {model: x}}"), '5:26: tiers.instant.parameters.default.model: "model" cannot be set here'),
     (tier("parameters: {force: {messages: []}}"), '5:24: tiers.instant.parameters.force.messages: "messages" cannot be set here'),
+    (tier("parameters: {force: {prompt: x}}"), '5:24: tiers.instant.parameters.force.prompt: "prompt" cannot be set here'),
+    (tier("parameters: {default: {input: x}}"), '5:26: tiers.instant.parameters.default.input: "input" cannot be set here'),
+    (tier("parameters: {default: {Dimensions: 1}}"), '5:26: tiers.instant.parameters.default.Dimensions: "Dimensions" differs from "dimensions" only in case'),
     (tier("parameters: {default: {stream: true}}"), '5:26: tiers.instant.parameters.default.stream: "stream" cannot be set here'),
     (tier("parameters: {default: {Temperature: 1}}"), '5:26: tiers.instant.parameters.default.Temperature: "Temperature" differs from "temperature" only in case'),
     (tier("parameters: {force: {MODEL: x}}"), '5:24: tiers.instant.parameters.force.MODEL: "MODEL" differs from "model" only in case'),

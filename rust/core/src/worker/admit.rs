@@ -7,7 +7,7 @@ use penstock_admission::{
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::request::RequestId;
+use super::state::RequestId;
 use crate::generation::Generation;
 use crate::identity::RequestAttributes;
 use crate::routing::{BackendIndex, Plan};
@@ -132,7 +132,10 @@ impl Worker {
             for notice in notices.drain(..) {
                 let Notification::Granted(grant) = notice else { continue };
                 if let Some(id) = self.rows[grant.ticket.row as usize] {
+                    // A panic over this one is not the fault of the request whose event has let it in.
+                    let cause = self.current.replace(id);
                     self.start(io, id, grant, now);
+                    self.current = cause;
                 } else {
                     self.admission.release(grant.ticket, PermitOutcome::Ignored, now.mono);
                 }

@@ -2,7 +2,7 @@
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::release::Aborting;
+use super::state::Aborting;
 use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;
@@ -26,6 +26,7 @@ impl Worker {
     /// The drain time is over: what still runs in these tiers ends with an error event.
     pub fn cut(&mut self, io: &mut impl Effects, tiers: &[TierIndex], now: Now) {
         for id in self.requests.ids() {
+            self.current = Some(id);
             let Some(request) = self.requests.get(id) else { continue };
             if !tiers.contains(&request.exchange.plan.tier) || request.client.is_none() {
                 continue;
@@ -54,6 +55,7 @@ impl Worker {
         self.cut(io, &tiers, now);
         // What is left are requests whose client is served and whose backend lingers.
         for id in self.requests.ids() {
+            self.current = Some(id);
             self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Ok, now);
             self.forget_if_over(id);
         }
@@ -73,7 +75,11 @@ impl Worker {
             self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
             self.forget_if_over(id);
         }
-        // It may have struck between taking a permit from its owner and giving it back.
+        // It may have struck between taking a permit from its owner and giving it back, or before a request that is
+        // over was forgotten.
+        for id in self.requests.ids() {
+            self.forget_if_over(id);
+        }
         self.reclaim_unowned(io, now);
     }
 }

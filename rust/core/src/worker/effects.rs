@@ -1,7 +1,6 @@
 //! What a worker has done for it: the interface to whoever owns the sockets.
 
-use super::connection::ConnectionId;
-use super::request::ClientId;
+use super::state::{ClientId, ConnectionId};
 use crate::routing::BackendIndex;
 
 /// Runs what the worker decides, and answers two questions about its connections. Nothing here calls back into

@@ -2,8 +2,8 @@
 
 use penstock_admission::Ticket;
 
-use super::connection::ConnectionState;
 use super::machine::Worker;
+use super::state::{Aborting, ConnectionState};
 
 /// The check looks at every request, so with more than these in hand only every 64th event is checked.
 const FEW: usize = 32;
@@ -57,7 +57,7 @@ impl Worker {
                     assert_eq!(its, Some(id), "{request:?}: another connection");
                 }
                 ConnectionState::Aborting(ticket) => {
-                    let is_it = |one: &super::release::Aborting| one.connection == id;
+                    let is_it = |one: &Aborting| one.connection == id;
                     let found = self.aborting.iter().find(|one| is_it(one));
                     assert_eq!(found.map(|one| one.ticket), Some(ticket), "{id:?}: its permit");
                 }

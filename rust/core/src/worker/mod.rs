@@ -6,44 +6,46 @@
 //!
 //! | to know | read |
 //! |---|---|
-//! | state, and the way of a request in | `machine` |
+//! | one worker, and what it tells of itself | `machine` |
+//! | what it remembers | `state` |
+//! | what it has done for it | `effects` |
+//! | a request is read: refused, queued or begun | `submit` |
 //! | what is asked of admission, and its grants | `admit` |
+//! | an attempt begins, on a connection that is idle or new | `start` |
 //! | connections to backends: opened, bytes, ends | `upstream` |
-//! | failed attempts: again, elsewhere, or not | `retry`, `outage` |
+//! | whether requests get through to a backend | `reachability` |
+//! | failed attempts: again, elsewhere, or not | `retry` |
 //! | errors instead of an attempt | `refuse` |
-//! | how a request ends for its client | `finish` |
+//! | what a client gets, and the record of it | `answer` |
+//! | a client stops reading, or leaves | `client` |
 //! | how an attempt ends for its backend, permits in `closing` | `release` |
 //! | timers, leaked permits | `timers` |
 //! | drain, shutdown, a panic | `drain` |
 //! | a new generation of the configuration | `reload` |
+//! | a panic on demand, for tests | `faults` |
 //! | what must always hold | `invariants` |
 
 mod admit;
-mod connection;
+mod answer;
+mod client;
 mod drain;
 mod effects;
 pub mod faults;
-mod finish;
-mod ids;
 mod invariants;
 mod machine;
-mod outage;
-mod pool;
+mod reachability;
 mod refuse;
 mod release;
 mod reload;
-mod request;
 mod retry;
-mod served_names;
-mod slab;
+mod start;
+mod state;
+mod submit;
 mod timers;
 mod upstream;
 
-pub use connection::ConnectionId;
 pub use effects::Effects;
-pub use ids::Ids;
-pub use machine::{Submitted, TICK, Worker};
-pub use outage::Outage;
+pub use machine::{TICK, Worker};
 pub use refuse::code_of;
-pub use request::{ClientId, RequestId};
-pub use slab::{Key, Slab};
+pub use state::{ClientId, ConnectionId, Ids, Key, Outage, RequestId, Slab};
+pub use submit::Submitted;

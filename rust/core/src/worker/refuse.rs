@@ -4,7 +4,7 @@ use penstock_admission::{Refusal, Refused};
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::request::{ClientId, RequestId};
+use super::state::{ClientId, RequestId};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Client, Outcome, Output, Record, Served, Term, Where, Who, write_error};
 use crate::openai::{ApiError, Code};

@@ -2,22 +2,12 @@
 
 use penstock_admission::{PermitOutcome, Ticket};
 
-use super::connection::{ConnectionId, ConnectionState};
 use super::effects::Effects;
+use super::faults;
 use super::machine::Worker;
-use super::request::RequestId;
+use super::state::{Aborting, ConnectionId, ConnectionState, RequestId};
 use crate::exchange::{AttemptResult, UpstreamEnd};
-use crate::time::{Nanos, Now};
-
-/// A half-closed connection whose permit waits for the backend's end.
-#[derive(Debug)]
-pub(super) struct Aborting {
-    pub(super) until: Nanos,
-    /// Until when the backend's end is no proof that its engine has stopped.
-    pub(super) held_until: Nanos,
-    pub(super) connection: ConnectionId,
-    pub(super) ticket: Ticket,
-}
+use crate::time::Now;
 
 impl Worker {
     /// The attempt is done with: its connection is put away and its permit goes back, now or when the
@@ -51,6 +41,20 @@ impl Worker {
         if let Some(ticket) = ticket {
             self.release(io, ticket, outcome, now);
         }
+    }
+
+    /// Gives the permit back and starts whoever has waited for it.
+    pub(super) fn release(
+        &mut self,
+        io: &mut impl Effects,
+        ticket: Ticket,
+        outcome: PermitOutcome,
+        now: Now,
+    ) {
+        faults::check("release");
+        self.rows[ticket.row as usize] = None;
+        self.admission.release(ticket, outcome, now.mono);
+        self.collect(io, now);
     }
 
     /// Half-close, and wait for the backend's end with the permit still taken.

@@ -4,7 +4,7 @@ use penstock_admission::{Admission, Health, Ticket};
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::request::RequestId;
+use super::state::RequestId;
 use crate::exchange::{AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who};
 use crate::routing::TierProfile;
 use crate::time::Now;

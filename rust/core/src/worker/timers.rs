@@ -5,10 +5,13 @@ use penstock_admission::PermitOutcome;
 use super::effects::Effects;
 use super::faults;
 use super::machine::Worker;
+use super::state::RequestId;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
-use crate::time::{Nanos, Now, SECOND};
+use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 
+/// Ticks are so far apart only if the worker has not run.
+const STANDSTILL: Nanos = 500 * MILLISECOND;
 /// How often permits are compared with requests.
 const SWEEP: Nanos = 10 * SECOND;
 
@@ -18,7 +21,13 @@ impl Worker {
         // Before the requests' own timers, so that a queue's verdict comes before a total time as long.
         self.admission.tick(now.mono);
         self.collect(io, now);
-        self.run_request_timers(io, now);
+        // A worker that stood still (stopped, throttled) has not read yet what came meanwhile: one tick later it has, and
+        // its own absence is not taken for the backends' silence.
+        let stood_still = now.mono - self.ticked > STANDSTILL;
+        self.ticked = now.mono;
+        if !stood_still {
+            self.run_request_timers(io, now);
+        }
         self.note_survivors(now);
         self.end_overdue_aborts(io, now);
         for connection in self.pool.expire(&self.generation.table, now.mono) {
@@ -41,6 +50,15 @@ impl Worker {
         self.shard.set(Gauge::IdleUpstreams, self.pool.len() as u64);
         self.collect(io, now);
         self.check_invariants();
+    }
+
+    /// Sets the timer of a request's place for its next deadline, if none is set for as early. What was set for a
+    /// request before it in that place counts: when it fires, [`Self::tick`] looks who is there.
+    pub(super) fn arm(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(id) else { return };
+        if let Some(deadline) = request.deadline() {
+            self.wheel.set(deadline, id.place());
+        }
     }
 
     fn run_request_timers(&mut self, io: &mut impl Effects, now: Now) {

@@ -2,11 +2,10 @@
 
 use penstock_admission::{Proof, Ticket};
 
-use super::connection::{ConnectionId, ConnectionState};
 use super::effects::Effects;
 use super::faults;
 use super::machine::Worker;
-use super::request::{Request, RequestId};
+use super::state::{ConnectionId, ConnectionState, Request, RequestId};
 use crate::exchange::{Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd};
 use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, Table};
@@ -117,6 +116,25 @@ impl Worker {
         }
         self.close(io, connection);
         self.check_invariants();
+    }
+
+    /// Stops reading a backend.
+    pub(super) fn pause(&mut self, io: &mut impl Effects, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !matches!(connection.state, ConnectionState::Connecting(_))
+            && !std::mem::replace(&mut connection.paused, true)
+        {
+            io.pause(id);
+        }
+    }
+
+    /// Reads a backend again. False: not from now on, but only after this event.
+    pub(super) fn resume(&mut self, io: &mut impl Effects, id: ConnectionId) -> bool {
+        let was_paused = self
+            .connections
+            .get_mut(id)
+            .is_some_and(|connection| std::mem::replace(&mut connection.paused, false));
+        !was_paused || io.resume(id)
     }
 
     /// Feeds a request's exchange and does what it says.

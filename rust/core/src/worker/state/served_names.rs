@@ -11,16 +11,16 @@ struct Copy {
 }
 
 #[derive(Debug)]
-pub(super) struct ServedNames(Vec<Copy>);
+pub(crate) struct ServedNames(Vec<Copy>);
 
 impl ServedNames {
-    pub(super) fn new(backends: usize) -> Self {
+    pub(crate) fn new(backends: usize) -> Self {
         ServedNames(vec![Copy::default(); backends])
     }
 
     /// Reads a name again only after it has changed. Empty while it is not known; such a backend is
     /// down, so no request is written for it.
-    pub(super) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
+    pub(crate) fn get(&mut self, names: &Names, backend: BackendIndex) -> &str {
         let copy = &mut self.0[usize::from(backend)];
         let version = names.version(usize::from(backend));
         if version != copy.version

@@ -1,26 +1,16 @@
-//! Backends that requests do not get through to: noticed here, remembered by admission, told in the log.
+//! Whether requests get through to a backend: noticed here, remembered by admission, told in the log.
 
 use penstock_admission::Proof;
 
 use super::machine::Worker;
-use super::request::{Request, RequestId};
+use super::state::{Outage, Request, RequestId, Trial};
 use crate::exchange::{AttemptResult, Failure, Next};
 use crate::routing::BackendIndex;
-use crate::time::{MILLISECOND, Nanos, Now, SECOND};
+use crate::time::{MILLISECOND, Nanos, Now};
 
-/// A trial that is not broken off for so long is through: ports that break requests off do so at once, and a
-/// first token may take its time.
-const SURVIVAL: Nanos = SECOND;
 /// Of the time between two looks so much counts at most: a worker that stood still has not read yet what came
 /// meanwhile.
 const MOST_AT_ONCE: Nanos = 100 * MILLISECOND;
-
-/// The begin or the end of an outage; the log has a line for each.
-#[derive(Debug)]
-pub enum Outage {
-    Began { backend: BackendIndex, reason: String },
-    Ended { backend: BackendIndex, lasted: Nanos },
-}
 
 impl Worker {
     /// A request did not get through, if that is what its failure says.
@@ -67,7 +57,7 @@ impl Worker {
     /// A request is about to try whether a backend is back.
     pub(super) fn note_trial(&mut self, id: RequestId) {
         if self.trials.iter().all(|trial| trial.id != id) {
-            self.trials.push(Trial { id, sent: None, lived: 0 });
+            self.trials.push(Trial::of(id));
         }
     }
 
@@ -80,31 +70,12 @@ impl Worker {
             let tries = |one: &&Request| one.is_trial && !one.exchange.is_answered();
             let Some(request) = self.requests.get(trial.id).filter(tries) else { return false };
             let (sent, backend) = (request.exchange.unanswered_since(), request.exchange.backend());
-            trial.live(sent, passed);
-            let has_survived = trial.lived >= SURVIVAL;
+            let has_survived = trial.live(sent, passed);
             if let (true, Some(backend)) = (has_survived, backend) {
                 self.note_reached(backend, Proof::Survived, now);
             }
             !has_survived
         });
         self.trials = trials;
-    }
-}
-
-/// A request that tries whether its backend is back.
-#[derive(Debug)]
-pub(super) struct Trial {
-    id: RequestId,
-    /// When it was written to its backend, if it has been.
-    sent: Option<Nanos>,
-    /// How long it has been there.
-    lived: Nanos,
-}
-
-impl Trial {
-    /// Time has passed since the last look, at which it was perhaps not sent, or sent elsewhere.
-    fn live(&mut self, sent: Option<Nanos>, passed: Nanos) {
-        self.lived = if sent.is_some() && sent == self.sent { self.lived + passed } else { 0 };
-        self.sent = sent;
     }
 }

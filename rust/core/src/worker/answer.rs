@@ -1,11 +1,11 @@
-//! How a request ends for its client: the last bytes, told once, counted once, logged once.
+//! What a client gets: the pieces of its answer, its end, and the record of it, each once.
 
 use penstock_admission::Usage;
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::request::RequestId;
-use crate::exchange::{AttemptResult, Output, Record, Term, UpstreamEnd};
+use super::state::RequestId;
+use crate::exchange::{Output, Record, Term};
 use crate::metrics::Total;
 use crate::openai::ApiError;
 use crate::time::Now;
@@ -15,6 +15,31 @@ use crate::tokens::TokenCounter;
 const LOG_LIMIT: usize = 4 << 20;
 
 impl Worker {
+    /// The request goes on: what there is of its answer leaves, and its timer is set.
+    pub(super) fn go_on(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
+        if let Some(request) = self.requests.get(id) {
+            if !out.is_empty()
+                && let Some(client) = request.client
+            {
+                out.assemble(|pieces| io.write_client(client, pieces));
+            }
+            if let Some(deadline) = request.deadline() {
+                self.wheel.set(deadline, id.place());
+            }
+        }
+        out.give_back(&mut self.output);
+    }
+
+    /// Sends a request's output to its client in one piece.
+    pub(super) fn flush(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
+        if !out.is_empty()
+            && let Some(client) = self.requests.get(id).and_then(|request| request.client)
+        {
+            out.assemble(|pieces| io.write_client(client, pieces));
+        }
+        out.give_back(&mut self.output);
+    }
+
     /// Ends a request with an error of ours: as a status, or as an event if the answer has begun.
     pub(super) fn end_with(
         &mut self,
@@ -47,50 +72,8 @@ impl Worker {
         self.close_record(id, now);
     }
 
-    /// The client has left, at any moment.
-    pub fn client_gone(&mut self, io: &mut impl Effects, id: RequestId, now: Now) {
-        self.current = Some(id);
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let Some(client) = request.client.take() else { return };
-        io.drop_client(client);
-        request.exchange.client_gone(now);
-        let is_waiting = request.exchange.is_queued();
-        self.close_record(id, now);
-        if is_waiting {
-            self.leave_queue(id, now);
-        } else {
-            self.attempt_over(io, id, UpstreamEnd::Abort, AttemptResult::Cancelled, now);
-        }
-        self.forget_if_over(id);
-        self.collect(io, now);
-        self.check_invariants();
-    }
-
-    /// The client's transport is full, or has room again.
-    pub fn client_flow(&mut self, io: &mut impl Effects, id: RequestId, full: bool, now: Now) {
-        self.current = Some(id);
-        let Some(request) = self.requests.get_mut(id) else { return };
-        if request.client.is_none() {
-            return;
-        }
-        if full {
-            request.exchange.pause();
-        } else {
-            request.exchange.resume(now);
-        }
-        match request.connection {
-            Some(connection) if full => self.pause(io, connection),
-            Some(connection) => {
-                self.resume(io, connection);
-            }
-            None => {}
-        }
-        self.arm(id);
-        self.check_invariants();
-    }
-
     /// Counts and logs the request's record, once.
-    fn close_record(&mut self, id: RequestId, now: Now) {
+    pub(super) fn close_record(&mut self, id: RequestId, now: Now) {
         let Some(request) = self.requests.get_mut(id) else { return };
         let Some(record) = request.exchange.take_record() else { return };
         if let Some(tokens) = record.prompt_tokens {

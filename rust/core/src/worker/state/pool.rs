@@ -1,6 +1,6 @@
 //! Idle connections, by backend.
 
-use super::connection::ConnectionId;
+use super::ids::ConnectionId;
 use crate::routing::{BackendIndex, Table};
 use crate::time::Nanos;
 
@@ -11,18 +11,18 @@ struct Idle {
 }
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     idle: Vec<Vec<Idle>>,
 }
 
 impl Pool {
-    pub(super) fn new(backends: usize) -> Self {
+    pub(crate) fn new(backends: usize) -> Self {
         Pool { idle: (0..backends).map(|_| Vec::new()).collect() }
     }
 
     /// The connection that was used last, if it has not been idle for too long: the backend closes its side after
     /// a while, and a request written into that moment is lost.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         backend: BackendIndex,
         keep_alive: Nanos,
@@ -37,17 +37,17 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(&mut self, backend: BackendIndex, connection: ConnectionId, now: Nanos) {
+    pub(crate) fn put(&mut self, backend: BackendIndex, connection: ConnectionId, now: Nanos) {
         self.idle[usize::from(backend)].push(Idle { connection, since: now });
     }
 
     /// A connection has closed or misbehaved while idle.
-    pub(super) fn remove(&mut self, backend: BackendIndex, connection: ConnectionId) {
+    pub(crate) fn remove(&mut self, backend: BackendIndex, connection: ConnectionId) {
         self.idle[usize::from(backend)].retain(|idle| idle.connection != connection);
     }
 
     /// Takes out every connection that has been idle for too long.
-    pub(super) fn expire(&mut self, table: &Table, now: Nanos) -> Vec<ConnectionId> {
+    pub(crate) fn expire(&mut self, table: &Table, now: Nanos) -> Vec<ConnectionId> {
         let mut expired = Vec::new();
         for (backend, idle) in table.backends.iter().zip(&mut self.idle) {
             let fresh = idle.partition_point(|i| now.saturating_sub(i.since) >= backend.keep_alive);
@@ -56,15 +56,15 @@ impl Pool {
         expired
     }
 
-    pub(super) fn drain(&mut self) -> Vec<ConnectionId> {
+    pub(crate) fn drain(&mut self) -> Vec<ConnectionId> {
         self.idle.iter_mut().flat_map(|idle| idle.drain(..)).map(|i| i.connection).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.idle.iter().map(Vec::len).sum()
     }
 
-    pub(super) fn contains(&self, backend: BackendIndex, connection: ConnectionId) -> bool {
+    pub(crate) fn contains(&self, backend: BackendIndex, connection: ConnectionId) -> bool {
         self.idle[usize::from(backend)].iter().any(|idle| idle.connection == connection)
     }
 }

@@ -1,5 +1,5 @@
-//! [`Admission`]: the limiter as its users hold it. Each call takes the lock, does one bounded
-//! thing, lets go, and then wakes whom that concerns.
+//! [`Admission`]: the limiter as its users hold it. Each call takes the lock, does one bounded operation,
+//! unlocks, and then wakes the workers that it notified.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use crate::inspect::invariants::Invariants;
 use crate::inspect::permits::ROWS_AT_ONCE;
 use crate::inspect::recount::{Recount, RecountSizes};
 use crate::inspect::status::{BackendStatus, TierStatus};
+use crate::kill_points;
 use crate::shm::{Found, Guard, Layout, Region, Wakers};
 use crate::state::caps::CapKind;
 use crate::state::ledger::Ledger;
@@ -21,7 +22,7 @@ use crate::state::parts::Parts;
 use crate::state::sizes::Sizes;
 use crate::time::Nanos;
 
-/// Letters that are taken under one taking of the lock.
+/// Notifications taken under one lock.
 const NOTIFICATIONS_AT_ONCE: usize = 64;
 
 /// Where admission lies in a segment.
@@ -35,13 +36,14 @@ impl AdmissionParts {
     }
 }
 
-/// A handle on the shared state; as many as there are processes may work at once.
+/// A handle on the shared state. Any number of processes may use one at the same time.
 #[derive(Debug, Clone)]
 pub struct Admission {
     region: Arc<Region>,
     parts: Parts,
     wakers: Arc<Wakers>,
-    /// The worker that this handle belongs to, as a bit: it looks at its mail by itself.
+    /// The worker that this handle belongs to, as a bit. It looks at its notifications by itself and is not
+    /// woken.
     own_worker: u64,
 }
 
@@ -67,7 +69,7 @@ impl Admission {
         admission
     }
 
-    /// The same, for one worker: whoever does something through it looks at its own mail after.
+    /// The same for one worker, which looks at its notifications after each call and so need not be woken.
     #[must_use]
     pub fn of_worker(&self, worker: u16) -> Self {
         Admission { own_worker: 1 << worker, ..self.clone() }
@@ -81,13 +83,14 @@ impl Admission {
         ledger.assert_invariants();
         let wake = std::mem::take(&mut ledger.globals.wake);
         drop(guard);
+        kill_points::point();
         if wake & !self.own_worker != 0 {
             self.wakers.wake(wake & !self.own_worker);
         }
         result
     }
 
-    /// Takes the lock, and repairs what a dead holder has left behind.
+    /// Takes the lock, and rebuilds the state if the last holder died.
     fn lock(&self) -> Guard<'_> {
         let mut guard = self.region.lock();
         if guard.found() == Found::Inconsistent {
@@ -97,7 +100,7 @@ impl Admission {
         guard
     }
 
-    /// Lets a request in, queues it, or refuses it.
+    /// Grants a request, queues it, or refuses it.
     pub fn offer(&self, offer: &Offer, now: Nanos) -> Decision {
         self.with(|ledger| ledger.offer(offer, now))
     }
@@ -108,13 +111,13 @@ impl Admission {
         self.with(|ledger| ledger.cancel(ticket, now))
     }
 
-    /// Whether a worker has mail; costs no lock.
+    /// Whether a worker has notifications. Takes no lock.
     pub fn has_notifications(&self, worker: u16) -> bool {
         self.region.open(self.parts.has_notifications)[usize::from(worker)].load(Ordering::Acquire)
             != 0
     }
 
-    /// Moves a worker's mail to `out`; what was granted runs from now on.
+    /// Moves a worker's notifications to `out`. Granted requests count as running from now on.
     pub fn take_grants(&self, worker: u16, out: &mut Vec<Notification>) {
         while self.has_notifications(worker) {
             // Nothing may be allocated while the lock is held.
@@ -126,13 +129,13 @@ impl Admission {
         }
     }
 
-    /// How full a backend was a moment ago; costs no lock.
+    /// How full a backend was a moment ago. Takes no lock.
     pub fn load(&self, backend: BackendIndex) -> Load {
         let word = &self.region.open(self.parts.loads)[usize::from(backend)];
         Load::of_word(word.load(Ordering::Relaxed))
     }
 
-    /// The first token of a running request has come.
+    /// The first token of a running request has arrived: its prompt is processed.
     pub fn first_token(&self, ticket: Ticket, now: Nanos) {
         self.with(|ledger| ledger.first_token(ticket, now));
     }
@@ -142,22 +145,24 @@ impl Admission {
         self.with(|ledger| ledger.grow(ticket, tokens));
     }
 
-    /// What a running request has really used.
+    /// What a running request has used, as its backend reports it.
     pub fn settle(&self, ticket: Ticket, usage: Usage) {
         self.with(|ledger| ledger.settle(ticket, usage));
     }
 
-    /// The client is served or gone; the backend may still be at work.
+    /// The client is served or gone, but the backend may still work on the request: it counts until its
+    /// release.
     pub fn closing(&self, ticket: Ticket) {
         self.with(|ledger| ledger.closing(ticket));
     }
 
-    /// Gives a permit back. False: it was back already.
+    /// Gives a permit back. Returns false if it was given back before.
     pub fn release(&self, ticket: Ticket, outcome: PermitOutcome, now: Nanos) -> bool {
         self.with(|ledger| ledger.release(ticket, outcome, now))
     }
 
-    /// Gives a permit back because its backend had no room, and queues the request again.
+    /// Gives a permit back because the backend had no capacity, and queues the request again. Errors: it
+    /// was pushed back too often, or holds no permit.
     pub fn pushback(&self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
         self.with(|ledger| ledger.pushback(ticket, now))
     }
@@ -167,49 +172,49 @@ impl Admission {
         self.with(|ledger| ledger.set_limits(backend, slots, now));
     }
 
-    /// What a probe has found. Returns how long requests did not get through, if that is over by this:
-    /// a good answer ends it where connections were refused, or where the backend was down.
+    /// The result of a health probe. Returns how long the backend was unreachable, if this ends an outage:
+    /// a good result ends it if connections were refused, or if the backend was down.
     pub fn set_health(&self, backend: BackendIndex, health: Health, now: Nanos) -> Option<Nanos> {
         self.with(|ledger| ledger.set_health(backend, health, now))
     }
 
-    /// A request did not get through to a backend, which is closed for a moment (50 ms, doubling up to
-    /// 2 s) and then tried by one request at a time; for [`Fault::Unavailable`] from the third in a row
-    /// on. Returns whether that begins an outage.
+    /// A request failed to reach a backend. The backend is closed for a moment (50 ms, doubling up to 2 s)
+    /// and then tried by one request at a time; [`Fault::Unavailable`] counts from the third in a row on.
+    /// Returns whether this begins an outage.
     pub fn fail(&self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
         self.with(|ledger| ledger.fail(backend, fault, now))
     }
 
-    /// A request got through to a backend after some had not. Returns for how long none did, if that
-    /// is over now.
+    /// A request reached a backend. Returns how long the backend was unreachable, if this ends an outage.
     pub fn reached(&self, backend: BackendIndex, proof: Proof, now: Nanos) -> Option<Nanos> {
         self.with(|ledger| ledger.reached(backend, proof, now))
     }
 
-    /// Something of a request's answer has come. Returns for how long none got through to its backend, if
-    /// that is over now: an answer to a request that was sent before proves less than one that was sent since.
+    /// Part of a request's answer has arrived. Returns how long its backend was unreachable, if this ends
+    /// an outage: an answer to a request that was sent before the outage proves less than one sent since.
     pub fn answered(&self, ticket: Ticket, now: Nanos) -> Option<Nanos> {
         self.with(|ledger| ledger.answered(ticket, now))
     }
 
-    /// Nobody listens at a backend, as a probe has found: if it has broken connections off, it has died.
+    /// A probe found that nothing listens at a backend. If it reset connections just before, it has
+    /// crashed.
     pub fn note_refused(&self, backend: BackendIndex, now: Nanos) {
         self.with(|ledger| ledger.confirm_crash(backend, Fault::Refused, now));
     }
 
-    /// Gives a permit back because the request has not begun; it goes to another backend, or waits with
-    /// its deadline and its place. False: there is no such permit.
+    /// Gives a permit back because the backend has not begun the request. The request is granted another
+    /// backend, or waits with its old deadline and order. Returns false if it holds no permit.
     pub fn requeue(&self, ticket: Ticket, now: Nanos) -> bool {
         self.with(|ledger| ledger.requeue(ticket, now))
     }
 
-    /// A backend broke the connection off under a request with this body, a hash of it.
+    /// A backend reset the connection of a request with this body (a hash of it).
     pub fn note_reset(&self, backend: BackendIndex, body: u64, now: Nanos) {
         self.with(|ledger| ledger.note_reset(backend, body, now));
     }
 
-    /// Whether a body is set aside because servers have died under it. `hash` is only called, and the
-    /// lock only taken, while two have died within a minute.
+    /// Whether a body is quarantined because backends have crashed on it. `hash` is only called, and the
+    /// lock only taken, while two backends have crashed within a minute.
     pub fn is_quarantined(&self, hash: impl FnOnce() -> u64, now: Nanos) -> bool {
         let until = self.region.open(self.parts.quarantine_until)[0].load(Ordering::Relaxed);
         now < until && {
@@ -218,12 +223,12 @@ impl Admission {
         }
     }
 
-    /// The engine has said how many tokens its KV memory holds.
+    /// The engine has reported how many tokens its KV cache holds.
     pub fn learn_kv(&self, backend: BackendIndex, tokens: u64, now: Nanos) {
         self.with(|ledger| ledger.learn_kv(backend, tokens, now));
     }
 
-    /// Times between tokens that a backend has shown since the last call.
+    /// The times between tokens that a backend has shown since the last call.
     pub fn note_inter_token(&self, backend: BackendIndex, times: &Histogram) {
         self.with(|ledger| {
             let state = &mut ledger.backends[usize::from(backend)];
@@ -232,34 +237,34 @@ impl Admission {
         });
     }
 
-    /// A backend's own numbers say that it has too much to do.
+    /// A backend's own metrics say that it is overloaded.
     pub fn note_overload(&self, backend: BackendIndex) {
         self.with(|ledger| ledger.backends[usize::from(backend)].adaptive.note_overload());
     }
 
-    /// Time has passed. To be called every 10 ms, by as many processes as like.
+    /// Time has passed. To be called about every 10 ms; any number of processes may do so.
     pub fn tick(&self, now: Nanos) {
         self.with(|ledger| ledger.tick(now));
     }
 
-    /// Begins a life of a worker, before it is forked. Returns its generation.
+    /// Begins a new generation of a worker, before it is forked. Returns the generation.
     pub fn begin_worker(&self, worker: u16) -> u16 {
         self.with(|ledger| ledger.begin_worker(worker))
     }
 
-    /// A life of a worker is over: its waiting requests go, its permits pass through `closing`.
+    /// A worker has died: its waiting requests are dropped, its permits pass through `closing`.
     pub fn reclaim(&self, dead: Owner, now: Nanos) {
         self.with(|ledger| ledger.reclaim(dead, now));
     }
 
-    /// Makes everything that is derived anew from the rows. Changes nothing if all was well.
+    /// Recomputes everything that is derived from the rows. Changes nothing if the state was consistent.
     pub fn rebuild(&self) {
-        // A method's path does not fit every lifetime of the ledger.
+        // A method path does not fit every lifetime of the ledger.
         #[allow(clippy::redundant_closure_for_method_calls)]
         self.with(|ledger| ledger.rebuild());
     }
 
-    /// How many requests there is room for, queued and running together.
+    /// Most requests that can be known at once, queued and running together.
     pub fn rows(&self) -> usize {
         self.with(|ledger| ledger.rows.len())
     }
@@ -277,12 +282,12 @@ impl Admission {
         self.with(|ledger| ledger.caps.get(CapKind::Node, node).used.slots)
     }
 
-    /// Slots that a tier uses of a backend.
+    /// Slots of a backend that a tier uses.
     pub fn inflight(&self, tier: TierIndex, backend: BackendIndex) -> u32 {
         self.with(|ledger| *ledger.pair(usize::from(tier), usize::from(backend)))
     }
 
-    /// Cost units charged to a tenant so far.
+    /// Cost units of a tenant so far: prompt tokens, and twice the output tokens.
     pub fn tenant_cost(&self, tenant: &Tenant) -> u64 {
         self.with(|ledger| {
             let at = ledger.find_tenant(tenant);
@@ -290,12 +295,12 @@ impl Admission {
         })
     }
 
-    /// Whether a backend may get requests: it is not down and not drained, nor is its node.
+    /// Whether a backend may get requests: neither it nor its node is drained, and it is not down.
     pub fn is_usable(&self, backend: BackendIndex) -> bool {
         self.with(|ledger| ledger.is_available(usize::from(backend)))
     }
 
-    /// Every permit of one life of a worker: what its owner compares with what it knows.
+    /// Every permit of one generation of a worker. Its owner compares them with the requests that it knows.
     pub fn permits_of(&self, owner: Owner) -> Vec<Ticket> {
         let (mut permits, mut from) = (Vec::new(), Some(0));
         while let Some(at) = from {
@@ -305,7 +310,7 @@ impl Admission {
         permits
     }
 
-    /// When the request that runs longest on a backend was granted its permit.
+    /// When the longest running request of a backend was granted.
     pub fn oldest_running(&self, backend: BackendIndex) -> Option<Nanos> {
         let (mut oldest, mut from) = (None, Some(0));
         while let Some(at) = from {

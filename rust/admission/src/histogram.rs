@@ -3,10 +3,10 @@
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
 const MICROSECOND: Nanos = 1_000;
-/// Enough for both ladders, and one for what is above.
+/// Enough for both ladders, and one for values above all bounds.
 const BUCKETS: usize = 22;
 
-/// Counts by bucket. Bound `i` is `first << i`; the last bucket holds what is above all bounds.
+/// Counts by bucket. Bound `i` is `first << i`; the last bucket counts values above all bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     first: Nanos,
@@ -16,7 +16,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// How many counts there are: one for each bound, and one for what is above all.
+    /// Number of counts: one for each bound, and one above all.
     pub const BUCKETS: usize = BUCKETS;
 
     /// 1 ms, doubling up to 1,024 s.
@@ -24,7 +24,7 @@ impl Histogram {
         Histogram { first: MILLISECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
     }
 
-    /// 10 µs, doubling up to 10 s: for times between tokens, and Penstock's own.
+    /// 10 µs, doubling up to 10 s: for times between tokens, and for the overhead of Penstock itself.
     pub fn fine() -> Self {
         Histogram { first: 10 * MICROSECOND, bounds: 21, counts: [0; BUCKETS], sum: 0 }
     }
@@ -33,7 +33,7 @@ impl Histogram {
         self.observe_times(time, 1);
     }
 
-    /// The same time, so many times.
+    /// Observes the same time several times.
     pub fn observe_times(&mut self, time: Nanos, times: u64) {
         self.counts[self.bucket(time)] += times;
         self.sum += time * times;
@@ -46,7 +46,7 @@ impl Histogram {
         index.min(self.bounds)
     }
 
-    /// Adds counts and a sum that were kept elsewhere.
+    /// Adds counts and a sum that were kept elsewhere, as in shared memory.
     pub fn merge(&mut self, counts: &[u64; BUCKETS], sum: Nanos) {
         for (count, more) in self.counts.iter_mut().zip(counts) {
             *count += more;
@@ -59,8 +59,7 @@ impl Histogram {
         Histogram { counts: *counts, ..Self::fine() }
     }
 
-    /// A time that so many percent of all do not exceed, as far as the buckets tell: between the
-    /// bounds of its bucket by the share of the bucket that is below.
+    /// A time that `percent` of all do not exceed, interpolated within its bucket.
     pub(crate) fn quantile_bound(&self, percent: u64) -> Option<Nanos> {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut below = 0;

@@ -1,13 +1,14 @@
-//! When a request may go, and where: three resources, one queue for all workers, late binding.
+//! Which request may run, when, and on which backend: limits on slots, prefill and KV tokens, one queue for
+//! all workers, late binding.
 //!
-//! Rows are the truth: each request is one row of a fixed array, in a segment that all
-//! processes share, and every counter, heap and mailbox here is an index over rows that
-//! [`Admission::rebuild`] makes anew in one pass. How a request goes:
+//! Rows are the truth. Each request is one row of a fixed array, in a segment that all processes share.
+//! Every counter, heap and list is an index over the rows, and [`Admission::rebuild`] recomputes all of
+//! them in one pass. The way of a request:
 //!
 //! ```text
-//! offer ─ arrival ──┬─► granted            dispatch: tier → band → flow → row → backend (choice)
-//!                   ├─► queue ── dispatch ──► mailbox of the owner ──► running ──► release
-//!                   └─► refused, with a Retry-After         bounce ◄──┘   └─► closing ─┘
+//! offer ─ arrival ─┬─► granted           dispatch: tier → priority → flow → row → backend (placement)
+//!                  ├─► queue ── dispatch ──► notification of the owner ──► running ──► release
+//!                  └─► refused, with a Retry-After       pushback ◄───────────┘ └─► closing ─┘
 //! ```
 //!
 //! | folder | holds |
@@ -16,7 +17,7 @@
 //! | `shm` | the memory that processes share, its robust lock, and how to wake its users |
 //! | `limits` | caps, token limits, the adaptive limit |
 //! | `learned` | rates and quantiles of what was served |
-//! | `state` | rows, and over them tiers, backends, workers, tenants, flows: all in the `ledger` |
+//! | `state` | rows, and over them caps, tiers, backends, workers, tenants, flows: all in the `ledger` |
 //! | `queue` | from arrival to permit |
 //! | `permit` | from permit to end |
 //! | `control` | limits, health and time change |
@@ -35,6 +36,8 @@ mod failure;
 mod fixture;
 mod histogram;
 mod inspect;
+#[cfg_attr(not(debug_assertions), allow(unreachable_pub))]
+pub mod kill_points;
 mod learned;
 mod limits;
 mod permit;

@@ -1,9 +1,8 @@
-//! Which backend has probably read the beginning of a prompt before.
+//! Which backends probably have a prompt's beginning in their prefix cache.
 //!
-//! A table of fixed size in the segment, read and written without a lock by every worker. It may
-//! forget and it may be torn, but it never gives one key's data for another's: an entry holds its
-//! key XOR its data, so that half of one write and half of another do not match (R. Hyatt and
-//! T. Mann, "A lock-less transposition table", 2002).
+//! A lossy table of fixed size in the segment, read and written by every worker without a lock. A torn
+//! write never gives one key's data for another's: an entry holds its key XOR its data, so that halves of
+//! two writes do not match (R. Hyatt and T. Mann, "A lock-less transposition table", 2002).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +11,13 @@ use crate::api::ids::BackendIndex;
 use crate::api::offer::MAX_CANDIDATES;
 use crate::shm::{Layout, Open, Region, plain};
 
-/// Bytes of prompt that are one block: about as many tokens as an engine's cache block or two.
+/// Bytes of prompt in a block: about the tokens of one or two cache blocks of an engine.
 const BLOCK: usize = 256;
-/// Most blocks of a prompt that are looked at.
+/// Blocks of a prompt that are looked up at most.
 const MOST_BLOCKS: usize = 256;
 /// Entries of a bucket: one cache line.
 const WAYS: usize = 4;
-/// Blocks that the KV memory of a backend holds, roughly: 500,000 tokens at 64 a block.
+/// Blocks that the KV cache of a backend holds, roughly: 500,000 tokens at 64 a block.
 const BLOCKS_OF_BACKEND: usize = 8192;
 const MOST_ENTRIES: usize = 1 << 21;
 
@@ -26,7 +25,7 @@ const MOST_ENTRIES: usize = 1 << 21;
 #[derive(Debug)]
 struct Entry {
     check: AtomicU64,
-    /// Four backends, the latest first; each its index and its generation, one byte each.
+    /// Four backends, the most recent first. Each is its index and its generation, one byte each.
     data: AtomicU64,
 }
 
@@ -46,20 +45,20 @@ impl PrefixParts {
     }
 }
 
-/// How much of a prompt a backend has read before.
+/// How much of a prompt a backend has processed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
     pub backend: BackendIndex,
-    /// Bytes from the prompt's beginning.
+    /// Bytes from the beginning of the prompt.
     pub bytes: usize,
 }
 
-/// The blocks of one prompt: each hash stands for everything up to its block's end.
+/// The blocks of one prompt. Each hash covers everything up to the end of its block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Blocks(Vec<u64>);
 
 impl Blocks {
-    /// Of the pieces of a prompt, in the order in which the engine renders them.
+    /// From the pieces of a prompt, in the order in which the engine renders them.
     pub fn of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hashes = Vec::new();
         let mut hash = 0x5bd1_e995_9d1b_58d3;
@@ -72,7 +71,7 @@ impl Blocks {
         Blocks(hashes)
     }
 
-    /// A name that draws requests together as a common beginning does.
+    /// A name (of a session) that routes requests to one backend as a common beginning does.
     pub fn of_name(name: &[u8]) -> Self {
         let mut block = [0; BLOCK];
         let length = name.len().min(BLOCK);
@@ -106,11 +105,11 @@ impl PrefixIndex {
         PrefixIndex { region, parts }
     }
 
-    /// The backends that have read the most of a prompt, best first. `generation` tells which generation of a
-    /// backend is the present one: what an earlier one has read is gone.
+    /// The backends that have processed most of a prompt, best first. `generation` gives the current
+    /// generation of a backend: what an earlier one has processed is lost.
     pub fn find(&self, blocks: &Blocks, generation: impl Fn(BackendIndex) -> u8) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
-        // Who has a block has all before it, so the deepest one says all.
+        // Each block implies all blocks before it, so the last hit counts.
         for (at, &key) in blocks.0.iter().enumerate().rev() {
             for (backend, its_generation) in self.load(key) {
                 let is_new = hits.iter().all(|hit| hit.backend != backend);
@@ -125,13 +124,13 @@ impl PrefixIndex {
         hits
     }
 
-    /// A backend is about to read a prompt.
+    /// A backend is about to process a prompt.
     pub fn insert(&self, blocks: &Blocks, backend: BackendIndex, generation: u8) {
         let own = u64::from(backend) | u64::from(generation) << 8;
         for &key in &blocks.0 {
             let entry = self.entry_for(key);
             let before = entry.data_of(key).unwrap_or(0);
-            // To the front, out of where it was; the oldest of four falls out.
+            // Moves the backend to the front; the oldest of four is dropped.
             let mut data = own;
             let mut filled = 1;
             for other in (0..WAYS).map(|way| before >> (16 * way) & 0xffff) {
@@ -153,7 +152,7 @@ impl PrefixIndex {
             .map(|pair| (BackendIndex::from(pair as u8), (pair >> 8) as u8))
     }
 
-    /// The entry that a key has, or takes over.
+    /// The entry of a key, or one that it may overwrite.
     fn entry_for(&self, key: u64) -> &Entry {
         let bucket = self.bucket(key);
         let own = bucket.iter().find(|entry| entry.data_of(key).is_some());

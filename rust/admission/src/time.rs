@@ -1,4 +1,4 @@
-//! Time is handed in, never read: nanoseconds of a monotonic clock.
+//! Time is passed in, never read: nanoseconds of a monotonic clock.
 
 /// Nanoseconds of a monotonic clock, counted from any fixed moment.
 pub type Nanos = u64;
@@ -11,7 +11,7 @@ pub fn seconds(value: f64) -> Nanos {
     (value * SECOND as f64) as Nanos
 }
 
-/// The same the other way round.
+/// Nanoseconds in seconds.
 pub fn in_seconds(value: Nanos) -> f64 {
     value as f64 / SECOND as f64
 }

@@ -1,7 +1,7 @@
 //! Who a request comes from, by its headers.
 
 use penstock_admission::Tenant;
-use penstock_core::client::{ClientConnection, ClientTerms, Step};
+use penstock_core::client::{ClientConfig, ClientConnection, Step};
 use penstock_core::identity::{IdentityHeaders, RequestAttributes, tenant_of};
 
 fn headers() -> IdentityHeaders {
@@ -14,7 +14,7 @@ fn headers() -> IdentityHeaders {
 
 /// The attributes of a request with these header lines; `None`: it is handed over.
 fn attributes(lines: &str, trusted: bool) -> Option<RequestAttributes> {
-    let terms = ClientTerms::new(16 << 10, 100, headers());
+    let terms = ClientConfig::new(16 << 10, 100, headers());
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{lines}content-length: 2\r\n\r\n{{}}"
     );

@@ -30,6 +30,8 @@ pub struct Process {
     /// It stands still until then.
     pub stopped_until: Nanos,
     pub is_draining: bool,
+    /// It is killed at so many points of the code under the lock from now on (`penstock_admission::kill_points`).
+    pub dies_after: Option<u64>,
     /// The socket behind each client id.
     pub clients: Slab<usize>,
     /// The link behind each connection id, by its place.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use penstock_admission::kill_points::kill_after;
 use penstock_admission::{Health, Owner};
 use penstock_core::client::{Answered, ClientConfig, ClientConnection, Received, Step};
 use penstock_core::endpoint::ENDPOINTS;
@@ -121,6 +122,7 @@ impl World {
                 worker: None,
                 stopped_until: 0,
                 is_draining: false,
+                dies_after: None,
                 clients: Slab::default(),
                 links: Vec::new(),
             });
@@ -217,6 +219,7 @@ impl World {
         let (generation, segment) = (self.generation.clone(), self.segment.clone());
         process.worker = Some(Worker::new(generation, segment, owner, ids, self.now));
         (process.life, process.is_draining, process.stopped_until) = (life, false, 0);
+        process.dies_after = None;
         (process.clients, process.links) = (Slab::default(), Vec::new());
         self.agenda.add(self.now + TICK, Event::Ticks(at, life));
     }
@@ -232,9 +235,25 @@ impl World {
         let Some(worker) = &mut process.worker else { return Ok(None) };
         let (of_process, links) = (&process.links, &self.links);
         let mut io = Collector { effects: Vec::new(), of_process, links };
-        let result = catch_unwind(AssertUnwindSafe(|| event(worker, &mut io, now)));
+        let points = process.dies_after.take();
+        let event = || event(worker, &mut io, now);
+        let result = catch_unwind(AssertUnwindSafe(|| match points {
+            Some(points) => kill_after(points, event),
+            None => Some(event()),
+        }));
         let result = match result {
-            Ok(result) => Some(result),
+            Ok(None) => {
+                // What it had written to backends before is on its way.
+                let effects = io.effects;
+                for effect in effects {
+                    if matches!(effect, Effect::WriteUpstream(..)) {
+                        self.apply(at, effect)?;
+                    }
+                }
+                self.kill(at);
+                return Ok(None);
+            }
+            Ok(result) => result,
             Err(panic) if !faults::is_of_test(&panic) => resume_unwind(panic),
             Err(_) => {
                 worker.panicked(&mut io, now);
@@ -428,6 +447,7 @@ impl World {
         let at = self.random.index(self.processes.len());
         match self.random.below(8) {
             0 if dangers.kills => self.kill(at),
+            6 if dangers.kills => self.processes[at].dies_after = Some(self.random.between(1, 120)),
             1 if dangers.stops => {
                 self.processes[at].stopped_until = self.now + self.random.below(2 * SECOND);
             }

@@ -8,39 +8,39 @@ use crate::time::Nanos;
 pub struct Grant {
     pub ticket: Ticket,
     pub backend: BackendIndex,
-    /// Output tokens that its KV reservation covers; beyond, [`Admission::grow`] it.
+    /// Output tokens that its KV reservation covers. Beyond these call [`Admission::grow`].
     ///
     /// [`Admission::grow`]: super::Admission::grow
     pub covered: u32,
-    /// Requests did not get through to the backend of late, and this one tries.
+    /// The backend has an outage, and this request tries whether it is over.
     pub is_trial: bool,
 }
 
-/// Why a request does not get in.
+/// Why a request is not granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The queue of its tier, or its tenant's part of it, is full.
+    /// The queue of its tier is full, or its tenant's part of it.
     QueueFull,
-    /// By all that is known it would not be dispatched in time.
+    /// It would not be dispatched before its deadline, as far as can be predicted.
     Unmeetable,
-    /// Its deadline came while it waited.
+    /// Its deadline passed while it waited.
     Expired,
     /// Every backend that it may use is down or drained.
     NoBackend,
-    /// It asks for more slots than there will ever be.
+    /// It asks for more slots than any backend can give, `most`.
     TooWide { most: u32 },
-    /// Its prompt is larger than the KV memory of any backend.
+    /// Its prompt is larger than the KV cache of any backend, `most` tokens.
     TooLong { most: u32 },
-    /// Bounced too often.
+    /// Backends pushed it back too often.
     Overloaded,
 }
 
-/// A refusal, and when it is worth to ask again.
+/// A refusal, and when to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     pub why: Refusal,
     pub retry_after: Nanos,
-    /// How long the tier has been turning requests away, its queue never empty.
+    /// For how long the tier has been refusing requests because of load.
     pub saturated_for: Nanos,
 }
 
@@ -51,7 +51,7 @@ pub enum Decision {
     Refused(Refused),
 }
 
-/// What a worker finds in its mailbox about a request that it has queued.
+/// What a worker is told about a request that it has queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notification {
     Granted(Grant),

@@ -1,10 +1,10 @@
-//! What names a tier, a backend, a worker and a request.
+//! What identifies a tier, a backend, a worker and a request.
 
 pub type TierIndex = u16;
 
 pub type BackendIndex = u16;
 
-/// Who holds a row: a worker process, and which life of it.
+/// Who holds a row: a worker, and the generation of it. A restarted worker has a new generation.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Owner {
@@ -13,11 +13,11 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Of rows whose worker has died: nobody but time can end them.
+    /// Owns the rows of dead workers: they end by time alone.
     pub(crate) const NOBODY: Owner = Owner { worker: u16::MAX, generation: 0 };
 }
 
-/// Names one request from offer to release. A stale one names nothing.
+/// Identifies one request from offer to release. A ticket that was released matches nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     pub row: u32,

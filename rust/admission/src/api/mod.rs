@@ -1,4 +1,4 @@
-//! The words of the interface: what is asked of admission, and what it answers.
+//! The types of the interface: what is asked of admission, and what it answers.
 
 pub(crate) mod decision;
 pub(crate) mod ids;

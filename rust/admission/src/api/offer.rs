@@ -2,10 +2,10 @@
 
 use super::ids::{BackendIndex, Owner, TierIndex};
 
-/// Most backends that one request is scored for.
+/// Most backends that one request is compared on.
 pub const MAX_CANDIDATES: usize = 8;
 
-/// A backend that may serve a request, and how many of its prompt tokens it probably has cached.
+/// A backend that may serve a request, and how many prompt tokens its prefix cache probably holds.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Candidate {
@@ -32,7 +32,7 @@ impl Candidates {
         all
     }
 
-    /// Backends without a word on what they have cached.
+    /// Backends about whose prefix cache nothing is known.
     pub fn cold(backends: impl IntoIterator<Item = BackendIndex>) -> Self {
         Self::of(backends.into_iter().map(|backend| Candidate { backend, hit: 0 }))
     }
@@ -53,14 +53,14 @@ pub enum Priority {
 
 pub(crate) const PRIORITIES: usize = 3;
 
-/// On whose account a request runs.
+/// Whose request it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenant {
-    /// A hash of its name; 0: not known, and then nothing of its own is limited.
+    /// A hash of the tenant's name; 0: the request has no name, and no limit of a tenant applies.
     pub key: u64,
-    /// Its part beside other tenants.
+    /// Its share beside other tenants.
     pub weight: u32,
-    /// Most slots at once, over all tiers.
+    /// Most slots in use at once, over all tiers.
     pub slots: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ impl Tenant {
     }
 }
 
-/// A request that asks to be let in.
+/// A request that asks for a permit.
 #[derive(Debug, Clone, Copy)]
 pub struct Offer {
     pub owner: Owner,
@@ -84,13 +84,13 @@ pub struct Offer {
     pub slots: u32,
     /// Estimated prompt tokens.
     pub prompt: u32,
-    /// The cap on its output, if it has one.
+    /// The limit on its output tokens, if it has one.
     pub max_tokens: Option<u32>,
-    /// Whether it offers tools: their answers have another length.
+    /// Whether it offers tools: answers with tools differ in length.
     pub tools: bool,
-    /// Whether its answer comes as a stream, so that its first token shows.
+    /// Whether its answer is streamed, so that its first token is seen.
     pub streams: bool,
-    /// Bytes held while it waits.
+    /// Bytes kept in memory while it waits.
     pub bytes: u64,
     pub candidates: Candidates,
 }

@@ -1,36 +1,35 @@
 //! What is reported to admission about a running request or a backend.
 
-/// How a permit ended; exactly one of these, once
-/// (the vocabulary of Netflix's concurrency-limits: success, dropped, ignore).
+/// How a permit ended (the vocabulary of Netflix's concurrency-limits: success, dropped, ignore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermitOutcome {
     Success,
     /// The backend failed.
     Dropped,
-    /// Nothing can be learned from it: the client left, or it never ran.
+    /// Nothing can be learned from it: the client left, or the request never ran.
     Ignored,
 }
 
-/// What a finished request really used, in tokens, as its backend says.
+/// The tokens that a finished request used, as its backend reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     pub prompt: u32,
-    /// Of the prompt, how many came from the backend's prefix cache.
+    /// Prompt tokens that came from the backend's prefix cache.
     pub cached: u32,
     pub output: u32,
 }
 
-/// Why a request did not get through to its backend.
+/// Why a request did not reach its backend.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody listens there: the request has not begun.
+    /// The connection was refused: the request has not begun.
     Refused = 0,
-    /// No connection was made, for whatever else: nor has it.
+    /// No connection could be made for another reason: the request has not begun.
     Unreachable,
-    /// The connection was broken off without a byte of an answer.
+    /// The connection closed without a byte of an answer.
     Died,
-    /// Somebody in front of the server has answered that it cannot be used (RFC 9110 §15.6.3, §15.6.4).
+    /// A gateway in front of the server answered that it is unavailable (RFC 9110 §15.6.3, §15.6.4).
     Unavailable,
 }
 
@@ -41,17 +40,17 @@ impl Fault {
     }
 }
 
-/// That a request got through.
+/// What proves that requests reach a backend again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// A connection was made: there is somebody who does not refuse any more.
+    /// A connection was made.
     Connected,
-    /// Something of an answer has come, to a request that was sent before.
+    /// Part of an answer has arrived, to a request that was sent before the outage.
     Answered,
-    /// A request that was sent since is not broken off after some time.
+    /// A request that was sent since the outage has not been reset for some time.
     Survived,
-    /// Something of an answer has come to a request that was sent since, or the server has been away as a
-    /// whole and is back.
+    /// Part of an answer has arrived to a request that was sent since the outage began, or the server was
+    /// down and has restarted.
     Served,
 }
 
@@ -59,7 +58,7 @@ pub enum Proof {
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// Not known yet; it may be tried.
+    /// Not probed yet; it may be tried.
     Unknown = 0,
     Healthy,
     Down,

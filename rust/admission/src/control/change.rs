@@ -1,4 +1,4 @@
-//! What changes from outside: limits, health, facts.
+//! Changes from outside: limits, health, and what an engine reports.
 
 use crate::api::decision::Refusal;
 use crate::api::ids::BackendIndex;
@@ -8,8 +8,8 @@ use crate::state::ledger::Ledger;
 use crate::time::Nanos;
 
 impl Ledger<'_> {
-    /// Changes a backend's slots. Lower than what runs: nothing is killed, nothing is granted until
-    /// it fits. 0: drained.
+    /// Changes a backend's slots; 0 drains it. If fewer than are in use, nothing is killed, and nothing is
+    /// granted until it fits.
     pub(crate) fn set_limits(&mut self, backend: BackendIndex, slots: u32, now: Nanos) {
         self.at(now);
         self.caps.get_mut(CapKind::Backend, usize::from(backend)).set_limit(Some(slots));
@@ -17,7 +17,7 @@ impl Ledger<'_> {
         self.after_change();
     }
 
-    /// Returns how long requests did not get through, if that is over by this.
+    /// Returns how long the backend was unreachable, if this ends an outage.
     pub(crate) fn set_health(
         &mut self,
         backend: BackendIndex,
@@ -29,7 +29,7 @@ impl Ledger<'_> {
         let was_down = state.is_down();
         state.set_health(health, now);
         let lasted = match health {
-            // What answers a probe may still break requests off, unless it has been started anew.
+            // A server that answers probes may still reset requests, unless it has restarted.
             Health::Healthy if was_down => self.reached(backend, Proof::Served, now),
             Health::Healthy => self.reached(backend, Proof::Connected, now),
             Health::Down | Health::Unknown => None,
@@ -45,8 +45,8 @@ impl Ledger<'_> {
         self.after_change();
     }
 
-    /// A backend was drained or shrank: whoever can no longer be served at all hears it now. Who waits
-    /// for one that is down waits for as long as it may, as it may come back.
+    /// A backend was drained or shrank: refuse at once the requests that no backend can serve any more.
+    /// Requests for a backend that is down wait until their deadline, as it may come back.
     pub(crate) fn after_change(&mut self) {
         for tier in 0..self.tiers.len() {
             if self.tiers[tier].requests > 0 && !self.has_backend_in_service(tier) {

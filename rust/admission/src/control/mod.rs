@@ -1,4 +1,4 @@
-//! What changes from outside: limits, health, time.
+//! Changes from outside: limits, health, time.
 
 pub(crate) mod change;
 pub(crate) mod tick;

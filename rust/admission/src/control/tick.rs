@@ -7,12 +7,12 @@ use crate::state::ledger::Ledger;
 use crate::state::tier::TierState;
 use crate::time::{MILLISECOND, Nanos};
 
-/// Several processes call `tick`; one is enough.
+/// Ticks that come sooner are ignored: several processes call `tick`.
 const TICK: Nanos = 5 * MILLISECOND;
 
 impl Ledger<'_> {
-    /// Time has passed: the expired leave the queues, waiting rows age, orphans end, what a bounce
-    /// had closed opens again.
+    /// Time has passed: expired requests are refused, waiting ones rise in priority, orphans end, backends
+    /// open again.
     pub(crate) fn tick(&mut self, now: Nanos) {
         let now = self.at(now);
         if now < self.globals.ticked + TICK {
@@ -47,11 +47,11 @@ impl Ledger<'_> {
         self.globals.waiting != 0 && self.tiers.iter().any(waits)
     }
 
-    /// Puts the expired out of a tier's flows, and finds the earliest deadline of those that stay.
+    /// Refuses the expired requests of a tier, and finds the earliest deadline of the others.
     fn expire(&mut self, tier: usize, now: Nanos) {
         let mut earliest = Nanos::MAX;
         for flow in 0..self.flows.len() {
-            // Places behind were never used.
+            // Entries behind were never used.
             if flow >= self.globals.flows.high_water() {
                 break;
             }
@@ -77,14 +77,15 @@ impl Ledger<'_> {
         self.tiers[tier].earliest = earliest;
     }
 
-    /// Lets the oldest rise where a more urgent band would starve them.
+    /// Raises the priority of the oldest requests of a tier, as more urgent ones could starve them.
     fn age(&mut self, tier: usize, now: Nanos) {
         for priority in 1..PRIORITIES {
             if self.tiers[tier].priorities[..priority].iter().all(|above| above.requests == 0) {
                 continue;
             }
             loop {
-                // The next in turn is the oldest of its flow; others rise when they are next.
+                // The next row of a priority is the oldest of its flow. The others of that flow follow once
+                // it has risen.
                 let root = self.tiers[tier].priorities[priority].root;
                 if root == NONE {
                     break;

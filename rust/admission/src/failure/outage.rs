@@ -1,4 +1,4 @@
-//! Requests that do not get through to a backend.
+//! Requests fail to reach a backend, or reach it again.
 
 use crate::api::ids::{BackendIndex, Ticket};
 use crate::api::report::{Fault, Proof};
@@ -7,11 +7,11 @@ use crate::state::ledger::Ledger;
 use crate::state::outage::Outage;
 use crate::time::{Nanos, SECOND};
 
-/// Who tries for so long lets another try: its worker may be stopped.
+/// A trial that takes longer than this gives way to another: its worker may be stopped.
 const LONGEST_TRIAL: Nanos = 5 * SECOND;
 
 impl Ledger<'_> {
-    /// A request did not get through to a backend. Returns whether that begins an outage.
+    /// A request failed to reach a backend. Returns whether this begins an outage.
     pub(crate) fn fail(&mut self, backend: BackendIndex, fault: Fault, now: Nanos) -> bool {
         let now = self.at(now);
         let state = &mut self.backends[usize::from(backend)];
@@ -23,7 +23,7 @@ impl Ledger<'_> {
         is_on && !was_on
     }
 
-    /// A request got through to a backend. Returns how long none did, if that is over now.
+    /// A request reached a backend. Returns how long none did, if this ends an outage.
     pub(crate) fn reached(
         &mut self,
         backend: BackendIndex,
@@ -38,7 +38,8 @@ impl Ledger<'_> {
         lasted
     }
 
-    /// Something of a request's answer has come. Returns how long none got through, if that is over now.
+    /// Part of a request's answer has arrived. Returns how long none reached its backend, if this ends an
+    /// outage.
     pub(crate) fn answered(&mut self, ticket: Ticket, now: Nanos) -> Option<Nanos> {
         self.at(now);
         let at = self.holder(ticket)?;
@@ -49,7 +50,7 @@ impl Ledger<'_> {
         lasted
     }
 
-    /// As [`Self::answered`], of a row; the caller dispatches.
+    /// As [`Self::answered`], for a row; the caller dispatches.
     pub(crate) fn refute_by_answer(&mut self, at: u32) -> Option<Nanos> {
         let row = &self.rows[at as usize];
         let backend = usize::from(row.backend);
@@ -85,7 +86,7 @@ impl Ledger<'_> {
         self.publish_load(backend);
     }
 
-    /// Time has passed: a trial without an outcome gives way.
+    /// Ends a trial that takes too long, so that another request may try.
     pub(crate) fn end_long_trial(&mut self, backend: usize, now: Nanos) {
         let trial = self.backends[backend].outage.trial;
         if trial != NONE && now >= self.rows[trial as usize].granted + LONGEST_TRIAL {

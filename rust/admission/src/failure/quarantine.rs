@@ -1,4 +1,4 @@
-//! Bodies that are set aside because servers have died under them.
+//! Request bodies that are refused because backends have crashed on them.
 
 use crate::api::ids::BackendIndex;
 use crate::api::report::Fault;

@@ -1,5 +1,5 @@
-//! Everything that is derived, made anew from the rows in one pass: after a holder of the lock has
-//! died in the middle of a change.
+//! Recomputes everything that is derived from the rows, after a holder of the lock died in the middle of an
+//! operation.
 
 use crate::api::ids::Owner;
 use crate::api::offer::PRIORITIES;
@@ -31,8 +31,8 @@ impl Ledger<'_> {
                 self.link_prefill(at);
             }
         }
-        // In a second pass, because a queue's order goes by what flows were served, and a mailbox
-        // must not lead to rows that are not counted yet.
+        // A second pass: the order of a queue depends on what its flows were served, and a notification
+        // must not lead to a row that is not counted yet.
         let mut high_water = 0;
         for at in 0..self.rows.len() as u32 {
             match self.rows[at as usize].state() {
@@ -49,7 +49,7 @@ impl Ledger<'_> {
         self.globals.free = FreeRows::up_to(high_water);
         for at in (0..high_water).rev() {
             if self.rows[at as usize].state() == State::Free {
-                self.globals.free.push(self.rows, at);
+                self.globals.free.push(&mut self.rows, at);
             }
         }
         for tier in &mut *self.tiers {
@@ -62,7 +62,7 @@ impl Ledger<'_> {
         self.globals.wake = u64::MAX >> (64 - self.workers.len().max(1));
     }
 
-    /// A waiting row that a backend was kept free for has it kept free again.
+    /// Renews the reservation that a waiting row had.
     fn restore_reservation(&mut self, at: u32) {
         let reserved_backend =
             std::mem::replace(&mut self.rows[at as usize].reserved_backend, NO_BACKEND);
@@ -102,7 +102,7 @@ impl Ledger<'_> {
         }
         self.flows.iter_mut().filter(|flow| flow.is_used()).for_each(Flow::clear);
         let globals = &mut *self.globals;
-        globals.tenants.rebuild(self.tenant_buckets, self.tenants);
-        globals.flows.rebuild(self.flow_buckets, self.flows);
+        globals.tenants.rebuild(&mut self.tenant_buckets, &mut self.tenants);
+        globals.flows.rebuild(&mut self.flow_buckets, &mut self.flows);
     }
 }

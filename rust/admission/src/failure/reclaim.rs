@@ -1,4 +1,4 @@
-//! A worker has died: what it held comes back, but no sooner than its backends have let go.
+//! A worker has died: its permits come back, but only after its backends had time to stop.
 
 use crate::api::ids::Owner;
 use crate::state::ledger::Ledger;
@@ -6,7 +6,7 @@ use crate::state::row::State;
 use crate::time::Nanos;
 
 impl Ledger<'_> {
-    /// A new life of a worker. Returns its generation.
+    /// Begins a new generation of a worker, and returns it.
     pub(crate) fn begin_worker(&mut self, worker: u16) -> u16 {
         let state = &mut self.workers[usize::from(worker)];
         state.generation = state.generation.wrapping_add(1);
@@ -14,8 +14,8 @@ impl Ledger<'_> {
         state.generation
     }
 
-    /// Ends one life of a worker. Its waiting requests are gone with their clients; what it ran
-    /// counts until the backend's abort grace is over.
+    /// Ends one generation of a worker. Its waiting requests are dropped, as their clients are gone; its
+    /// running ones count until the abort grace of their backend is over.
     pub(crate) fn reclaim(&mut self, dead: Owner, now: Nanos) {
         let now = self.at(now);
         for at in 0..self.globals.free.high_water() as u32 {
@@ -29,24 +29,24 @@ impl Ledger<'_> {
                     self.dequeue(at);
                     self.finish(at);
                 }
-                // It never left for the backend.
+                // Its owner never sent it to the backend.
                 State::Granted => self.end_unused_permit(at),
                 State::Refused => self.free_row(at),
                 State::Running | State::Closing => {
                     let grace = self.backends[usize::from(row.backend)].abort_grace;
                     let row = &mut self.rows[at as usize];
                     row.until = now + grace;
-                    // First the state: nobody would look for a running row without an owner.
+                    // The state comes first: no one would find a running row without an owner.
                     row.set_state(State::Closing);
                     row.owner = Owner::NOBODY;
                     self.globals.orphans += 1;
                 }
             }
         }
-        // The mail was for the life that is over; a new one has none yet.
+        // Its notifications were for the dead worker; the new one has none.
         self.workers[usize::from(dead.worker)].clear();
         self.dispatch();
-        // The dead may have granted something and not lived to wake its owner.
+        // The dead worker may have granted something and died before it woke the owner.
         self.globals.wake = u64::MAX >> (64 - self.workers.len().max(1));
     }
 

@@ -1,5 +1,5 @@
-//! A worker that lives and does not take its mail: it was stopped, or its loop hangs. What was granted
-//! to it goes to others, or it would soak up one slot after the other.
+//! A worker that is alive but does not read its notifications: it was stopped, or its loop hangs. What was
+//! granted to it goes to others, as it would otherwise take one slot after another.
 
 use crate::api::decision::Refusal;
 use crate::state::heap::NONE;
@@ -7,12 +7,12 @@ use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::{MILLISECOND, Nanos};
 
-/// Of the time between two looks so much counts at most: when the whole machine stood still, a worker
+/// At most this much of the time between two checks counts: after a pause of the whole machine, a worker
 /// gets to run first.
 const MAX_STEP: Nanos = 50 * MILLISECOND;
 
 impl Ledger<'_> {
-    /// Looks at all mail; `passed` since the last look.
+    /// Checks all workers; `passed` since the last check.
     pub(crate) fn find_stalled(&mut self, passed: Nanos) {
         for worker in 0..self.workers.len() {
             let mut state = self.workers[worker];
@@ -24,17 +24,17 @@ impl Ledger<'_> {
                     self.revoke_grants(worker);
                 }
             }
-            // Last, so that who dies here leaves it to be done again.
+            // Stored last: if this process dies before, the check is repeated.
             self.workers[worker].unread_for = state.unread_for;
         }
     }
 
-    /// Whether the owner of a row is absent: it is granted nothing until it has taken its mail.
+    /// Whether the owner of a row is stalled: it is granted nothing until it has read its notifications.
     pub(crate) fn is_stalled(&self, at: u32) -> bool {
         self.workers[usize::from(self.rows[at as usize].owner.worker)].is_stalled()
     }
 
-    /// Makes refusals of the grants in a mailbox.
+    /// Turns the grants that a worker has not read into refusals.
     fn revoke_grants(&mut self, worker: usize) {
         let mut at = self.workers[worker].head;
         while at != NONE {

@@ -1,7 +1,7 @@
-//! The invariants, asserted in debug builds after each operation, while its lock is still held.
+//! The invariants, asserted in debug builds after each operation, before it unlocks.
 //!
-//! A few sums are compared every time. Everything is recounted as often as it costs no more than
-//! [`BUDGET`] rows an operation on average: after each one while there are few rows.
+//! A few sums are compared after every operation. Everything is recounted so often that it costs [`BUDGET`]
+//! rows an operation on average: after every one while there are few rows.
 
 use std::cell::Cell;
 
@@ -15,7 +15,7 @@ use crate::state::ledger::Ledger;
 const BUDGET: usize = 256;
 
 thread_local! {
-    /// What has not been spent yet.
+    /// Rows that may be recounted and were not yet.
     static BALANCE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -39,7 +39,7 @@ impl Ledger<'_> {
         assert!(broken.is_none(), "admission: {found:?}");
     }
 
-    /// Compares sums of which no row is needed.
+    /// Compares sums that need no row.
     fn compare_sums(&self) -> Result<(), Disagreement> {
         let mut reservations = 0;
         for (at, state) in self.backends.iter().enumerate() {
@@ -98,7 +98,7 @@ mod tests {
             let admission = admission();
             let offer = Offer { tenant: Tenant::named(9), ..offer() };
             granted(admission.offer(&offer, SECOND));
-            let found = catch_unwind(AssertUnwindSafe(|| admission.with(fault)));
+            let found = catch_unwind(AssertUnwindSafe(|| admission.with(*fault)));
             assert!(found.is_err(), "{name}");
             assert!(admission.invariants().ok, "{name}");
         }

@@ -57,7 +57,8 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Notifications of all workers; `None` if one is no news, or another worker's.
+    /// Notifications of all workers; `None` if one is of another worker, or of a row that nothing happened
+    /// to.
     fn count_notifications(&self) -> Option<u64> {
         let mut count = 0;
         for (index, worker) in self.workers.iter().enumerate() {
@@ -80,12 +81,12 @@ impl Ledger<'_> {
     fn count_free_rows(&self) -> Option<u64> {
         let (mut free, mut count) = (self.globals.free, 0);
         while free.is_listed() {
-            let at = free.peek(self.rows)?;
+            let at = free.peek(&self.rows)?;
             count += 1;
             if self.rows[at as usize].state() != State::Free || count > self.rows.len() as u64 {
                 return None;
             }
-            free.pop(self.rows);
+            free.pop(&self.rows);
         }
         Some(count)
     }
@@ -94,11 +95,11 @@ impl Ledger<'_> {
     fn tables_agree(&mut self) -> bool {
         let tenants = (0..self.globals.tenants.high_water()).all(|at| {
             let key = self.tenants[at].key();
-            Table::find(self.tenant_buckets, self.tenants, key) == Some(at as u32)
+            Table::find(&self.tenant_buckets, &self.tenants, key) == Some(at as u32)
         });
         let flows = (0..self.globals.flows.high_water()).all(|at| {
             let key = self.flows[at].key();
-            Table::find(self.flow_buckets, self.flows, key) == Some(at as u32)
+            Table::find(&self.flow_buckets, &self.flows, key) == Some(at as u32)
         });
         tenants && flows
     }

@@ -1,4 +1,4 @@
-//! What is seen from outside, and whether it all agrees.
+//! Status for operators, and checks of consistency.
 
 #[cfg(debug_assertions)]
 pub(crate) mod assertions;

@@ -1,16 +1,16 @@
-//! The permits that are held, and since when.
+//! The permits in use, and since when.
 
 use crate::api::ids::{BackendIndex, Owner, Ticket};
 use crate::state::ledger::Ledger;
 use crate::state::row::{Row, State};
 use crate::time::Nanos;
 
-/// Rows that are looked at under one taking of the lock.
+/// Rows that are read under one lock.
 pub(crate) const ROWS_AT_ONCE: usize = 4096;
 
 impl Ledger<'_> {
-    /// The permits of one worker's life among the rows from `from` on, as long as they are in
-    /// `out`'s capacity; returns where to go on.
+    /// Adds the permits of one owner to `out`, from row `from` on, as far as its capacity goes. Returns
+    /// where to continue.
     pub(crate) fn permits_of(
         &self,
         owner: Owner,
@@ -27,8 +27,8 @@ impl Ledger<'_> {
         (end < self.globals.free.high_water()).then_some(end)
     }
 
-    /// When the one that runs longest on a backend was granted, of `rows` that begin at `from`;
-    /// returns where to go on, too.
+    /// When the longest running request of a backend was granted, of the rows from `from` on, and where to
+    /// continue.
     pub(crate) fn oldest_running(
         &self,
         backend: BackendIndex,

@@ -9,7 +9,7 @@ use crate::state::ledger::Ledger;
 use crate::state::row::{NO_BACKEND, Row, State};
 use crate::time::Nanos;
 
-/// A sum, list or heap that does not agree with the rows.
+/// Names a sum, list or heap that does not agree with the rows.
 pub(crate) type Disagreement = &'static str;
 
 /// How many counters there are.
@@ -71,7 +71,7 @@ struct FlowSums {
     waits: [bool; PRIORITIES],
 }
 
-/// The counters, as the rows say that they should be.
+/// The counters as they should be, by the rows.
 pub(crate) struct Recount {
     /// Rows by state.
     states: [u64; State::COUNT],
@@ -110,7 +110,7 @@ impl Recount {
         self.states[state as usize]
     }
 
-    /// Counts all rows. Fails at the first that belongs to nobody, or to more than there is.
+    /// Counts all rows. Fails at the first row whose tenant, flow or owner cannot be.
     pub(crate) fn count_all(&mut self, ledger: &Ledger<'_>) -> Result<(), Disagreement> {
         let rows = &ledger.rows[..ledger.globals.free.high_water()];
         rows.iter().try_for_each(|row| self.count(ledger, row))
@@ -122,7 +122,7 @@ impl Recount {
         if state == State::Free {
             return Ok(());
         }
-        // More tenants and flows may have come since this was made.
+        // Tenants and flows that came after this was made are not counted.
         let tenant = self.tenants.get_mut(row.tenant as usize).ok_or("a row's tenant")?;
         let flow = self.flows.get_mut(row.flow as usize).ok_or("a row's flow")?;
         *tenant += 1;

@@ -12,17 +12,17 @@ pub struct BackendStatus {
     pub cap: Cap,
     /// Slots that it may have in use now.
     pub effective: u32,
-    /// What the adaptive limit would allow, once it has seen enough.
+    /// What the adaptive limit would allow, once it has data.
     pub suggested: Option<u32>,
     pub health: Health,
     pub starts_slowly: bool,
-    /// Requests do not get through to it at present.
+    /// Requests do not reach it at present.
     pub has_outage: bool,
     pub prefill_limit: Option<u64>,
     pub kv_limit: Option<u64>,
-    /// Prompt tokens read in a second, as far as known.
+    /// Prompt tokens per second, as far as known.
     pub prefill_rate: Option<f64>,
-    /// When a request last had something from it; 0: never.
+    /// When it last answered a request; 0: never.
     pub last_response: Nanos,
 }
 
@@ -30,7 +30,7 @@ pub struct BackendStatus {
 pub struct TierStatus {
     pub cap: Cap,
     pub queued: u32,
-    /// Slots that become free in a second, once that is known.
+    /// Slots that become free per second, once that is known.
     pub speed: Option<f64>,
 }
 

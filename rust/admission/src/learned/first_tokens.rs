@@ -1,22 +1,21 @@
-//! How long after its dispatch a request has its first token: what is left of a service level for
-//! waiting.
+//! Time to first token of a backend: what a service level leaves for waiting in the queue.
 //!
-//! It is the time to read the prompt, and what everyone has to wait for beside it: steps, network,
-//! the prompts before. The latter is learned from all prompts together. An estimate for each length
-//! would shut lengths out: who is not let in has no first tokens that could show that it was wrong.
+//! It is the time to process the prompt, and a delay that all requests have: engine steps, network, the
+//! prompts before. The delay is learned from all prompts together. Learned by length, a wrong value could
+//! never be corrected: a length that is refused has no first tokens.
 
 use super::prefill_rate::PrefillRate;
 use super::quantile::Quantile;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// Which part of the first tokens has come by the time that is reckoned with: to wait longer would
-/// be to dispatch what then comes too late.
+/// The quantile of the delay that is assumed. A request that waited longer would have its first token too
+/// late.
 const PERCENT: u32 = 95;
-/// First tokens after which old ones count half: a burst is soon over.
+/// First tokens after which old ones count half: a burst should be forgotten soon.
 const MEMORY: u32 = 128;
 
-/// The delays of one backend's first tokens, in milliseconds, beyond the reading of the prompts.
+/// The delays of one backend's first tokens, in milliseconds, beyond the prefill.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FirstTokens(Quantile);
@@ -32,7 +31,7 @@ impl FirstTokens {
         self.0.learn(millis, PERCENT, MEMORY);
     }
 
-    /// What a prompt of this length takes; 0: nothing is known.
+    /// Time to first token of a prompt of this length; 0: nothing is known.
     pub(crate) fn expect(&self, prompt: u64, rate: &PrefillRate) -> Nanos {
         Nanos::from(self.0.get().unwrap_or(0)) * MILLISECOND + prefill_duration(prompt, rate)
     }

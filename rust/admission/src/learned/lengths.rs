@@ -1,16 +1,16 @@
-//! How long answers are, learned by class of request: what KV memory and fairness reckon with.
+//! Output lengths, learned by class of request: the basis of KV reservations and costs.
 
 use super::quantile::Quantile;
 use crate::api::ids::TierIndex;
 use crate::shm::plain;
 
-/// Classes of one tier: by the cap on the output, and whether tools are offered.
+/// Classes of one tier: by the limit on output tokens, and whether tools are offered.
 pub(crate) const CLASSES: usize = 16;
-/// Which part of the answers is at most as long as expected (q50-q60).
+/// The quantile of the lengths that is expected (q50-q60).
 const PERCENT: u32 = 55;
 /// Answers after which old ones count half.
 const MEMORY: u32 = 512;
-/// Before any answer has been seen.
+/// Expected before any answer has been seen.
 const FIRST_GUESS: u32 = 256;
 
 /// The lengths seen in one class, in tokens.
@@ -34,7 +34,7 @@ pub(crate) fn class(tier: TierIndex, max_tokens: Option<u32>, tools: bool) -> u1
 }
 
 impl Lengths {
-    /// Output tokens to expect of a request with this cap.
+    /// Output tokens to expect of a request with this limit.
     pub(crate) fn expect(&self, max_tokens: Option<u32>) -> u32 {
         self.0.get().unwrap_or(FIRST_GUESS).min(max_tokens.unwrap_or(u32::MAX)).max(1)
     }

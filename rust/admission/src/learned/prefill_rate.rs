@@ -1,28 +1,28 @@
-//! How fast a backend reads prompts.
+//! How fast a backend processes prompts.
 
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// With so many prompt tokens in flight an engine reads as fast as it can: a chunk
-/// (vLLM's `max_num_batched_tokens`).
+/// With this many prompt tokens in flight an engine works at full speed: one chunk (vLLM's
+/// `max_num_batched_tokens`).
 pub(crate) const CHUNK: u64 = 2048;
 
-/// Speed is taken after so much time of reading, and so many prompts.
+/// A window takes this much busy time, and at least this many prompts.
 const WINDOW: Nanos = 250 * MILLISECOND;
 
 const ENOUGH: u32 = 8;
 
-/// Weight of a window.
+/// Weight of a new window.
 const FOLLOW: f64 = 0.2;
 
-/// Who is given up sooner with his prompt unread says nothing about speed: he may have waited for a step of
-/// the engine, or for the network.
+/// A prompt that was given up sooner says nothing about the rate: it may have waited for an engine step, or
+/// for the network.
 const MIN_EVIDENCE: Nanos = 2 * SECOND;
 
-/// An estimate is given up if it is so many times what can have been read.
+/// The rate is forgotten if it is this many times what can have been processed.
 const WRONG: f64 = 2.0;
 
-/// Prompt tokens read, and in what time.
+/// Prompt tokens processed, and the time that took.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct Prefilled {
@@ -38,26 +38,26 @@ impl Prefilled {
     }
 }
 
-/// Prompt tokens a second, while there is at least a chunk to read, or half of what may be read at once if
-/// that is less: with fewer, or nothing, to do a backend is not slow but idle.
+/// Prompt tokens per second, measured while there is at least a chunk to process, or half of the prefill
+/// limit if that is less: with fewer the backend is not slow but idle.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PrefillRate {
     /// 0: not known.
     per_second: f64,
-    /// What it has been seen to read at least, at any load. Each step at most doubles it, so that each has
-    /// been tried before the next; one prompt that was in the engine's cache proves little.
+    /// A rate that it has been seen to reach at any load. Each step at most doubles it, as one prompt from
+    /// the engine's cache proves little.
     proven: f64,
     busy: Prefilled,
     prompts: u32,
     is_busy: u32,
-    /// Since the last proof, whatever there was to read.
+    /// Since the last proof, at any load.
     recent: Prefilled,
-    /// Tokens being read.
+    /// Prompt tokens in flight.
     in_flight: u64,
-    /// Up to when time is counted.
+    /// Time is counted up to this moment.
     counted_to: Nanos,
-    /// All tokens ever read.
+    /// All tokens ever processed.
     total: u64,
 }
 
@@ -85,7 +85,7 @@ impl PrefillRate {
         (self.per_second > 0.0).then_some(self.per_second)
     }
 
-    /// What it is known to read in a second, or else proven to; 0: nothing.
+    /// The known rate, else the proven one; 0: nothing is known.
     pub(crate) fn proven(&self) -> f64 {
         self.get().unwrap_or(self.proven)
     }
@@ -94,7 +94,7 @@ impl PrefillRate {
         self.total
     }
 
-    /// A prompt has been read. `shown`: by its first token, and not only by the time that it should take.
+    /// A prompt was processed. `shown`: its first token says so, it is not just assumed by time.
     pub(crate) fn count(&mut self, tokens: u64, shown: bool) {
         self.total += tokens;
         if self.is_busy != 0 {
@@ -106,7 +106,7 @@ impl PrefillRate {
         }
     }
 
-    /// So many tokens are being read from now on, of at most `limit` at once.
+    /// This many tokens are in flight from now on, of at most `limit` at once.
     pub(crate) fn note(&mut self, in_flight: u64, limit: u64, now: Nanos) {
         if in_flight == self.in_flight {
             return;
@@ -117,8 +117,8 @@ impl PrefillRate {
         self.learn();
     }
 
-    /// A prompt was given up on that had not been read `taken` after its grant, when the backend had read
-    /// `before` tokens in all.
+    /// A request was given up without a first token, `taken` after its grant, when the backend had
+    /// processed `before` tokens in all.
     pub(crate) fn abandoned(&mut self, before: u64, taken: Nanos, now: Nanos) {
         if taken < MIN_EVIDENCE {
             return;

@@ -1,4 +1,4 @@
-//! A quantile of what was seen lately, kept up to date so that asking costs nothing.
+//! A quantile of recent values, kept up to date so that reading it costs nothing.
 
 use crate::shm::plain;
 
@@ -20,13 +20,12 @@ plain!(Quantile);
 impl Quantile {
     pub(crate) const EMPTY: Quantile = Quantile { counts: [0; BUCKETS], total: 0, value: 0 };
 
-    /// The quantile, not below the true one and at most a bucket above it; 0 counts as 1.
+    /// The quantile: not below the true one, and at most one bucket above it. 0 counts as 1.
     pub(crate) fn get(&self) -> Option<u32> {
         (self.value != 0).then_some(self.value)
     }
 
-    /// Takes a value in. `percent` says which quantile is kept, `memory` after how many values old ones
-    /// count half.
+    /// Adds a value. `percent` is the quantile to keep; after `memory` values old ones count half.
     pub(crate) fn learn(&mut self, value: u32, percent: u32, memory: u32) {
         self.counts[bucket(value)] += 1;
         self.total += 1;

@@ -1,18 +1,18 @@
-//! How fast a resource is served, learned without mistaking idleness for slowness.
+//! How fast a resource is served, without mistaking idle time for slowness.
 
 use crate::shm::plain;
 use crate::time::{Nanos, SECOND};
 
-/// A window is over after this time, if it has seen enough.
+/// A window ends after this time, if it has enough events.
 const WINDOW: Nanos = SECOND;
-/// Events that make a window: fewer say more about chance than about speed.
+/// Events of a window: fewer would measure chance.
 const ENOUGH: u32 = 32;
-/// A window is over after this time whatever it has seen: a thinking tier ends few requests.
+/// A window ends after this time with any number of events: a thinking tier ends few requests.
 const LONGEST: Nanos = 60 * SECOND;
-/// Weight of a window under demand.
+/// Weight of a new window under demand.
 const FOLLOW: f64 = 0.3;
 
-/// What was served in a stretch of time that need not be one piece.
+/// What was served, and in what time. The time need not be contiguous.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct Window {
@@ -34,8 +34,8 @@ impl Window {
     }
 }
 
-/// Units per second. Only the time in which something waits says how fast that is: without demand less is
-/// served, however fast it would go. What is served then can still show that it goes faster than believed.
+/// Units per second. Only time under demand measures the rate, as without demand less is served than could
+/// be. Without demand the rate can only rise.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
@@ -43,9 +43,9 @@ pub(crate) struct Rate {
     per_second: f64,
     demanded: Window,
     idle: Window,
-    /// Up to when time is counted.
+    /// Time is counted up to this moment.
     seen: Nanos,
-    /// Whether something waits.
+    /// 1: something waits.
     demand: u32,
     _padding: u32,
 }
@@ -69,7 +69,7 @@ impl Rate {
         (self.per_second > 0.0).then_some(self.per_second)
     }
 
-    /// The best guess: what little has been seen under demand, if that is all there is.
+    /// The rate, or what little has been seen under demand so far.
     pub(crate) fn guess(&self) -> Option<f64> {
         let seen = || self.demanded.per_second();
         self.get().or_else(|| (self.demanded.sum > 0.0 && self.demanded.time > 0).then(seen))
@@ -81,13 +81,13 @@ impl Rate {
         window.events += 1;
     }
 
-    /// Demand has come or gone.
+    /// Demand begins or ends.
     pub(crate) fn set_demand(&mut self, there_is: bool, now: Nanos) {
         self.advance(now);
         self.demand = u32::from(there_is);
     }
 
-    /// Ends a window if it is time.
+    /// Ends a window that is complete.
     pub(crate) fn update(&mut self, now: Nanos) {
         self.advance(now);
         if self.demanded.is_over() {
@@ -161,7 +161,7 @@ mod tests {
         assert!(rate.get().unwrap() < 29.0);
     }
 
-    /// Twice as many as it can serve at once, every ten seconds: one half waits for a second.
+    /// Twice as many as are served at once, every ten seconds: one half waits for a second.
     #[test]
     fn bursts_with_pauses_between_them_show_it_as_well() {
         let mut rate = Rate::new(0);

@@ -1,8 +1,8 @@
-//! A limit that follows what a backend can do within its service level.
+//! A slot limit that follows what a backend can do within its service level.
 //!
-//! Gradients of the whole response time misfit here: it follows the length of the answers, and the
-//! time between tokens grows with the batch by right. So the set points are the service levels
-//! themselves, and the operator's limit is the anchor.
+//! Gradients of the response time do not fit: response time follows the length of the answers, and time
+//! between tokens grows with the batch even when all is well. So the set points are the service levels, and
+//! the operator's limit is the maximum.
 
 use serde::Deserialize;
 
@@ -11,53 +11,53 @@ use crate::histogram::Histogram;
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// What becomes of the limit that a backend's own times suggest.
+/// What is done with the limit that a backend's latencies suggest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdaptiveMode {
     Off,
-    /// It is computed and shown.
+    /// It is computed and shown in status.
     Observe,
-    /// It is computed and holds, below the operator's own.
+    /// It is enforced, below the operator's limit.
     Enforce,
 }
 
-/// A window lasts at least so long, and sees at least so many first tokens.
+/// Least duration of a window, and least number of first tokens in it.
 const WINDOW: Nanos = SECOND;
 const ENOUGH: u32 = 30;
-/// Of the times in a window, the one that counts.
+/// The percentile of the latencies that counts.
 const PERCENTILE: u64 = 90;
-/// Buckets of the slowness of first tokens, in tenths of what was predicted.
+/// Buckets of the slowness of first tokens, in tenths of the predicted time.
 const SLOWNESS: usize = 64;
-/// A prediction below says nothing: steps and network take as long.
+/// Shorter predictions count as this: engine steps and network take as long.
 const LEAST_PREDICTION: Nanos = 100 * MILLISECOND;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Adaptive {
     mode: u32,
-    /// What it would allow; [`UNLIMITED`] before the first window.
+    /// The suggested limit; [`UNLIMITED`] before the first window.
     limit: u32,
     /// The service level for the time between tokens; 0: none.
     target: Nanos,
     began: Nanos,
-    /// Tenths of the predicted time that first tokens took.
+    /// Histogram of first tokens, by tenths of their predicted time.
     slowness: [u32; SLOWNESS],
     firsts: u32,
-    /// Bounces, preemptions and queues inside the engine.
+    /// Pushbacks, preemptions and queues inside the engine.
     overloads: u32,
     inter_token: [u64; Histogram::BUCKETS],
 }
 
 plain!(Adaptive);
 
-/// What the limiter knows when a window ends.
+/// The state of the backend when a window ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Situation {
     /// The operator's limit.
     pub(crate) limit: u32,
     pub(crate) used: u32,
-    /// Whether more was waiting for the backend.
+    /// Whether more requests waited for the backend.
     pub(crate) backlog: bool,
 }
 
@@ -79,19 +79,19 @@ impl Adaptive {
         self.mode == AdaptiveMode::Off as u32
     }
 
-    /// What it would allow, once it has seen a window: between half of the operator's limit and all
-    /// of it, as that is what a node was tuned for.
+    /// The suggested limit, once there was a window: between half of the operator's limit and all of it, as
+    /// the operator has tuned that.
     pub(crate) fn suggestion(&self, limit: u32) -> Option<u32> {
         (self.limit != UNLIMITED).then_some(self.limit.clamp(limit.div_ceil(2), limit))
     }
 
-    /// What it allows of the operator's limit.
+    /// The slots that may be used of the operator's limit.
     pub(crate) fn allowed(&self, limit: u32) -> u32 {
         let enforces = self.mode == AdaptiveMode::Enforce as u32;
         self.suggestion(limit).filter(|_| enforces).unwrap_or(limit)
     }
 
-    /// A first token has come `taken` after its dispatch, where `predicted` was expected.
+    /// A first token has arrived `taken` after its dispatch, where `predicted` was expected.
     pub(crate) fn first_token(&mut self, taken: Nanos, predicted: Nanos) {
         let tenths = taken * 10 / predicted.max(LEAST_PREDICTION);
         self.slowness[(tenths as usize).min(SLOWNESS - 1)] += 1;
@@ -108,11 +108,11 @@ impl Adaptive {
         self.overloads += 1;
     }
 
-    /// Ends the window if it is time.
+    /// Ends the window if it is complete.
     pub(crate) fn update(&mut self, situation: Situation, now: Nanos) {
         let is_over = now.saturating_sub(self.began) >= WINDOW
             && (self.firsts >= ENOUGH || self.overloads > 0);
-        // While it is drained there is nothing to learn.
+        // Nothing can be learned while the backend is drained.
         if self.is_off() || !is_over || situation.limit == 0 {
             return;
         }
@@ -126,14 +126,14 @@ impl Adaptive {
 
     fn next(&self, limit: u32, Situation { used, backlog, .. }: Situation) -> u32 {
         let gap = Histogram::fine_with(&self.inter_token).quantile_bound(PERCENTILE);
-        // In tenths, as the slowness is. Without a level, or a stream, the gaps say nothing.
+        // In tenths, as the slowness is. Without a service level, or a stream, the gaps mean nothing.
         let stretch = match (gap, self.target) {
             (Some(gap), target) if target > 0 => gap * 10 / target,
             _ => 0,
         };
         let slowness = percentile(&self.slowness);
         if stretch > 11 || slowness > 15 || self.overloads > 0 {
-            // Half empty, it is not the limit that makes it slow.
+            // A half empty backend is not slow because of its limit.
             return if used * 2 < limit && self.overloads == 0 { limit } else { limit * 9 / 10 };
         }
         if backlog && stretch < 9 && slowness < 12 {
@@ -143,7 +143,7 @@ impl Adaptive {
     }
 }
 
-/// The bucket that the percentile lies in.
+/// The bucket that the percentile is in.
 fn percentile(counts: &[u32]) -> u64 {
     let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
     let wanted = (total * PERCENTILE).div_ceil(100);
@@ -163,7 +163,7 @@ mod tests {
 
     const FULL: Situation = Situation { limit: 64, used: 64, backlog: true };
 
-    /// Windows with these times between tokens and first tokens; returns what is suggested after.
+    /// Runs windows with these latencies; returns the suggestion after them.
     fn windows(
         adaptive: &mut Adaptive,
         count: u64,

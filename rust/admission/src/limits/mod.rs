@@ -1,4 +1,4 @@
-//! What bounds how much may run at once.
+//! What limits how much may run at once.
 
 pub(crate) mod adaptive;
 pub(crate) mod caps;

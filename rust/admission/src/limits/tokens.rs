@@ -1,25 +1,25 @@
-//! Bounds on the tokens that a backend reads or holds at once.
+//! Limits on the prompt tokens that a backend processes at once, and on the tokens in its KV cache.
 
-/// A bound on tokens: given, found, or none.
+/// A limit on tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenLimit {
     None,
-    /// Found out while serving: prefill from the learned rate, KV from the engine's own facts.
+    /// Learned while serving: prefill from the rate, KV from what the engine reports.
     Auto,
     Tokens(u64),
 }
 
-/// A `TokenLimit` as it lies in memory.
+/// A [`TokenLimit`] as it lies in shared memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoredLimit {
-    /// `u64::MAX`: none, so far or for good.
+    /// `u64::MAX`: no limit, or none learned yet.
     pub(crate) tokens: u64,
     pub(crate) auto: u64,
 }
 
 impl StoredLimit {
-    /// `first`: what holds until more has been found out.
+    /// `first`: holds until more is learned.
     pub(crate) fn new(limit: TokenLimit, first: u64) -> Self {
         let tokens = match limit {
             TokenLimit::None => u64::MAX,

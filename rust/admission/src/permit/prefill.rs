@@ -1,7 +1,7 @@
-//! Prompts that are being read: which of them are read by now.
+//! Which prompts are being processed.
 //!
-//! A stream says with its first token that its prompt has been read. A whole answer says nothing
-//! before its end, so its prompt counts for as long as such prompts take.
+//! The first token of a stream says that its prompt is processed. An answer that is not streamed says
+//! nothing before its end, so its prefill is assumed to take as long as such prompts take.
 
 use crate::limits::caps::Resources;
 use crate::state::heap::{self, Elements, NONE, Node};
@@ -9,10 +9,10 @@ use crate::state::ledger::Ledger;
 use crate::state::row::Row;
 use crate::time::{Nanos, SECOND};
 
-/// What a prompt token takes where no speed has shown yet.
+/// Time per prompt token where no rate is known.
 const GUESSED_TIME: Nanos = SECOND / 10_000;
 
-/// Running rows in the order in which their prompts are believed to be read.
+/// Running rows in the order in which their prefill is assumed to end.
 struct PrefillOrder<'a>(&'a mut [Row]);
 
 impl Elements for PrefillOrder<'_> {
@@ -28,7 +28,7 @@ impl Elements for PrefillOrder<'_> {
 }
 
 impl Ledger<'_> {
-    /// A permit is given to a row. Of a whole answer the prompt counts as long as such prompts take.
+    /// A row got its permit. Without a stream, the end of its prefill is estimated.
     pub(crate) fn begin_prefill(&mut self, at: u32) {
         let row = &mut self.rows[at as usize];
         let (backend, prefill) = (usize::from(row.backend), row.resources.prefill);
@@ -41,24 +41,32 @@ impl Ledger<'_> {
         self.link_prefill(at);
     }
 
-    /// Puts a row that will not say when its prompt is read into its backend's heap.
+    /// Adds a row whose prefill end is estimated to its backend's heap.
     pub(crate) fn link_prefill(&mut self, at: u32) {
         if self.rows[at as usize].has_estimated_prefill() {
             let backend = usize::from(self.rows[at as usize].backend);
-            heap::insert(&mut PrefillOrder(self.rows), &mut self.backends[backend].prefilling, at);
+            heap::insert(
+                &mut PrefillOrder(&mut self.rows),
+                &mut self.backends[backend].prefilling,
+                at,
+            );
         }
     }
 
-    /// Takes it out again, if it is there.
+    /// Removes a row from that heap, if it is in it.
     pub(crate) fn unlink_prefill(&mut self, at: u32) {
         if self.rows[at as usize].has_estimated_prefill() {
             let backend = usize::from(self.rows[at as usize].backend);
-            heap::remove(&mut PrefillOrder(self.rows), &mut self.backends[backend].prefilling, at);
+            heap::remove(
+                &mut PrefillOrder(&mut self.rows),
+                &mut self.backends[backend].prefilling,
+                at,
+            );
         }
     }
 
-    /// Gives back what a row holds for reading its prompt. `shown`: it says itself that it is read. Returns
-    /// the tokens.
+    /// Gives back the prefill tokens of a row, and returns them. `shown`: its first token has arrived, the
+    /// end is not just estimated.
     pub(crate) fn end_prefill(&mut self, at: u32, shown: bool) -> u64 {
         self.unlink_prefill(at);
         let row = &mut self.rows[at as usize];
@@ -70,7 +78,7 @@ impl Ledger<'_> {
         prefill
     }
 
-    /// A row ends that may not have had its first token. Of a whole answer nobody knows how far it was.
+    /// A row ends that may have had no first token. Without a stream nobody knows how far it was.
     pub(crate) fn note_unfinished_prefill(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         if row.streams != 0 && row.resources.prefill > 0 {
@@ -80,7 +88,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Time has passed: prompts that take no longer have been read.
+    /// Ends the prefills whose estimated time is over.
     pub(crate) fn end_estimated_prefills(&mut self, backend: usize) {
         loop {
             let first = self.backends[backend].prefilling;

@@ -8,7 +8,7 @@ use crate::state::row::State;
 use crate::time::Nanos;
 
 impl Ledger<'_> {
-    /// The first token has come: the prompt is no longer being read.
+    /// The first token has arrived: the prompt is processed.
     pub(crate) fn first_token(&mut self, ticket: Ticket, now: Nanos) {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return };
@@ -31,12 +31,12 @@ impl Ledger<'_> {
                 state.adaptive.first_token(taken, predicted);
             }
         }
-        // The next prompt may have waited for just this.
+        // The next prompt may have waited for this.
         self.dispatch();
     }
 
-    /// The output is longer than expected: reserve more KV tokens. Never refused, it only delays
-    /// others.
+    /// The output is longer than expected: reserves more KV tokens. Never refused; it delays other
+    /// requests.
     pub(crate) fn grow(&mut self, ticket: Ticket, tokens: u64) {
         if let Some(at) = self.holder(ticket) {
             self.rows[at as usize].resources.kv += tokens;
@@ -44,7 +44,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// The backend has reported what was really used: the reservation and the charge become that.
+    /// The backend has reported what was used: the KV reservation and the cost are set to that.
     pub(crate) fn settle(&mut self, ticket: Ticket, usage: Usage) {
         let Some(at) = self.holder(ticket) else { return };
         let kv = u64::from(usage.prompt) + u64::from(usage.output);
@@ -63,7 +63,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// The client is served or gone, but the backend may still be at work: the permit stays taken
+    /// The client is served or gone, but the backend may still work on the request: it keeps its permit
     /// until [`Self::release`].
     pub(crate) fn closing(&mut self, ticket: Ticket) {
         if let Some(at) = self.find(ticket)

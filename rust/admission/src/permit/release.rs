@@ -7,9 +7,9 @@ use crate::state::row::State;
 use crate::time::Nanos;
 
 impl Ledger<'_> {
-    /// The client has left: out of the queue, or, if a grant was on its way, the permit comes back.
-    /// A running request is not cancelled here but released by its owner. Returns whether it was
-    /// still waiting.
+    /// The client has left: a waiting request leaves the queue, and a grant that its owner has not read is
+    /// taken back. A running request must be released by its owner. Returns whether the request was
+    /// waiting.
     pub(crate) fn cancel(&mut self, ticket: Ticket, now: Nanos) -> bool {
         self.at(now);
         let Some(at) = self.find(ticket) else { return false };
@@ -33,7 +33,7 @@ impl Ledger<'_> {
         true
     }
 
-    /// The permit comes back. A second release of one ticket does nothing and says so.
+    /// Gives a permit back. Returns false, and does nothing, if it was given back before.
     pub(crate) fn release(&mut self, ticket: Ticket, outcome: PermitOutcome, now: Nanos) -> bool {
         self.at(now);
         let Some(at) = self.holder(ticket) else { return false };
@@ -57,8 +57,8 @@ impl Ledger<'_> {
         true
     }
 
-    /// Without a word of the backend on what was used: nobody pays for its failure, and who left
-    /// before the first token pays for the prompt alone.
+    /// The cost of a request whose backend reported no usage: 0 if the backend failed, the prompt alone if
+    /// the client left before the first token.
     fn correct_unsettled_cost(&mut self, at: u32, outcome: PermitOutcome) {
         let row = &self.rows[at as usize];
         match outcome {
@@ -71,7 +71,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// A row that holds a permit is over.
+    /// Ends a row that holds a permit.
     pub(crate) fn end_permit(&mut self, at: u32) {
         let tenant = self.rows[at as usize].tenant;
         self.refund_caps(at);
@@ -79,7 +79,7 @@ impl Ledger<'_> {
         self.unpark_tenant(tenant);
     }
 
-    /// A row is over whose permit never reached its owner: nothing was used, nothing is charged.
+    /// Ends a row whose owner never read its grant: it costs nothing.
     pub(crate) fn end_unused_permit(&mut self, at: u32) {
         self.correct_cost(at, 0);
         self.end_permit(at);

@@ -7,18 +7,18 @@ use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::{MILLISECOND, Nanos};
 
-/// How often a request may bounce before its client is told.
+/// A request that is pushed back more often than this is refused.
 const MAX_PUSHBACKS: u8 = 2;
 
-/// How long a backend that bounced a request gets none (50-200 ms,
-/// spread so that several gateways do not come back together).
+/// A backend gets nothing for 50-200 ms after pushback, at random, so that several gateways do not return
+/// together.
 const MIN_PAUSE: Nanos = 50 * MILLISECOND;
 
 const PAUSE_SPREAD: Nanos = 150 * MILLISECOND;
 
 impl Ledger<'_> {
-    /// The backend had no room after all: the request goes back to the head of its queue, with its
-    /// deadline, and the backend gets nothing for a moment and less for a while.
+    /// The backend had no capacity: the request returns to the head of its queue with its deadline, and the
+    /// backend is closed for a moment and has one slot less for a while.
     pub(crate) fn pushback(&mut self, ticket: Ticket, now: Nanos) -> Result<(), Refusal> {
         let now = self.at(now);
         let Some(at) = self.holder(ticket) else { return Err(Refusal::Overloaded) };
@@ -35,12 +35,12 @@ impl Ledger<'_> {
         self.rows[at as usize].pushbacks += 1;
         let tenant = self.return_to_queue(at);
         self.unpark_tenant(tenant);
-        // Its backend may have been the last of its tier, and drained meanwhile.
+        // The backend may have been drained meanwhile, and have been the last of its tier.
         self.after_change();
         Ok(())
     }
 
-    /// Takes a running row's permit and lets it wait again, at its old place. Returns its tenant.
+    /// Takes the permit of a running row back and queues it again, with its old order. Returns its tenant.
     pub(crate) fn return_to_queue(&mut self, at: u32) -> u32 {
         self.correct_cost(at, 0);
         self.refund_caps(at);
@@ -53,8 +53,8 @@ impl Ledger<'_> {
         tenant
     }
 
-    /// A request that has not begun goes to another backend that has room, or back to its queue, with
-    /// its deadline and its place.
+    /// The backend has not begun the request: it is granted another backend, or queued again with its
+    /// deadline and order.
     pub(crate) fn requeue(&mut self, ticket: Ticket, now: Nanos) -> bool {
         self.at(now);
         let Some(at) = self.holder(ticket) else { return false };
@@ -62,7 +62,8 @@ impl Ledger<'_> {
             return false;
         }
         let tenant = self.return_to_queue(at);
-        // It had its turn, so neither those before it nor its deadline keep it from another backend.
+        // It was granted before, so neither its place in the queue nor its deadline keep it from another
+        // backend.
         self.grant_if_fits(at);
         self.unpark_tenant(tenant);
         self.after_change();

@@ -1,4 +1,4 @@
-//! A request arrives: granted at once, queued, or turned away while it costs nothing yet.
+//! A request arrives: it is granted at once, queued, or refused.
 
 use super::capacity::Phase;
 
@@ -11,16 +11,16 @@ use crate::state::row::{NO_BACKEND, State};
 use crate::state::tenant::UNKNOWN;
 use crate::time::Nanos;
 
-/// A request is turned away on arrival if it would wait longer than this part of what it may.
+/// A request is refused on arrival if its predicted wait is longer than this part of its longest wait.
 const MEETABLE_PERCENT: Nanos = 90;
 
 impl Ledger<'_> {
     pub(crate) fn offer(&mut self, offer: &Offer, now: Nanos) -> Decision {
         let now = self.at(now);
         self.globals.arrived += 1;
-        // Who asks is awake, and takes its mail after.
+        // A worker that offers is not stalled: it reads its notifications next.
         self.workers[usize::from(offer.owner.worker)].unread_for = 0;
-        let Some(at) = self.globals.free.peek(self.rows) else {
+        let Some(at) = self.globals.free.peek(&self.rows) else {
             return self.refuse(offer, Refusal::QueueFull);
         };
         self.write_row(at, offer, now);
@@ -44,12 +44,12 @@ impl Ledger<'_> {
         self.rows[at as usize].begin(State::Queued);
         self.enqueue(at);
         let ticket = self.rows[at as usize].ticket(at);
-        // It may fit although others before it do not.
+        // It may fit although requests before it do not.
         self.dispatch();
         Decision::Queued(ticket)
     }
 
-    /// Writes a request into a row that is still free: until its state is set, nobody sees it.
+    /// Writes a request into a free row. Nobody reads the row until its state is set.
     fn write_row(&mut self, at: u32, offer: &Offer, now: Nanos) {
         let tenant = self.tenant(&offer.tenant);
         let flow = self.flow(tenant, offer.tier);
@@ -91,15 +91,15 @@ impl Ledger<'_> {
         row.sequence = self.globals.sequence;
     }
 
-    /// The row is used from now on.
+    /// The row is in use from now on.
     fn take_row(&mut self, at: u32) {
-        self.globals.free.pop(self.rows);
+        self.globals.free.pop(&self.rows);
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests += 1;
         self.flows[row.flow as usize].requests += 1;
     }
 
-    /// From dispatch to first token, at the quickest of the candidates.
+    /// Time from dispatch to first token, on the fastest candidate.
     fn prefill_time(&self, offer: &Offer) -> Nanos {
         let times = offer.candidates.iter().map(|candidate| {
             let uncached = offer.prompt.saturating_sub(candidate.hit).max(1);
@@ -108,7 +108,7 @@ impl Ledger<'_> {
         times.min().unwrap_or(0)
     }
 
-    /// Whether the queue has room for a row, and whether its turn would come in time.
+    /// Whether the queue has room for a row, and whether it would be dispatched in time.
     fn check_queue(&mut self, at: u32) -> Result<(), Refusal> {
         let row = &self.rows[at as usize];
         let tier = &self.tiers[usize::from(row.tier)];

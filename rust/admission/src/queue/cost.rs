@@ -1,4 +1,4 @@
-//! What requests cost, and who is charged for it.
+//! The cost of requests, and the service counters of flow, priority and tier that it is added to.
 
 use crate::state::ledger::Ledger;
 
@@ -6,7 +6,7 @@ use crate::state::ledger::Ledger;
 const SCALE: u64 = 1000;
 
 impl Ledger<'_> {
-    /// Charges a row's flow, band and tier for what it is about to cost.
+    /// Adds the estimated cost of a row, at its grant.
     pub(crate) fn add_cost(&mut self, at: u32, cost: u64) {
         let row = &mut self.rows[at as usize];
         row.cost = cost;
@@ -26,7 +26,7 @@ impl Ledger<'_> {
         self.update_service(flow, |service| service + cost * SCALE / weight);
     }
 
-    /// Corrects what was charged by what it has really cost.
+    /// Replaces the cost of a row by a better one.
     pub(crate) fn correct_cost(&mut self, at: u32, cost: u64) {
         let row = &mut self.rows[at as usize];
         let before = std::mem::replace(&mut row.cost, cost);

@@ -1,4 +1,4 @@
-//! Granting: whoever makes room gives it away before letting go of the lock.
+//! Grants: the operation that frees capacity grants it before it unlocks.
 
 use crate::api::ids::BackendIndex;
 use crate::state::caps::{CapKind, Scope};
@@ -7,14 +7,13 @@ use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::{Nanos, SECOND};
 
-/// How often others may go before a request that does not fit; then room is kept for it (EASY
-/// backfill).
+/// After this many grants to others, a request that does not fit gets a reservation (EASY backfill).
 pub(crate) const MAX_BYPASSES: usize = 8;
 
-/// The top band goes first until it uses this part of a tier's slots.
+/// The highest priority goes first until it uses this part of a tier's slots.
 const TOP_PRIORITY_PERCENT: u64 = 80;
 
-/// Rows that were looked at and did not fit, until the search is over.
+/// Rows that did not fit, taken out of the queue until the search ends.
 #[derive(Debug, Default)]
 struct Skipped {
     rows: [u32; MAX_BYPASSES],
@@ -37,7 +36,7 @@ impl Skipped {
 }
 
 impl Ledger<'_> {
-    /// Grants all that fits now.
+    /// Grants everything that fits now.
     pub(crate) fn dispatch(&mut self) {
         if self.globals.reservations > 0 {
             self.drop_useless_reservations();
@@ -48,7 +47,7 @@ impl Ledger<'_> {
             self.reservation_cancelled = false;
             let go_on = self.dispatch_tier(tier);
             if self.reservation_cancelled {
-                // Others may have waited for the backend that was kept free.
+                // Other tiers may have waited for the reserved backend.
                 tiers = self.globals.waiting;
             } else if !go_on || self.globals.waiting & 1 << tier == 0 {
                 tiers &= !(1 << tier);
@@ -56,8 +55,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// Of these tiers the one whose turn it is: first who has nothing running, so that each has at
-    /// least one slot, then who was served least for its share.
+    /// The next tier: one with nothing running first, so that each has at least one slot; else the one that
+    /// was served least for its share.
     fn next_tier(&self, tiers: u64) -> usize {
         let first = tiers.trailing_zeros() as usize;
         if tiers.is_power_of_two() {
@@ -72,7 +71,7 @@ impl Ledger<'_> {
         waiting.min_by_key(key).unwrap_or(first)
     }
 
-    /// Grants one request of a tier, if one fits. Returns whether it is worth to look again.
+    /// Grants one request of a tier, if one fits. Returns whether another may fit.
     fn dispatch_tier(&mut self, tier: usize) -> bool {
         let priorities = self.priorities_with_free_slots(tier);
         if priorities == 0 {
@@ -124,7 +123,7 @@ impl Ledger<'_> {
         true
     }
 
-    /// The request whose turn it is in the first bands of a tier.
+    /// The next request of a tier, among its first `most` priorities.
     fn next_row(&self, tier: usize, most: usize) -> Option<u32> {
         let priorities = &self.tiers[tier].priorities;
         let waiting = |priority: &usize| priorities[*priority].root != NONE;
@@ -152,7 +151,7 @@ impl Ledger<'_> {
         self.caps.fits(&self.caps.path(row, None), Scope::Tenant, row.resources.slots)
     }
 
-    /// Gives a row, which is in no queue, its permit.
+    /// Gives a permit to a row that is in no queue.
     pub(crate) fn grant(&mut self, at: u32, backend: BackendIndex, prefill: u64, state: State) {
         let now = self.globals.now;
         self.globals.grants += 1;
@@ -177,7 +176,7 @@ impl Ledger<'_> {
             self.tiers[tier].note_sojourn(now - arrived, deadline - arrived, now);
         }
         match state {
-            // Its life in this row began when it was queued.
+            // The generation of the row began when it was queued.
             State::Granted => row.set_state(state),
             _ => row.begin(state),
         }

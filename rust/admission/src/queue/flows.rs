@@ -1,4 +1,4 @@
-//! The order of the flows in a band.
+//! The order of the flows of one priority.
 
 use crate::api::offer::PRIORITIES;
 use crate::state::flow::FlowsOf;
@@ -13,7 +13,11 @@ impl Ledger<'_> {
         let weight = self.tenants[tenant as usize].weight;
         let priority_state = &mut self.tiers[tier].priorities[priority];
         priority_state.flows += u64::from(weight);
-        heap::insert(&mut FlowsOf { flows: self.flows, priority }, &mut priority_state.root, flow);
+        heap::insert(
+            &mut FlowsOf { flows: &mut self.flows, priority },
+            &mut priority_state.root,
+            flow,
+        );
     }
 
     pub(crate) fn unlink_flow(&mut self, flow: u32, priority: usize) {
@@ -22,12 +26,16 @@ impl Ledger<'_> {
         let (tier, tenant) = (usize::from(state.tier()), state.tenant());
         let weight = self.tenants[tenant as usize].weight;
         let priority_state = &mut self.tiers[tier].priorities[priority];
-        // A weight may have changed since: the sum only guides estimates.
+        // The weight may have changed meanwhile: the sum is only used for estimates.
         priority_state.flows = priority_state.flows.saturating_sub(u64::from(weight));
-        heap::remove(&mut FlowsOf { flows: self.flows, priority }, &mut priority_state.root, flow);
+        heap::remove(
+            &mut FlowsOf { flows: &mut self.flows, priority },
+            &mut priority_state.root,
+            flow,
+        );
     }
 
-    /// Changes what a flow was served, wherever it stands.
+    /// Changes the service counter of a flow, in every heap that it is in.
     pub(crate) fn update_service(&mut self, flow: u32, change: impl FnOnce(u64) -> u64) {
         let linked: [bool; PRIORITIES] =
             std::array::from_fn(|priority| self.flows[flow as usize].is_linked(priority));
@@ -41,8 +49,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// Takes a flow whose head waits for its own tenant's limit out of a band's order, until that
-    /// tenant has room or another is its head.
+    /// Takes a flow out of the order of a priority, because its first row waits for its own tenant's limit.
+    /// It returns when that tenant has room, or another row is the first.
     pub(crate) fn park_flow(&mut self, flow: u32, priority: usize) {
         self.unlink_flow(flow, priority);
         let state = &mut self.flows[flow as usize];
@@ -60,7 +68,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// The tenant has room again: its flows may go on.
+    /// The tenant has room again: puts all its parked flows back.
     pub(crate) fn unpark_tenant(&mut self, tenant: u32) {
         for tier in 0..self.tiers.len() {
             if self.tenants[tenant as usize].parked == 0 {

@@ -1,15 +1,16 @@
-//! The mailboxes: for each worker a list of its rows that something has happened to while they waited.
+//! Notifications: for each worker, a list of its rows that were granted or refused while they waited.
 
 use std::sync::atomic::Ordering;
 
 use crate::api::decision::{Notification, Refused};
 use crate::api::ids::Owner;
+use crate::kill_points;
 use crate::state::heap::NONE;
 use crate::state::ledger::Ledger;
 use crate::state::row::State;
 
 impl Ledger<'_> {
-    /// Puts a row into its owner's mailbox.
+    /// Adds a row to the notifications of its owner.
     pub(crate) fn notify(&mut self, at: u32) {
         let Owner { worker, .. } = self.rows[at as usize].owner;
         self.rows[at as usize].next = NONE;
@@ -19,11 +20,12 @@ impl Ledger<'_> {
             last => self.rows[last as usize].next = at,
         }
         state.tail = at;
+        kill_points::point();
         self.has_notifications[usize::from(worker)].store(1, Ordering::Release);
         self.globals.wake |= 1 << worker;
     }
 
-    /// Takes the oldest row out of a mailbox.
+    /// Removes the oldest row from a worker's notifications.
     pub(crate) fn next_notified(&mut self, worker: u16) -> Option<u32> {
         let state = &mut self.workers[usize::from(worker)];
         if state.head == NONE {
@@ -38,7 +40,7 @@ impl Ledger<'_> {
         Some(at)
     }
 
-    /// Takes a row out of the mailbox of its owner, who must not find it later.
+    /// Removes a row from its owner's notifications, as it no longer concerns it.
     pub(crate) fn withdraw_notification(&mut self, at: u32) {
         let worker = usize::from(self.rows[at as usize].owner.worker);
         let next = self.rows[at as usize].next;
@@ -60,7 +62,7 @@ impl Ledger<'_> {
         state.unread_for = 0;
     }
 
-    /// The next piece of a worker's mail. What was granted runs from now on.
+    /// The next notification of a worker. A granted request counts as running from now on.
     pub(crate) fn take_notification(&mut self, worker: u16) -> Option<Notification> {
         let at = self.next_notified(worker)?;
         let row = &self.rows[at as usize];

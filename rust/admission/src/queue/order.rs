@@ -1,7 +1,7 @@
-//! The waiting requests of a tier: bands of flows of rows.
+//! The queue of a tier: priorities, flows in each, rows in each.
 //!
-//! In a band the flow that was served least goes first; in a flow the row with the earliest
-//! deadline, and of equal ones the older.
+//! In a priority the flow that was served least goes first. In a flow the row with the earliest deadline
+//! goes first, and of equal ones the older.
 
 use crate::state::heap::{self, Elements, NONE, Node};
 use crate::state::ledger::Ledger;
@@ -27,7 +27,8 @@ impl Elements for Deadlines<'_> {
 }
 
 impl Ledger<'_> {
-    /// Puts a row into its queue. Who comes back from idling begins where the others are (VTC's lift).
+    /// Puts a row into its queue. A flow, priority or tier that was idle is lifted to the service of the
+    /// others: it is owed nothing for its idle time (VTC, arXiv 2401.00588).
     pub(crate) fn enqueue(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (tier, priority, flow) =
@@ -44,7 +45,7 @@ impl Ledger<'_> {
         self.count_queued(at);
     }
 
-    /// Counts a row as waiting, at the place that its tenant and tier have earned.
+    /// Counts a row as waiting, and puts it into the order.
     pub(crate) fn count_queued(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (index, priority, flow) = (usize::from(row.tier), usize::from(row.priority), row.flow);
@@ -71,7 +72,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Takes a row out of its queue, wherever it stands in it.
+    /// Removes a row from its queue, wherever it is.
     pub(crate) fn dequeue(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (index, priority, flow) = (usize::from(row.tier), usize::from(row.priority), row.flow);
@@ -91,7 +92,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// A row goes up to a more urgent band.
+    /// Raises a row by one priority.
     pub(crate) fn raise_priority(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         let (tier, priority) = (usize::from(row.tier), usize::from(row.priority));
@@ -101,7 +102,7 @@ impl Ledger<'_> {
         self.link_row(at, priority - 1);
     }
 
-    /// Into the order of a band, without counting it as new.
+    /// Puts a row into the order of a priority; it is counted as queued already.
     pub(crate) fn link_row(&mut self, at: u32, priority: usize) {
         let row = &self.rows[at as usize];
         let (tier, flow, slots) = (usize::from(row.tier), row.flow, row.resources.slots);
@@ -110,7 +111,7 @@ impl Ledger<'_> {
         state.slots += slots;
         state.prefill += row.resources.prefill;
         let state = &mut self.flows[flow as usize];
-        heap::insert(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        heap::insert(&mut Deadlines(&mut self.rows), &mut state.heads[priority], at);
         let is_head = state.heads[priority] == at;
         if state.is_parked(priority) && is_head {
             self.unpark_flow(flow, priority);
@@ -128,7 +129,7 @@ impl Ledger<'_> {
         state.prefill -= row.resources.prefill;
         let state = &mut self.flows[flow as usize];
         let was_head = state.heads[priority] == at;
-        heap::remove(&mut Deadlines(self.rows), &mut state.heads[priority], at);
+        heap::remove(&mut Deadlines(&mut self.rows), &mut state.heads[priority], at);
         if state.is_parked(priority) && was_head {
             self.unpark_flow(flow, priority);
         } else if state.heads[priority] == NONE && state.is_linked(priority) {

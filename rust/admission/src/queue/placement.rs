@@ -1,4 +1,4 @@
-//! Which backend: decided only when a request goes (late binding).
+//! Chooses the backend of a request when it is dispatched (late binding).
 
 use crate::api::ids::BackendIndex;
 use crate::api::offer::{Candidate, MAX_CANDIDATES};
@@ -8,7 +8,7 @@ use crate::state::ledger::Ledger;
 use crate::state::row::{NO_BACKEND, Row};
 use crate::time::Nanos;
 
-/// One grant in so many goes to a random backend with room: a backend that is believed to be slow is
+/// One grant in this many goes to a random backend with room: a backend that is believed to be slow is
 /// measured again.
 const EXPLORE: u64 = 100;
 
@@ -57,7 +57,8 @@ impl Ledger<'_> {
             }
         }
         let best = best?;
-        // Its prefix shows that it is up to date, and elsewhere the prompt would have to be read anew.
+        // A backend with the prefix has served it before, and elsewhere the prompt would have to be
+        // processed anew.
         let has_prefix = best.candidate.hit > 0;
         if count > 1 && !has_prefix && self.random().is_multiple_of(EXPLORE) {
             let pick = fitting[self.random() as usize % count];

@@ -1,4 +1,4 @@
-//! Requests that are turned away, and when it is worth to ask again.
+//! Refused requests, and when they should be tried again.
 
 use super::capacity::Phase;
 use super::wait::seconds;
@@ -8,14 +8,14 @@ use crate::state::ledger::Ledger;
 use crate::state::row::State;
 use crate::time::{Nanos, SECOND};
 
-/// The least that a client is told to wait, and what it is told while nothing is known.
+/// The shortest retry time, and the one that is told while nothing is known.
 const LEAST_RETRY: Nanos = SECOND;
 
-/// Retry times are spread by this part to both sides, so that clients do not come back together.
+/// Retry times vary by this part in both directions, so that clients do not return together.
 const JITTER_PERCENT: u64 = 20;
 
 impl Ledger<'_> {
-    /// Turns an offer away that never got a row.
+    /// Refuses an offer, which has no row.
     pub(crate) fn refuse(&mut self, offer: &Offer, why: Refusal) -> Decision {
         self.globals.finished += 1;
         let tier = usize::from(offer.tier);
@@ -29,7 +29,7 @@ impl Ledger<'_> {
         Decision::Refused(Refused { why, retry_after, saturated_for })
     }
 
-    /// How long a tier has been turning requests away for reasons of load, as of one more.
+    /// For how long a tier has been refusing requests because of load, if this refusal is for load.
     pub(crate) fn saturated_for(&self, tier: usize, why: Refusal) -> Nanos {
         match self.tiers[tier].shedding_since {
             since if since != 0 && is_load(why) => self.globals.now.saturating_sub(since),
@@ -37,8 +37,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// When it is worth to ask again: once what waits now has been served, give or take. It waits no longer
-    /// than it may.
+    /// When to try again: when what waits now will have been served, but not later than the longest wait of
+    /// the tier.
     pub(crate) fn retry_after(&mut self, tier: usize, why: Refusal) -> Nanos {
         let longest = self.tiers[tier].wait.max(LEAST_RETRY);
         let wait = match why {
@@ -53,11 +53,11 @@ impl Ledger<'_> {
         };
         let spread = 100 - JITTER_PERCENT + self.random() % (2 * JITTER_PERCENT + 1);
         let spread = wait / 100 * spread;
-        // What would be too long is as much too short, so that they do not all come back at once.
+        // Reflected at the longest wait, not cut off there: cut off, they would all return at once.
         if spread > longest { 2 * longest - spread } else { spread }
     }
 
-    /// Puts a row out of the queue that can no longer be served.
+    /// Refuses a waiting row that can no longer be served. Returns whether it did.
     pub(crate) fn drop_if_unservable(&mut self, at: u32) -> bool {
         let row = &self.rows[at as usize];
         let is_late = row.deadline <= self.globals.now;
@@ -93,7 +93,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Why a request was not dispatched in time: for want of a slot, or of a backend.
+    /// Why a request missed its deadline: no slot was free, or no backend was reachable.
     pub(crate) fn deadline_refusal(&self, at: u32) -> Refusal {
         let is_there =
             |index: usize| self.is_available(index) && !self.backends[index].outage.is_active();

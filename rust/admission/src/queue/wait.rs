@@ -1,4 +1,4 @@
-//! How long a request would wait.
+//! Predicts how long a request would wait.
 
 use crate::state::ledger::Ledger;
 use crate::time::{Nanos, SECOND};
@@ -20,8 +20,8 @@ impl Ledger<'_> {
         Some(seconds(by_slots.max(by_prefill)))
     }
 
-    /// Slots and prompt tokens that would be served before a row: all of the more urgent bands, and
-    /// of its own band its tenant's part and the parts of the others beside it.
+    /// Slots and prompt tokens that would be served before a row: those of higher priorities, and of its
+    /// own priority those of its tenant, and of the other tenants by their share.
     fn work_ahead(&self, at: u32) -> (f64, f64) {
         let row = &self.rows[at as usize];
         let priorities = &self.tiers[usize::from(row.tier)].priorities;
@@ -41,7 +41,7 @@ impl Ledger<'_> {
         (f64::from(slots), prefill as f64)
     }
 
-    /// Seconds until the prompts before a row have been read far enough to let it in.
+    /// Seconds until enough of the prompts before a row are processed to let it in.
     fn prefill_wait(&self, at: u32, ahead: f64) -> f64 {
         let row = &self.rows[at as usize];
         let (mut limit, mut used, mut rate) = (0.0, 0.0, 0.0);
@@ -50,7 +50,7 @@ impl Ledger<'_> {
             if !backend.is_usable() {
                 continue;
             }
-            // A backend without a limit, or of unknown speed, is no reason to turn anyone away.
+            // A backend without a limit, or whose rate is unknown, is no reason to refuse.
             let (Some(tokens), Some(speed)) = (backend.prefill_limit(), backend.prefill_rate.get())
             else {
                 return 0.0;
@@ -59,7 +59,7 @@ impl Ledger<'_> {
             used += backend.cap.used.prefill as f64;
             rate += speed;
         }
-        // What is larger than the limit runs alone.
+        // A prompt that is larger than the limit runs alone.
         let prompt = f64::from(row.prompt);
         let excess = ahead + used + prompt - prompt.max(limit);
         if rate == 0.0 { 0.0 } else { excess.max(0.0) / rate }
@@ -67,6 +67,6 @@ impl Ledger<'_> {
 }
 
 pub(crate) fn seconds(seconds: f64) -> Nanos {
-    // An hour is as good as never.
+    // Cut off at an hour.
     (seconds.min(3600.0) * SECOND as f64) as Nanos
 }

@@ -13,26 +13,26 @@ use super::region::Region;
 use super::watchdog::Watchdog;
 use crate::time::{Nanos, SECOND};
 
-/// A wait for the lock looks around this often.
+/// A wait for the lock checks its holder this often.
 const WAIT_STEP: Duration = Duration::from_millis(100);
-/// Control kills a holder that makes no progress for 1 s. Whoever waits for the lock
-/// does it in its place when control has not, as it cannot if it waits itself.
+/// Control kills a holder that makes no progress for 1 s. A waiter kills it after this time, in case
+/// control itself waits for the lock.
 const HOLDER_TIMEOUT: Nanos = 3 * SECOND;
 
-/// The lock could not be taken in time. Says who had it then, unless it had just come free.
+/// The lock could not be taken in time. Holds who had it then, if anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockTimeout(pub Option<Holder>);
 
-/// The right to reach the locked parts of a region.
+/// The right to access the locked parts of a region.
 ///
-/// Dropping it lets go of the lock. If it is dropped by a panic, or was found orphaned and is not
-/// [`repaired`](Self::repaired), the next taker finds it orphaned.
+/// Dropping it unlocks. If it is dropped by a panic, or was found inconsistent and is not
+/// [`repaired`](Self::repaired), the next taker finds it inconsistent.
 #[derive(Debug)]
 #[must_use = "the lock is free again once this is dropped"]
 pub struct Guard<'r> {
     region: &'r Region,
     found: Found,
-    /// Only the thread that has taken a mutex may let go of it.
+    /// Only the thread that locked a mutex may unlock it.
     not_send: PhantomData<*mut ()>,
 }
 
@@ -46,7 +46,7 @@ impl<'r> Guard<'r> {
         self.found
     }
 
-    /// The holder has put right what it found.
+    /// The holder has repaired what it found.
     pub fn repaired(&mut self) {
         self.found = Found::Clean;
     }
@@ -70,8 +70,8 @@ impl Drop for Guard<'_> {
 impl Region {
     /// Takes the lock, however long that takes.
     ///
-    /// If the same holder has stood still for 3 s of that, this kills it and goes on: all processes
-    /// would stand still otherwise. Panics if this thread holds the lock already.
+    /// If the same holder makes no progress for 3 s, this kills it: all processes would stand still
+    /// otherwise. Panics if this thread holds the lock already.
     #[inline]
     pub fn lock(&self) -> Guard<'_> {
         match self.header().try_lock() {

@@ -1,15 +1,15 @@
-//! The holder of a region's lock, as others see it.
+//! The holder of a region's lock, as other processes see it.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// One holding of the lock: equal to another only if it is the same one and has not ended.
+/// One holding of the lock. Equal to another only if it is the same one and has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
-    /// The thread that holds the lock, as the kernel counts them.
+    /// The kernel's id of the thread that holds the lock.
     pub tid: u32,
-    /// Grows whenever the lock is taken or given back.
+    /// Grows with each lock and unlock.
     pub progress: u64,
 }
 
@@ -24,7 +24,7 @@ impl Holder {
     }
 }
 
-/// A process that cannot be mistaken for a later one with the same id.
+/// A process, by a descriptor: a later process with the same id is not mistaken for it.
 pub(super) struct Process(OwnedFd);
 
 impl Process {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::lock::Lock;
 use super::plain::Plain;
 
-/// Parts begin on cache lines of their own, so that the users of one do not slow those of another.
+/// Parts begin on cache lines of their own, to avoid false sharing.
 const LINE: usize = 64;
 
 /// A plan of the memory that processes will share.
@@ -15,7 +15,7 @@ const LINE: usize = 64;
 /// The lock comes first, then every part in the order in which it was added.
 #[derive(Debug)]
 pub struct Layout {
-    /// Tells this plan from every other of the process.
+    /// Identifies this plan within the process.
     id: u64,
     /// A bit for each part.
     parts: u64,
@@ -83,11 +83,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Panics unless these are parts of this plan: then they lie within the region, hold what their
-    /// handles say, and, being different ones, do not overlap.
+    /// Panics unless these are different parts of this plan: then they lie within the region, have the
+    /// types of their handles, and do not overlap.
     #[inline]
     pub(super) fn check<const N: usize>(self, parts: [Part; N]) {
-        // Sums, not a test for each: this is done under the lock.
+        // Sums instead of a test for each: this happens under the lock.
         let (mut others, mut bits) = (0, 0);
         for part in &parts {
             others |= part.layout ^ self.layout;
@@ -112,7 +112,7 @@ pub struct Open<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// By hand, as a derive would ask the same of `T`.
+/// By hand: a derive would require the same traits of `T`.
 macro_rules! handle {
     ($type:ident) => {
         impl<T> Copy for $type<T> {}

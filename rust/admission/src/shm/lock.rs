@@ -1,4 +1,4 @@
-//! The robust lock of a region: the C library's mutex and a count beside it.
+//! The robust lock of a region: the C library's mutex and a counter beside it.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -10,8 +10,8 @@ use super::holder::Holder;
 use crate::time::Nanos;
 
 unsafe extern "C" {
-    /// Since glibc 2.30; the libc crate lacks it. Unlike `pthread_mutex_timedlock` it waits no
-    /// longer when someone sets the clock back.
+    /// Since glibc 2.30; the libc crate lacks it. Unlike `pthread_mutex_timedlock` it waits no longer when
+    /// someone sets the clock back.
     fn pthread_mutex_clocklock(
         mutex: *mut libc::pthread_mutex_t,
         clock: libc::clockid_t,
@@ -19,7 +19,7 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// How the taker of a lock finds what it guards.
+/// The state of what a lock guards, as its taker finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Clean,
@@ -27,13 +27,13 @@ pub enum Found {
     Inconsistent,
 }
 
-/// The lock as it lies at the start of a region.
+/// The lock, at the start of a region.
 #[repr(C)]
 pub(super) struct Lock {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
-    /// Counts takings and givings back; odd while what it guards may be half changed. Only the
-    /// holder writes it, before and after everything else, so it stays odd when a holder dies or
-    /// panics, until someone has repaired what that one left.
+    /// Counts locks and unlocks; odd while what it guards may be half changed. Only the holder writes it,
+    /// before and after everything else, so it stays odd when a holder dies or panics, until someone has
+    /// repaired the state.
     progress: AtomicU64,
 }
 
@@ -102,13 +102,13 @@ impl Lock {
         }
         let progress = self.progress.load(Ordering::Relaxed);
         self.progress.store((progress + 1) | 1, Ordering::Relaxed);
-        // The compiler alone could move a change before the count: a process dies between two of
-        // its instructions, and whoever takes the lock after it sees all of its stores.
+        // For the compiler alone, which could move a change before the counter: a process dies between two
+        // instructions, and the next holder of the lock sees all stores before that.
         compiler_fence(Ordering::SeqCst);
         Some(if progress.is_multiple_of(2) { Found::Clean } else { Found::Inconsistent })
     }
 
-    /// Lets go of the lock; the calling thread holds it.
+    /// Unlocks; the calling thread holds the lock.
     pub(super) fn unlock(&self, left: Found) {
         let progress = self.progress.load(Ordering::Relaxed);
         let next = match left {
@@ -134,7 +134,7 @@ impl Lock {
     }
 }
 
-/// Panics if a call failed: none can, but by a mistake in this program.
+/// Panics if a call failed, which only a bug in this file can cause.
 fn succeed(result: libc::c_int) {
     assert!(result == 0, "the lock of a region: {}", io::Error::from_raw_os_error(result));
 }

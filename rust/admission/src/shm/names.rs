@@ -9,7 +9,7 @@ use super::region::Region;
 
 /// Words of a name; model names are at most 256 bytes (the configuration's bound).
 const WORDS: usize = 32;
-/// A writer that died in the middle leaves a name that never settles.
+/// Reads before giving up: a writer that died in the middle leaves a name that is never complete.
 const TRIES: usize = 1000;
 
 /// A sequence lock over one name: odd while it is being written.
@@ -43,7 +43,7 @@ impl Names {
         Names { region, parts }
     }
 
-    /// Changes with every write: what a reader may keep its copy by.
+    /// Changes with every write, so that a reader knows whether its copy is current.
     pub fn version(&self, at: usize) -> u64 {
         self.name(at).sequence.load(Ordering::Acquire)
     }

@@ -12,13 +12,13 @@ use super::plain::Plain;
 
 /// Memory with the parts of a [`Layout`], all zero at first.
 ///
-/// A shared region is inherited over `fork`: parents and children see the same memory.
+/// A shared region is inherited over `fork`: parent and children see the same memory.
 #[derive(Debug)]
 pub struct Region {
     memory: NonNull<u8>,
     bytes: usize,
     plan: Plan,
-    /// Of shared memory.
+    /// The file of shared memory.
     file: Option<OwnedFd>,
 }
 
@@ -34,8 +34,8 @@ impl Region {
         Region::new(layout, None).expect("there is memory")
     }
 
-    /// Memory to be shared with the processes that this one will fork. It is allocated and mapped at
-    /// once, and its size is sealed.
+    /// Memory to share with processes that this one will fork. It is allocated and mapped at once, and its
+    /// size is sealed.
     ///
     /// `name` shows in /proc. Errors: no memory, no descriptors, a zero byte in the name.
     pub fn shared(layout: &Layout, name: &str) -> io::Result<Region> {
@@ -51,7 +51,7 @@ impl Region {
         Ok(Region { memory, bytes, plan: layout.plan(), file })
     }
 
-    /// The descriptor of shared memory, for those who do not inherit it.
+    /// The descriptor of shared memory, for processes that do not inherit it.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
     }
@@ -98,8 +98,8 @@ impl Region {
             return Ok(false);
         }
         let process = holder.pid().and_then(Process::open);
-        // The lock forgets a dead thread before its id can be used anew. So if this holder is still
-        // there, it was alive all the while, and the process is its own.
+        // The kernel releases the lock of a dead thread before its id is reused. So if this holder is still
+        // there, the descriptor is of its process.
         if self.holder() != Some(holder) {
             return Ok(false);
         }
@@ -119,8 +119,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // A guard that was forgotten, not dropped, is still in its thread's list of locks. The C
-        // library will follow that, so the memory has to stay.
+        // A guard that was forgotten, not dropped, is still in its thread's list of locks. The C library
+        // will follow that, so the memory has to stay.
         if self.holder().is_none() {
             // SAFETY: the mapping is ours, and every borrow of it has ended.
             unsafe { libc::munmap(self.memory.as_ptr().cast(), self.bytes) };
@@ -128,7 +128,7 @@ impl Drop for Region {
     }
 }
 
-/// Memory as a file that has no place in the file system.
+/// An anonymous file.
 fn memfd(name: &str, bytes: usize) -> io::Result<OwnedFd> {
     let name = CString::new(name)?;
     // SAFETY: the name ends with a zero.
@@ -148,7 +148,7 @@ fn memfd(name: &str, bytes: usize) -> io::Result<OwnedFd> {
 
 fn map(bytes: usize, file: Option<&OwnedFd>) -> io::Result<NonNull<u8>> {
     let (flags, fd) = match file {
-        // Populated, so that no holder of the lock has to wait for a page.
+        // Populated, so that no holder of the lock waits for a page.
         Some(file) => (libc::MAP_SHARED | libc::MAP_POPULATE, file.as_raw_fd()),
         None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
     };

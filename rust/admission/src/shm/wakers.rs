@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
-/// One eventfd for each worker. They are made before the fork, so every process can wake each.
+/// One eventfd for each worker. They are made before the fork, so that every process can wake each worker.
 #[derive(Debug)]
 pub struct Wakers(Vec<File>);
 
@@ -14,7 +14,7 @@ impl Wakers {
         (0..workers).map(|_| eventfd()).collect::<io::Result<_>>().map(Wakers)
     }
 
-    /// For a single process, which looks at its mail by itself.
+    /// For a single process, which looks at its notifications by itself.
     pub fn none() -> Self {
         Wakers(Vec::new())
     }
@@ -25,22 +25,22 @@ impl Wakers {
             let worker = workers.trailing_zeros() as usize;
             workers &= workers - 1;
             if let Some(mut file) = self.0.get(worker) {
-                // Refused only when the count is at its end: then it is readable anyway.
+                // Fails only when the counter is full: then the descriptor is readable anyway.
                 let _ = file.write(&1u64.to_ne_bytes());
             }
         }
     }
 
-    /// What a worker's loop waits for to become readable; none for a single process.
+    /// The descriptor that becomes readable when a worker is woken; none for a single process.
     pub fn fd(&self, worker: usize) -> Option<RawFd> {
         self.0.get(worker).map(AsRawFd::as_raw_fd)
     }
 
-    /// Makes a worker's descriptor unreadable. To be called before it looks at its mail: what
-    /// comes later wakes it again.
+    /// Makes a worker's descriptor unreadable. To be called before it reads its notifications: later ones
+    /// wake it again.
     pub fn drain(&self, worker: usize) {
         if let Some(mut file) = self.0.get(worker) {
-            // Refused only when there is nothing to be read.
+            // Fails only when there is nothing to read.
             let _ = file.read(&mut [0; size_of::<u64>()]);
         }
     }

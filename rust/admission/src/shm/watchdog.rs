@@ -1,30 +1,30 @@
-//! Finds a holder of the lock that has stopped.
+//! Finds a holder of the lock that makes no progress.
 
 use super::holder::Holder;
 use crate::time::Nanos;
 
-/// Says when a holder has made no progress for too long: it is stopped or starved, and the lock
-/// comes free only with its death. It decides; the caller kills.
+/// Says when a holder has made no progress for too long: it is stopped or starved, and only its death frees
+/// the lock. It decides; the caller kills.
 #[derive(Debug)]
 pub struct Watchdog {
     limit: Nanos,
     seen: Option<Holder>,
-    /// How long this holder has been seen to stand idle.
+    /// How long this holder has made no progress.
     idle: Nanos,
     last: Nanos,
 }
 
 impl Watchdog {
-    /// For holders that stand idle for `limit` nanoseconds.
+    /// For holders without progress for `limit` nanoseconds.
     pub fn new(limit: Nanos) -> Self {
         Watchdog { limit, seen: None, idle: 0, last: 0 }
     }
 
-    /// Takes note of who holds the lock at `now`, and names that one if its time is over: again at
-    /// every look, until the lock moves on.
+    /// Takes note of who holds the lock at `now`, and returns that holder if its time is over: again at
+    /// every check, until the lock is taken anew.
     ///
-    /// The time between two looks counts as half the limit at most. So a holder dies only after
-    /// three looks, and when the whole machine or container was paused, it gets to run first.
+    /// At most half the limit of the time between two checks counts. So a holder dies after three checks at
+    /// the earliest, and after a pause of the whole machine it gets to run first.
     pub fn check(&mut self, holder: Option<Holder>, now: Nanos) -> Option<Holder> {
         let passed = now.saturating_sub(self.last).min(self.limit / 2);
         self.last = now;

@@ -13,52 +13,51 @@ use crate::limits::tokens::{StoredLimit, TokenLimit};
 use crate::shm::plain;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// A backend that comes back takes this long to its full limit, from a tenth of it
-/// : its caches are cold.
+/// A backend that comes back grows to its full limit in this time, from a tenth of it: its caches are cold.
 const SLOW_START: Nanos = 30 * SECOND;
 
-/// After a bounce the backend has a slot less; each such time without another gives one back.
+/// After pushback a backend has one slot less; each such time without pushback gives one back.
 const PENALTY_DECAY: Nanos = 200 * MILLISECOND;
 
-/// The part of the KV memory that reservations may fill; estimates are not exact.
+/// The part of the KV cache that may be reserved: lengths are estimates.
 const KV_PART: f64 = 0.92;
 
-/// `prefill_tokens: auto` is what the backend is known, or at first proven, to read in so many seconds, and at
-/// least a chunk. A quarter of a second lets in no second long prompt beside a first,
-/// and costs more requests than it saves (`benches/goodput`).
+/// `prefill_tokens: auto` is what the backend processes in this many seconds, at its known or proven rate,
+/// and at least a chunk. A quarter of a second would let in no second long prompt beside a first, and costs
+/// more requests than it saves (`benches/goodput`).
 const PREFILL_SLACK: f64 = 1.0;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackendState {
-    /// Slots used by band.
+    /// Slots in use by priority.
     pub(crate) by_priority: [u32; 3],
     pub(crate) node: u32,
     health: Health,
     was_healthy: u8,
-    /// Counts the lives of this index, for the prefix index.
+    /// Counts the restarts of the backend, for the prefix index.
     pub(crate) generation: u16,
     pub(crate) weight: u32,
-    /// Slots taken off after bounces.
+    /// Slots taken off after pushbacks.
     penalty: u32,
-    /// The row that it is kept free for.
+    /// The row that has reserved it, or [`NONE`].
     pub(crate) reserved_for: u32,
     _more_padding: u32,
     pub(crate) outage: Outage,
     prefill: StoredLimit,
     kv: StoredLimit,
-    /// After a bounce: no grant until then.
+    /// After pushback: no grant before this.
     pub(crate) closed_until: Nanos,
     penalty_changed: Nanos,
-    /// When it came back, while it starts slowly; 0: it does not.
+    /// When it came back, during its slow start; 0: no slow start.
     recovered: Nanos,
-    /// When it was last granted something, as a count: equal ones take turns.
+    /// The number of its last grant: equal backends take turns.
     pub(crate) last_grant: u64,
     pub(crate) abort_grace: Nanos,
-    /// When a request last had something from it; 0: never.
+    /// When it last answered a request; 0: never.
     pub(crate) last_response: Nanos,
     pub(crate) prefill_rate: PrefillRate,
-    /// Heap of the rows whose answers come whole and whose prompts are being read.
+    /// Heap of its rows whose prefill end is estimated.
     pub(crate) prefilling: u32,
     _padding: u32,
     pub(crate) first_tokens: FirstTokens,
@@ -67,7 +66,7 @@ pub(crate) struct BackendState {
 
 plain!(BackendState);
 
-/// The fixed facts of a backend.
+/// What is configured for a backend.
 #[derive(Debug, Clone, Copy)]
 pub struct BackendLimits {
     pub slots: u32,
@@ -75,11 +74,11 @@ pub struct BackendLimits {
     pub node: Option<usize>,
     pub prefill: TokenLimit,
     pub kv: TokenLimit,
-    /// Thousandths: how much it should get beside others of the same speed.
+    /// Thousandths: its share beside others of the same speed.
     pub weight: u32,
     pub abort_grace: Nanos,
     pub adaptive: AdaptiveMode,
-    /// The strictest time between tokens that a tier on it promises.
+    /// The strictest time between tokens that its tiers promise.
     pub inter_token: Option<Nanos>,
 }
 
@@ -141,7 +140,7 @@ impl BackendState {
         self.health = health;
     }
 
-    /// It had no room after all: fewer slots for a while, none at all for a moment.
+    /// It pushed a request back: one slot less for a while, closed for a moment.
     pub(crate) fn note_pushback(&mut self, limit: u32, pause: Nanos, now: Nanos) {
         self.adaptive.note_overload();
         self.closed_until = self.closed_until.max(now + pause);
@@ -149,7 +148,7 @@ impl BackendState {
         self.penalty_changed = now;
     }
 
-    /// Time has passed. `backlog`: requests wait that it could take.
+    /// Time has passed. `backlog`: requests wait that it could serve.
     pub(crate) fn tick(&mut self, cap: &Cap, backlog: bool, now: Nanos) {
         let (limit, used) = (cap.bound(), cap.used.slots);
         self.adaptive.update(Situation { limit, used, backlog }, now);
@@ -166,19 +165,19 @@ impl BackendState {
         }
     }
 
-    /// What it has to read has changed.
+    /// Its prompt tokens in flight have changed.
     pub(crate) fn note_prefill(&mut self, tokens: u64, now: Nanos) {
         self.prefill_rate.note(tokens, self.prefill.tokens, now);
     }
 
-    /// The engine's own word on its KV memory.
+    /// The engine has reported the size of its KV cache.
     pub(crate) fn learn_kv(&mut self, tokens: u64) {
         if self.kv.auto != 0 {
             self.kv.tokens = (tokens as f64 * KV_PART) as u64;
         }
     }
 
-    /// From its dispatch to its first token, as far as is known.
+    /// Time from dispatch to first token, as far as known; 0: nothing is known.
     pub(crate) fn prefill_time(&self, prompt: u64) -> Nanos {
         self.first_tokens.expect(prompt, &self.prefill_rate)
     }
@@ -208,13 +207,13 @@ impl Deref for Backend<'_> {
 }
 
 impl Backend<'_> {
-    /// Whether it could ever take a request in its present state.
+    /// Whether it may be granted requests in its present state.
     pub(crate) fn is_usable(&self) -> bool {
         self.state.health != Health::Down && self.cap.bound() != 0
     }
 
-    /// Slots that it may have in use now: its limit, less what slow start, the adaptive limit and
-    /// recent bounces take off; at least one, so that it is tried at all.
+    /// Slots that may be in use now: the limit, less what slow start, the adaptive limit and recent
+    /// pushbacks take off. At least one, so that it is tried.
     pub(crate) fn effective(&self, now: Nanos) -> u32 {
         let limit = self.cap.bound();
         let started = match self.state.recovered {
@@ -230,21 +229,21 @@ impl Backend<'_> {
         allowed.max(limit.min(1))
     }
 
-    /// Whether it has room for a request in everything.
+    /// Whether a request fits in slots and tokens.
     pub(crate) fn fits(&self, resources: Resources, now: Nanos) -> bool {
         let used = self.cap.used.slots;
         (used == 0 || used + resources.slots <= self.effective(now))
             && self.has_tokens(resources.prefill, resources.kv)
     }
 
-    /// Whether prompt and answer fit, or it is empty: an oversized request runs alone.
+    /// Whether its tokens fit. A request on an empty backend always does: an oversized one runs alone.
     pub(crate) fn has_tokens(&self, prefill: u64, kv: u64) -> bool {
         let used = self.cap.used;
         (used.prefill == 0 || used.prefill + prefill <= self.state.prefill.tokens)
             && self.has_memory(kv)
     }
 
-    /// Whether so much KV memory is left, or it is empty.
+    /// Whether this many more KV tokens fit, or nothing runs.
     pub(crate) fn has_memory(&self, kv: u64) -> bool {
         let used = self.cap.used;
         used.slots == 0 || used.kv + kv <= self.state.kv.tokens

@@ -10,7 +10,7 @@
 //! 4. the index of the cap that a request counts under, from its row and the backend that it is placed on
 //!    (`None` while it waits)
 //!
-//! The tenants' caps come last: there are the most of them, and of few something is known.
+//! Tenants come last: most of their caps are unused, and the invariants check only those before.
 //!
 //! A cap for each model, if tiers named their model, would be
 //!
@@ -21,19 +21,21 @@
 //! Everything else follows: `fits`, `charge`, `refund`, reservations, the rebuild after a crash and the
 //! invariants run over all kinds. The tests of this file add a kind by such a line.
 
+use super::part::Part;
 use super::row::Row;
 use super::sizes::{Sizes, TENANTS};
 use crate::limits::caps::{Cap, Resources, UNLIMITED};
 
-/// Whom a cap concerns, and so what the queue does about a request that waits for one.
+/// What a cap limits, and so what the queue does about a request that waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// One backend. What it may use now depends on more than its cap: see `BackendState::effective`.
+    /// One backend. What it may use now depends on more than its cap: see `Backend::effective`.
     Backend,
-    /// Several backends, and every tenant: which cap it is depends on the backend. A reservation of a backend
-    /// covers the last slots under these as well.
+    /// Several backends, of all tenants; which cap it is depends on the backend. A reservation of a backend
+    /// covers it too.
     Machine,
-    /// As [`Scope::Machine`], but of the request alone: checked once, not for each candidate.
+    /// Several backends, of all tenants; which cap it is depends on the request alone, so that it is
+    /// checked once and not for each candidate. A reservation covers it too.
     Service,
     /// One tenant. Its flow is parked until one of its requests ends, so that it delays no other tenant.
     Tenant,
@@ -87,16 +89,16 @@ macro_rules! cap_kinds {
 }
 
 cap_kinds! {
-    Backend, Backend, |sizes| sizes.backends.iter().map(|one| Some(one.slots)).collect(), |_, on| Some(on?.backend);
+    Backend, Backend, |sizes| sizes.backends.iter().map(|b| Some(b.slots)).collect(), |_, on| Some(on?.backend);
     Node, Machine, |sizes| sizes.nodes.clone(), |_, on| on?.node;
-    Tier, Service, |sizes| sizes.tiers.iter().map(|one| one.concurrency).collect(), |row, _| Some(row.tier.into());
+    Tier, Service, |sizes| sizes.tiers.iter().map(|t| t.concurrency).collect(), |row, _| Some(row.tier.into());
     #[cfg(test)]
     Whole, Service, |_| vec![Some(tests::WHOLE)], |row, _| (row.streams == 0).then_some(0);
     Tenant, Tenant, |_| vec![None; TENANTS], |row, _| Some(row.tenant as usize);
 }
 
-/// Where the caps of each kind begin in the array. The first cap of all has no limit: it stands for each
-/// kind that a request does not count under, so that no path is longer than another.
+/// Where the caps of each kind begin in the array. The first cap of the array has no limit: it stands for
+/// the kinds that a request does not count under, so that all paths have the same length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CapLayout {
     first: [u32; CapKind::COUNT],
@@ -134,13 +136,13 @@ impl CapPath {
 
 /// The array of all caps.
 pub(crate) struct Caps<'a> {
-    pub(crate) all: &'a mut [Cap],
+    pub(crate) all: Part<'a, [Cap]>,
     layout: CapLayout,
 }
 
 impl<'a> Caps<'a> {
     pub(crate) fn new(all: &'a mut [Cap], layout: CapLayout) -> Self {
-        Caps { all, layout }
+        Caps { all: Part(all), layout }
     }
 
     /// Writes the limits at the start.
@@ -165,12 +167,12 @@ impl<'a> Caps<'a> {
         &mut self.all[at]
     }
 
-    /// The caps that something may be used of, as of so many tenants.
+    /// The caps that may be in use when this many tenants are known.
     pub(crate) fn of_tenants(&self, tenants: usize) -> &[Cap] {
         &self.all[..self.at(CapKind::Tenant, tenants)]
     }
 
-    /// Whether no cap of a path is exceeded. A limit may have been lowered below what is used.
+    /// Whether no cap of a path is exceeded.
     pub(crate) fn are_kept(&self, path: &CapPath) -> bool {
         path.iter().all(|cap| self.all[cap].has_room(0))
     }
@@ -181,7 +183,7 @@ impl<'a> Caps<'a> {
         CapKind::path(&self.layout.first, row, on)
     }
 
-    /// Whether so many more slots fit under all caps of a scope.
+    /// Whether this many more slots fit under all caps of a scope.
     #[inline]
     pub(crate) fn fits(&self, path: &CapPath, scope: Scope, slots: u32) -> bool {
         let mut fits = true;
@@ -189,7 +191,7 @@ impl<'a> Caps<'a> {
         fits
     }
 
-    /// As [`Self::fits`], but leaves alone what is reserved under a cap: `kept` slots.
+    /// As [`Self::fits`], but keeps `kept` slots of each cap with reservations.
     #[inline]
     pub(crate) fn fits_beside_reservations(
         &self,

@@ -1,42 +1,42 @@
-//! Requests that kill model servers: found by what was in flight when servers died.
+//! Which request bodies were in flight when backends crashed.
 //!
-//! A request that crashes its server is retried by its client, and so takes down one server after the
-//! other. That a connection was reset proves little: it happens to whatever is in flight when a server
-//! stumbles, load testers send the same body again and again, and a body that is in flight more than
-//! once is no suspect. So a server has died only if nobody listens there after it has broken connections
-//! off (a network that is cut breaks them off, too, and then they time out), and a body is set aside only
-//! if it is the one that was in flight at two such deaths.
+//! A request that crashes its backend is retried by its client, and so takes down one backend after
+//! another. A reset connection proves little: it happens to all requests in flight, and load testers send
+//! the same body many times, so a body that is in flight more than once is no suspect. So a backend counts
+//! as crashed only if it refuses connections after it has reset some (a network failure resets them too,
+//! but then they time out), and a body is a suspect only if it is the only one in flight at two crashes, or
+//! the only one in common.
 
 use crate::api::ids::BackendIndex;
 use crate::shm::plain;
 use crate::time::{Nanos, SECOND};
 
-/// Connections that a server breaks off within this time are broken off by one event.
+/// Resets of one backend within this time belong to one event.
 const ONE_EVENT: Nanos = SECOND;
 
-/// A server that is to count as dead must refuse a connection within this time after.
+/// A crash is confirmed by a refused connection within this time.
 const CONFIRMED_WITHIN: Nanos = 5 * SECOND;
 
-/// Two deaths farther apart have nothing to do with each other; and so long a body is set aside.
+/// Crashes farther apart are unrelated. A suspect is quarantined for as long.
 const MEMORY: Nanos = 60 * SECOND;
 
-/// Deaths that are remembered.
+/// Crashes that are remembered.
 const CRASHES: usize = 8;
 
-/// Bodies that are told apart at one death; with more in flight there are no suspects.
+/// Bodies recorded for one crash; if more were in flight there are no suspects.
 const BODIES: usize = 16;
 
-/// What was in flight when a server broke its connections off.
+/// What was in flight when a backend reset its connections.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct Crash {
-    /// 0: none.
+    /// 0: an empty entry.
     at: Nanos,
     bodies: [u64; BODIES],
-    /// How many there were.
+    /// Bodies in flight, recorded or not.
     count: u32,
     backend: BackendIndex,
-    /// 1: connections to it were refused after.
+    /// 1: the backend refused connections after.
     confirmed: u16,
 }
 
@@ -47,7 +47,7 @@ impl Crash {
         self.at != 0 && now.saturating_sub(self.at) < MEMORY
     }
 
-    /// The bodies that were in flight once.
+    /// The bodies that were in flight only once.
     fn suspects(&self) -> impl Iterator<Item = u64> + '_ {
         let known = if self.count as usize > BODIES { 0 } else { self.count as usize };
         let bodies = &self.bodies[..known];
@@ -55,14 +55,14 @@ impl Crash {
         bodies.iter().copied().filter(is_single)
     }
 
-    /// The one body that both have in common, if there is just one.
+    /// The one body that two crashes have in common, if there is just one.
     fn common(&self, other: &Crash) -> Option<u64> {
         let mut both = self.suspects().filter(|&body| other.suspects().any(|one| one == body));
         both.next().filter(|_| both.next().is_none())
     }
 }
 
-/// The last deaths, of all backends.
+/// The last crashes of all backends.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CrashLog([Crash; CRASHES]);
@@ -70,7 +70,7 @@ pub(crate) struct CrashLog([Crash; CRASHES]);
 plain!(CrashLog);
 
 impl CrashLog {
-    /// A connection to a backend was broken off under this body.
+    /// A backend reset the connection of a request with this body.
     pub(crate) fn note_reset(&mut self, backend: BackendIndex, body: u64, now: Nanos) {
         let is_same = |death: &&mut Crash| {
             death.at != 0 && death.backend == backend && now.saturating_sub(death.at) < ONE_EVENT
@@ -88,7 +88,7 @@ impl CrashLog {
         death.count = death.count.saturating_add(1);
     }
 
-    /// A backend refuses connections. Returns until when bodies are to be looked at.
+    /// A backend refuses connections. Returns until when bodies must be checked, if there were two crashes.
     pub(crate) fn confirm(&mut self, backend: BackendIndex, now: Nanos) -> Option<Nanos> {
         let is_it = |death: &&mut Crash| {
             death.backend == backend
@@ -101,7 +101,7 @@ impl CrashLog {
         (recent.count() > 1).then_some(now + MEMORY)
     }
 
-    /// Whether a body is the one that was in flight at two deaths.
+    /// Whether a body is the one that was in flight at two crashes.
     pub(crate) fn is_suspect(&self, body: u64, now: Nanos) -> bool {
         let recent = || self.0.iter().filter(|death| death.confirmed != 0 && death.is_recent(now));
         let mut pairs = recent().flat_map(|one| recent().map(move |other| (one, other)));
@@ -154,12 +154,12 @@ mod tests {
 
     #[test]
     fn weak_evidence_makes_no_body_suspect() {
-        // Reset twice, and connections are accepted after: it stumbled.
+        // Reset twice, but it accepts connections after.
         let mut stumbles = crash_log();
         stumbles.note_reset(0, POISON, SECOND);
         stumbles.note_reset(1, POISON, 5 * SECOND);
         assert!(!stumbles.is_suspect(POISON, 6 * SECOND));
-        // Refused long after.
+        // Refused much later.
         stumbles.confirm(0, 20 * SECOND);
         stumbles.confirm(1, 20 * SECOND);
         assert!(!stumbles.is_suspect(POISON, 21 * SECOND));

@@ -1,4 +1,4 @@
-//! What one tenant has waiting in one tier.
+//! The waiting requests of one tenant in one tier.
 
 use super::heap::{Elements, NONE, Node};
 use super::table::Entry;
@@ -7,15 +7,16 @@ use crate::api::ids::TierIndex;
 use crate::api::offer::PRIORITIES;
 use crate::shm::plain;
 
-/// What one tenant has waiting in one tier.
+/// The waiting requests of one tenant in one tier.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flow {
     key: u64,
     chain: u32,
-    /// Bit by band: whether it is in that band's heap.
+    /// Bit by priority: whether it is in that priority's heap.
     linked: u16,
-    /// Bit by band: whether it is kept out of that heap, because its head waits for its own tenant.
+    /// Bit by priority: whether it is kept out of that heap, because its first row waits for its tenant's
+    /// limit.
     parked: u16,
     /// Requests of it that wait or run.
     pub(crate) requests: u32,
@@ -24,7 +25,7 @@ pub(crate) struct Flow {
     /// Heaps of its rows, the earliest deadline first.
     pub(crate) heads: [u32; PRIORITIES],
     nodes: [Node; PRIORITIES],
-    /// Cost units served, over the weight (VTC, arXiv 2401.00588).
+    /// Cost units served, divided by the weight (VTC, arXiv 2401.00588).
     pub(crate) service: u64,
 }
 
@@ -50,7 +51,7 @@ impl Flow {
         }
     }
 
-    /// Of an entry that was in use: all but who it is and what it was served.
+    /// Clears all but the key and the service.
     pub(crate) fn clear(&mut self) {
         *self = Flow { service: self.service, ..Flow::new(self.tenant(), self.tier()) };
     }
@@ -88,19 +89,22 @@ impl Entry for Flow {
     fn key(&self) -> u64 {
         self.key
     }
-    fn chain(&mut self) -> &mut u32 {
-        &mut self.chain
+    fn chain(&self) -> u32 {
+        self.chain
+    }
+    fn set_chain(&mut self, next: u32) {
+        self.chain = next;
     }
     fn is_idle(&self) -> bool {
         self.requests == 0 && self.tenant() > OVERFLOW
     }
-    /// A flow's place is worth nothing to it.
+    /// Any idle flow may be evicted.
     fn last_used(&self) -> u64 {
         0
     }
 }
 
-/// The flows of one band, ordered by what they were served.
+/// The flows of one priority, the least served first.
 pub(crate) struct FlowsOf<'a> {
     pub(crate) flows: &'a mut [Flow],
     pub(crate) priority: usize,

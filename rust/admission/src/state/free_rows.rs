@@ -1,9 +1,9 @@
-//! The free rows.
+//! The rows that are not in use.
 
 use super::heap::NONE;
 use super::row::Row;
 
-/// The free rows: a list of those that were used before, and a mark behind which none was.
+/// A list of rows that were used before, and a high-water mark behind which none was.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FreeRows {
@@ -14,7 +14,7 @@ pub(crate) struct FreeRows {
 impl FreeRows {
     pub(crate) const ALL: FreeRows = FreeRows { head: NONE, high_water: 0 };
 
-    /// None of the first `high_water` is free, so far.
+    /// None of the first `high_water` rows is free.
     pub(crate) fn up_to(high_water: u32) -> Self {
         FreeRows { head: NONE, high_water }
     }
@@ -44,7 +44,7 @@ impl FreeRows {
         self.head = at;
     }
 
-    /// Rows that have ever been used: all others are free.
+    /// Number of rows that were ever used.
     pub(crate) fn high_water(self) -> usize {
         self.high_water as usize
     }

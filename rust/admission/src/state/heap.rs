@@ -1,19 +1,21 @@
-//! An intrusive leftist heap: a priority queue whose links live in the things that wait.
+//! An intrusive leftist heap: a priority queue whose links are fields of its elements.
 //!
-//! Insert, remove the first, and remove any are O(log n) in the worst case, and nothing is ever
-//! allocated: what a lock in shared memory needs. C. A. Crane, 1972.
+//! Insertion and removal of any element are O(log n) in the worst case, and nothing is allocated, as a lock
+//! in shared memory needs. C. A. Crane, 1972.
+
+use crate::kill_points;
 
 /// The end of an intrusive list, the root of an empty heap.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The links of one element. Meaningless while it is in no heap.
+/// The links of one element; unused while it is in no heap.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
     parent: u32,
     left: u32,
     right: u32,
-    /// Length of the way down along right children; never longer on the right than on the left.
+    /// Length of the path of right children. It is never longer on the right than on the left.
     rank: u32,
 }
 
@@ -21,7 +23,7 @@ impl Node {
     pub(crate) const ALONE: Node = Node { parent: NONE, left: NONE, right: NONE, rank: 1 };
 }
 
-/// Where the elements of a heap live, and which of two goes first.
+/// Where the elements of a heap are stored, and which of two goes first.
 pub(crate) trait Elements {
     fn node(&self, at: u32) -> &Node;
     fn node_mut(&mut self, at: u32) -> &mut Node;
@@ -49,7 +51,7 @@ pub(crate) fn remove(elements: &mut impl Elements, root: &mut u32, at: u32) {
     } else {
         above.right = merged;
     }
-    // Ranks change on the way up until one does not: at most log n of them.
+    // Ranks change on the way up until one stays: at most log n of them.
     let mut at = parent;
     while at != NONE && settle(elements, at) {
         at = elements.node(at).parent;
@@ -69,6 +71,7 @@ fn merge(elements: &mut impl Elements, one: u32, other: u32) -> u32 {
         } else {
             (right, rest)
         };
+        kill_points::point();
         elements.node_mut(at).right = first;
         elements.node_mut(first).parent = at;
         if second == NONE {

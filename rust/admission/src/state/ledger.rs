@@ -1,4 +1,4 @@
-//! The whole state of admission as it lies in memory, and what all of its parts need of it.
+//! The whole state of admission in shared memory, and what all operations need of it.
 //!
 //! A [`Ledger`] exists only while the lock is held. Every method is bounded, makes no system call
 //! and allocates nothing.
@@ -10,6 +10,7 @@ use super::caps::{CapKind, CapPath, Caps, On};
 use super::flow::Flow;
 use super::free_rows::FreeRows;
 use super::globals::Globals;
+use super::part::Part;
 use super::parts::Parts;
 use super::row::{Row, State};
 use super::sizes::{Sizes, TENANTS};
@@ -22,24 +23,24 @@ use crate::shm::{Guard, Region};
 use crate::time::Nanos;
 
 pub(crate) struct Ledger<'a> {
-    pub(crate) globals: &'a mut Globals,
-    pub(crate) tiers: &'a mut [TierState],
-    pub(crate) backends: &'a mut [BackendState],
+    pub(crate) globals: Part<'a, Globals>,
+    pub(crate) tiers: Part<'a, [TierState]>,
+    pub(crate) backends: Part<'a, [BackendState]>,
     pub(crate) caps: Caps<'a>,
-    pub(crate) workers: &'a mut [WorkerState],
-    pub(crate) rows: &'a mut [Row],
-    pub(crate) tenants: &'a mut [TenantState],
-    pub(crate) flows: &'a mut [Flow],
-    pub(crate) tenant_buckets: &'a mut [u32],
-    pub(crate) flow_buckets: &'a mut [u32],
-    /// Slots used by tier and backend.
-    pairs: &'a mut [u32],
-    pub(crate) lengths: &'a mut [Lengths],
+    pub(crate) workers: Part<'a, [WorkerState]>,
+    pub(crate) rows: Part<'a, [Row]>,
+    pub(crate) tenants: Part<'a, [TenantState]>,
+    pub(crate) flows: Part<'a, [Flow]>,
+    pub(crate) tenant_buckets: Part<'a, [u32]>,
+    pub(crate) flow_buckets: Part<'a, [u32]>,
+    /// Slots in use by tier and backend.
+    pairs: Part<'a, [u32]>,
+    pub(crate) lengths: Part<'a, [Lengths]>,
     pub(crate) has_notifications: &'a [AtomicU32],
     pub(crate) loads: &'a [AtomicU64],
-    /// Until when bodies are to be looked at, for those who do not take the lock.
+    /// Until when bodies must be checked; read without the lock.
     pub(crate) quarantine_until: &'a AtomicU64,
-    /// Whether a backend is no longer kept free, since this was looked at.
+    /// Whether a reservation was cancelled during the present search.
     pub(crate) reservation_cancelled: bool,
 }
 
@@ -72,18 +73,18 @@ impl<'a> Ledger<'a> {
         ));
         let (tenant_buckets, flow_buckets) = buckets.split_at_mut(TENANTS);
         Ledger {
-            globals: &mut globals[0],
-            tiers,
-            backends,
+            globals: Part(&mut globals[0]),
+            tiers: Part(tiers),
+            backends: Part(backends),
             caps: Caps::new(caps, parts.cap_layout),
-            workers,
-            rows,
-            tenants,
-            flows,
-            tenant_buckets,
-            flow_buckets,
-            pairs,
-            lengths,
+            workers: Part(workers),
+            rows: Part(rows),
+            tenants: Part(tenants),
+            flows: Part(flows),
+            tenant_buckets: Part(tenant_buckets),
+            flow_buckets: Part(flow_buckets),
+            pairs: Part(pairs),
+            lengths: Part(lengths),
             has_notifications: region.open(parts.has_notifications),
             loads: region.open(parts.loads),
             quarantine_until: &region.open(parts.quarantine_until)[0],
@@ -113,7 +114,7 @@ impl<'a> Ledger<'a> {
         self.begin_tenants();
     }
 
-    /// The first tier that shares a GPU with this one, directly or through others.
+    /// The first tier that shares a backend or node with this one, directly or through others.
     fn group_of(&self, tier: usize) -> usize {
         let shares = |one: usize, other: usize| {
             self.tiers[one].backends.iter().any(|a| {
@@ -136,7 +137,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Time goes only forward.
+    /// Time never goes back.
     pub(crate) fn at(&mut self, now: Nanos) -> Nanos {
         self.globals.now = self.globals.now.max(now);
         self.globals.now
@@ -148,7 +149,7 @@ impl<'a> Ledger<'a> {
         is_it.then_some(ticket.row)
     }
 
-    /// The row of a ticket that holds a permit.
+    /// The row of a ticket, if it holds a permit.
     pub(crate) fn holder(&self, ticket: Ticket) -> Option<u32> {
         self.find(ticket).filter(|&at| self.rows[at as usize].holds_permit())
     }
@@ -170,29 +171,29 @@ impl<'a> Ledger<'a> {
         self.path(row, usize::from(row.backend))
     }
 
-    /// Slots that a tier uses of a backend.
+    /// Slots of a backend that a tier uses.
     pub(crate) fn pair(&mut self, tier: usize, backend: usize) -> &mut u32 {
         &mut self.pairs[tier * self.backends.len() + backend]
     }
 
     pub(crate) fn pairs(&self) -> &[u32] {
-        self.pairs
+        &self.pairs
     }
 
     pub(crate) fn pairs_mut(&mut self) -> &mut [u32] {
-        self.pairs
+        &mut self.pairs
     }
 
-    /// Gives a row back, and forgets that its tenant and flow had it.
+    /// Frees a row, and counts it out of its tenant and flow.
     pub(crate) fn free_row(&mut self, at: u32) {
         let row = &self.rows[at as usize];
         self.tenants[row.tenant as usize].requests -= 1;
         self.flows[row.flow as usize].requests -= 1;
         row.set_state(State::Free);
-        self.globals.free.push(self.rows, at);
+        self.globals.free.push(&mut self.rows, at);
     }
 
-    /// A number that is as good as random (Marsaglia's xorshift64).
+    /// A pseudorandom number (Marsaglia's xorshift64).
     pub(crate) fn random(&mut self) -> u64 {
         let random = &mut self.globals.random;
         *random ^= *random << 13;

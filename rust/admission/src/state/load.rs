@@ -1,4 +1,4 @@
-//! What can be known of a backend without the lock: a hint, for choosing candidates.
+//! The load of a backend as it is read without the lock, to choose candidates.
 
 use super::backend::Backend;
 use crate::time::Nanos;
@@ -6,13 +6,13 @@ use crate::time::Nanos;
 /// How full a backend was a moment ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Used slots over those that it may use, in 65,536ths; `None`: it cannot be used at all.
+    /// Slots in use divided by slots that may be used, in 65,536ths; `None`: it may not be used at all.
     pub utilization: Option<u32>,
-    /// Which generation of the backend this is: what it had in its caches in another is gone.
+    /// The generation of the backend: the prefix cache of an earlier one is lost.
     pub generation: u8,
-    /// Requests do not get through to it at present.
+    /// Requests do not reach it at present.
     pub has_outage: bool,
-    /// It is out, or has turned requests away of late: that one gets through is news.
+    /// It has an outage, or was unavailable lately: an answer from it must be reported.
     pub is_suspected: bool,
 }
 
@@ -24,7 +24,7 @@ impl Load {
         let utilization = ((u64::from(backend.cap.used.slots) << 16) / slots) as u32;
         Load {
             utilization: backend.is_usable().then_some(utilization.min(UNUSABLE - 1)),
-            // Never 0, which is what an empty place of the prefix index says.
+            // Never 0, which is an empty entry of the prefix index.
             generation: (backend.generation % 255) as u8 + 1,
             has_outage: backend.outage.is_active(),
             is_suspected: backend.outage.is_suspected(),

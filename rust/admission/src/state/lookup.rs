@@ -1,9 +1,9 @@
 //! Finds tenants and flows, and makes room for new ones.
 //!
-//! Two tenants stand for many. All requests without a name are of [`UNKNOWN`], which has no limits of its
-//! own. A named tenant whose requests wait or run, or that has a limit, is never evicted; when the table is
-//! full of those, the names that come after share [`OVERFLOW`], with the limits of a single tenant: so a
-//! client that invents names gains nothing.
+//! Two tenants stand for many. All requests without a name belong to [`UNKNOWN`], which has no limits of
+//! its own. A named tenant whose requests wait or run, or that has a limit, is never evicted. When the
+//! table is full of those, further names share [`OVERFLOW`] and the limits of a single tenant: a client
+//! that invents names gains nothing.
 
 use super::caps::CapKind;
 use super::flow::Flow;
@@ -41,14 +41,14 @@ impl Ledger<'_> {
     }
 
     fn insert_tenant(&mut self, key: u64) -> Option<u32> {
-        let at = self.globals.tenants.claim(self.tenant_buckets, self.tenants)?;
+        let at = self.globals.tenants.claim(&mut self.tenant_buckets, &mut self.tenants)?;
         self.tenants[at as usize] = TenantState::new(key);
         self.reset_flows(at);
-        Table::link(self.tenant_buckets, self.tenants, at);
+        Table::link(&mut self.tenant_buckets, &mut self.tenants, at);
         Some(at)
     }
 
-    /// One more name is to share the overflow tenant: the least limit of all that share it holds.
+    /// One more name shares the overflow tenant. The least limit of all that share it applies.
     fn update_overflow(&mut self, tenant: &Tenant) {
         let shared = self.tenants[OVERFLOW as usize].requests > 0;
         let before = self.caps.get(CapKind::Tenant, OVERFLOW as usize).limit().filter(|_| shared);
@@ -66,7 +66,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// A place has a new tenant, who does not inherit what the one before was served.
+    /// A new tenant in a reused place does not inherit the service of the one before.
     fn reset_flows(&mut self, tenant: u32) {
         for tier in 0..self.tiers.len() {
             if let Some(flow) = self.find_flow(tenant, tier as TierIndex) {
@@ -76,19 +76,19 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_tenant(&mut self, tenant: &Tenant) -> Option<u32> {
-        Table::find(self.tenant_buckets, self.tenants, tenant.key.max(UNKNOWN_KEY))
+        Table::find(&self.tenant_buckets, &self.tenants, tenant.key.max(UNKNOWN_KEY))
     }
 
     /// The flow of a tenant in a tier; that of the overflow tenant if there is no place for it.
     pub(crate) fn flow(&mut self, tenant: u32, tier: TierIndex) -> u32 {
         let key = Flow::key_of(tenant, tier);
-        if let Some(at) = Table::find(self.flow_buckets, self.flows, key) {
+        if let Some(at) = Table::find(&self.flow_buckets, &self.flows, key) {
             return at;
         }
-        match self.globals.flows.claim(self.flow_buckets, self.flows) {
+        match self.globals.flows.claim(&mut self.flow_buckets, &mut self.flows) {
             Some(at) => {
                 self.flows[at as usize] = Flow::new(tenant, tier);
-                Table::link(self.flow_buckets, self.flows, at);
+                Table::link(&mut self.flow_buckets, &mut self.flows, at);
                 at
             }
             None => self.find_flow(OVERFLOW, tier).unwrap_or(0),
@@ -96,6 +96,6 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn find_flow(&mut self, tenant: u32, tier: TierIndex) -> Option<u32> {
-        Table::find(self.flow_buckets, self.flows, Flow::key_of(tenant, tier))
+        Table::find(&self.flow_buckets, &self.flows, Flow::key_of(tenant, tier))
     }
 }

@@ -1,4 +1,4 @@
-//! The whole state of admission as it lies in memory.
+//! The whole state of admission in shared memory.
 
 pub(crate) mod backend;
 pub(crate) mod caps;
@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod lookup;
 pub(crate) mod outage;
+pub(crate) mod part;
 pub(crate) mod parts;
 pub(crate) mod row;
 pub(crate) mod sizes;

@@ -1,37 +1,36 @@
-//! A backend that requests do not get through to: closed for a moment, then tried by one request at a
-//! time until one gets through.
+//! A backend that requests do not reach: closed for a moment, then tried by one request at a time until one
+//! gets through (a circuit breaker: open, then half-open).
 //!
-//! A connection that is refused has not begun its request, so the request goes back to its queue with its
-//! deadline and its place. All at once they would be refused all at once, as an engine that starts again
-//! takes seconds to open its port; and a health probe needs several failures to call a backend down.
-//! A proxy in front of such an engine accepts connections and answers 502 or 503 in its stead.
+//! A refused connection has not begun its request, so the request returns to its queue with its deadline
+//! and order. Without a breaker all of them would be refused at once, as an engine takes seconds to open
+//! its port after a restart, and a health probe needs several failures to find that. A proxy in front of
+//! such an engine accepts connections and answers 502 or 503 itself.
 
 use super::heap::NONE;
 use crate::api::report::{Fault, Proof};
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
-/// How long a backend is closed after the first failure; each one in a row doubles it.
+/// How long a backend is closed after the first failure; doubled by each further one in a row.
 const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
 
 const LONGEST_PAUSE: Nanos = 2 * SECOND;
 
-/// So many requests in a row are turned away before a backend counts as out: one alone may have failed for
-/// reasons of its own.
+/// A backend has an outage after this many unavailable answers in a row: one alone may have other reasons.
 const UNAVAILABLE_IN_A_ROW: u32 = 3;
 
-/// Failures in a row, and who tries whether they are over.
+/// Failures in a row, and the trial whether they are over.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
-    /// When the first of them was, or the first that was turned away; of no meaning without any.
+    /// When the first failure was; unused without any.
     pub(crate) since: Nanos,
-    /// Nobody tries before; and what fails before is of the same event.
+    /// No trial before this. Failures before this belong to the same event.
     until: Nanos,
-    /// 0: all is well.
+    /// 0: no outage.
     failures: u32,
-    /// The row that tries.
+    /// The row that is the trial, or [`NONE`].
     pub(crate) trial: u32,
-    /// Requests in a row that were turned away while all was well.
+    /// Unavailable answers in a row, before they are an outage.
     pub(crate) unavailable: u32,
     fault: Fault,
     _padding: [u8; 3],
@@ -52,12 +51,12 @@ impl Outage {
         self.failures > 0
     }
 
-    /// Whether there is anything that a proof may refute.
+    /// Whether a proof would change anything.
     pub(crate) fn is_suspected(&self) -> bool {
         self.is_active() || self.unavailable > 0
     }
 
-    /// Whether another request may go there, as far as this is concerned.
+    /// Whether another request may be sent there.
     pub(crate) fn admits(&self, now: Nanos) -> bool {
         !self.is_active() || self.trial == NONE && self.until <= now
     }
@@ -81,13 +80,13 @@ impl Outage {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// A server that shuts down refuses connections while its old streams run on, and one that breaks
-    /// requests off may accept them first.
+    /// A server that shuts down refuses connections while its old streams continue; one that resets
+    /// requests may accept their connections first.
     pub(crate) fn is_refuted_by(&self, proof: Proof, now: Nanos) -> bool {
         self.is_active()
             && match proof {
                 Proof::Connected => self.fault.is_before_connected(),
-                // What a server had sent before it died may be read after.
+                // Bytes that a server sent before it died may be read after.
                 Proof::Answered => self.fault == Fault::Died && self.until <= now,
                 Proof::Survived => self.fault == Fault::Died,
                 Proof::Served => true,

@@ -1,4 +1,4 @@
-//! Where the state of admission lies in the segment, and how large it is.
+//! Where the state of admission lies in the segment.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -31,7 +31,7 @@ pub(crate) struct Parts {
     pub(crate) pairs: Locked<u32>,
     pub(crate) lengths: Locked<Lengths>,
     pub(crate) has_notifications: Open<AtomicU32>,
-    /// What the owners of requests may know of each backend without the lock.
+    /// The load of each backend, read without the lock.
     pub(crate) loads: Open<AtomicU64>,
     pub(crate) quarantine_until: Open<AtomicU64>,
 }

@@ -1,4 +1,4 @@
-//! One request as admission keeps it. Rows are the truth; everything else is an index over them.
+//! One request. Rows are the truth; everything else is an index over them.
 
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -6,22 +6,23 @@ use super::heap::Node;
 use crate::api::decision::{Grant, Refusal};
 use crate::api::ids::{BackendIndex, Owner, Ticket, TierIndex};
 use crate::api::offer::Candidates;
+use crate::kill_points;
 use crate::limits::caps::Resources;
 use crate::shm::plain;
 use crate::time::Nanos;
 
-/// Where a request stands. Zeroed memory is `Free`.
+/// The state of a request. Zeroed memory is `Free`.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Free = 0,
     Queued,
-    /// Has its permit, but its owner has not taken it yet.
+    /// It has its permit, but its owner has not read that yet.
     Granted,
     Running,
-    /// The request is over for the client, but the backend may still work on it: it counts.
+    /// The client is served or gone, but the backend may still work on it: it counts.
     Closing,
-    /// Turned away while it waited; its owner has not heard it yet.
+    /// Refused while it waited; its owner has not read that yet.
     Refused,
 }
 
@@ -37,8 +38,8 @@ impl State {
     ];
 }
 
-/// The generation and the state of a row in one word, so that a death between two stores never
-/// leaves half a change: all else is written before it.
+/// The generation and the state of a row in one word. It is stored last, so that a death between two stores
+/// leaves the row as before or as after.
 #[repr(transparent)]
 #[derive(Debug)]
 pub(crate) struct Stamp(AtomicU64);
@@ -50,8 +51,9 @@ impl Stamp {
     }
 
     fn store(&self, generation: u32, state: State) {
-        // The fences bind the compiler alone: to a reader that took the lock, the kernel and the
-        // lock itself have made every store visible.
+        // These fences stop the compiler alone: for a reader that has the lock, the lock has made every
+        // store visible.
+        kill_points::point();
         compiler_fence(Ordering::SeqCst);
         self.0.store(u64::from(generation) << 8 | state as u64, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
@@ -64,55 +66,55 @@ pub(crate) struct Row {
     stamp: Stamp,
     pub(crate) owner: Owner,
     pub(crate) tier: TierIndex,
-    /// Where it runs; of no meaning while it waits.
+    /// Where it runs; unused while it waits.
     pub(crate) backend: BackendIndex,
-    /// Its band now: ageing raises it.
+    /// Its present priority: ageing raises it.
     pub(crate) priority: u8,
     pub(crate) pushbacks: u8,
-    /// How often a later request went before it because it did not fit.
+    /// How often a later request was granted before it because it did not fit.
     pub(crate) bypassed: u8,
     why: u8,
-    /// 1: its answer comes whole, so that no first token shows.
+    /// 1: its answer is streamed, so that its first token is seen.
     pub(crate) streams: u8,
-    /// 1: its charge is what it has really cost.
+    /// 1: its cost is what it has used.
     pub(crate) settled: u8,
     /// Index of its length class.
     pub(crate) class: u16,
-    /// The backend that is kept free for it, or `NO_BACKEND`.
+    /// The backend that is reserved for it, or [`NO_BACKEND`].
     pub(crate) reserved_backend: BackendIndex,
     pub(crate) tenant: u32,
     pub(crate) flow: u32,
     most: u32,
     pub(crate) prompt: u32,
-    /// Output tokens that were expected of it.
+    /// Output tokens expected of it.
     pub(crate) expected: u32,
     pub(crate) resources: Resources,
     pub(crate) bytes: u64,
-    /// Cost units charged for it so far.
+    /// Cost units added for it so far.
     pub(crate) cost: u64,
     pub(crate) candidates: Candidates,
     pub(crate) arrived: Nanos,
-    /// To be dispatched by then, or not at all.
+    /// To be dispatched before this, or refused.
     pub(crate) deadline: Nanos,
-    /// When its band rises next.
+    /// When its priority rises next.
     pub(crate) ages: Nanos,
-    /// Since when it has been found not to fit although there were slots; 0: it has not.
+    /// Since when it does not fit although slots are free; 0: it was not tried.
     pub(crate) blocked: Nanos,
-    /// Of a refusal: when to ask again. Of an orphan: when it counts no longer.
+    /// A refused row: when to try again. An orphan: when it ends.
     pub(crate) until: Nanos,
     pub(crate) granted: Nanos,
-    /// How long the prompt was expected to take at its grant; 0: nothing was known.
+    /// Expected prefill time at its grant; 0: nothing was known.
     pub(crate) predicted: Nanos,
-    /// Prompt tokens that its backend had read in all at its grant.
+    /// Prompt tokens that its backend had processed in all at its grant.
     pub(crate) prefilled_before: u64,
-    /// Of a whole answer: when its prompt will have been read.
+    /// Without a stream: when its prefill is assumed to end.
     pub(crate) prefill_end: Nanos,
     /// Order of arrival over all tiers.
     pub(crate) sequence: u64,
     pub(crate) node: Node,
-    /// Next row of a mailbox or of the free list.
+    /// Next row of a notification list or of the free list.
     pub(crate) next: u32,
-    /// 1: it tries whether its backend can be reached again.
+    /// 1: it is the trial of its backend.
     pub(crate) trial: u32,
 }
 
@@ -129,7 +131,7 @@ impl Row {
         self.stamp.store(self.generation(), state);
     }
 
-    /// Begins the row's next life. Everything else in it has been written.
+    /// Begins the next generation of the row. Everything else in it has been written.
     pub(crate) fn begin(&self, state: State) {
         self.stamp.store(self.generation().wrapping_add(1), state);
     }
@@ -155,7 +157,7 @@ impl Row {
         matches!(self.state(), State::Granted | State::Running | State::Closing)
     }
 
-    /// Whether a row with a permit has its prompt read and will not say when that is over.
+    /// Whether a row with a permit is in prefill, and its answer will not show the end of that.
     pub(crate) fn has_estimated_prefill(&self) -> bool {
         self.streams == 0 && self.resources.prefill != 0
     }

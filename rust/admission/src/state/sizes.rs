@@ -5,7 +5,7 @@ use super::tier::TierLimits;
 
 /// Most tiers that there can be.
 pub(crate) const MAX_TIERS: usize = 64;
-/// Named tenants that are told apart at once, and the two that stand for many: see `lookup`.
+/// Named tenants that have a place at once, and two that stand for many: see `lookup`.
 pub(crate) const TENANTS: usize = 4096 + 2;
 /// Flows: pairs of a tenant and a tier.
 pub(crate) const FLOWS: usize = 8192;

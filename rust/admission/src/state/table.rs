@@ -1,56 +1,59 @@
 //! A hash table of fixed size in shared memory.
 
+use crate::kill_points;
 use crate::shm::plain;
 
-/// Places that are looked at for one that can be taken over. The oldest of 16 is among the older half
-/// in all but one case of 60,000.
+/// Entries that are looked at to evict one. The oldest of 16 is among the older half in all but one case of
+/// 60,000.
 const PROBES: u32 = 16;
-/// How often so many are looked at before the table counts as full: the lock is held meanwhile.
+/// Rounds of [`PROBES`] before the table counts as full: the lock is held meanwhile.
 const MAX_ROUNDS: usize = 16;
 
-/// A thing that a [`Table`] can find.
+/// An element of a [`Table`].
 pub(crate) trait Entry {
-    /// Never 0: that is a free place.
+    /// Never 0: that is an empty place.
     fn key(&self) -> u64;
-    fn chain(&mut self) -> &mut u32;
-    /// Whether nothing would be lost but what it was served.
+    /// The next entry of its bucket, counted from 1; 0: there is none.
+    fn chain(&self) -> u32;
+    fn set_chain(&mut self, next: u32);
+    /// Whether it may be evicted.
     fn is_idle(&self) -> bool;
-    /// When it was last of use, by any measure that grows.
+    /// When it was last used, by any measure that grows.
     fn last_used(&self) -> u64;
 }
 
-/// A hash table over a slice of entries, chained through them.
+/// A hash table over a slice, chained through its entries.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Table {
     /// Entries from here on were never used.
     high_water: u32,
-    /// Where to look for an idle entry next.
+    /// Where the next search for an idle entry begins.
     hand: u32,
 }
 
 plain!(Table);
 
 impl Table {
-    /// Entries that have ever been used: none behind them is.
+    /// Number of entries that were ever used.
     pub(crate) fn high_water(self) -> usize {
         self.high_water as usize
     }
 
-    pub(crate) fn find<E: Entry>(buckets: &[u32], entries: &mut [E], key: u64) -> Option<u32> {
+    pub(crate) fn find<E: Entry>(buckets: &[u32], entries: &[E], key: u64) -> Option<u32> {
         let mut at = buckets[bucket(buckets, key)];
         while at != 0 {
-            let entry = &mut entries[at as usize - 1];
+            let entry = &entries[at as usize - 1];
             if entry.key() == key {
                 return Some(at - 1);
             }
-            at = *entry.chain();
+            at = entry.chain();
         }
         None
     }
 
-    /// A place for a new entry: a fresh one, or of a few idle ones that which was of no use for the
-    /// longest time, and is forgotten.
+    /// A place for a new entry: an unused one, or the least recently used of a few idle ones, which is
+    /// evicted.
     pub(crate) fn claim<E: Entry>(
         &mut self,
         buckets: &mut [u32],
@@ -74,32 +77,33 @@ impl Table {
         None
     }
 
-    /// Makes an entry that has been written findable.
+    /// Makes a written entry findable.
     pub(crate) fn link<E: Entry>(buckets: &mut [u32], entries: &mut [E], at: u32) {
         let bucket = bucket(buckets, entries[at as usize].key());
-        *entries[at as usize].chain() = buckets[bucket];
+        entries[at as usize].set_chain(buckets[bucket]);
+        kill_points::point();
         buckets[bucket] = at + 1;
     }
 
     fn unlink<E: Entry>(buckets: &mut [u32], entries: &mut [E], at: u32) {
         let bucket = bucket(buckets, entries[at as usize].key());
-        let next = *entries[at as usize].chain();
+        let next = entries[at as usize].chain();
         if buckets[bucket] == at + 1 {
             buckets[bucket] = next;
             return;
         }
         let mut before = buckets[bucket];
         while before != 0 {
-            let chain = entries[before as usize - 1].chain();
-            if *chain == at + 1 {
-                *chain = next;
+            let entry = &mut entries[before as usize - 1];
+            if entry.chain() == at + 1 {
+                entry.set_chain(next);
                 return;
             }
-            before = *chain;
+            before = entry.chain();
         }
     }
 
-    /// Makes the table anew from the entries alone.
+    /// Rebuilds the table from its entries.
     pub(crate) fn rebuild<E: Entry>(&mut self, buckets: &mut [u32], entries: &mut [E]) {
         buckets.fill(0);
         self.high_water = 0;

@@ -21,15 +21,15 @@ pub(crate) struct TenantState {
     key: u64,
     chain: u32,
     pub(crate) weight: u32,
-    /// 1: it has a limit of its own.
+    /// 1: it has a limit of its own, and is not evicted.
     pub(crate) limited: u32,
     /// Requests that wait or run.
     pub(crate) requests: u32,
-    /// Flows, by priority, whose heads wait for this tenant's own limit.
+    /// Flows, by priority, whose first row waits for this tenant's limit.
     pub(crate) parked: u32,
-    /// Cost units cost and settled.
+    /// Cost units so far.
     pub(crate) cost: u64,
-    /// Its last request, by the order of arrival over all.
+    /// Its last request, as a number in the order of arrival.
     pub(crate) last: u64,
 }
 
@@ -54,8 +54,11 @@ impl Entry for TenantState {
     fn key(&self) -> u64 {
         self.key
     }
-    fn chain(&mut self) -> &mut u32 {
-        &mut self.chain
+    fn chain(&self) -> u32 {
+        self.chain
+    }
+    fn set_chain(&mut self, next: u32) {
+        self.chain = next;
     }
     fn is_idle(&self) -> bool {
         let stands_for_many = matches!(self.key, UNKNOWN_KEY | OVERFLOW_KEY);

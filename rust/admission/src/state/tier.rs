@@ -1,4 +1,4 @@
-//! What admission knows of one tier: its limits, its queue's sums, its bands.
+//! What admission knows of one tier: its limits, its queue, its priorities.
 
 use super::heap::NONE;
 use crate::api::ids::BackendIndex;
@@ -10,15 +10,15 @@ use crate::time::Nanos;
 /// Most backends that there can be.
 pub(crate) const MAX_BACKENDS: usize = 256;
 
-/// A tier that keeps turning requests away is shed from for this part of its deadline before its
-/// speed is known (`CoDel`, target 0.2 D).
+/// Before the rate of a tier is known, a wait longer than this part of the longest wait is too long (`CoDel`
+/// with a target of 0.2 D).
 const SOJOURN_PART: Nanos = 5;
 
-/// However long its prompt takes to be read, a request may wait for this part of the service level:
-/// else long prompts would be turned away while there is room for them in a moment.
+/// However long its prefill takes, a request may wait for this part of the service level: else long prompts
+/// would be refused that could run in a moment.
 const MIN_WAIT_PART: Nanos = 4;
 
-/// Bounds and weights of one tier. `concurrency` `None`: no cap of its own.
+/// Limits and weights of one tier. `concurrency: None`: no cap of its own.
 #[derive(Debug, Clone)]
 pub struct TierLimits {
     pub concurrency: Option<u32>,
@@ -26,34 +26,34 @@ pub struct TierLimits {
     pub queue_requests: u32,
     pub queue_tokens: u64,
     pub queue_bytes: u64,
-    /// Waiting requests of one known tenant.
+    /// Waiting requests of one named tenant.
     pub tenant_requests: u32,
     /// Longest wait.
     pub wait: Nanos,
     /// The service level for the first token, if there is one.
     pub first_token: Option<Nanos>,
-    /// Its part beside other tiers on the same GPU.
+    /// Its share beside other tiers on the same GPU.
     pub share: u32,
-    /// Parts of the bands high, normal and low.
+    /// Weights of high, normal and low priority.
     pub priority_weights: [u32; PRIORITIES],
 }
 
-/// The requests of one urgency.
+/// The requests of one priority.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PriorityState {
-    /// Heap of the flows that have something waiting here; the least served first.
+    /// Heap of the flows with waiting requests, the least served first.
     pub(crate) root: u32,
     pub(crate) weight: u32,
     pub(crate) requests: u32,
     pub(crate) slots: u32,
     pub(crate) prefill: u64,
-    /// Sum of the weights of the flows in the heap.
+    /// Sum of the weights of these flows.
     pub(crate) flows: u64,
-    /// Slots that its requests use.
+    /// Slots that running requests use.
     pub(crate) used: u32,
     _padding: u32,
-    /// Cost units served, over the weight.
+    /// Cost units served, divided by the weight.
     pub(crate) service: u64,
 }
 
@@ -72,13 +72,13 @@ impl PriorityState {
         }
     }
 
-    /// Empties all but what was served.
+    /// Clears all but the weight and the service.
     pub(crate) fn clear(&mut self) {
         *self = PriorityState { service: self.service, ..Self::new(self.weight) };
     }
 }
 
-/// A row of bits, one for each backend.
+/// A set of backends, as bits.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackendSet([u64; MAX_BACKENDS / 64]);
@@ -110,28 +110,28 @@ pub(crate) struct TierState {
     pub(crate) wait: Nanos,
     first_token: Nanos,
     pub(crate) share: u32,
-    /// What waits.
+    /// Requests that wait.
     pub(crate) requests: u32,
     pub(crate) tokens: u64,
     pub(crate) bytes: u64,
     pub(crate) priorities: [PriorityState; PRIORITIES],
-    /// Cost units served, over the share.
+    /// Cost units served, divided by the share.
     pub(crate) service: u64,
-    /// The first of the tiers that share a GPU with this one, directly or through others.
+    /// The first tier that shares a backend or node with this one, directly or through others.
     pub(crate) group: u32,
     _padding: u32,
-    /// Service of the tier of this group that was served last.
+    /// Service of the tier of this group that was served last: an idle tier begins there.
     pub(crate) group_clock: u64,
-    /// Service of the flow, and of the band, that was served last: what newcomers begin with.
+    /// Service of the flow, and of the priority, that was served last: idle ones begin there.
     pub(crate) flow_clock: u64,
     pub(crate) priority_clock: u64,
-    /// No request in its queue expires before.
+    /// No waiting request expires before this.
     pub(crate) earliest: Nanos,
-    /// Slots that become free in a second.
+    /// Slots that become free per second.
     pub(crate) speed: Rate,
-    /// Since when dispatched requests have waited too long; 0: they do not.
+    /// Since when waits have been too long; 0: they are not.
     late_since: Nanos,
-    /// Since when it has been turning requests away; 0: it does not.
+    /// Since when requests have been refused because of load; 0: none was.
     pub(crate) shedding_since: Nanos,
 }
 
@@ -169,14 +169,14 @@ impl TierState {
         }
     }
 
-    /// How long a request may wait: what its service level leaves after its prompt is read.
+    /// The longest time that a request may wait: what the service level leaves after its prefill.
     pub(crate) fn max_wait(&self, prefill_time: Nanos) -> Nanos {
         let left = self.first_token.saturating_sub(prefill_time);
         self.wait.min(left.max(self.first_token / MIN_WAIT_PART))
     }
 
-    /// A request is dispatched after a wait of `sojourn` out of at most `max_wait`; the last one
-    /// says nothing about those to come.
+    /// A request is dispatched after a wait of `sojourn`, out of at most `max_wait`. If the queue is empty
+    /// now, its wait says nothing about the next ones.
     pub(crate) fn note_sojourn(&mut self, sojourn: Nanos, max_wait: Nanos, now: Nanos) {
         if self.requests == 0 || sojourn * SOJOURN_PART < max_wait {
             self.late_since = 0;
@@ -185,7 +185,7 @@ impl TierState {
         }
     }
 
-    /// The queue has run empty.
+    /// The queue is empty.
     pub(crate) fn note_empty(&mut self, now: Nanos) {
         self.late_since = 0;
         self.shedding_since = 0;
@@ -193,8 +193,7 @@ impl TierState {
         self.speed.set_demand(false, now);
     }
 
-    /// Whether the waits have been too long for a whole deadline, as `CoDel` has it: what to go by
-    /// while the tier's speed is not known.
+    /// Whether waits have been too long for a whole deadline (`CoDel`): used while the rate is not known.
     pub(crate) fn is_late(&self, max_wait: Nanos, now: Nanos) -> bool {
         self.late_since != 0 && now.saturating_sub(self.late_since) >= max_wait
     }

@@ -44,7 +44,7 @@ impl Ledger<'_> {
         self.publish_load(backend);
     }
 
-    /// The prompt tokens that a backend has to read have changed.
+    /// The prompt tokens in flight on a backend have changed.
     pub(crate) fn note_prefill(&mut self, backend: usize) {
         let tokens = self.caps.get(CapKind::Backend, backend).used.prefill;
         self.backends[backend].note_prefill(tokens, self.globals.now);

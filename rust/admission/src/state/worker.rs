@@ -4,16 +4,16 @@ use super::heap::NONE;
 use crate::shm::plain;
 use crate::time::{Nanos, SECOND};
 
-/// Who leaves a letter lying for so long is absent.
+/// A worker whose oldest notification is older than this is stalled.
 const MAX_UNREAD: Nanos = SECOND;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WorkerState {
-    /// Its mailbox: a list of rows, head to tail.
+    /// Its notifications: a list of rows.
     pub(crate) head: u32,
     pub(crate) tail: u32,
-    /// How long its oldest letter has been seen to lie.
+    /// How long its oldest notification has not been read.
     pub(crate) unread_for: Nanos,
     pub(crate) generation: u16,
     _padding: [u16; 3],

@@ -1,4 +1,4 @@
-//! Which backend a request gets, and what becomes of one that fails, bounces, or comes back.
+//! Which backend a request gets, and what happens with one that fails, pushes back, or comes back.
 
 use penstock_admission::AdaptiveMode;
 use penstock_admission::time::{MILLISECOND, SECOND};
@@ -77,12 +77,12 @@ fn after_pushback_a_request_returns_to_the_head_and_the_backend_shrinks() {
 }
 
 #[test]
-fn a_bounce_closes_a_backend_for_50_to_200_ms() {
+fn pushback_closes_a_backend_for_50_to_200_ms() {
     let mut opened = vec![];
     for round in 0..50 {
         let admission = one_tier(&[4]);
         admission.tick(START + round * SECOND);
-        // A refusal throws the dice once, so each round has others.
+        // A refusal takes a random number, so each round has others.
         for _ in 0..round {
             refused(admission.offer(&Offer { slots: 9, ..offer() }, START));
         }
@@ -209,7 +209,7 @@ fn one_grant_in_a_hundred_explores() {
         elsewhere += u32::from(grant.backend == 1);
         admission.release(grant.ticket, PermitOutcome::Success, START);
     }
-    // One in a hundred looks around, and half of those come back to the same.
+    // One in a hundred explores, and half of those are granted the same backend.
     assert!((60..=140).contains(&elsewhere), "{elsewhere}");
 }
 

@@ -7,8 +7,7 @@ use crate::fits::{Certainty, needs_no_more};
 use crate::harness::{Checked, Harness};
 use crate::model::{Request, State};
 
-/// Rows that a search looks at which do not fit, before it gives up (point 7 of §2.3 speaks of eight
-/// bypasses).
+/// Rows that do not fit and that a search skips before it gives up: as many as may bypass one.
 const PROBES: usize = 8;
 
 impl Harness {
@@ -24,7 +23,7 @@ impl Harness {
         Ok(())
     }
 
-    /// 2: every request is counted once, and admission's own sums agree with its rows.
+    /// Every request is counted once, and admission's own sums agree with its rows.
     pub fn sums_agree(&self) -> Checked {
         let sums = self.admission.invariants();
         let count = |wanted: fn(State) -> bool| {
@@ -42,7 +41,7 @@ impl Harness {
         Ok(())
     }
 
-    /// 1, 3 and 4: what is used is what those hold who have a permit, in every dimension.
+    /// What is used is what the requests with a permit use, in every dimension.
     fn usage_agrees(&self) -> Checked {
         let model = &self.model;
         for (index, backend) in model.backends.iter().enumerate() {
@@ -85,7 +84,7 @@ impl Harness {
         Ok(())
     }
 
-    /// 1 and 7: whatever was granted in this step had room, a backend, and time.
+    /// Whatever was granted in this step had capacity, a backend, and time.
     fn grants_were_right(&self) -> Checked {
         let model = &self.model;
         let new_grants = || self.granted.iter().map(|&at| &model.requests[at]);
@@ -123,7 +122,7 @@ impl Harness {
                 "{:?}",
                 request
             );
-            // A whole answer does not tell when its prompt has been read.
+            // Without a stream, the end of a prefill is not seen.
             let reading = here().filter(|other| other.prefill.low > 0).count();
             let largest = here().map(|other| other.prefill.high).max().unwrap_or(0);
             let tokens = self.admission.backend(index as u16).cap.used;
@@ -137,7 +136,8 @@ impl Harness {
         Ok(())
     }
 
-    /// EDF in a flow; and 9: a lower band goes first only by its share, or if no higher one fits.
+    /// Earliest deadline first in a flow; and a lower priority goes first only by its share, or if no
+    /// higher one fits.
     fn order_was_right(&self) -> Checked {
         let model = &self.model;
         if !self.single {
@@ -178,12 +178,12 @@ impl Harness {
         Ok(())
     }
 
-    /// Whether a request is the one that went back in this step.
+    /// Whether a request is the one that was requeued in this step.
     fn was_requeued_now(&self, request: &Request) -> bool {
         self.requeued.is_some_and(|at| self.model.requests[at].ticket == request.ticket)
     }
 
-    /// Whether the top band may use four fifths of a tier's slots or more.
+    /// Whether the highest priority uses its four fifths of a tier's slots.
     fn top_priority_is_full(&self, tier: usize) -> bool {
         let model = &self.model;
         let limits = &model.sizes.tiers[tier];
@@ -197,7 +197,7 @@ impl Harness {
         u64::from(used) * 100 >= u64::from(slots) * 80
     }
 
-    /// 15: what a tenant is charged is what was used, once that is known, and else the estimate.
+    /// The cost of a tenant is what was used, once that is known, and else the estimate.
     fn charges_agree(&self) -> Checked {
         for (index, tenant) in self.model.tenants.iter().enumerate() {
             let of_tenant = self.model.requests.iter().filter(|request| request.tenant == index);
@@ -209,7 +209,7 @@ impl Harness {
         Ok(())
     }
 
-    /// 6, 7 and 8: who fits has been let in, whose time is over has been sent away.
+    /// Requests that fit have been granted, and expired ones refused.
     fn no_feasible_request_waits(&self) -> Checked {
         let model = &self.model;
         for tier in 0..model.sizes.tiers.len() {
@@ -228,8 +228,8 @@ impl Harness {
         Ok(())
     }
 
-    /// Whether a wider request of the same tenant waits for that tenant's own limit: those behind it
-    /// stay there.
+    /// Whether a wider request of the same tenant waits for that tenant's own limit: those behind it wait
+    /// too.
     fn waits_for_itself(&self, request: &Request) -> bool {
         let model = &self.model;
         let Some(limit) = model.tenants[request.tenant].slots else { return false };

@@ -2,7 +2,7 @@
 
 use crate::model::{Backend, Model, Request, Span};
 
-/// What a request would take of a backend.
+/// What a request would use of a backend.
 #[derive(Debug, Clone, Copy)]
 struct Need {
     slots: u32,
@@ -10,24 +10,24 @@ struct Need {
     kv: u64,
 }
 
-/// How certainty an answer is to be.
+/// How certain an answer is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
-    /// It fits whatever was left open.
+    /// It fits, whatever the model leaves open.
     Certain,
-    /// It does not fit unless what was left open turned out well.
+    /// It might fit, by what the model leaves open.
     Possible,
 }
 
-/// The most output that admission may expect of a request: first guess, and what was learned.
+/// The most output tokens that admission may expect of a request: its first guess, or what it has learned.
 fn expected(request: &Request) -> u64 {
     request.max_tokens.min(4096)
 }
 
 impl Model {
-    /// Whether a waiting request fits somewhere at this moment.
+    /// Whether a waiting request fits on some backend now.
     ///
-    /// `kept`: backends may be kept free for overdue requests, and nobody can tell from outside.
+    /// `kept`: backends may be reserved for overdue requests, which the model does not follow.
     pub fn fits(&self, request: &Request, certainty: Certainty, kept: bool) -> bool {
         if kept && certainty == Certainty::Certain && self.anyone_overdue() {
             return false;
@@ -107,8 +107,8 @@ impl Model {
     }
 }
 
-/// Whether an earlier request, had it been looked at, would have fitted wherever a later one was put:
-/// it asks for no more, and may go there.
+/// Whether an earlier request would have fitted wherever a later one was placed: it needs no more, and may
+/// go there.
 pub fn needs_no_more(early: &Request, late: &Request) -> bool {
     let both = (early.hit(late.backend), late.hit(late.backend));
     early.slots <= late.slots

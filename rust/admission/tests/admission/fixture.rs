@@ -1,4 +1,4 @@
-//! What the tests begin with: one backend, one tier, one request; each test changes what it is about.
+//! What the tests begin with: one backend, one tier, one request. Each test changes what it is about.
 
 use penstock_admission::AdaptiveMode;
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
@@ -51,7 +51,7 @@ pub fn open(sizes: &Sizes) -> Admission {
     admission
 }
 
-/// One tier on backends with so many slots.
+/// One tier on backends with this many slots.
 pub fn one_tier(slots: &[u32]) -> Admission {
     let indices: Vec<u16> = (0..slots.len() as u16).collect();
     open(&sizes(vec![tier(&indices)], slots.iter().map(|&slots| backend(slots)).collect()))
@@ -105,7 +105,7 @@ pub fn notifications(admission: &Admission, worker: u16) -> Vec<Notification> {
     notifications
 }
 
-/// What the first worker was granted meanwhile; asserts that it got no other notifications.
+/// What the first worker was granted; asserts that it has no other notifications.
 #[track_caller]
 pub fn grants(admission: &Admission) -> Vec<Grant> {
     let grant = |notification| match notification {
@@ -119,7 +119,7 @@ pub fn tickets(grants: &[Grant]) -> Vec<Ticket> {
     grants.iter().map(|grant| grant.ticket).collect()
 }
 
-/// Which of its requests the first worker heard were turned away; asserts that it got no other notifications.
+/// Which requests of the first worker were refused, and why; asserts that it has no other notifications.
 #[track_caller]
 pub fn refusals(admission: &Admission) -> Vec<(Ticket, Refusal)> {
     let refusal = |notification| match notification {

@@ -1,4 +1,4 @@
-//! Operations, done to admission and to the model at once.
+//! Operations on admission and on the model at once.
 
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
@@ -12,7 +12,7 @@ use crate::model::{Model, Request, Span, State};
 
 pub type Checked<T = ()> = Result<T, TestCaseError>;
 
-/// What a request may ask for.
+/// What a request asks for.
 #[derive(Debug, Clone)]
 pub struct RequestSpec {
     pub worker: u16,
@@ -31,19 +31,20 @@ pub struct RequestSpec {
 pub struct Harness {
     pub admission: Admission,
     pub model: Model,
-    /// The present life of each worker.
+    /// The present generation of each worker.
     pub generations: Vec<u16>,
     /// What was granted in the present step.
     pub granted: Vec<usize>,
-    /// Whether the step has given away all that there was to give, by its own rules.
+    /// Whether the step has granted everything that it could, by its own rules.
     pub dispatched: bool,
-    /// Whether it has looked at the time.
+    /// Whether it was a tick.
     pub ticked: bool,
-    /// Whether it was one single operation.
+    /// Whether it was a single operation.
     pub single: bool,
-    /// Nothing is ever kept free: all requests are alike.
+    /// All requests are alike, so that nothing is ever reserved.
     pub uniform: bool,
-    /// Who went back in this step: it had its turn, and may go again out of order and time.
+    /// The request that was requeued in this step: it was granted before, and may be granted again out of
+    /// order and after its deadline.
     pub requeued: Option<usize>,
 }
 
@@ -133,7 +134,7 @@ impl Harness {
         Ok(())
     }
 
-    /// Why a request could never run, or not be known at all.
+    /// Why a request can never run, or cannot be known.
     fn never(&self, request: &Request) -> Option<Refusal> {
         let live = self.model.requests.iter().filter(|other| other.state != State::Over);
         if live.count() >= self.model.sizes.rows {
@@ -195,7 +196,7 @@ impl Harness {
     pub fn release(&mut self, at: usize, outcome: PermitOutcome) -> Checked {
         let Request { ticket, state, .. } = self.model.requests[at];
         if matches!(state, State::Queued | State::Orphan(_)) {
-            // Nobody has a permit to release: its owner is dead, or never got it.
+            // It has no permit to release: its owner is dead, or has never read the grant.
             return Ok(());
         }
         let held = self.admission.release(ticket, outcome, self.model.now);
@@ -286,14 +287,14 @@ impl Harness {
         self.dispatched = true;
     }
 
-    /// A request did not get through to a backend.
+    /// A request failed to reach a backend.
     pub fn fail(&mut self, backend: usize, fault: Fault) -> Checked {
         let is_first = self.model.backends[backend].fail(fault, self.model.now);
         prop_assert_eq!(self.admission.fail(backend as u16, fault, self.model.now), is_first);
         Ok(())
     }
 
-    /// A request got through.
+    /// A request reached a backend.
     pub fn note_reached(&mut self, backend: usize, proof: Proof) -> Checked {
         let lasted = self.admission.reached(backend as u16, proof, self.model.now);
         let ends = self.reached(backend, proof);
@@ -302,7 +303,7 @@ impl Harness {
         Ok(())
     }
 
-    /// Something of a request's answer came. Returns whether that ends a row of failures.
+    /// Part of an answer has arrived. Returns whether that ends an outage.
     fn answered(&mut self, at: usize) -> bool {
         let Request { backend, granted, .. } = self.model.requests[at];
         let proof = self.model.backends[backend].answered(granted);
@@ -318,7 +319,7 @@ impl Harness {
         ends
     }
 
-    /// A running request has not begun, and goes back.
+    /// A running request has not begun, and is requeued.
     pub fn requeue(&mut self, at: usize) -> Checked {
         let Request { ticket, state, .. } = self.model.requests[at];
         let is_back = self.admission.requeue(ticket, self.model.now);
@@ -342,7 +343,7 @@ impl Harness {
         self.dispatched = true;
     }
 
-    /// Time passes; negative: the clock jumps back, and nothing may come of it.
+    /// Time passes; negative: the clock goes back, which must change nothing.
     pub fn pass(&mut self, milliseconds: i64) {
         let shown = self.model.now.saturating_add_signed(milliseconds * MILLISECOND.cast_signed());
         self.model.now = self.model.now.max(shown);
@@ -355,7 +356,7 @@ impl Harness {
         (self.dispatched, self.ticked) = (true, true);
         self.model.backends.iter_mut().for_each(|backend| backend.turn(now));
         for request in &mut self.model.requests {
-            // Who tries for so long lets another try.
+            // A trial that takes too long gives way to another.
             request.is_trial &= !request.holds_permit() || now < request.granted + 5 * SECOND;
             if matches!(request.state, State::Orphan(until) if until <= now) {
                 (request.state, request.is_trial) = (State::Over, false);
@@ -381,7 +382,7 @@ impl Harness {
         }
     }
 
-    /// Takes everyone's notifications.
+    /// Reads the notifications of all workers.
     pub fn collect(&mut self) -> Checked {
         for worker in 0..self.generations.len() as u16 {
             for notification in crate::fixture::notifications(&self.admission, worker) {

@@ -49,7 +49,7 @@ impl Harness {
         }
     }
 
-    /// One of the requests: mostly one that lives, sometimes any that there ever was.
+    /// One of the requests: mostly one that has not ended, sometimes any.
     fn pick(&self, at: usize) -> Option<usize> {
         let requests = self.model.requests.iter().enumerate();
         let any = at.is_multiple_of(8);
@@ -118,13 +118,13 @@ impl Harness {
         Ok(())
     }
 
-    /// What a rebuild makes is what was there before.
+    /// A rebuild must change nothing.
     fn rebuild(&mut self) -> Checked {
-        // Time alone may have made room for someone; that is not the rebuild's doing.
+        // Capacity may have become free by time alone, which is not the rebuild's doing.
         self.set_limit(0, self.model.backends[0].limit);
         self.collect()?;
         self.granted.clear();
-        // Who waits for its own tenant's limit hears only now that its backend went.
+        // A request that waits for its own tenant's limit hears only now that its backend was drained.
         self.admission.rebuild();
         self.collect()?;
         prop_assert!(self.granted.is_empty(), "a rebuild makes no room");
@@ -144,7 +144,7 @@ impl Harness {
         format!("{tiers:?}{backends:?}{notifications:?}{sums:?}")
     }
 
-    /// 5: everyone leaves, wherever he stands, and nothing is held.
+    /// All clients leave, and nothing may be in use any more.
     fn drain(&mut self) -> Checked {
         for at in 0..self.model.requests.len() {
             self.end_for_good(at)?;
@@ -189,7 +189,7 @@ fn whatever_happens_the_invariants_hold() {
     property(6_000, &(setup(false), history(false)), |(setup, ops)| harness(&setup, &ops));
 }
 
-/// Where all requests are alike nothing is ever kept free, and so no slot may ever be idle.
+/// Where all requests are alike nothing is ever reserved, and so no slot may ever be idle.
 #[test]
 fn among_equals_no_slot_is_idle_while_one_waits() {
     property(4_000, &(setup(true), history(true)), |(setup, ops)| harness(&setup, &ops));

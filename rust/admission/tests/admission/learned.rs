@@ -13,7 +13,7 @@ const CHUNK: u64 = 2048;
 const STEP: Nanos = 5 * MILLISECOND;
 const FIRST_EVENT: Nanos = 30 * SECOND;
 
-/// A request at the engine: its prompt is read in the order of arrival, then it has its first token.
+/// A request at the engine: prompts are processed in the order of arrival, then the first token is sent.
 struct Reading {
     ticket: Ticket,
     granted: Nanos,
@@ -26,13 +26,13 @@ struct World {
     now: Nanos,
     /// Prompt tokens a second.
     speed: f64,
-    /// What a prompt waits for besides those before it.
+    /// What a first token takes besides the prompts before it.
     latency: Nanos,
     answer: Nanos,
     offer: Offer,
     idle_clients: u32,
     reading: VecDeque<Reading>,
-    /// Prompts that were read, and when their first tokens come.
+    /// Prompts that are processed, and when their first tokens arrive.
     read: Vec<(Nanos, Ticket)>,
     answering: Vec<(Nanos, Ticket)>,
     served: u32,
@@ -164,7 +164,7 @@ fn the_prefill_limit_of_a_fast_engine_grows_within_seconds() {
         let mut world = World::new(50_000.0, 128, prompt);
         world.run(within * SECOND);
         assert!(world.limit() >= 25_000, "{prompt} tokens: {}", world.limit());
-        // By then the limit is no longer what holds anything up.
+        // By then the limit no longer delays anything.
         let before = world.served;
         world.run(10 * SECOND);
         let in_service = f64::from(prompt) / 50_000.0;
@@ -189,7 +189,7 @@ fn the_prefill_limit_grows_no_faster_than_it_is_proven() {
     assert!(last >= 25_000, "{last}");
 }
 
-/// Between the two: as much as it reads in a second.
+/// Between the two: as much as it processes in a second.
 #[test]
 fn an_engine_of_middling_speed_gets_what_it_reads_in_a_second() {
     let mut world = World::new(6000.0, 64, 700);
@@ -200,7 +200,7 @@ fn an_engine_of_middling_speed_gets_what_it_reads_in_a_second() {
     assert!(world.slowest <= 1500 * MILLISECOND, "{} ns", world.slowest);
 }
 
-/// The same prompt again and again is read out of the engine's cache, which looks fast. Then come others.
+/// The same prompt again and again comes from the engine's cache, which looks fast. Then come others.
 #[test]
 fn it_learns_from_prompts_that_are_not_read_in_time() {
     let mut world = World::new(40_000.0, 64, 1430);
@@ -238,7 +238,8 @@ fn the_prefill_limit_recovers_after_an_engine_hung() {
     assert!(after * 100 >= before * 97, "{after} in ten seconds, {before} before");
 }
 
-/// One that is stuck among many that are read says nothing about the engine, nor does one who leaves soon.
+/// One prompt that is stuck among many others says nothing about the engine, nor does a client that leaves
+/// soon.
 #[test]
 fn one_unavailable_answer_is_no_outage() {
     let mut world = World::new(50_000.0, 64, 500);

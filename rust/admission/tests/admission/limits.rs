@@ -1,4 +1,4 @@
-//! Limits that change while there is a queue, of 0 and below what runs; permits through `closing`.
+//! Limits that change while requests wait, to 0 or below what runs; permits in `closing`.
 
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
@@ -124,7 +124,7 @@ fn an_endless_stream_keeps_its_slot() {
     assert_eq!(used(&admission, 0), 2);
 }
 
-/// A tenant's own cap, over both tiers; what waits for it keeps nobody else waiting.
+/// A tenant's own cap, over both tiers. A request that waits for it delays nobody else.
 #[test]
 fn a_tenant_at_its_limit_delays_no_other() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[1])], vec![backend(8), backend(8)]));
@@ -136,13 +136,13 @@ fn a_tenant_at_its_limit_delays_no_other() {
     let waiting: Vec<Ticket> =
         (0..20).map(|_| queued(admission.offer(&ask(greedy, 0), START))).collect();
     for _ in 0..3 {
-        // Not granted at once, because others wait in the tier; but in the same step.
+        // Not granted at once, because others wait in the tier, but in the same step.
         let ticket = queued(admission.offer(&ask(Tenant::named(8), 0), START));
         assert_eq!(tickets(&grants(&admission)), [ticket]);
     }
     admission.release(first, PermitOutcome::Success, START);
     assert_eq!(tickets(&grants(&admission)), waiting[..1]);
-    // Its key has been given more.
+    // Its limit was raised.
     let generous = Tenant { slots: Some(4), ..greedy };
     queued(admission.offer(&ask(generous, 0), START));
     assert_eq!(tickets(&grants(&admission)), waiting[1..3]);
@@ -157,7 +157,7 @@ fn urgent_requests_of_a_tenant_do_not_wait_behind_its_wide_ones() {
     let wide = queued(admission.offer(&ask(Priority::Low, 3), START));
     let urgent = queued(admission.offer(&ask(Priority::High, 1), START));
     assert_eq!(tickets(&grants(&admission)), [urgent]);
-    // Whoever stands behind the wide one in its own band goes when that has left.
+    // A request behind the wide one, of the same priority, is granted when that has left.
     let behind = queued(admission.offer(&ask(Priority::Low, 1), START));
     assert_eq!(grants(&admission), []);
     admission.cancel(wide, START);
@@ -218,7 +218,7 @@ fn a_clock_that_jumps_far_ahead_ends_all_waits_and_no_work() {
     assert!(admission.invariants().ok);
 }
 
-/// A worker's death: its queue goes with its clients, its permits when its backends have let go.
+/// The waiting requests of a dead worker are dropped; its permits come back after the abort grace.
 #[test]
 fn a_dead_worker_gives_back_its_permits_after_the_grace_and_a_live_one_never() {
     let admission = one_tier(&[2]);

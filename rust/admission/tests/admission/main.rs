@@ -8,6 +8,8 @@ mod fits;
 mod fixture;
 mod harness;
 mod histories;
+#[cfg(debug_assertions)]
+mod kills;
 mod learned;
 mod limits;
 mod model;

@@ -1,9 +1,8 @@
-//! What admission should know, kept the slow way: a list of all requests there ever were, and sums
-//! over it.
+//! What admission should know, computed slowly: a list of all requests there ever were, and sums over it.
 //!
-//! Three things are left open here that admission decides by dice or by what it has learned: which
-//! backend, how many prompt tokens are cached there, and how long a bounce closes it. So the model
-//! does not foresee decisions; it says what a decision must not be.
+//! The model leaves three things open, which admission decides at random or by what it has learned: which
+//! backend, how many prompt tokens are cached there, and for how long pushback closes it. So the model
+//! predicts no decision; it says what a decision must not be.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
@@ -14,7 +13,7 @@ pub const SHORTEST_PAUSE: Nanos = 50 * MILLISECOND;
 pub const LONGEST_PAUSE: Nanos = 200 * MILLISECOND;
 const SLOW_START: Nanos = 30 * SECOND;
 const PENALTY_DECAY: Nanos = 200 * MILLISECOND;
-/// Low-band requests may fill so much of a backend.
+/// Low priority may fill this part of a backend.
 const LOW_PERCENT: u64 = 85;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +21,12 @@ pub enum State {
     Queued,
     Running,
     Closing,
-    /// Its worker has died; it ends at that moment.
+    /// Its worker is dead; it ends at that time.
     Orphan(Nanos),
     Over,
 }
 
-/// What lies between two numbers.
+/// The range of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     pub low: u64,
@@ -70,12 +69,12 @@ pub struct Request {
     pub prefill: Span,
     pub kv: u64,
     pub charged: Span,
-    /// Whether the backend has said what was really used.
+    /// Whether its usage was reported.
     pub settled: bool,
     pub pushbacks: u32,
-    /// Grants of its tier to others while it waited.
+    /// Grants to others of its tier while it waited.
     pub bypasses_before: u32,
-    /// It tries whether its backend is back.
+    /// It is the trial of its backend.
     pub is_trial: bool,
     pub granted: Nanos,
 }
@@ -89,8 +88,8 @@ impl Request {
         !matches!(self.state, State::Queued | State::Over)
     }
 
-    /// Its permit is given back. What was not reported is charged by the outcome: nobody pays for a
-    /// backend's failure, and who left before the first token pays for the prompt alone.
+    /// Its permit is given back. Without reported usage the cost depends on the outcome: none if the
+    /// backend failed, the prompt alone if the client left before the first token.
     pub fn end(&mut self, outcome: PermitOutcome) {
         self.state = State::Over;
         self.is_trial = false;
@@ -101,14 +100,14 @@ impl Request {
         match outcome {
             PermitOutcome::Dropped => self.charged = Span::default(),
             PermitOutcome::Ignored if self.prefill.low > 0 => self.charged = prompt,
-            // A whole answer does not tell when its prompt has been read.
+            // Without a stream, the end of its prefill is not seen.
             PermitOutcome::Ignored if self.prefill.high > 0 => self.charged.low = prompt.low,
             PermitOutcome::Ignored | PermitOutcome::Success => {}
         }
     }
 
-    /// What it has to read where it runs: all of its prompt, if the backend was too full to count on
-    /// what it has cached.
+    /// Prompt tokens to process where it runs: the whole prompt, if the backend was too full for its prefix
+    /// to count.
     pub fn uncached(&self) -> Span {
         let hit = self.hit(self.backend).unwrap_or(0);
         Span { low: self.prompt.saturating_sub(hit).max(1), high: self.prompt }
@@ -120,12 +119,12 @@ impl Request {
         found.map(|candidate| u64::from(candidate.hit))
     }
 
-    /// Whether it may have risen to a higher band by now.
+    /// Whether its priority may have risen by now.
     pub fn may_have_aged(&self, now: Nanos) -> bool {
         now >= self.arrived + (self.deadline - self.arrived) / 2
     }
 
-    /// Whether a backend may be kept free for it by now.
+    /// Whether a backend may be reserved for it by now.
     pub fn may_be_overdue(&self, now: Nanos) -> bool {
         self.is_queued() && (now >= self.arrived + 250 * MILLISECOND || self.bypasses_before >= 8)
     }
@@ -142,19 +141,19 @@ pub struct Backend {
     pub learns_kv: bool,
     pub health: Health,
     was_healthy: bool,
-    /// Requests that did not get through in a row, and what the last of them met.
+    /// Failures in a row, and the kind of the last one.
     failures: u32,
     fault: Fault,
-    /// When the first of them was, or the first that was turned away.
+    /// When the first of them was, or the first unavailable answer.
     since: Nanos,
-    /// Requests in a row that were turned away while it was not out.
+    /// Unavailable answers in a row, before they are an outage.
     unavailable: u32,
-    /// Nobody tries before.
+    /// No trial before this.
     pub out_until: Nanos,
     penalty: u32,
     penalty_changed: Nanos,
     recovered: Option<Nanos>,
-    /// A bounce has closed it until some moment between these.
+    /// Pushback has closed it until some time between these.
     pub closed: Span,
 }
 
@@ -172,12 +171,12 @@ impl Backend {
         started.saturating_sub(self.penalty).max(self.limit.min(1))
     }
 
-    /// Whether its memory is large enough for a prompt, if nothing else ran.
+    /// Whether its KV cache is large enough for a prompt, if nothing else ran.
     pub fn holds(&self, request: &Request) -> bool {
         self.kv.is_none_or(|limit| request.prompt <= limit)
     }
 
-    /// The slots that a band may fill.
+    /// The slots that a priority may fill.
     pub fn room_of(&self, priority: usize, now: Nanos) -> u64 {
         let limit = u64::from(self.effective(now));
         if priority == 2 { (limit * LOW_PERCENT).div_ceil(100) } else { limit }
@@ -221,7 +220,7 @@ impl Backend {
         is_first
     }
 
-    /// Returns whether that ends a row of failures.
+    /// Returns whether that ends an outage.
     pub fn reached(&mut self, proof: Proof, now: Nanos) -> bool {
         let is_unconnected = matches!(self.fault, Fault::Refused | Fault::Unreachable);
         let ends = self.has_outage()
@@ -237,7 +236,7 @@ impl Backend {
         ends
     }
 
-    /// Something of the answer to a request came that was sent then. Returns what that proves.
+    /// Part of an answer has arrived, to a request that was sent at `sent`. Returns what that proves.
     pub fn answered(&mut self, sent: Nanos) -> Proof {
         if sent <= self.since {
             return Proof::Answered;
@@ -334,14 +333,14 @@ impl Model {
             && backends.any(|at| self.backends[at].limit > 0 && node(at) != Some(0))
     }
 
-    /// Whether a backend runs a request that tries whether it is back.
+    /// Whether a backend runs its trial.
     pub fn is_tried(&self, backend: usize) -> bool {
         self.holding(|request| request.backend == backend).any(|request| request.is_trial)
     }
 
-    /// Why a request cannot run anywhere as things are. It is too large only if it would be so with
-    /// every backend well; how large a drained one will be nobody knows.
-    /// `waits`: it waits already, and backends that are down may come back.
+    /// Why a request cannot run anywhere in the present state. It is too large only if it would be so with
+    /// every backend up; how many slots a drained one will have is not known. `waits`: it waits already,
+    /// and backends that are down may come back.
     pub fn why_unservable(&self, request: &Request, waits: bool) -> Option<Refusal> {
         let tier = self.sizes.tiers[request.tier].concurrency.unwrap_or(u32::MAX);
         let above = tier.min(self.tenants[request.tenant].slots.unwrap_or(u32::MAX));

@@ -1,4 +1,4 @@
-//! What a random history is made of.
+//! The operations of a random history.
 
 use penstock_admission::{
     Candidate, Fault, Health, PermitOutcome, Priority, Proof, TokenLimit, Usage,
@@ -22,14 +22,14 @@ pub struct Setup {
     pub queue: (u32, u64, u64, u32),
     pub tenants: Vec<(u32, Option<u32>)>,
     pub rows: usize,
-    /// All requests are alike, but for their tenant and band.
+    /// All requests are alike, but for tenant and priority.
     pub uniform: bool,
 }
 
 #[derive(Debug, Clone)]
 pub enum Op {
     Offer(RequestSpec),
-    /// Several before anyone looks at the notifications.
+    /// Several before the notifications are read.
     End(Vec<(End, usize)>),
     Pushback(usize),
     Report(usize, Report),
@@ -44,7 +44,7 @@ pub enum Op {
     Rebuild,
 }
 
-/// How a request may end, or seem to.
+/// How a request ends, or seems to.
 #[derive(Debug, Clone, Copy)]
 pub enum End {
     Cancel,
@@ -70,7 +70,7 @@ pub fn setup(uniform: bool) -> impl Strategy<Value = Setup> {
         ];
         if uniform { Just(TokenLimit::None).boxed() } else { some.boxed() }
     };
-    // A learned prefill limit moves by itself, and the model does not follow it.
+    // A learned prefill limit changes by itself, which the model does not follow.
     let prefill = tokens(600).prop_map(|limit| match limit {
         TokenLimit::Auto => TokenLimit::None,
         limit => limit,
@@ -193,7 +193,7 @@ pub fn history(uniform: bool) -> impl Strategy<Value = Vec<Op>> {
         2 => which().prop_map(Op::Requeue),
         1 => (0..3usize, 1u64..1500).prop_map(|(at, tokens)| Op::LearnKv(at, tokens)),
         10 => time.prop_map(Op::Pass),
-        1 => (0u8..8, far).prop_map(|(dice, far)| Op::Pass(if dice == 0 { far } else { 50 })),
+        1 => (0u8..8, far).prop_map(|(rare, far)| Op::Pass(if rare == 0 { far } else { 50 })),
         1 => (0..WORKERS).prop_map(Op::Die),
         2 => Just(Op::Rebuild),
     ];

@@ -1,4 +1,4 @@
-//! Who goes first: deadlines in a flow, tokens between tenants, bands, and tiers that share a backend.
+//! Who goes first: deadlines in a flow, cost between tenants, priorities, and tiers that share a backend.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,7 +13,7 @@ use crate::fixture::{
     START, WAIT, backend, granted, grants, offer, one_tier, open, queued, sizes, tickets, tier,
 };
 
-/// A backlog that never ends: whenever one of a kind of request goes, another like it comes.
+/// A backlog that never ends: whenever a request of one kind goes, another of that kind comes.
 struct Backlog {
     admission: Admission,
     kinds: Vec<Offer>,
@@ -27,7 +27,7 @@ impl Backlog {
     fn new(admission: Admission, kinds: Vec<Offer>, depth: usize) -> Self {
         let (kind_of, running) = (HashMap::new(), VecDeque::new());
         let mut backlog = Backlog { admission, kinds, kind_of, running, now: START };
-        // A plug, so that nobody has an advantage from being the first to come.
+        // Fills all slots first, so that no kind has an advantage from coming first.
         let all = backlog.admission.backend(0).cap.limit().expect("a limit");
         let plug = Offer { slots: all, ..backlog.kinds[0] };
         let plug = granted(backlog.admission.offer(&plug, START)).ticket;
@@ -46,7 +46,7 @@ impl Backlog {
         self.kind_of.insert(ticket, kind);
     }
 
-    /// Takes the grants, and lets as many of the same kinds come. Returns the kinds.
+    /// Reads the grants, and offers as many of the same kinds. Returns the kinds.
     fn refill(&mut self) -> Vec<usize> {
         let new_grants = tickets(&grants(&self.admission));
         let kinds: Vec<usize> = new_grants.iter().map(|ticket| self.kind_of[ticket]).collect();
@@ -57,7 +57,7 @@ impl Backlog {
         kinds
     }
 
-    /// The oldest one ends, some time later.
+    /// The oldest request ends, some time later.
     fn step(&mut self, time: Nanos) -> Vec<usize> {
         self.now += time;
         let oldest = self.running.pop_front().expect("someone runs");
@@ -65,7 +65,7 @@ impl Backlog {
         self.refill()
     }
 
-    /// Grants by kind in so many steps. Time stands still, so that nobody ages.
+    /// Grants by kind in this many steps. Time stands still, so that no priority rises.
     fn count(&mut self, steps: usize) -> Vec<usize> {
         let mut counts = vec![0; self.kinds.len()];
         for _ in 0..steps {
@@ -115,8 +115,8 @@ fn equal_deadlines_are_served_in_order_of_arrival() {
     }
 }
 
-/// Invariant 10, with what was really used: the gap between two tenants that always wait stays
-/// below twice the largest request and what is in flight at an estimate.
+/// With the usage that was reported: the gap between two tenants that always wait stays below twice the
+/// cost of the largest request, and the error of the estimates in flight.
 #[test]
 fn two_tenants_that_always_wait_are_served_by_weight() {
     const SLOTS: u32 = 4;
@@ -211,7 +211,7 @@ fn high_priority_goes_first_up_to_its_part_and_the_rest_by_weight() {
     let counts = backlog.count(1200);
     assert!((940..=980).contains(&counts[0]), "{counts:?}");
     assert_eq!(counts[2], 0, "above 85 % low priority gets nothing");
-    // But it ages, and then it gets its part of the normal one.
+    // But its priority rises, and then it gets a part of the normal one's.
     let mut low = 0;
     for _ in 0..1200 {
         low += backlog.step(10 * MILLISECOND).iter().filter(|&&kind| kind == 2).count();
@@ -236,7 +236,7 @@ fn low_priority_leaves_room_for_bursts() {
 #[test]
 fn after_half_of_its_wait_a_request_rises_in_priority() {
     let urgent = Offer { priority: Priority::High, ..of_tenant(Tenant::named(7)) };
-    // One slot: the top band never has its part, so nobody else would ever be served.
+    // With one slot, high priority never has its part in use, so nobody else would ever be served.
     let mut backlog = Backlog::new(one_tier(&[1]), vec![urgent], 20);
     let old = queued(backlog.admission.offer(&of_tenant(Tenant::named(8)), START));
     backlog.kinds.push(of_tenant(Tenant::named(8)));
@@ -275,7 +275,7 @@ fn a_tier_with_a_small_share_has_one_slot_at_least() {
     }
 }
 
-/// Invariant 11: eight go before one that does not fit, then room is kept for it.
+/// Eight go before one that does not fit, then a backend is reserved for it.
 #[test]
 fn a_wide_request_is_bypassed_eight_times_at_most() {
     let mut backlog = Backlog::new(one_tier(&[4]), vec![offer()], 20);
@@ -314,7 +314,7 @@ fn a_wide_request_is_bypassed_for_a_quarter_of_a_second_at_most() {
     };
     assert_eq!(step(START).len(), 1);
     assert_eq!(step(START + 249 * MILLISECOND).len(), 1);
-    // From now on one backend is kept free, and the other stays in use.
+    // From now on one backend is reserved, and the other stays in use.
     let mut passed = 0;
     for _ in 0..8 {
         let new_grants = step(START + 251 * MILLISECOND);
@@ -327,14 +327,14 @@ fn a_wide_request_is_bypassed_for_a_quarter_of_a_second_at_most() {
     panic!("it was never let in");
 }
 
-/// The tier whose turn it is finds the backend kept free for another tier's request; that one then
-/// goes, and leaves room.
+/// The next tier finds the backend reserved for another tier's request. That request is then granted
+/// another one, and the reservation ends.
 #[test]
 fn a_cancelled_reservation_lets_other_tiers_in_at_once() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[0])], vec![backend(7)]));
     let first = granted(admission.offer(&Offer { slots: 2, ..offer() }, START)).ticket;
     granted(admission.offer(&offer(), START));
-    // The second tier has been served more, so the first one is looked at before it.
+    // The second tier has been served more, so the first one comes before it.
     granted(admission.offer(&Offer { tier: 1, prompt: 5000, ..offer() }, START));
     let wide = queued(admission.offer(&Offer { tier: 1, slots: 4, ..offer() }, START));
     let now = START + 250 * MILLISECOND;

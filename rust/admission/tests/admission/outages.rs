@@ -1,4 +1,4 @@
-//! Backends that requests do not get through to: who waits for how long, and who tries.
+//! Backends that requests do not reach: who waits for how long, and which request is the trial.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
@@ -9,7 +9,7 @@ use crate::fixture::{
     START, WAIT, granted, grants, offer, one_tier, queued, refusals, refused, tickets,
 };
 
-/// A request did not get through: its backend is closed, and it waits again.
+/// A connection failed: its backend is closed, and the request is requeued.
 fn connection_failed(admission: &Admission, ticket: Ticket, fault: Fault, now: Nanos) {
     admission.fail(0, fault, now);
     assert!(admission.requeue(ticket, now));
@@ -34,7 +34,7 @@ fn a_restart_leaves_the_queue_as_it_was() {
     let running: Vec<Ticket> =
         (0..3).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
     let waiting: Vec<Ticket> = (0..20).map(|_| queued(admission.offer(&offer(), START))).collect();
-    // The engine dies with what it runs; whoever comes next is refused.
+    // The engine dies with what it runs; the next connections are refused.
     for ticket in running {
         admission.release(ticket, PermitOutcome::Dropped, START);
     }
@@ -43,7 +43,7 @@ fn a_restart_leaves_the_queue_as_it_was() {
     for grant in &refused_at_first {
         connection_failed(&admission, grant.ticket, Fault::Refused, START);
     }
-    // One tries at a time, at growing distances, and always the one whose turn it is.
+    // One trial at a time, after growing pauses, and always the next request.
     let (mut now, mut before, mut pauses) = (START, START, Vec::new());
     while now < START + 3 * SECOND {
         let new_grants = next_grants(&admission, &mut now);
@@ -157,7 +157,7 @@ fn a_good_probe_ends_an_outage_unless_connections_were_reset() {
         1,
         "one at a time"
     );
-    // It was away as a whole, so what answers now is another process.
+    // It was down, so what answers now is another process.
     admission.set_health(0, Health::Down, start + 2 * SECOND);
     let lasted = admission.set_health(0, Health::Healthy, start + 3 * SECOND);
     assert_eq!(lasted, Some(3 * SECOND));
@@ -232,7 +232,7 @@ fn three_unavailable_answers_in_a_row_are_an_outage() {
     let began = now;
     let waiting: Vec<Ticket> = (0..3).map(|_| queued(admission.offer(&offer(), now))).collect();
     assert_eq!(tickets(&next_grants(&admission, &mut now)), waiting[..1]);
-    // Somebody in front of the server accepts connections, and lets old streams run on.
+    // A proxy in front of the server accepts connections, and lets old streams continue.
     assert_eq!(admission.reached(0, Proof::Connected, now), None);
     assert_eq!(admission.answered(old, now), None);
     admission.first_token(old, now);

@@ -1,4 +1,4 @@
-//! Who is turned away on arrival, and what he is told.
+//! Requests that are refused on arrival, and what they are told.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::fixture::{
     tickets, tier,
 };
 
-/// A backend that serves ten requests a second, as slots end, and knows it.
+/// A backend that ends ten requests a second, and whose rate is known.
 struct Server {
     admission: Admission,
     running: VecDeque<Ticket>,
@@ -44,7 +44,7 @@ impl Server {
         self.admission.offer(offer, self.now)
     }
 
-    /// Nobody waits, and all slots are in use.
+    /// Fills all slots, with nothing waiting.
     fn refill(&mut self) {
         while self.running.len() < Self::SLOTS as usize {
             let grant = granted(self.admission.offer(&offer(), self.now));
@@ -52,7 +52,7 @@ impl Server {
         }
     }
 
-    /// The oldest one ends. Returns how many were let in.
+    /// The oldest one ends. Returns how many were granted.
     fn turn(&mut self) -> usize {
         self.now += Self::TURN;
         self.admission.tick(self.now);
@@ -93,7 +93,7 @@ fn the_retry_time_is_when_the_queue_will_be_served() {
     let mut server = Server::new();
     let (queued, first) = server.flood(&offer());
     let drain = (queued as u64 + 1) * Server::TURN;
-    // A fifth to both sides, and a twentieth for a speed that was measured.
+    // A fifth in both directions, and a twentieth for the error of the measured rate.
     let (mut least, mut most) = (Nanos::MAX, 0);
     for _ in 0..300 {
         let refused = refused(server.offer(&offer()));
@@ -107,7 +107,7 @@ fn the_retry_time_is_when_the_queue_will_be_served() {
     assert_eq!(refused_for(&mut server), Server::TURN);
 }
 
-/// How long the tier has been turning requests away, as the next one hears it.
+/// For how long the tier has been refusing requests, as the next one is told.
 fn refused_for(server: &mut Server) -> Nanos {
     server.flood(&offer()).1.saturated_for
 }
@@ -136,15 +136,15 @@ fn only_what_would_be_served_before_counts() {
     assert!((40..=50).contains(&fair), "{fair}: half of what is served is its own");
 }
 
-/// There are free slots all the time, but no memory for them.
+/// There are free slots all the time, but no KV memory for them.
 #[test]
 fn a_request_that_would_wait_too_long_for_memory_is_refused_on_arrival() {
     let limits = BackendLimits { kv: TokenLimit::Tokens(2000), ..backend(100) };
     let admission = open(&sizes(vec![tier(&[0])], vec![limits]));
     let mut running: VecDeque<Ticket> =
         (0..10).map(|_| granted(admission.offer(&offer(), START)).ticket).collect();
-    // Ten a second are served, thirty come.
-    let (mut waiting, mut unavailable) = (0, 0);
+    // Ten a second are served, thirty arrive.
+    let (mut waiting, mut refused_count) = (0, 0);
     for step in 1..600 {
         let now = START + step * 100 * MILLISECOND;
         admission.tick(now);
@@ -153,7 +153,7 @@ fn a_request_that_would_wait_too_long_for_memory_is_refused_on_arrival() {
                 Decision::Queued(_) => waiting += 1,
                 Decision::Refused(refused) => {
                     assert_eq!(refused.why, Refusal::Unmeetable);
-                    unavailable += 1;
+                    refused_count += 1;
                 }
                 Decision::Granted(grant) => panic!("{grant:?}"),
             }
@@ -164,7 +164,7 @@ fn a_request_that_would_wait_too_long_for_memory_is_refused_on_arrival() {
         assert_eq!(new_grants.len(), 1, "and nobody waits in vain");
         running.extend(tickets(&new_grants));
     }
-    assert!(unavailable > waiting, "{unavailable}, {waiting}");
+    assert!(refused_count > waiting, "{refused_count}, {waiting}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn no_request_is_refused_while_the_rate_is_unknown() {
     }
 }
 
-/// Research §2.3, point 2: before a speed is known, waits that stay long for a whole deadline.
+/// Before a rate is known: waits that have been too long for a whole deadline.
 #[test]
 fn before_the_rate_is_known_long_waits_refuse_others() {
     let admission = one_tier(&[1]);
@@ -201,7 +201,7 @@ fn before_the_rate_is_known_long_waits_refuse_others() {
     let (refused_at, speed) = refused_at.expect("two come where one is served");
     let refused_at = refused_at - START;
     assert_eq!(speed, None);
-    // Waits pass 2 s, a fifth of the deadline, after 4 s; and stay so for 10 s.
+    // Waits pass 2 s, a fifth of the deadline, after 4 s, and stay so for 10 s.
     assert!((13 * SECOND..17 * SECOND).contains(&refused_at), "{refused_at}");
 }
 
@@ -233,7 +233,7 @@ fn long_prompts_are_refused_by_the_prefill_rate() {
     assert!((85..=95).contains(&queued), "{queued}");
 }
 
-/// Contract §3: what the service level leaves after the prompt is read is the time to wait.
+/// A request may wait for what the service level leaves after its prefill.
 #[test]
 fn a_service_level_shortens_the_wait() {
     let mut limits = tier(&[0]);
@@ -243,7 +243,7 @@ fn a_service_level_shortens_the_wait() {
     admission.first_token(running, START + SECOND);
     let now = START + SECOND;
     let waits = queued(admission.offer(&offer(), now));
-    // Prompts like it take 1 s, so 2 s are left.
+    // Such prompts take 1 s, so 2 s are left.
     admission.tick(now + 1800 * MILLISECOND);
     assert_eq!(refusals(&admission), []);
     admission.tick(now + 2005 * MILLISECOND);

@@ -1,4 +1,4 @@
-//! A backend that is kept free for a request that did not fit: which, for whom, and until when.
+//! A backend that is reserved for a request that did not fit: which one, for whom, and until when.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
@@ -11,8 +11,8 @@ use crate::fixture::{
     tickets, tier,
 };
 
-/// Ends the oldest running request again and again, with another small one always waiting; returns
-/// after how many grants to others `wanted` was let in.
+/// Ends the oldest running request again and again, with another small one always waiting. Returns after
+/// how many grants to others `wanted` was granted.
 fn bypasses_before(
     admission: &Admission,
     mut running: Vec<Ticket>,
@@ -40,7 +40,7 @@ fn bypasses_before(
     panic!("nothing runs any longer");
 }
 
-/// Its node is too small for it: kept free, that backend would be empty for nothing, and the other
+/// Its node is too small for the request: reserved, that backend would be empty for nothing, and the other
 /// never free.
 #[test]
 fn a_backend_on_a_node_that_is_too_small_is_not_reserved() {
@@ -66,7 +66,7 @@ fn a_wide_request_of_low_priority_is_not_bypassed_for_ever() {
     assert_eq!(passed, 8);
 }
 
-/// What is kept free for the low band is given to whoever is more urgent, of any tier.
+/// What is reserved for low priority is given to more urgent requests of any tier.
 #[test]
 fn low_priority_gives_up_its_reservation_when_others_come() {
     for urgent in [Offer { priority: Priority::High, ..offer() }, Offer { tier: 1, ..offer() }] {
@@ -79,7 +79,7 @@ fn low_priority_gives_up_its_reservation_when_others_come() {
         assert!(admission.release(running[0], PermitOutcome::Success, START));
         admission.tick(now);
         let small = queued(admission.offer(&low, now));
-        assert_eq!(grants(&admission), [], "kept free for the wide one");
+        assert_eq!(grants(&admission), [], "reserved for the wide one");
         let urgent = queued(admission.offer(&urgent, now));
         assert_eq!(tickets(&grants(&admission)), [urgent]);
         for ticket in [running[1], running[2], running[3], urgent] {
@@ -90,7 +90,7 @@ fn low_priority_gives_up_its_reservation_when_others_come() {
     }
 }
 
-/// Nor does it come between a freed slot and the more urgent request of a tier that is looked at later.
+/// Nor does it keep a freed slot from the more urgent request of a tier that is searched later.
 #[test]
 fn low_priority_reserves_nothing_while_others_wait() {
     let admission = open(&sizes(vec![tier(&[0]), tier(&[0])], vec![backend(4)]));
@@ -106,7 +106,7 @@ fn low_priority_reserves_nothing_while_others_wait() {
     assert!(admission.cancel(low, START + SECOND));
 }
 
-/// Kept free is the backend that will have room first: where the least is being read.
+/// The backend that will have room first is reserved: the one with the fewest prompt tokens in flight.
 #[test]
 fn the_emptiest_backend_is_reserved() {
     let reads = BackendLimits { prefill: TokenLimit::Tokens(1000), ..backend(8) };
@@ -121,7 +121,7 @@ fn the_emptiest_backend_is_reserved() {
     assert_eq!(grants(&admission).iter().map(|grant| grant.backend).collect::<Vec<_>>(), [0]);
 }
 
-/// A backend that has shrunk since cannot take what it was kept free for.
+/// A backend that has shrunk cannot take what it was reserved for.
 #[test]
 fn a_backend_that_shrinks_loses_its_reservation() {
     let admission = one_tier(&[4, 4]);
@@ -137,7 +137,7 @@ fn a_backend_that_shrinks_loses_its_reservation() {
     let now = START + SECOND;
     admission.tick(now);
     let small = queued(admission.offer(&both, now));
-    assert_eq!(grants(&admission), [], "kept free");
+    assert_eq!(grants(&admission), [], "reserved");
     admission.set_limits(0, 3, now);
     end(0, 2, now);
     let new_grants = grants(&admission);
@@ -146,7 +146,8 @@ fn a_backend_that_shrinks_loses_its_reservation() {
     assert_eq!(tickets(&grants(&admission)), [wide], "now the other one is");
 }
 
-/// While its tier's other backend is full, nobody of that tier is looked at; the node must not wait for it.
+/// While its tier's other backend is full, no request of that tier is searched; the node must not wait for
+/// that.
 #[test]
 fn a_drained_backend_frees_what_was_reserved_on_its_node() {
     let on_node = BackendLimits { node: Some(0), ..backend(8) };
@@ -174,7 +175,7 @@ fn two_memories() -> Admission {
     open(&sizes(vec![tier(&[0, 1])], vec![memory(1000), memory(10_000)]))
 }
 
-/// Empty or not: what a backend can never hold does not go there, though it has the prompt cached.
+/// Empty or not: a prompt that a backend can never hold does not go there, even if it has the prefix.
 #[test]
 fn a_prompt_goes_to_a_backend_that_can_hold_it() {
     let admission = two_memories();

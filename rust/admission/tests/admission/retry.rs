@@ -1,4 +1,4 @@
-//! When a client that is turned away is told to come back, beside when it is really worth it.
+//! The retry time of refused requests, compared with when the queue was really served.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
@@ -7,7 +7,7 @@ use penstock_admission::{
 
 use crate::fixture::{START, backend, notifications, offer, open, refused, sizes, tier};
 
-/// A backend that takes so long for each request, however many run, behind a queue.
+/// A backend that takes this long for each request, however many run, behind a queue.
 struct Line {
     admission: Admission,
     now: Nanos,
@@ -23,10 +23,10 @@ impl Line {
         Line { admission, now: START, running: vec![], took: 0 }
     }
 
-    /// So many requests of `took` each at once. Returns those that were turned away.
+    /// This many requests of `took` each at once. Returns those that were refused.
     fn burst(&mut self, requests: u32, took: Nanos) -> Vec<Refused> {
         self.took = took;
-        let mut unavailable = vec![];
+        let mut refusals = vec![];
         for _ in 0..requests {
             match self.admission.offer(&offer(), self.now) {
                 Decision::Granted(grant) => self.running.push((self.now + took, grant.ticket)),
@@ -34,14 +34,14 @@ impl Line {
                 Decision::Refused(refused) => {
                     let by_load = matches!(refused.why, Refusal::QueueFull | Refusal::Unmeetable);
                     assert!(by_load, "{refused:?}");
-                    unavailable.push(refused);
+                    refusals.push(refused);
                 }
             }
         }
-        unavailable
+        refusals
     }
 
-    /// Lets time pass. Returns when the last one ended that ran or waited.
+    /// Lets time pass. Returns when the last running or waiting request ended.
     fn wait(&mut self, time: Nanos) -> Nanos {
         let (until, mut last) = (self.now + time, self.now);
         while self.now < until {
@@ -62,24 +62,22 @@ impl Line {
         last
     }
 
-    /// The same burst, with a quiet time behind it. Returns what those who were turned away were told, at the
-    /// least and at the most, and after what time all had really been served.
+    /// The same burst, with a quiet time behind it. Returns the least and the greatest retry time that was
+    /// told, and after what time all had been served.
     fn refusals(&mut self, requests: u32, took: Nanos) -> ([Nanos; 2], Nanos) {
         let began = self.now;
-        let refused_tickets: Vec<Nanos> =
+        let longest: Vec<Nanos> =
             self.burst(requests, took).iter().map(|one| one.retry_after).collect();
-        let [Some(least), Some(most)] =
-            [refused_tickets.iter().min(), refused_tickets.iter().max()]
-        else {
-            panic!("nobody was turned away");
+        let [Some(least), Some(most)] = [longest.iter().min(), longest.iter().max()] else {
+            panic!("nothing was refused");
         };
         let bounds = [*least, *most];
         (bounds, self.wait(30 * SECOND) - began)
     }
 }
 
-/// A second or the true time, whichever is longer, and a fifth to both sides of it; a speed that few have
-/// shown may be off by as much again.
+/// A second or the true time, whichever is longer, and a fifth in both directions; a rate that was seen by
+/// few events may be wrong by as much again.
 #[track_caller]
 fn assert_true([least, most]: [Nanos; 2], served: Nanos) {
     let right = served.max(SECOND);
@@ -92,14 +90,11 @@ fn no_retry_time_is_longer_than_the_wait_would_have_been() {
     for wait in [SECOND, 3 * SECOND] {
         let mut line = Line::new(1, 1, wait);
         for _ in 0..20 {
-            let refused_tickets: Vec<Nanos> =
+            let longest: Vec<Nanos> =
                 line.burst(6, 4 * SECOND).iter().map(|one| one.retry_after).collect();
             assert!(
-                refused_tickets
-                    .iter()
-                    .all(|&refused_tickets| refused_tickets <= wait
-                        && refused_tickets >= SECOND * 3 / 4),
-                "{refused_tickets:?}"
+                longest.iter().all(|&longest| longest <= wait && longest >= SECOND * 3 / 4),
+                "{longest:?}"
             );
             line.wait(10 * SECOND);
         }
@@ -113,12 +108,12 @@ fn after_light_traffic_the_retry_time_is_short() {
         assert_eq!(line.burst(1, 100 * MILLISECOND), []);
         line.wait(9 * SECOND);
     }
-    let (refused_tickets, served) = line.refusals(6, 300 * MILLISECOND);
+    let (longest, served) = line.refusals(6, 300 * MILLISECOND);
     assert_eq!(served, 600 * MILLISECOND);
-    assert_true(refused_tickets, served);
+    assert_true(longest, served);
 }
 
-/// Nor is it the longest wait that is told where that is long and the speed not known.
+/// Nor is it the longest wait, where that is long and the rate not known.
 #[test]
 fn after_light_traffic_the_retry_time_is_short_although_the_wait_may_be_long() {
     for (slots, waiting) in [(1, 1), (1, 4), (4, 4), (4, 16), (32, 64)] {
@@ -127,11 +122,11 @@ fn after_light_traffic_the_retry_time_is_short_although_the_wait_may_be_long() {
             assert_eq!(line.burst(1, 100 * MILLISECOND), []);
             line.wait(9 * SECOND);
         }
-        // What is told the very first time is a guess.
+        // The very first retry time is a guess.
         line.refusals(slots + waiting + 5, 300 * MILLISECOND);
         for _ in 0..10 {
-            let (refused_tickets, served) = line.refusals(slots + waiting + 5, 300 * MILLISECOND);
-            assert_true(refused_tickets, served);
+            let (longest, served) = line.refusals(slots + waiting + 5, 300 * MILLISECOND);
+            assert_true(longest, served);
         }
     }
 }
@@ -141,12 +136,12 @@ fn no_retry_time_is_longer_than_the_longest_wait() {
     for wait in [SECOND, 5 * SECOND] {
         let mut line = Line::new(1, 20, wait);
         for _ in 0..40 {
-            // Slow ones, so that a speed is learned at which the queue would last for a minute.
-            let unavailable = line.burst(30, 3 * SECOND);
-            let refused_tickets = unavailable.iter().map(|refused| refused.retry_after).max();
+            // Slow ones, so that a rate is learned at which the queue would last for a minute.
+            let refusals = line.burst(30, 3 * SECOND);
+            let longest = refusals.iter().map(|refused| refused.retry_after).max();
             assert!(
-                refused_tickets.is_some_and(|refused_tickets| refused_tickets <= wait * 120 / 100),
-                "{refused_tickets:?} of {wait}"
+                longest.is_some_and(|longest| longest <= wait * 120 / 100),
+                "{longest:?} of {wait}"
             );
             line.wait(10 * SECOND);
         }
@@ -167,12 +162,12 @@ fn a_speed_learned_long_ago_is_still_known() {
         assert_eq!(line.burst(1, 100 * MILLISECOND), []);
         line.wait(9 * SECOND);
     }
-    let (refused_tickets, served) = line.refusals(25, 2 * SECOND);
+    let (longest, served) = line.refusals(25, 2 * SECOND);
     assert_eq!(served, 10 * SECOND);
-    assert_true(refused_tickets, served);
+    assert_true(longest, served);
 }
 
-/// The other way round: it was slow once, and is quick now.
+/// The other way round: it was slow once, and is fast now.
 #[test]
 fn bursts_show_that_it_has_become_faster() {
     let mut line = Line::new(4, 16, 60 * SECOND);
@@ -184,11 +179,12 @@ fn bursts_show_that_it_has_become_faster() {
     for _ in 0..20 {
         line.refusals(25, 400 * MILLISECOND);
     }
-    let (refused_tickets, served) = line.refusals(25, 400 * MILLISECOND);
-    assert_true(refused_tickets, served);
+    let (longest, served) = line.refusals(25, 400 * MILLISECOND);
+    assert_true(longest, served);
 }
 
-/// Fewer slots than before, or none: the queue lasts longer, but nobody waits for longer than he may.
+/// Fewer slots than before, or none: the queue lasts longer, but nobody waits for longer than the longest
+/// wait.
 #[test]
 fn a_backend_that_is_drained_does_not_make_it_long() {
     let mut line = Line::new(4, 8, 4 * SECOND);
@@ -199,12 +195,8 @@ fn a_backend_that_is_drained_does_not_make_it_long() {
     line.burst(12, 400 * MILLISECOND);
     line.admission.set_limits(0, 1, line.now);
     for _ in 0..40 {
-        let refused_tickets =
-            line.burst(12, 400 * MILLISECOND).iter().map(|one| one.retry_after).max();
-        assert!(
-            refused_tickets.is_some_and(|refused_tickets| refused_tickets <= 4800 * MILLISECOND),
-            "{refused_tickets:?}"
-        );
+        let longest = line.burst(12, 400 * MILLISECOND).iter().map(|one| one.retry_after).max();
+        assert!(longest.is_some_and(|longest| longest <= 4800 * MILLISECOND), "{longest:?}");
         line.wait(SECOND);
     }
     line.admission.set_limits(0, 0, line.now);

@@ -1,4 +1,4 @@
-//! A worker that lives and does not take its notifications.
+//! A worker that is alive but does not read its notifications.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{Admission, Notification, Offer, Owner, PermitOutcome, Refusal};
@@ -22,14 +22,14 @@ fn pass(admission: &Admission, from: Nanos, to: Nanos) {
 fn grants_of_a_stalled_worker_go_to_others() {
     let admission = one_tier(&[1]);
     let running = granted(admission.offer(&offer(), START)).ticket;
-    // The worker stops before it can hear of these.
+    // The worker stops before it can read these.
     let stalled: Vec<_> = (0..3).map(|_| queued(admission.offer(&of_the_other(), START))).collect();
     let own = queued(admission.offer(&offer(), START));
     admission.release(running, PermitOutcome::Success, START);
     pass(&admission, START, START + SECOND - 20 * MILLISECOND);
     assert!(grants(&admission).is_empty(), "it may still come");
     pass(&admission, START + SECOND - 20 * MILLISECOND, START + SECOND + 20 * MILLISECOND);
-    // All three are passed over, and not after a second each.
+    // All three are skipped, and not after a second each.
     assert_eq!(tickets(&grants(&admission)), [own]);
     let refused_tickets = notifications(&admission, 1);
     let refused = |notification: &Notification| match notification {
@@ -79,7 +79,7 @@ fn a_slow_worker_is_not_stalled() {
     }
 }
 
-/// The machine slept, and the first to run again is another one.
+/// The machine was paused, and the first worker to run again is another one.
 #[test]
 fn a_pause_of_the_whole_machine_makes_no_worker_stalled() {
     let admission = one_tier(&[1]);
@@ -93,7 +93,7 @@ fn a_pause_of_the_whole_machine_makes_no_worker_stalled() {
     assert_eq!(grant.ticket, waiting);
 }
 
-/// Whoever dies in the lock meanwhile makes nobody seem to be there.
+/// A rebuild after a death under the lock makes no worker seem to have read its notifications.
 #[test]
 fn a_rebuild_does_not_reset_the_time_since_notification() {
     let admission = one_tier(&[1]);

@@ -1,4 +1,4 @@
-//! More tenants than there are places for.
+//! More named tenants than the table has places for.
 
 use penstock_admission::{
     Admission, Candidates, Offer, PermitOutcome, Refusal, Sizes, Tenant, TierLimits,
@@ -8,10 +8,10 @@ use crate::fixture::{
     START, backend, granted, grants, offer, one_tier, open, queued, refused, sizes, tickets, tier,
 };
 
-/// Places for those whom somebody has named.
+/// Places for named tenants.
 const PLACES: u64 = 4096;
 
-/// A tenant has a request served.
+/// A request of a tenant is served.
 fn serve(admission: &Admission, key: u64) {
     let grant = granted(admission.offer(&Offer { tenant: Tenant::named(key), ..offer() }, START));
     assert!(admission.release(grant.ticket, PermitOutcome::Success, START));
@@ -63,7 +63,7 @@ fn a_tenant_with_a_limit_is_never_evicted() {
         serve(&admission, stranger);
     }
     assert!(is_known(&admission, 10));
-    // Without its limit it is as good as any other.
+    // Without its limit it is evicted like any other.
     serve(&admission, 10);
     for stranger in 100..100 + 3 * PLACES {
         serve(&admission, stranger);
@@ -83,7 +83,7 @@ fn full(slots: u32, tenant_requests: u32) -> Admission {
     admission
 }
 
-/// Of a tenant that no place is left for, on the second backend.
+/// A request of a tenant without a place, on the second backend.
 fn newcomer(key: u64) -> Offer {
     let tenant = Tenant::named(1_000_000 + key);
     Offer { tenant, candidates: Candidates::cold([1]), ..offer() }
@@ -96,7 +96,7 @@ fn tenants_without_a_place_share_the_bound_on_waiting_requests() {
     queued(admission.offer(&newcomer(1), START));
     queued(admission.offer(&newcomer(2), START));
     assert_eq!(refused(admission.offer(&newcomer(3), START)).why, Refusal::QueueFull);
-    // Who has a place, or no name at all, has nothing to do with them.
+    // They have nothing to do with a tenant that has a place, or with requests without a name.
     let on_second = Candidates::cold([1]);
     for tenant in [Tenant::named(100), Tenant::UNKNOWN] {
         queued(admission.offer(&Offer { tenant, candidates: on_second, ..offer() }, START));
@@ -127,7 +127,7 @@ fn tenants_without_a_place_share_the_least_of_their_limits() {
     for ticket in [fourth, fifth] {
         assert!(admission.release(ticket, PermitOutcome::Success, START));
     }
-    // Nobody shares it any more: the limits of those who were there are forgotten.
+    // No one shares it any more: the limits of those before are forgotten.
     for key in 0..5 {
         granted(admission.offer(&limited(key, 5), START));
     }

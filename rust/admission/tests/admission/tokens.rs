@@ -1,4 +1,4 @@
-//! Prompt tokens that are being read, KV memory that is reserved, and what all of it costs.
+//! Prompt tokens in flight, KV memory that is reserved, and the cost of both.
 
 use penstock_admission::time::{MILLISECOND, Nanos, SECOND};
 use penstock_admission::{
@@ -61,14 +61,14 @@ fn what_ends_without_a_first_token_gives_everything_back() {
     }
 }
 
-/// A whole answer shows no first token: its prompt counts for as long as such prompts take.
+/// Without a stream no first token is seen: the prefill counts for as long as such prompts take.
 #[test]
 fn without_a_stream_prefill_counts_for_its_expected_time() {
     let admission = with(TokenLimit::Tokens(10_000), TokenLimit::None);
     let whole = Offer { streams: false, ..ask(10_000, 10) };
     granted(admission.offer(&whole, START));
     let next = queued(admission.offer(&ask(10_000, 10), START));
-    // 10,000 a second, as long as nothing is known.
+    // 10,000 a second is assumed while no rate is known.
     admission.tick(START + 995 * MILLISECOND);
     assert_eq!(grants(&admission), []);
     admission.tick(START + 1000 * MILLISECOND);
@@ -120,7 +120,7 @@ fn growth_is_never_refused_and_keeps_others_out() {
     assert_eq!(used(&admission).kv, 2200);
     let waits = queued(admission.offer(&ask(100, 100), START));
     assert_eq!(grants(&admission), []);
-    // The backend has its own word on what was used.
+    // The backend reports the usage itself.
     admission.settle(long, Usage { prompt: 120, cached: 0, output: 700 });
     assert_eq!(used(&admission).kv, 820);
     admission.tick(START + SECOND);
@@ -153,7 +153,7 @@ fn reports_count_once_and_only_of_those_who_run() {
     assert_eq!(admission.invariants().running, 1);
 }
 
-/// Each class of requests has its own memory of how long its answers were.
+/// Each class of requests has its own expected length.
 #[test]
 fn the_expected_output_is_learned_by_class() {
     let admission = one_tier(&[10]);
@@ -169,7 +169,7 @@ fn the_expected_output_is_learned_by_class() {
     assert_eq!(covered(&ask(100, 20)), 20, "never more than asked for");
 }
 
-/// Invariant 15, by outcome.
+/// The cost of a request by its outcome.
 #[test]
 fn a_tenant_is_charged_for_what_was_used() {
     let admission = one_tier(&[10]);
@@ -214,7 +214,7 @@ fn a_grant_that_never_arrived_costs_nothing() {
     assert_eq!((grants(&admission), refusals(&admission)), (vec![], vec![]));
 }
 
-/// `auto`: what is read in a second, and at least a chunk.
+/// `auto`: what is processed in a second, and at least a chunk.
 #[test]
 fn the_prefill_limit_follows_the_rate() {
     let admission = with(TokenLimit::Auto, TokenLimit::None);

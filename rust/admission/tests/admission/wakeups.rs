@@ -1,4 +1,4 @@
-//! Whom an operation wakes: those it has granted something, and nobody else.
+//! Which workers an operation wakes: those whose requests it has granted, and no others.
 
 use std::fs;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Office {
         Office { admission, wakers }
     }
 
-    /// Who was woken since the last call, and how often.
+    /// How often each worker was woken since the last call.
     fn woken(&self) -> Vec<u64> {
         let count = |worker| {
             let fd = self.wakers.fd(worker).expect("it has one");
@@ -98,7 +98,7 @@ fn an_expired_request_wakes_its_worker() {
     assert_eq!(office.woken(), [0, 0, 0, 1]);
 }
 
-/// Contract §4: the dead may have granted something and not lived to wake its owner.
+/// The dead worker may have granted something and died before it woke the owner.
 #[test]
 fn reclaim_wakes_every_worker() {
     let office = Office::new(1);

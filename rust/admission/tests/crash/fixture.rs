@@ -12,26 +12,25 @@ use penstock_admission::{
 
 use crate::memory::Memory;
 
-/// When everything begins.
+/// When the fixture begins.
 pub const START: Nanos = 1_000 * SECOND;
-/// When the operation takes place: waiting rows have been passed over for long enough by now to have
-/// room kept for them.
+/// When the operation takes place: late enough that waiting rows have reservations by then.
 pub const NOW: Nanos = START + 300 * MILLISECOND;
-/// Longest wait in both tiers.
+/// The longest wait in both tiers.
 pub const WAIT: Nanos = 10 * SECOND;
 pub const GRACE: Nanos = 250 * MILLISECOND;
 
 pub const WORKERS: u16 = 4;
-/// Whose rows wait for nothing but time.
+/// Owns the rows of dead workers.
 pub const NOBODY: Owner = Owner { worker: u16::MAX, generation: 0 };
 
 /// Slots of each backend; both are on one node.
 pub const SLOTS: [u32; 2] = [2, 3];
 pub const NODE: u32 = 5;
-/// Prompt tokens of the second backend at once.
+/// Prompt tokens of the second backend in flight at once.
 const PREFILL: u64 = 300;
 
-/// The life of a worker that all tests are about.
+/// The generation of a worker that all tests are about.
 pub fn owner(worker: u16) -> Owner {
     Owner { worker, generation: 1 }
 }
@@ -56,7 +55,7 @@ impl Fixture {
         Fixture { admission, memory }
     }
 
-    /// Lets a request in that is granted at once.
+    /// Offers a request that is granted at once.
     pub fn run(&self, offer: &Offer) -> Ticket {
         match self.admission.offer(offer, START) {
             Decision::Granted(grant) => grant.ticket,
@@ -64,7 +63,7 @@ impl Fixture {
         }
     }
 
-    /// Lets a request in that has to wait.
+    /// Offers a request that has to wait.
     pub fn queue(&self, offer: &Offer) -> Ticket {
         match self.admission.offer(offer, START) {
             Decision::Queued(ticket) => ticket,
@@ -131,11 +130,11 @@ pub fn offer(worker: u16, tier: TierIndex, backend: BackendIndex) -> Offer {
     }
 }
 
-/// Some requests of [`crowd`], by what they are.
+/// Some of the requests that [`requests`] makes.
 #[derive(Debug, Clone, Copy)]
 pub struct Requests {
     pub first: Ticket,
-    /// Of a tenant that may use one slot; another of its requests waits for that.
+    /// Of a tenant with one slot; another of its requests waits for that.
     pub single: Ticket,
     pub long: Ticket,
     pub other: Ticket,

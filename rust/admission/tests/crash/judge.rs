@@ -1,4 +1,4 @@
-//! What someone finds who takes the lock, and what comes of it.
+//! What the next holder of the lock finds, and what comes of it.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use penstock_admission::{Notification, Owner, PermitOutcome, Resources, Ticket};
 
 use crate::fixture::{Fixture, GRACE, NOBODY, NODE, WAIT, WORKERS, owner};
 
-/// Where a request stands; one that is not known stands nowhere.
+/// The state of a request that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Waits,
-    /// Its grant is in the notifications.
+    /// Its grant has not been read.
     Granted,
     /// It holds its permit.
     Runs,
-    /// It counts until the abort grace is over.
-    Inconsistent,
-    /// Its refusal is in the notifications.
+    /// Its worker is dead; it counts until the abort grace is over.
+    Orphaned,
+    /// Its refusal has not been read.
     Refused,
 }
 
-/// Requests, where they stand, and whose they are.
+/// Requests, their states, and their owners.
 pub type Standings = HashMap<Ticket, (Standing, Owner)>;
 
-/// All that can be seen of a segment.
+/// Everything that can be seen of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub standings: Standings,
@@ -32,23 +32,23 @@ pub struct Seen {
     pub limits: [u32; 2],
     pub usable: [bool; 2],
     pub arrived: u64,
-    /// Of those that wait: who was turned away later.
-    pub unavailable: Vec<Ticket>,
+    /// Waiting requests that were refused later.
+    pub refused_later: Vec<Ticket>,
 }
 
 impl Seen {
-    /// Where requests stand, or what is known of their end.
+    /// The state of each request, or how it ended.
     pub fn ends(&self) -> Standings {
         let end = |(&ticket, &(standing, owner)): (&Ticket, &(Standing, Owner))| {
-            let is_over = self.unavailable.contains(&ticket);
+            let is_over = self.refused_later.contains(&ticket);
             (ticket, (if is_over { Standing::Refused } else { standing }, owner))
         };
         self.standings.iter().map(end).collect()
     }
 }
 
-/// Takes the lock, looks at everything, and then serves all to the end. Panics if anything is lost,
-/// or there twice.
+/// Takes the lock, looks at everything, and then serves all requests to the end. Panics if one is lost, or
+/// there twice.
 pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
     let admission = &fixture.admission;
     let found = admission.invariants();
@@ -58,7 +58,7 @@ pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
 
     let mut standings = Standings::new();
     for owner in (0..WORKERS).map(owner).chain([NOBODY]) {
-        let standing = if owner == NOBODY { Standing::Inconsistent } else { Standing::Runs };
+        let standing = if owner == NOBODY { Standing::Orphaned } else { Standing::Runs };
         for ticket in admission.permits_of(owner) {
             assert_eq!(standings.insert(ticket, (standing, owner)), None, "a permit has one owner");
         }
@@ -72,7 +72,7 @@ pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
         let expected = (standing == Standing::Granted).then_some((Standing::Runs, owner));
         assert_eq!(before, expected, "a notification comes once, to the owner");
     }
-    let mut unavailable = Vec::new();
+    let mut refused_later = Vec::new();
     for (ticket, (answer, owner)) in serve(fixture, now) {
         assert_eq!(
             standings.insert(ticket, (Standing::Waits, owner)),
@@ -80,7 +80,7 @@ pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
             "what waits is served once"
         );
         if answer == Standing::Refused {
-            unavailable.push(ticket);
+            refused_later.push(ticket);
         }
     }
     Seen {
@@ -89,11 +89,11 @@ pub fn look(fixture: &Fixture, now: Nanos) -> Seen {
         limits: backends.map(|cap| cap.limit().expect("backends have one")),
         usable: [0, 1].map(|backend| admission.is_usable(backend)),
         arrived: found.arrived,
-        unavailable,
+        refused_later,
     }
 }
 
-/// The life of a worker is over in a segment that looked like this. Panics if others notice.
+/// A worker is dead, in a segment that looked like this. Panics if the death changes anything for others.
 pub fn reclaim(fixture: &Fixture, dead: Owner, seen: &Seen, now: Nanos) {
     let admission = &fixture.admission;
     admission.reclaim(dead, now);
@@ -110,9 +110,9 @@ pub fn reclaim(fixture: &Fixture, dead: Owner, seen: &Seen, now: Nanos) {
             Standing::Runs | Standing::Granted if !held.contains(ticket) => {
                 panic!("a permit of the living: {ticket:?}");
             }
-            Standing::Runs | Standing::Inconsistent => assert_eq!(got, None),
+            Standing::Runs | Standing::Orphaned => assert_eq!(got, None),
             Standing::Refused => assert_eq!(got, Some(&(Standing::Refused, owner))),
-            Standing::Waits if seen.unavailable.contains(ticket) => assert!(got.is_some()),
+            Standing::Waits if seen.refused_later.contains(ticket) => assert!(got.is_some()),
             Standing::Waits | Standing::Granted => {
                 assert_eq!(got, Some(&(Standing::Granted, owner)));
             }
@@ -120,8 +120,8 @@ pub fn reclaim(fixture: &Fixture, dead: Owner, seen: &Seen, now: Nanos) {
     }
 }
 
-/// Ends what runs and all that comes after it, until everything is free. Returns the answers to what
-/// had waited.
+/// Ends what runs and all that comes after it, until nothing is in use. Returns the answers to what had
+/// waited.
 fn serve(fixture: &Fixture, mut now: Nanos) -> Standings {
     let admission = &fixture.admission;
     let end = now + WAIT + GRACE;
@@ -146,7 +146,7 @@ fn serve(fixture: &Fixture, mut now: Nanos) -> Standings {
     answers
 }
 
-/// All letters, and to whom they are.
+/// All notifications, with their owners.
 fn notifications(fixture: &Fixture) -> impl Iterator<Item = (Owner, Notification)> {
     (0..WORKERS).flat_map(|worker| {
         fixture
@@ -186,14 +186,14 @@ fn check_free(fixture: &Fixture) {
 /// How much an operation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// One request, and with it whoever gets its room.
+    /// One request, and with it those that get its capacity.
     One,
-    /// Many, each by itself: when it is cut short, some are done and others not.
+    /// Many, each by itself: if it is cut short, some are done and others not.
     Many,
 }
 
 impl Change {
-    /// Panics unless `seen` is what an operation may leave that dies between `before` and `after`.
+    /// Panics unless an operation that dies between `before` and `after` may leave `seen`.
     pub fn judge(self, seen: &Seen, before: &Seen, after: &Seen) {
         if self == Change::One {
             let is_like =
@@ -211,11 +211,11 @@ impl Change {
         for at in 0..2 {
             let [limit, old, new] = [seen, before, after].map(|seen| seen.limits[at]);
             assert!(limit == old || limit == new);
-            // A limit that is lowered leaves alone what runs.
+            // A lowered limit does not end what runs.
             let most = limit.max(before.used[at].slots);
             assert!(seen.used[at].slots <= most, "{} of {most}", seen.used[at].slots);
         }
-        // A death between a request's end and its being counted counts it twice, or not at all.
+        // A death between the end of a request and its being counted counts it twice, or not at all.
         let arrived = before.arrived - 1..=after.arrived + 1;
         assert!(arrived.contains(&seen.arrived), "{} of {arrived:?}", seen.arrived);
     }

@@ -1,4 +1,4 @@
-//! The bytes of a segment, seen from outside.
+//! The bytes of a segment.
 
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
@@ -6,7 +6,7 @@ use std::slice;
 
 use penstock_admission::shm::Region;
 
-/// The C library's mutex comes first in a segment. It belongs to its place, and is never copied.
+/// The C library's mutex comes first in a segment. It cannot be moved, and is never copied.
 const MUTEX: usize = size_of::<libc::pthread_mutex_t>();
 
 /// A second mapping of a region's memory.
@@ -25,14 +25,14 @@ impl Memory {
         Memory { start: NonNull::new(start.cast()).expect("nothing is mapped at 0"), bytes }
     }
 
-    /// All behind the mutex. The caller sees to it that nobody writes there meanwhile.
+    /// All bytes behind the mutex. The caller ensures that nobody writes there meanwhile.
     pub fn read(&self) -> &[u8] {
         // SAFETY: within the mapping. Its users stand still: a traced child between two steps, or
         // this thread itself.
         unsafe { slice::from_raw_parts(self.start.as_ptr().add(MUTEX), self.bytes - MUTEX) }
     }
 
-    /// Makes all behind the mutex equal to these bytes. Nobody holds the lock.
+    /// Makes all bytes behind the mutex equal to these. Nobody holds the lock.
     pub fn write(&self, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.bytes - MUTEX);
         // SAFETY: within the mapping, and nobody has a reference into it but this thread, which is

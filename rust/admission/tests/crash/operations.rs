@@ -1,4 +1,4 @@
-//! The operations, each in a requests where others wait or run.
+//! The operations, each among other requests that wait or run.
 
 use penstock_admission::time::{MILLISECOND, SECOND};
 use penstock_admission::{
@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, GRACE, NOW, Requests, SLOTS, START, WAIT, offer, o
 use crate::judge::Change;
 use crate::steps::{Actor, die_in_operation, die_in_repair};
 
-/// One worker's doing, which concerns one request.
+/// An operation of one worker, about one request.
 fn of(worker: u16) -> (Actor, Change) {
     (Actor::Worker(owner(worker)), Change::One)
 }
@@ -22,7 +22,7 @@ fn busy() -> (Fixture, Requests) {
     (fixture, requests)
 }
 
-/// A requests in which a request has just been granted what another gave back, and does not know yet.
+/// As [`busy`], and a request has just been granted what another gave back, and has not read that.
 fn granted() -> (Fixture, Requests) {
     let (fixture, requests) = busy();
     assert!(fixture.admission.release(requests.first, PermitOutcome::Success, START));

@@ -1,5 +1,7 @@
 //! An operation, one instruction at a time.
 
+#[cfg(debug_assertions)]
+use penstock_admission::kill_points::kill_after;
 use penstock_admission::time::{MILLISECOND, Nanos};
 use penstock_admission::{Admission, Owner};
 use penstock_testing::fork::{Child, Step};
@@ -10,9 +12,9 @@ use crate::judge::{Change, look, reclaim};
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// Its life is over then.
+    /// Its generation is over.
     Worker(Owner),
-    /// What it does, its next life does again.
+    /// Control: its next generation repeats the operation.
     Control,
 }
 
@@ -37,32 +39,50 @@ pub fn die_in_operation(
     let after = seen_in(&end);
     assert_ne!(before, after, "it changes something");
 
-    die_after_stores(
-        name,
-        fixture,
-        1,
-        || work(&fixture.admission, now),
-        |bytes| {
-            let seen = seen_in(bytes);
-            change.judge(&seen, &before, &after);
-            copy.memory.write(bytes);
-            match actor {
-                Actor::Worker(dead) => reclaim(&copy, dead, &seen, now),
-                Actor::Control => {
-                    let next = now + 10 * MILLISECOND;
-                    work(&copy.admission, next);
-                    let again = look(&copy, next);
-                    assert_eq!(again.ends(), after.ends(), "done again, it is done");
-                }
+    let judge = |bytes: &[u8]| {
+        let seen = seen_in(bytes);
+        change.judge(&seen, &before, &after);
+        copy.memory.write(bytes);
+        match actor {
+            Actor::Worker(dead) => reclaim(&copy, dead, &seen, now),
+            Actor::Control => {
+                let next = now + 10 * MILLISECOND;
+                work(&copy.admission, next);
+                let again = look(&copy, next);
+                assert_eq!(again.ends(), after.ends(), "done again, it is done");
             }
-        },
-    );
+        }
+    };
+    #[cfg(debug_assertions)]
+    die_at_kill_points(name, &copy, &start, || work(&copy.admission, now), judge);
+    die_after_stores(name, fixture, 1, || work(&fixture.admission, now), judge);
 }
 
-/// Dies in the middle of an operation, and then once more while that is repaired. What someone finds
-/// who takes the lock at last must not depend on the second death.
+/// Abandons an operation at each of its kill points, and calls `died` with the segment.
+#[cfg(debug_assertions)]
+fn die_at_kill_points(
+    name: &str,
+    fixture: &Fixture,
+    start: &[u8],
+    work: impl Fn(),
+    died: impl Fn(&[u8]),
+) {
+    for point in 1.. {
+        fixture.memory.write(start);
+        if kill_after(point, &work).is_some() {
+            assert!(point > 1, "there are points");
+            println!("{name}: {} kill points", point - 1);
+            return;
+        }
+        let bytes = fixture.memory.read().to_vec();
+        died(&bytes);
+    }
+}
+
+/// Dies in the middle of an operation, and once more while that is repaired. What the next holder finds
+/// must not depend on the second death.
 pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&Admission, Nanos)) {
-    /// A repair passes over tables of thousands of empty places.
+    /// A repair passes over tables with thousands of empty entries.
     const STRIDE: u32 = 64;
     let mut images = Vec::new();
     die_after_stores(
@@ -82,11 +102,12 @@ pub fn die_in_repair(name: &str, fixture: &Fixture, now: Nanos, work: impl Fn(&A
     };
     let seen = seen_in(image);
     fixture.memory.write(image);
-    // Taking the lock is enough.
-    let repair = || assert!(fixture.admission.rows() > 0);
-    die_after_stores(name, fixture, STRIDE, repair, |bytes| {
-        assert_eq!(seen_in(bytes), seen);
-    });
+    // Taking the lock is enough: it repairs.
+    let repair = |fixture: &Fixture| assert!(fixture.admission.rows() > 0);
+    let judge = |bytes: &[u8]| assert_eq!(seen_in(bytes), seen);
+    #[cfg(debug_assertions)]
+    die_at_kill_points(name, &copy, image, || repair(&copy), judge);
+    die_after_stores(name, fixture, STRIDE, || repair(fixture), judge);
 }
 
 /// Runs an operation in a traced child, and calls `died` with the segment after every `stride`th

@@ -1,4 +1,4 @@
-//! What really runs, as the backends see it.
+//! What really runs, counted by the backends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const LIMITS: [u64; 5] = [4, 3, 6, 2, 2];
 pub const WORDS: usize = 2 * LIMITS.len() + 1;
 
-/// Lives of workers that may be at the backends at once: those that live, and those whose requests
-/// have not ended yet.
+/// Generations of workers that may have requests at the backends at once: the living, and the dead whose
+/// requests have not ended yet.
 pub const LANES: usize = 8;
 
-/// For each limit, what runs under it. A word has a byte for each life, so that one step of the
-/// machine counts a request and sees all others at the same moment; a life that is cut short between
-/// two steps leaves nothing half counted.
+/// For each limit, what runs under it. A word has a byte for each generation, so that one atomic operation
+/// counts a request and sees all others at that moment; a death between two operations leaves nothing half
+/// counted.
 #[derive(Clone, Copy)]
 pub struct Backends<'a> {
     running: &'a [AtomicU64],
@@ -38,7 +38,7 @@ impl<'a> Backends<'a> {
         Backends { running, peaks, started: &started[0] }
     }
 
-    /// A request of a life begins. Returns whether all limits hold.
+    /// A request begins. Returns whether all limits hold.
     #[must_use]
     pub fn start(self, lane: usize, under: Under, slots: u64) -> bool {
         self.started.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl<'a> Backends<'a> {
         }
     }
 
-    /// The backends have noticed that a life is over.
+    /// The backends have noticed the death of a worker.
     pub fn stop_all(self, lane: usize) {
         for running in self.running {
             running.fetch_and(!(0xff << (8 * lane)), Ordering::SeqCst);
@@ -69,7 +69,7 @@ impl<'a> Backends<'a> {
         self.running.iter().all(|running| running.load(Ordering::SeqCst) == 0)
     }
 
-    /// The most that ran at once under each limit.
+    /// The most that ran under each limit at once.
     pub fn peaks(self) -> [u64; LIMITS.len()] {
         std::array::from_fn(|at| self.peaks[at].load(Ordering::Relaxed))
     }

@@ -1,8 +1,8 @@
-//! Workers that are killed at any moment share one admission, and the backends never notice: no
-//! limit is exceeded, no permit is lost, none is taken from the living.
+//! Workers that are killed at any moment share one admission, and the backends see no effect: no limit is
+//! exceeded, no permit is lost, none is taken from the living.
 //!
 //! The processes, the segment and its lock are real. The backends are counters, and time is what the
-//! supervisor says: it passes no faster than the real one.
+//! supervisor says: it passes no faster than real time.
 
 #![allow(unsafe_code)] // processes are forked and signalled
 #![allow(unreachable_pub)]
@@ -21,7 +21,7 @@ use backends::LIMITS;
 use machine::Machine;
 use supervisor::Supervisor;
 
-/// Workers that die, one of them because it stood still with the lock.
+/// Workers that die, one of them because it stopped with the lock.
 const DEATHS: usize = 200;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -1,4 +1,4 @@
-//! Chance that can be repeated.
+//! Random numbers from a seed.
 
 /// xorshift64 (Marsaglia 2003).
 pub struct Random(u64);
@@ -16,7 +16,7 @@ impl Random {
         (self.0 >> 16) % sides
     }
 
-    /// Takes one of them out.
+    /// Takes a random one out.
     pub fn take_any<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
         if from.is_empty() {
             return None;

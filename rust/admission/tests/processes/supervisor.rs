@@ -15,13 +15,13 @@ use crate::machine::{GRACE, Machine, WORKERS};
 use crate::random::Random;
 use crate::worker::Worker;
 
-/// The clock moves so far at most at once: a parent that was paused does not make time jump.
+/// The clock moves at most so far at once: after a pause of this process, time does not jump.
 const STEP: Nanos = 5 * MILLISECOND;
-/// How long a worker is looked for that dies with the lock, before any other will do.
+/// How long to search for a worker that holds the lock, before any other is killed.
 const SEARCH: Duration = Duration::from_millis(80);
-/// Backends are closed for 200 ms after a bounce, and the dead keep slots for half as long.
+/// Backends are closed for 200 ms after pushback, and the dead keep slots for half as long.
 const LONGEST_PAUSE: Nanos = 3 * SECOND;
-/// Who holds the rows of the dead.
+/// Owns the rows of dead workers.
 const NOBODY: Owner = Owner { worker: u16::MAX, generation: 0 };
 
 struct Life {
@@ -30,7 +30,7 @@ struct Life {
     lane: usize,
 }
 
-/// What a life has left behind.
+/// What a dead worker has left.
 struct Remains {
     died: Nanos,
     /// Until its requests have stopped at the backends.
@@ -46,7 +46,7 @@ pub struct Supervisor<'a> {
     lives: Vec<Life>,
     remains: Vec<Remains>,
     last: Instant,
-    /// Requests that have begun, and when this was seen to grow.
+    /// The number of requests that have begun, and when it grew last.
     started: (u64, Nanos),
     /// Workers that died with the lock.
     pub with_lock: usize,
@@ -87,7 +87,7 @@ impl<'a> Supervisor<'a> {
         (0..LANES).find(|lane| !used.contains(lane))
     }
 
-    /// Lets time pass, and looks after everything meanwhile.
+    /// Lets time pass, and does the supervisor's work meanwhile.
     pub fn pass(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -100,7 +100,8 @@ impl<'a> Supervisor<'a> {
         let passed = self.last.elapsed().as_nanos() as Nanos;
         self.last = Instant::now();
         let now = self.machine.now() + passed.min(STEP);
-        // The requests of the dead stop before it is too late, even if this process was.
+        // Before anything else: the requests of the dead must stop in time, even if this process was
+        // paused.
         for remains in self.remains.iter_mut().filter(|remains| remains.stops <= now) {
             if let Some(lane) = remains.lane.take() {
                 self.machine.backends().stop_all(lane);
@@ -128,14 +129,14 @@ impl<'a> Supervisor<'a> {
         assert!(permits.all(|ticket| !held.contains(ticket)), "the dead hold permits");
     }
 
-    /// Kills a worker, wherever it is; if one is found soon, one that has the lock.
+    /// Kills a random worker: one that holds the lock, if one is found soon.
     pub fn kill_one(&mut self) {
         let life = self.catch(SEARCH);
         let status = life.child.kill();
         self.clean_up(life.owner, life.lane, status);
     }
 
-    /// Stops a worker that has the lock. Nobody gets on until the watchdog finds it.
+    /// Stops a worker that holds the lock. All others wait until the watchdog finds it.
     pub fn freeze_a_holder(&mut self) {
         let life = self.catch(Duration::MAX);
         let mut watchdog = Watchdog::new(SECOND);
@@ -168,7 +169,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Cleans up after a worker that was killed, and starts its next life.
+    /// Cleans up after a dead worker, and starts its next generation.
     fn clean_up(&mut self, dead: Owner, lane: usize, status: ExitStatus) {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "it was well until now: {status}");
         let died = self.machine.now();
@@ -181,7 +182,7 @@ impl<'a> Supervisor<'a> {
         self.start(dead.worker);
     }
 
-    /// Lets the workers finish. They end well, and all of them.
+    /// Lets the workers finish. All of them must end well.
     pub fn drain(&mut self) {
         self.machine.drain();
         until("the workers and the dead are done", || {

@@ -1,4 +1,4 @@
-//! One life of a worker: it offers, takes, and gives back at random.
+//! One generation of a worker: it offers, reads notifications and releases at random.
 
 use penstock_admission::time::{Nanos, SECOND};
 use penstock_admission::{
@@ -32,7 +32,7 @@ pub struct Worker<'a> {
     owner: Owner,
     lane: usize,
     random: Random,
-    /// When something bounces next. That closes a backend for a while, so it is seldom.
+    /// When the next pushback is due. It closes a backend for a while, so it is rare.
     pushbacks: Nanos,
     waiting: Vec<Request>,
     running: Vec<Running>,
@@ -47,7 +47,7 @@ impl<'a> Worker<'a> {
         Worker { machine, admission, owner, lane, random, pushbacks, waiting, running }
     }
 
-    /// Works until the machine drains and all is done. Panics if anything is not as it should be.
+    /// Works until the machine drains and everything is done. Panics if anything is wrong.
     pub fn live(mut self) {
         loop {
             self.read_notifications();
@@ -133,7 +133,7 @@ impl<'a> Worker<'a> {
         assert!(was_held, "a permit of the living is gone");
     }
 
-    /// What has been granted meanwhile stays in the mail, or has just left it with this.
+    /// What was granted meanwhile is not read yet, or was read just before.
     fn cancel(&mut self) {
         if let Some(request) = self.random.take_any(&mut self.waiting) {
             let was_waiting = self.admission.cancel(request.ticket, self.machine.now());
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Every permit that this life knows of is still there.
+    /// Every permit that this worker knows of is still there.
     fn check(&self) {
         let permits = self.admission.permits_of(self.owner);
         let is_held = |running: &Running| permits.contains(&running.request.ticket);
@@ -188,7 +188,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Until there is mail; nothing but its own waker ends that.
+    /// Waits for notifications; only its own waker ends that.
     fn sleep(&self) {
         let worker = self.owner.worker;
         self.machine.wakers.drain(usize::from(worker));

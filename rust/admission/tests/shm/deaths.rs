@@ -1,4 +1,4 @@
-//! Holders that die, and what they leave.
+//! Holders that die, and the state that they leave.
 
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ fn an_orphaned_lock_stays_so_until_someone_has_repaired_it() {
     assert_eq!(shared.found(), Found::Clean);
 }
 
-/// What a process does around one change, step by step.
+/// Where a process dies around one change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
     BeforeTaking,

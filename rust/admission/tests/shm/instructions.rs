@@ -1,7 +1,6 @@
-//! A holder that stops or dies after each single instruction, from before it takes the lock to after
-//! it has given it back.
+//! A holder that stops or dies after each single instruction, from before the lock to after the unlock.
 
-// Stepping through the atomics of an ARM without LSE never ends.
+// Stepping through the atomics of an ARM processor without LSE never ends.
 #![cfg(target_arch = "x86_64")]
 
 use std::os::unix::process::ExitStatusExt;
@@ -52,8 +51,8 @@ fn a_repairer_that_dies_after_any_instruction_leaves_the_lock_orphaned_or_repair
     assert!(0 < repaired && repaired < instructions);
 }
 
-/// Runs a child that makes one change, once for each of its instructions, up to that one. Returns
-/// how many these are, or none where processes may not be traced.
+/// Runs a child that makes one change, once for each of its instructions, up to that one. Returns how many
+/// these are, or none where processes may not be traced.
 fn after_each_instruction(
     start: impl Fn() -> Shared,
     mut check: impl FnMut(&Shared, Child),
@@ -72,8 +71,8 @@ fn after_each_instruction(
     unreachable!("there are fewer instructions than numbers")
 }
 
-/// The child stands still: whoever wants the lock gets it, or is told who has it. Then it dies.
-/// Returns its thread if it held the lock.
+/// The child stands still: the lock can be taken, or its holder is reported. Then the child dies. Returns
+/// its thread if it held the lock.
 fn stop_and_die(shared: &Shared, child: Child) -> Option<u32> {
     let holder = match shared.region.try_lock(Duration::ZERO) {
         Ok(_) => None,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use penstock_admission::shm::{Found, Guard, Layout, Locked, Open, Region};
 use penstock_testing::fork::{Child, until};
 
-/// As long as a test waits for a lock that it must not get.
+/// How long a test waits for a lock that it must not get.
 pub const SHORT: Duration = Duration::from_millis(20);
 
-/// A region for the tests: two words that are always changed together, and marks that processes
-/// give each other.
+/// A region for the tests: two words that are always changed together, and marks that processes give each
+/// other.
 pub struct Shared {
     pub region: Region,
     pub pair: Locked<u64>,
@@ -37,7 +37,7 @@ impl Shared {
         guard.split((self.pair,)).0
     }
 
-    /// Takes the lock, puts right what was found, and adds one to both words. Returns what it found.
+    /// Takes the lock, repairs what it finds, and adds one to both words. Returns what it found.
     pub fn add(&self) -> Found {
         let mut guard = self.region.lock();
         let found = guard.found();
@@ -79,7 +79,7 @@ impl Shared {
         until("the child is ready", || self.mark(0).swap(0, Ordering::Acquire) == 1);
     }
 
-    /// A process that holds the lock with half a change, for ever.
+    /// A process that holds the lock for ever, with half a change made.
     pub fn fork_holder(&self) -> Child {
         let child = Child::fork(|| {
             let mut guard = self.region.lock();

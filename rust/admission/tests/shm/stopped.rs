@@ -62,7 +62,7 @@ fn a_holder_that_has_unlocked_is_not_killed() {
 #[test]
 fn a_waiter_kills_a_stopped_holder_at_last() {
     let shared = Shared::new();
-    // A thread that is not its process's first has another id than that.
+    // The id of a thread that is not its process's first differs from the process's.
     let mut child = Child::fork(|| {
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! Who wakes whom.
+//! Which workers are woken.
 
 use std::os::fd::RawFd;
 

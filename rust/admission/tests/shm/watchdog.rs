@@ -1,9 +1,9 @@
-//! The watchdog alone, on made-up time.
+//! The watchdog alone, on virtual time.
 
 use penstock_admission::shm::{Holder, Watchdog};
 
 const HOLDER: Option<Holder> = Some(Holder { tid: 7, progress: 1 });
-/// The same thread, which has let go and taken the lock again.
+/// The same thread, which has unlocked and taken the lock again.
 const AGAIN: Option<Holder> = Some(Holder { tid: 7, progress: 3 });
 const OTHER: Option<Holder> = Some(Holder { tid: 8, progress: 3 });
 

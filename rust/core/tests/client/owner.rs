@@ -1,17 +1,17 @@
 //! A connection's owner, who does what the connection says, as an event loop would.
 
-use penstock_core::client::{Answered, ClientConnection, ClientTerms, Received, Step};
+use penstock_core::client::{Answered, ClientConfig, ClientConnection, Received, Step};
 use penstock_core::identity::IdentityHeaders;
 use penstock_core::time::Nanos;
 use penstock_core::worker::{Key, RequestId};
 
-pub fn terms() -> ClientTerms {
+pub fn terms() -> ClientConfig {
     let identity = IdentityHeaders {
         tenant: Some("x-tenant".to_owned()),
         priority: Some("x-priority".to_owned()),
         sessions: Vec::new(),
     };
-    ClientTerms::new(16 << 10, 1 << 20, identity)
+    ClientConfig::new(16 << 10, 1 << 20, identity)
 }
 
 pub fn request(headers: &str, body: &str) -> Vec<u8> {
@@ -38,7 +38,7 @@ pub enum Answers {
 /// A connection and its owner, who does what the connection says.
 #[derive(Debug)]
 pub struct Owner {
-    pub terms: ClientTerms,
+    pub terms: ClientConfig,
     pub connection: ClientConnection,
     pub answers: Answers,
     pub now: Nanos,

@@ -1,4 +1,4 @@
-//! The whole gateway, its clients and its backends, one event at a time.
+//! The simulated world: workers, clients and backends, driven by one event at a time.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -28,14 +28,14 @@ use crate::scenario::Scenario;
 use crate::socket::{Sent, Socket};
 use crate::table;
 
-/// When the simulation begins.
+/// Virtual time at the start.
 const START: Nanos = 1_000 * SECOND;
 const UNIX: Nanos = 1_700_000_000 * SECOND;
-/// A worker's transport to a client takes so much before it says that it is full.
+/// Bytes that a worker's transport to a client buffers before it reports that it is full.
 const HIGH_WATER: usize = 1024;
-/// A backend stops at most so long after it has heard that its client has left: less than the abort grace.
+/// Longest time until a backend stops after its connection was closed; shorter than the abort grace.
 const REACTION: Nanos = 150 * MILLISECOND;
-/// After the last new request everything is over within this: total time, retries, grace.
+/// All requests must have ended this long after the last new one: total time-out, retries, abort grace.
 const END: Nanos = 20 * SECOND;
 
 #[derive(Debug)]
@@ -58,13 +58,13 @@ enum Event {
     CutsDrain(usize, u16),
 }
 
-/// Everything, at one moment.
+/// The complete state of a simulation.
 pub struct World {
     scenario: Scenario,
     random: Random,
     agenda: Agenda<Event>,
     now: Nanos,
-    /// No new requests and no new dangers from then on.
+    /// From this time on there are no new requests and no new dangers.
     ends_at: Option<Nanos>,
     client_config: ClientConfig,
     segment: Segment,
@@ -74,13 +74,12 @@ pub struct World {
     clients: Vec<Client>,
     sockets: Vec<Socket>,
     links: Vec<Link>,
-    /// An armed panic has struck, or a worker was killed: so some requests may fail for no other reason.
     pub answered: u64,
     pub failed: u64,
     pub deaths: u64,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Summary {
     pub steps: u64,
@@ -149,7 +148,7 @@ impl World {
         world
     }
 
-    /// Runs to the end. An error says what did not hold.
+    /// Runs to the end. Fails with the invariant that was violated.
     pub fn run(mut self) -> Result<Summary, String> {
         let mut steps = 0;
         while let Some((at, event)) = self.agenda.take_next() {
@@ -224,7 +223,7 @@ impl World {
         self.agenda.add(self.now + TICK, Event::Ticks(at, life));
     }
 
-    /// Tells a worker of an event and has its effects done. `None`: it is dead, or it panicked over the event.
+    /// Passes an event to a worker and executes the resulting effects. `None`: the worker is dead or panicked.
     fn tell<R>(
         &mut self,
         at: usize,
@@ -243,7 +242,7 @@ impl World {
         }));
         let result = match result {
             Ok(None) => {
-                // What it had written to backends before is on its way.
+                // Writes before the panic have already reached the kernel.
                 let effects = io.effects;
                 for effect in effects {
                     if matches!(effect, Effect::WriteUpstream(..)) {
@@ -302,7 +301,7 @@ impl World {
                 let links = &mut self.processes[at].links;
                 links.resize(links.len().max(id.place() + 1), None);
                 links[id.place()] = Some(link);
-                // Some connects take for ever, which is the worker's to end.
+                // Some connects never complete; the worker's time-out has to end them.
                 let hangs = self.scenario.dangers.faults && self.random.percent(1);
                 let at = if hangs { self.now + 3 * SECOND } else { self.soon(4 * MILLISECOND) };
                 self.agenda.add(at, Event::Opens(link));
@@ -356,7 +355,7 @@ impl World {
         Ok(())
     }
 
-    /// The process is gone, with all of its connections.
+    /// The process dies, and the kernel closes all of its connections.
     fn kill(&mut self, at: usize) {
         let process = &mut self.processes[at];
         if process.worker.take().is_none() {
@@ -381,7 +380,7 @@ impl World {
         self.agenda.add(at_time, Event::Reaped(at));
     }
 
-    /// A client's connection ends without a word.
+    /// A client's connection is reset.
     fn lose(&mut self, at: usize) {
         let socket = &mut self.sockets[at];
         if std::mem::replace(&mut socket.is_gone, true) {
@@ -408,7 +407,7 @@ impl World {
         if left > 0 {
             return Err(format!("{left} requests outlive a shutdown"));
         }
-        // Answers that are written still reach their clients, as the kernel sees to that.
+        // Answers that were already written still reach their clients through the kernel.
         for socket in 0..self.sockets.len() {
             if self.sockets[socket].process == at && self.sockets[socket].life == life {
                 self.close_socket(socket);
@@ -428,7 +427,7 @@ impl World {
             if !is_there {
                 self.segment.admission.note_refused(at as u16, self.now);
             }
-            // A probe comes by only now and then, so that requests find out first.
+            // Probes are rare, so that requests discover failures first.
             if is_there || self.random.percent(10) {
                 self.segment.admission.set_health(at as u16, health, self.now);
             }
@@ -473,7 +472,7 @@ impl World {
         Ok(())
     }
 
-    /// A new configuration, for all workers at once.
+    /// Switches all workers to a new configuration.
     fn swap(&mut self) -> Result<(), String> {
         let number = self.generation.number + 1;
         let one_bad = self.scenario.dangers.one_bad;
@@ -502,7 +501,7 @@ impl World {
         let socket = match self.clients[at].socket {
             Some(socket) if self.random.percent(70) => socket,
             Some(socket) => {
-                // It has what it wanted, and closes.
+                // The client has its answers and closes.
                 self.clients[at].socket = None;
                 let time = self.sockets[socket].up_at.max(self.now) + 1;
                 self.agenda.add(time, Event::FromClient(socket, Sent::Left));
@@ -532,7 +531,7 @@ impl World {
         if self.scenario.dangers.clients {
             match self.random.below(10) {
                 0 | 1 => {
-                    // It leaves, perhaps before it has sent everything.
+                    // The client leaves, perhaps in the middle of a request.
                     let leaves = self.soon(120 * MILLISECOND);
                     self.agenda.add(leaves, Event::FromClient(socket, Sent::Left));
                 }
@@ -547,7 +546,7 @@ impl World {
         self.agenda.add(again, Event::ClientActs(at));
     }
 
-    /// A connection to any worker that takes them.
+    /// Opens a connection to a random worker that accepts connections.
     fn open_socket(&mut self, client: usize) -> Option<usize> {
         let at = self.random.index(self.processes.len());
         let process = &self.processes[at];
@@ -585,7 +584,7 @@ impl World {
             return Ok(());
         }
         match sent {
-            // A client that leaves is noticed also while it is not read.
+            // The event poller reports a closed connection even while reading is paused.
             Sent::Left => {
                 let (process, left) = (socket.process, socket.connection.leave(self.now));
                 if let Some(id) = left.request {
@@ -601,7 +600,7 @@ impl World {
         }
     }
 
-    /// Reads what a client has sent, in order, as far as its worker reads.
+    /// Delivers what a client has sent, in order, until its worker pauses reading.
     fn read_socket(&mut self, at: usize) -> Result<(), String> {
         loop {
             let socket = &mut self.sockets[at];
@@ -622,7 +621,7 @@ impl World {
         }
     }
 
-    /// Goes on with what a client has sent, as the lane does.
+    /// Passes received bytes to the connection and acts on the result, as the real event loop does.
     fn advance(&mut self, at: usize, mut data: &[u8]) -> Result<(), String> {
         loop {
             let socket = &mut self.sockets[at];
@@ -705,7 +704,7 @@ impl World {
         }
     }
 
-    /// The worker closes; the client reads what is there, and then the end.
+    /// The worker closes a client's connection; the client reads the remaining bytes, then end of file.
     fn close_socket(&mut self, at: usize) {
         let socket = &mut self.sockets[at];
         if socket.is_gone || std::mem::replace(&mut socket.is_closed, true) {
@@ -760,7 +759,7 @@ impl World {
         Ok(())
     }
 
-    /// Compares what a client has read with what it asked.
+    /// Checks what a client has read against what it asked for.
     fn understand(&mut self, number: usize) -> Result<(), String> {
         while let Some((given, length)) = answer::first(&self.clients[number].wire)? {
             let client = &mut self.clients[number];
@@ -781,7 +780,7 @@ impl World {
             }
             let client = &mut self.clients[number];
             if given.closes() {
-                // What was pipelined behind it is not answered, and this answer says so.
+                // `connection: close`: requests pipelined after this one are not answered.
                 client.asked.clear();
             }
             if client.asked.is_empty() {
@@ -825,7 +824,7 @@ impl World {
         if self.backends[link.backend].closed_until > self.now {
             let failure = Failure::ConnectRefused { detail: "refused".to_owned() };
             self.tell(process, |worker, io, now| worker.connect_failed(io, id, &failure, now))?;
-            // Its protocol ends with the failure.
+            // A failed connect ends the connection.
             if self.processes[process].link(id) == Some(at) {
                 return Err("a connection that failed is kept".to_owned());
             }
@@ -895,14 +894,14 @@ impl World {
         self.backends[link.backend].running -= std::mem::take(&mut link.running);
     }
 
-    /// The backend has noticed that its client has left.
+    /// The backend notices that its client has closed the connection, and stops.
     fn backend_stops(&mut self, at: usize) {
         self.links[at].script.clear();
         self.stop_running(at);
         self.send_down(at, Arrival::End);
     }
 
-    /// Hands a worker what has come for it, in order, as far as it reads.
+    /// Delivers what has arrived for a worker, in order, until it pauses reading.
     fn read_link(&mut self, at: usize) -> Result<(), String> {
         loop {
             let link = &mut self.links[at];
@@ -931,7 +930,7 @@ impl World {
                 Some(Arrival::End) => {
                     self.tell(process, |worker, io, now| worker.upstream_eof(io, id, now))?;
                     self.links[at].is_open = false;
-                    // The transport closes behind it, and its end is told too.
+                    // The transport closes after the end of file and reports that too.
                     self.tell(process, |worker, io, now| worker.upstream_lost(io, id, false, now))?;
                     self.forget_link(process, at);
                 }
@@ -954,7 +953,7 @@ impl World {
         }
     }
 
-    // What holds after every step.
+    // Invariants, checked after every step.
 
     fn check(&mut self) -> Result<(), String> {
         let sums = self.segment.admission.invariants();
@@ -965,7 +964,7 @@ impl World {
         for (at, backend) in self.backends.iter_mut().enumerate() {
             let limit = self.generation.table.backends[at].concurrency;
             let used = self.segment.admission.backend(at as u16).cap.used.slots;
-            // What had a permit when the limit was lowered keeps it.
+            // Requests that had a permit when the limit was lowered keep it.
             backend.allowed = limit.max(used.min(backend.allowed));
             let running = backend.running;
             if running > used || used > backend.allowed {
@@ -1006,7 +1005,7 @@ impl World {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()

@@ -53,7 +53,7 @@ impl Endpoint for Chat {
         Request::read(body, parameter, self.prompt_name(), messages::read)
     }
 
-    /// As chat templates render it: tools before messages.
+    /// In the order in which chat templates render them: tools before messages.
     fn prefix(&self) -> &'static [Parameter] {
         &[Parameter::Tools, PROMPT]
     }

@@ -1,4 +1,4 @@
-//! The exchange itself: from the grant of a permit to the last byte for the client.
+//! The exchange: from the grant of a permit to the last byte for the client.
 
 mod answer;
 mod assembled;
@@ -21,17 +21,17 @@ use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
 use crate::rules::{Assembly, Identity, RuleCounts, StreamRules};
 use crate::time::{Nanos, Now, SECOND};
 
-/// How long a connection may stay open behind `[DONE]`.
+/// How long to wait for the end of the HTTP message after `[DONE]` before the connection is closed.
 const LINGER: Nanos = SECOND;
 
 /// The client's side of a request.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Its own id if that was valid, else one made for it.
+    /// The client's `x-request-id` if valid, else a generated one.
     pub request_id: String,
     pub keep_alive: bool,
     pub http10: bool,
-    /// Lines that the head of each answer carries besides, each ended by CRLF; for nearly all none.
+    /// Further header lines for each answer, each ended by CRLF; usually empty.
     pub headers: Vec<u8>,
 }
 
@@ -39,21 +39,21 @@ pub struct Client {
 enum State {
     /// In the queue, or connecting.
     Waiting,
-    /// Boxed, as it is taken out and put back with each piece that comes.
+    /// Boxed: it is moved out of the state and back with each piece of the response.
     Attempting(Box<Attempt>),
-    /// The client is served; only the end of the backend's message is awaited.
+    /// The client has its whole answer; only the end of the backend's message is awaited.
     Lingering(Box<Attempt>),
     Over,
 }
 
-/// How an attempt's answer is read.
+/// How the answer of an attempt is decoded.
 #[derive(Debug)]
 enum Reading {
-    /// A whole answer, which comes whole.
+    /// A JSON answer to a request without a stream.
     Whole,
-    /// A stream for a client that wants one, by the stream's rules.
+    /// A stream for a client that asked for one.
     Stream(Box<dyn StreamRules>),
-    /// A stream of which a whole answer is made: the client gets nothing before its end.
+    /// A stream that is assembled into a whole answer: the client gets nothing before its end.
     Assembled(Box<dyn Assembly>),
 }
 
@@ -64,9 +64,10 @@ pub struct Exchange {
     identity: Identity,
     state: State,
     reading: Reading,
-    /// Normalised events from before the first meaningful one (P14).
+    /// Normalised events that came before the first meaningful one. They are buffered so that an early failure can
+    /// still be sent as a status (P14).
     held: Vec<u8>,
-    /// The client has the head of its answer.
+    /// The response head was sent to the client.
     begun: bool,
     served: Served,
     upstream_id: Option<String>,
@@ -74,22 +75,23 @@ pub struct Exchange {
     arrived: Nanos,
     queued: Option<Nanos>,
     dispatched: Nanos,
-    /// When the first meaningful event of this attempt came, or the whole answer: from the arrival.
+    /// Time from arrival to the first meaningful event of this attempt, or to the whole answer.
     first: Option<Nanos>,
     last_event: Nanos,
-    /// When the client last got a piece of the answer, and the times between.
+    /// When the client last got a piece of the answer.
     last_piece: Nanos,
+    /// Times between pieces.
     gaps: Histogram,
     pieces: u64,
     answered: Nanos,
-    /// The client does not read, so the backend is not read either.
+    /// Reading from the backend is paused because the client does not read.
     paused: bool,
-    /// Waits for a further permit.
+    /// Back in the queue, waiting for another permit.
     requeued: bool,
     usage: Option<Usage>,
     rules: RuleCounts,
     record: Option<Record>,
-    /// The record was made: the client has its whole answer, or has left.
+    /// The record was made, so later events change nothing about it.
     recorded: bool,
 }
 
@@ -125,7 +127,7 @@ impl Exchange {
         }
     }
 
-    /// A permit has come: an attempt at `backend` begins. `nonce` makes its upstream id unique.
+    /// A permit was granted: an attempt at `backend` begins. `nonce` makes its upstream id unique.
     pub fn granted(&mut self, backend: BackendIndex, nonce: u32, now: Now) {
         self.queued.get_or_insert(now.mono - self.arrived);
         self.served.backend = Some(backend);
@@ -136,9 +138,9 @@ impl Exchange {
         self.state = State::Waiting;
     }
 
-    /// The request is about to be written: appends its head and the beginning of its body, and
-    /// returns the rest, so that a long body is copied only once more. `serves`: the backend's model
-    /// name; `last_use`: when the connection last carried a request, if it has.
+    /// Appends the head and the beginning of the body of the request to `out`, and returns the rest of the
+    /// body, which saves a copy of a long body. `serves`: the backend's model name; `last_use`: when the
+    /// connection last carried a request, if it did.
     pub fn send(
         &mut self,
         table: &Table,
@@ -174,7 +176,7 @@ impl Exchange {
         &self.plan.tail()[rest..]
     }
 
-    /// `streams`: the backend was asked for a stream.
+    /// How to decode the answer. `streams`: the backend was asked for a stream.
     fn reading(&self, streams: bool) -> Reading {
         let streaming = if streams { self.plan.endpoint.streaming() } else { None };
         let identity = || self.identity.clone();
@@ -199,7 +201,7 @@ impl Exchange {
         self.arrived
     }
 
-    /// Whether the client does not read at present.
+    /// Whether reading from the backend is paused because the client does not read.
     pub fn is_paused(&self) -> bool {
         self.paused
     }
@@ -208,18 +210,17 @@ impl Exchange {
         Pace { pieces: self.pieces, last: self.last_piece }
     }
 
-    /// Whether the client has the head of its answer.
+    /// Whether the response head was sent to the client.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether the backend has begun to answer: the first meaningful event of this attempt has come,
-    /// or the whole answer.
+    /// Whether the first meaningful event of this attempt, or the whole answer, has arrived.
     pub fn has_first(&self) -> bool {
         self.first.is_some()
     }
 
-    /// Whether the backend has begun to answer, or has answered.
+    /// Whether the response head of the backend has arrived.
     pub fn is_answered(&self) -> bool {
         match &self.state {
             State::Waiting => false,
@@ -228,14 +229,15 @@ impl Exchange {
         }
     }
 
-    /// When the request was written to its backend, if nothing has come since.
+    /// When the request was written to its backend, if nothing has arrived since.
     pub fn unanswered_since(&self) -> Option<Nanos> {
         let is_waited_for = matches!(&self.state, State::Attempting(one) if !one.is_answered());
         is_waited_for.then_some(self.last_event)
     }
 
-    /// Whether this failure means that the backend had its time for an answer, and gave no sign of one.
-    /// A total time runs from the arrival, and may have been spent in the queue.
+    /// Whether this failure means that the backend had enough time to answer and sent nothing. The total
+    /// time-out runs from the arrival, so it counts only if the backend had at least half of it: the rest
+    /// may have been spent in the queue.
     pub fn is_silence(&self, table: &Table, failure: &Failure, now: Now) -> bool {
         let had = now.mono - self.dispatched;
         match failure {
@@ -247,22 +249,22 @@ impl Exchange {
         }
     }
 
-    /// No permit is held: the request waits for its first one, or for another after a bounce.
+    /// Whether the request holds no permit: it waits for its first one, or for another one after a retry.
     pub fn is_queued(&self) -> bool {
         self.requeued || self.queued.is_none()
     }
 
-    /// The backend had no room, or the request did not get through to it: that was no attempt, and the
-    /// request waits again.
+    /// The backend was full or could not be reached. This does not count as an attempt, and the request
+    /// goes back into the queue.
     pub fn not_started(&mut self) {
         self.attempts -= 1;
         self.requeued();
     }
 
-    /// The attempt is over without an answer, and the request waits again.
+    /// The attempt ended without an answer, and the request goes back into the queue.
     pub fn requeued(&mut self) {
         if self.first.take().is_some() {
-            // What an attempt had said that failed under way is not what the client will see.
+            // The client never sees events of an attempt that failed, so they are not measured.
             self.gaps = Histogram::fine();
             self.pieces = 0;
         }
@@ -271,22 +273,22 @@ impl Exchange {
         self.state = State::Waiting;
     }
 
-    /// The client's connection is to end with this answer, if its head can still say so.
+    /// Closes the client's connection after this answer, if the head that announces it is not sent yet.
     pub fn close_client(&mut self) {
         self.client.keep_alive &= self.begun;
     }
 
-    /// Whether the client's connection may carry another request behind this answer.
+    /// Whether the client's connection may carry another request after this answer.
     pub fn keeps_client(&self) -> bool {
         self.client.keep_alive && !(self.begun && self.framing() == Framing::UntilClose)
     }
 
-    /// The finished request, once.
+    /// The record of the finished request; returned once.
     pub fn take_record(&mut self) -> Option<Record> {
         self.record.take()
     }
 
-    /// The backend of this attempt, or of the last one.
+    /// The backend of the current or last attempt.
     fn served_by<'t>(&self, table: &'t Table) -> Option<&'t Backend> {
         self.served.backend.map(|at| &table.backends[usize::from(at)])
     }
@@ -296,7 +298,7 @@ impl Exchange {
     }
 }
 
-/// What a backend is told: unique for each attempt.
+/// The request id that the backend gets; unique for each attempt.
 fn upstream_id(request_id: &str, nonce: u32) -> String {
     let mut id = Vec::with_capacity(request_id.len() + 9);
     id.extend_from_slice(request_id.as_bytes());

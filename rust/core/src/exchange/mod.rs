@@ -1,5 +1,5 @@
-//! One proxied request: a state machine that is fed bytes, events and time, and answers with bytes
-//! for the client and a word about the backend's connection.
+//! One proxied request: a state machine. Bytes, events and time go in; bytes for the client and the
+//! next step for the backend's connection come out.
 
 mod attempt;
 mod failure;

@@ -1,4 +1,4 @@
-//! What is known of a request when it has ended: the source of its log line and its metrics.
+//! The record of a finished request: the source of its access log line and its metrics.
 
 use penstock_admission::Histogram;
 use penstock_wire::decimal::{write_decimal, write_ms, write_three};
@@ -75,7 +75,7 @@ pub enum Where {
     Done,
 }
 
-/// The two letters of `HAProxy`'s kind: who ended the request, and where.
+/// The termination state of a request, as in `HAProxy`'s log: who ended it, and in which phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Term(pub Who, pub Where);
 
@@ -147,7 +147,7 @@ impl Outcome {
         }
     }
 
-    /// What an error answer counts as.
+    /// The outcome of a request that ended with this error.
     pub fn of_error(code: Code) -> Self {
         match code.status() {
             429 | 503 => Outcome::Rejected,
@@ -158,7 +158,7 @@ impl Outcome {
     }
 }
 
-/// Where a request was served, as far as it came.
+/// The tier, model and backend of a request, as far as they were determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Served {
     pub tier: Option<TierIndex>,
@@ -168,7 +168,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Whom a request was for, before a backend was chosen.
+    /// The tier and model of a request for which no backend was chosen.
     pub fn to(addressee: Option<Addressee>) -> Self {
         Served {
             tier: addressee.map(|to| to.tier),
@@ -178,13 +178,13 @@ impl Served {
     }
 }
 
-/// The finished request. Times are from arrival; absent where the phase was not reached.
+/// A finished request. Times are nanoseconds from arrival; `None` if the phase was not reached.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub request_id: String,
     pub upstream_id: Option<String>,
     pub served: Served,
-    /// What was sent, or 499 if the client left before anything was.
+    /// The status that was sent; 499 if the client left before any was sent.
     pub status: u16,
     pub code: Option<Code>,
     pub term: Term,
@@ -194,17 +194,17 @@ pub struct Record {
     pub first: Option<Nanos>,
     /// Times between pieces of the answer, without the first.
     pub gaps: Histogram,
-    /// What had to be put right in the answer.
+    /// How often each rule had to correct the answer.
     pub rules: RuleCounts,
     pub total: Nanos,
     pub prompt_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
-    /// Of the prompt, how many the backend had in its cache.
+    /// Prompt tokens that came from the backend's prefix cache.
     pub cached_tokens: Option<u64>,
 }
 
 impl Record {
-    /// The record of a request of which nothing is known but that its client is gone. `total`: since its arrival.
+    /// The record of a request whose client left before it was read completely. `total`: time since its arrival.
     pub fn unread(request_id: String, total: Nanos) -> Self {
         Record {
             request_id,
@@ -226,8 +226,8 @@ impl Record {
         }
     }
 
-    /// Appends the record as one JSON line. No prompt, answer or key is in it. `unix`:
-    /// nanoseconds since 1970.
+    /// Appends the access log line: one line of JSON, without prompt, answer or API key. `unix`: nanoseconds
+    /// since 1970.
     pub fn write_line(&self, unix: Nanos, table: &Table, out: &mut Vec<u8>) {
         let Served { tier, model, backend } = self.served;
         let tier = tier.map_or("", |at| &table.tiers[usize::from(at)].name);
@@ -239,7 +239,7 @@ impl Record {
         write_decimal(unix / SECOND, out);
         out.push(b'.');
         write_three(unix % SECOND / MILLISECOND, out);
-        // Ids, our own words and numbers have nothing in them that would have to be escaped.
+        // Ids, labels and numbers contain no character that JSON has to escape.
         let begin = b",\"level\":\"info\",\"event\":\"request\",\"request_id\":\"";
         write_word(begin, &self.request_id, out);
         write_word(b"\",\"upstream_id\":\"", self.upstream_id.as_deref().unwrap_or(""), out);
@@ -260,14 +260,14 @@ impl Record {
     }
 }
 
-/// A name that somebody has chosen. `key`: with all that stands before the value.
+/// Appends a name from the configuration, escaped. `key`: everything before the value.
 #[inline]
 fn write_name(key: &[u8], value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(key);
     write_string(value, out);
 }
 
-/// A text that stands as it is between its quotes, the second of which comes with what follows.
+/// Appends a text that needs no escaping. `key` ends with the opening quote; the next key starts with the closing one.
 #[inline]
 fn write_word(key: &[u8], value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(key);

@@ -1,5 +1,5 @@
-//! All counters, in the segment: one shard for each worker, which alone writes to it, so that
-//! counting needs no lock and a worker that starts anew goes on where the last one was.
+//! All metrics, in the shared segment. Each worker has its own shard and is its only writer, so counting
+//! needs no lock, and a restarted worker continues the counts of its predecessor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::exchange::{AttemptResult, Outcome, Record, Served};
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
-/// Labelled counters of a shard (at most 2,000 series a node).
+/// Labelled counters of a shard.
 const SERIES: usize = 2048;
 const BUCKETS: usize = Histogram::BUCKETS;
 
@@ -57,20 +57,20 @@ pub enum Total {
     ClientAborts,
     PermitsLeaked,
     LogDropped,
-    /// Series that found no place in their table.
+    /// Increments lost because the table of labelled counters was full.
     SeriesDropped,
 }
 
-/// What a worker is like right now.
+/// Current values of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gauge {
     Connections,
     /// Nanoseconds.
     LoopLag,
     IdleUpstreams,
-    /// When it last ran its timers, in nanoseconds of the monotonic clock.
+    /// When it last ran its timers (monotonic nanoseconds); an old value means that it hangs.
     Beat,
-    /// The process's number; 0: there is none.
+    /// Process id; 0: no process.
     Pid,
 }
 
@@ -82,7 +82,7 @@ type Counter = [AtomicU64; 2];
 /// A histogram: the counts of its buckets, then the sum.
 type Cell = [AtomicU64; BUCKETS + 1];
 
-/// Where the counters lie in a segment.
+/// The offsets of the metrics in the segment.
 #[derive(Debug, Clone, Copy)]
 pub struct RegistryParts {
     series: Open<Counter>,
@@ -94,7 +94,7 @@ pub struct RegistryParts {
 }
 
 impl RegistryParts {
-    /// One shard for each worker, and one for control.
+    /// Reserves one shard for each worker and one for the control process.
     pub fn add(layout: &mut Layout, workers: usize, tiers: usize) -> Self {
         let shards = workers + 1;
         RegistryParts {
@@ -108,7 +108,7 @@ impl RegistryParts {
     }
 }
 
-/// The counters of all workers together.
+/// Reads the metrics of all processes.
 #[derive(Debug, Clone)]
 pub struct Registry {
     region: Arc<Region>,
@@ -170,20 +170,20 @@ impl Registry {
     }
 }
 
-/// The counters that one process writes.
+/// Writes the metrics of one process.
 #[derive(Debug, Clone)]
 pub struct Shard {
     registry: Registry,
     index: usize,
 }
 
-/// Adds to a counter that nobody else writes: no locked instruction is needed.
+/// Adds to a counter with a single writer, so no atomic read-modify-write is needed.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl Shard {
-    /// One inference request has ended; each is counted once, whatever its status.
+    /// Counts one finished request; called once for each, whatever its status.
     pub fn finished(&self, record: &Record) {
         let Served { tier, model, backend } = record.served;
         let (outcome, term) = (record.outcome, record.term);
@@ -218,8 +218,8 @@ impl Shard {
         self.observe(tier, Times::Duration, record.total);
     }
 
-    /// Penstock's own time of one request: until the upstream write, and from the upstream read to
-    /// the client write.
+    /// Records the time that Penstock itself spent on one request: from arrival to the upstream write, and from the
+    /// upstream read to the client write.
     pub fn overhead(&self, tier: TierIndex, time: Nanos) {
         self.observe(tier, Times::Overhead, time);
     }
@@ -248,7 +248,7 @@ impl Shard {
         add(sum, time);
     }
 
-    /// Adds to a labelled counter: its place is looked for from where its key's hash points.
+    /// Adds to a labelled counter, found by linear probing from the hash of its key.
     fn count(&self, series: Series, more: u64) {
         let key = series.key();
         let all = self.registry.region.open(self.registry.parts.series);
@@ -260,7 +260,7 @@ impl Shard {
                 at if at == key => return add(count, more),
                 0 => {
                     add(count, more);
-                    // A reader that sees the key sees its count.
+                    // Release: a reader that sees the key also sees its count.
                     return found.store(key, Ordering::Release);
                 }
                 _ => {}

@@ -1,45 +1,44 @@
-//! What a model server says when it fails, in whichever of its shapes.
+//! Parses the error objects of model servers, in all their shapes, and classifies them.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Value, unescape};
 
 use super::error::{ApiError, Code};
 use crate::profile::{ErrorReport, Profile};
 
-/// Longest text of a backend that is passed on.
+/// Bytes of a backend's error message that are passed on at most.
 const MAX_MESSAGE: usize = 512;
 
 /// What a reported failure means for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The request is at fault: the client gets this error.
+    /// The request is at fault; the client gets this error.
     Client(ApiError),
-    /// The backend is full: a bounce, no failure.
+    /// The backend is full: the request goes back into the queue.
     Full,
-    /// The backend is not ready yet: down until a probe says otherwise.
+    /// The backend is not ready yet; it counts as down until a probe succeeds.
     Loading,
-    /// The backend failed; 502, 503 and 504 say that another try may help.
+    /// The backend failed. With 502, 503 and 504 a retry may help.
     Fault { error: ApiError, status: u16 },
-    /// Somebody in front of the backend says that it cannot be used.
+    /// A proxy in front of the backend reports that the backend is unavailable.
     Unavailable { error: ApiError, status: u16 },
 }
 
 /// A failure as read from a body or an error event.
 ///
-/// What it means is decided by its status, its code and its type. Its message decides only by the
-/// patterns of a profile: engines repeat what a client has sent, so a word in a message may be the
-/// client's.
+/// It is classified by status, code and type. The message counts only through the patterns of a profile:
+/// engines echo what the client sent, so words in a message may be the client's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BackendFailure {
     pub status: u16,
     pub message: String,
     pub param: Option<String>,
-    /// `code`, where it is a word.
+    /// `code`, if it is a string.
     pub code: String,
     /// `type` or `error_type`.
     pub kind: String,
-    /// It came in an event of a stream, so its status is the event's own.
+    /// It came in an event of a stream or in a body on status 200, so its status is the one that it names itself.
     pub in_event: bool,
-    /// It is an error object in one of the shapes of model servers.
+    /// It is JSON with one of the keys of a model server's error, so it does not come from a proxy.
     pub is_reported: bool,
 }
 
@@ -53,8 +52,8 @@ impl BackendFailure {
         failure
     }
 
-    /// Reads the value of `error` in an event or a body on status 200. Its own status, if it names
-    /// one, counts; else it is a fault of the server.
+    /// Reads the value of `error` in an event or in a body on status 200. If it names no error status, it
+    /// counts as a 500.
     pub fn of_error_value(text: &[u8], value: Value) -> Self {
         let mut failure = BackendFailure { in_event: true, ..BackendFailure::default() };
         // The value was validated when the event was read.
@@ -130,9 +129,9 @@ impl BackendFailure {
         }
     }
 
-    /// What the failure means from a backend of this profile. `says_when`: the server has said when to
-    /// come back. A backend's 401, 403, 404 and the like are ours, not the client's: Penstock chose the
-    /// credentials, the path and the model name.
+    /// Classifies the failure for a backend of this profile. `says_when`: the response had `retry-after`. A
+    /// backend's 401, 403, 404 and similar are faults of the gateway's configuration, not of the client:
+    /// Penstock chose the credentials, the path and the model name.
     pub fn verdict(&self, profile: &Profile, says_when: bool) -> Verdict {
         let report = self.report();
         let may_be_overflow = matches!(self.status, 400 | 413 | 422) || self.status >= 500;

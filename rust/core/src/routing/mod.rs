@@ -1,4 +1,4 @@
-//! Which tier a request belongs to, which backends may serve it, and what its parameters become.
+//! Which tier a request belongs to, which backends may serve it, and how its parameters are rewritten.
 
 mod config;
 mod parameters;

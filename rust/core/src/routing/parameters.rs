@@ -13,7 +13,7 @@ use crate::openai::{ApiError, Code};
 pub enum Warning {
     /// `max_tokens` was above the tier's cap and was lowered.
     MaxTokensCapped,
-    /// Something in `chat_template_kwargs` is not allowed here and was left out.
+    /// An argument in `chat_template_kwargs` is not allowed here and was removed.
     TemplateArgumentDropped,
 }
 
@@ -26,23 +26,23 @@ impl Warning {
     }
 }
 
-/// What becomes of one top-level member on its way to the backend.
+/// How one top-level member is changed for the backend.
 enum Fate {
     Keep,
     Drop,
     Replace(Vec<u8>),
 }
 
-/// What a backend gets of a request.
+/// A request as it is sent to a backend.
 #[derive(Debug)]
 pub struct Rewritten {
-    /// All of the body behind `{"model":…,`.
+    /// The rest of the body after `{"model":…,`.
     pub tail: Vec<u8>,
-    /// The cap on its output, if there is one.
+    /// The limit on its output tokens, if there is one.
     pub max_tokens: Option<u64>,
 }
 
-/// How a body that wants no stream begins behind its model where some backend will be asked for one.
+/// How the tail begins if the client asked for no stream but some backend will be asked for one.
 pub(super) const NO_STREAM: &[u8] = b"\"stream\":false,";
 
 /// The two names of the length cap.
@@ -56,9 +56,9 @@ pub struct ParameterPolicy {
     max_tokens: Option<u64>,
     unsupported: Unsupported,
     allow: Vec<String>,
-    /// `stream` stands first if it is false, where it is easily exchanged.
+    /// Move `"stream":false` to the front, where it is easy to replace for a backend that is asked for a stream.
     stream_first: bool,
-    /// A default or a forced value may change what a request takes of a backend.
+    /// A default or a forced value may change what a request costs a backend.
     changes_needs: bool,
     /// The names in `default` and `force`.
     own_names: Vec<String>,
@@ -69,7 +69,7 @@ impl ParameterPolicy {
         let mut default = config.default;
         let old = default.remove("max_tokens");
         let new = default.remove("max_completion_tokens");
-        // Always Penstock's own (Q17); a default beside it would be the same key twice.
+        // `rewrite` always writes this member itself (Q17); a default would make it appear twice.
         default.remove("stream_options");
         let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
         let own_names: Vec<String> = default.keys().chain(config.force.keys()).cloned().collect();
@@ -86,15 +86,15 @@ impl ParameterPolicy {
         }
     }
 
-    /// Whether what a request takes of a backend (slots, tokens) must be read from what
-    /// [`Self::rewrite`] has written: the client's own words may not say it.
+    /// Whether what a request costs (slots, tokens) must be read from the output of [`Self::rewrite`],
+    /// because defaults or forced values may differ from what the client sent.
     pub(super) fn changes_needs(&self) -> bool {
         self.changes_needs
     }
 
-    /// Writes what the backend gets of a request, all but the model: the members behind it, up to and
-    /// with the closing brace. Untouched members are copied byte for byte; null ones are left out,
-    /// because absent means the same and some engines refuse the null.
+    /// Writes the body for the backend without the model: all other members and the closing brace.
+    /// Unchanged members are copied byte for byte. Null members are left out: absent means the same, and
+    /// some engines refuse null.
     pub fn rewrite(
         &self,
         endpoint: &dyn Endpoint,
@@ -129,7 +129,7 @@ impl ParameterPolicy {
             }
             if request.stream {
                 separate(out);
-                // Q17: usage is always asked for, because Penstock counts tokens by it.
+                // Q17: always ask for usage, because Penstock counts tokens with it.
                 out.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
             }
             for (name, value) in self.missing(endpoint, request) {
@@ -143,13 +143,13 @@ impl ParameterPolicy {
         if self.stream_first && request.get(Parameter::Stream).is_some() && !request.stream {
             out.extend_from_slice(NO_STREAM);
         }
-        // The object's own opening brace is written by whoever puts the model in front.
+        // The opening brace is written together with the model.
         edits.apply_from(request.object.start + 1, request.text, &mut out);
         Ok(Rewritten { tail: out, max_tokens })
     }
 
-    /// Refuses a name that differs only in case from one that is set here: a backend that does not tell upper
-    /// from lower case would get both. Names that the endpoint knows have been looked at.
+    /// Refuses a name that differs only in case from a configured one: a backend that ignores case would get
+    /// both. Names that the endpoint knows were checked when the request was read.
     fn refuse_misspelt(&self, member: &Member<'_>) -> Result<(), ApiError> {
         if member.parameter != Parameter::Other {
             return Ok(());
@@ -162,8 +162,8 @@ impl ParameterPolicy {
         }
     }
 
-    /// The one length cap that the backend gets. All engines honour `max_tokens`, one ignores
-    /// `max_completion_tokens` and never stops, so it is sent as the former.
+    /// The length limit for the backend. It is always sent as `max_tokens`, which all engines honour; one
+    /// engine ignores `max_completion_tokens` and never stops.
     fn length(
         &self,
         request: &Request<'_>,
@@ -186,7 +186,7 @@ impl ParameterPolicy {
                 }
                 Ok(Some(cap))
             }
-            // Without a length the engine's own default could pass the cap.
+            // Without a length, the engine's own default could exceed the cap.
             (None, Some(cap)) => Ok(Some(cap)),
             (asked, _) => Ok(asked),
         }
@@ -211,7 +211,7 @@ impl ParameterPolicy {
         };
         if let Some(patch) = self.force.get(name) {
             let own = match &fate {
-                // A null is as good as absent, so the default comes first.
+                // Null means absent, so the patch applies to the default.
                 Fate::Drop => self.default.get(name).cloned(),
                 Fate::Keep => serde_json::from_slice(member.value.span.of(request.text)).ok(),
                 Fate::Replace(fresh) => serde_json::from_slice(fresh).ok(),
@@ -228,7 +228,7 @@ impl ParameterPolicy {
         Ok(fate)
     }
 
-    /// Scalars under allowed names pass: a template argument can block an engine's loop.
+    /// Keeps only scalars under allowed names: an arbitrary template argument can block an engine's event loop.
     fn template_arguments(
         &self,
         request: &Request<'_>,
@@ -239,8 +239,8 @@ impl ParameterPolicy {
         let mut edits = Edits::default();
         let mut filter = MemberFilter::new(0);
         let mut odd = None;
-        // Read here and not by serde_json, which refuses numbers and escapes that engines accept: what
-        // it cannot read would pass unread.
+        // Not read with serde_json, which refuses numbers and escapes that engines accept; such an object
+        // would pass unchecked.
         Reader::new(text).object(|reader, key| {
             let name = unescape(key.raw);
             let value = reader.value()?;
@@ -293,7 +293,7 @@ impl ParameterPolicy {
     }
 }
 
-/// Whether some endpoint reads from a parameter of this name what a request takes of a backend.
+/// Whether a parameter of this name changes what a request costs, at any endpoint.
 fn is_need(name: &str) -> bool {
     ENDPOINTS.iter().any(|endpoint| {
         let parameter = endpoint.parameter(name.as_bytes());

@@ -1,8 +1,8 @@
-//! A streamed answer put together into a whole one, for clients that asked for no stream.
+//! Assembles a streamed answer into a whole one, for clients that did not ask for a stream.
 //!
-//! Texts of the answer, sound, arguments of calls, log probabilities and arrays of deltas grow; of
-//! everything else the last value that is not null counts. Texts are joined as they stand in JSON, so nothing is decoded, and
-//! after the first chunk an event only appends to what is there.
+//! Texts, audio, call arguments, log probabilities and arrays are concatenated; of every other member the
+//! last value that is not null counts. Texts are joined in their JSON form, so nothing is decoded and, after
+//! the first chunk, an event only appends.
 
 use std::marker::PhantomData;
 
@@ -21,14 +21,14 @@ use crate::openai::{BackendFailure, Chunk, Field, Finish, Part, Usage, find};
 #[derive(Debug)]
 pub struct Assembler<F: ChoiceForm> {
     identity: Identity,
-    /// How many choices were asked for.
+    /// Choices that were asked for.
     n: u32,
     progress: ChoiceProgress,
     chunk: Chunk,
-    /// In the order of their indices, which stand in front.
+    /// Pairs of index and choice, ordered by index.
     choices: Vec<(u32, F::Gathered)>,
     usage: Counts,
-    /// What else stands at the top of the chunks.
+    /// All other top-level members of the chunks.
     rest: Members,
     /// Bytes of all that was gathered.
     size: usize,
@@ -103,7 +103,7 @@ impl<F: ChoiceForm> Assembly for Assembler<F> {
             if matches!(field, Field::SystemFingerprint | Field::ServiceTier | Field::Other) {
                 let key = data[*start..value.span.start].trim_ascii_end();
                 let key = key[..key.len() - 1].trim_ascii_end();
-                // Padding that hides how long each event is.
+                // Random padding that hides the length of tokens from eavesdroppers; meaningless in a whole answer.
                 if key != b"\"obfuscation\"" {
                     self.rest.set(key, *value, data, &mut self.size);
                 }

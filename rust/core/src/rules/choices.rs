@@ -1,4 +1,4 @@
-//! Streams of answers that are made of choices, of whichever form.
+//! Implements [`Streaming`] for every endpoint whose answers consist of choices.
 
 use super::assembler::Assembler;
 use super::form::ChoiceForm;

@@ -1,4 +1,4 @@
-//! What the client gets: the begin, the end, and the whole of an answer.
+//! Writes the client's answer: head, end of stream, whole body.
 
 use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
@@ -15,7 +15,7 @@ use crate::rules::{BodyFault, Completeness, Rule};
 use crate::time::Now;
 
 impl Exchange {
-    /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
+    /// P14: the first meaningful event has arrived, so the 200 is sent, followed by the buffered events.
     pub(super) fn begin_stream(&mut self, table: &Table, now: Now, out: &mut Output) {
         self.begun = true;
         self.first = Some(now.mono - self.arrived);
@@ -40,7 +40,7 @@ impl Exchange {
         framing(&self.client)
     }
 
-    /// Writes the end of the stream, or the answer made of it, if that is complete.
+    /// Writes the end of the stream, or the answer assembled from it, if it is complete.
     pub(super) fn finish(
         &mut self,
         table: &Table,
@@ -65,7 +65,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// P13: what is wrong with a stream that ends before its answer does.
+    /// P13: fails for a stream that ends before its answer is complete.
     pub(super) fn check_complete(&self, completeness: Completeness) -> Result<(), Failure> {
         match completeness {
             Completeness::Complete => Ok(()),
@@ -74,8 +74,8 @@ impl Exchange {
         }
     }
 
-    /// The client has its answer, and the backend's stream is complete. `report`: how far the backend's
-    /// message is; `None` if it broke behind the answer.
+    /// The client has its whole answer. `report`: whether the backend's message has ended too; `None` if the
+    /// connection broke after the answer.
     pub(super) fn answered(
         &mut self,
         mut attempt: Box<Attempt>,
@@ -95,7 +95,7 @@ impl Exchange {
         }
     }
 
-    /// A whole body has come: an error, the answer, or an answer where a stream was asked for.
+    /// A whole body has arrived: an error, the answer, or a JSON answer where a stream was asked for.
     pub(super) fn whole(
         &mut self,
         table: &Table,
@@ -128,7 +128,7 @@ impl Exchange {
         }
     }
 
-    /// P14: JSON on 200 where a stream was asked for.
+    /// P14: converts a JSON answer on status 200 to the stream that the client asked for.
     fn whole_as_stream(
         &mut self,
         table: &Table,
@@ -169,7 +169,7 @@ impl Exchange {
         }
     }
 
-    /// The head of a whole answer, whose body is there.
+    /// Writes the head of a whole answer, whose body is in `out`.
     #[inline]
     pub(super) fn write_whole_head(&self, table: &Table, now: Now, out: &mut Output) {
         let head = AnswerHead {
@@ -182,14 +182,14 @@ impl Exchange {
         out.write_head(&head, now, |lines| self.write_headers(table, lines));
     }
 
-    /// Ends a stream that has begun: one error event, the end, and no terminal event.
+    /// Ends a stream after its head was sent: one error event, then the end, without a terminal event.
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
         self.plan.endpoint.write_error_event(error, out.body());
         out.piece(self.framing());
         out.end_stream();
     }
 
-    /// Appends tier and backend, as header lines.
+    /// Appends the header lines with the names of tier and backend.
     pub(super) fn write_names(&self, table: &Table, lines: &mut Vec<u8>) {
         write_line(b"x-penstock-tier: ", &self.tier(table).name, lines);
         if let Some(backend) = self.served.backend {
@@ -197,7 +197,7 @@ impl Exchange {
         }
     }
 
-    /// Appends all header lines of a good answer besides the framing.
+    /// Appends the header lines of a successful answer, without the framing.
     fn write_headers(&self, table: &Table, lines: &mut Vec<u8>) {
         self.write_names(table, lines);
         write_line(b"x-request-id: ", &self.client.request_id, lines);
@@ -222,7 +222,7 @@ fn write_line(name: &[u8], value: &str, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"\r\n");
 }
 
-/// How a stream is framed towards this client.
+/// How a stream is framed for this client.
 pub(super) fn framing(client: &Client) -> Framing {
     if client.http10 { Framing::UntilClose } else { Framing::Chunked }
 }

@@ -1,4 +1,4 @@
-//! Every way in which a request ends without its whole answer, and the record that each end leaves.
+//! How a request ends without its whole answer, and the record of every end.
 
 use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
 use crate::exchange::failure::Failure;
@@ -25,7 +25,7 @@ impl Exchange {
             out.clear();
             return Next::Failed { failure, upstream };
         }
-        // The client has part of an answer: an error event, and no terminal event (P13).
+        // The head was sent, so the failure becomes an error event, without a terminal event (P13).
         let error = failure.error();
         self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
@@ -36,7 +36,7 @@ impl Exchange {
         Next::Ended(Ended { upstream, result: failure.attempt_result() })
     }
 
-    /// No further attempt: the client gets the failure as a status.
+    /// No further attempt: the client gets the failure as an error response.
     pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
         let error = failure.error();
         write_error(
@@ -53,8 +53,8 @@ impl Exchange {
         self.close_record(error.status(), Some(failure), term, outcome, now);
     }
 
-    /// The request was refused without an attempt, or a drain cuts it: `error` as a status, or as an
-    /// event if the answer has begun.
+    /// The request was refused without an attempt, or a drain ends it. Writes `error` as a response, or as
+    /// an event if the head was already sent.
     pub fn refuse(
         &mut self,
         table: &Table,
@@ -88,7 +88,7 @@ impl Exchange {
         }
     }
 
-    /// The client has left.
+    /// The client has closed its connection.
     pub fn client_gone(&mut self, now: Now) {
         let phase = match &self.state {
             _ if self.first.is_some() => Where::Stream,
@@ -109,7 +109,7 @@ impl Exchange {
         outcome: Outcome,
         now: Now,
     ) {
-        // One request, one record: what comes behind the answer changes nothing about it.
+        // One record per request: events after the answer do not change it.
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
@@ -117,7 +117,7 @@ impl Exchange {
             self.rules.add(rules.counts());
         }
         self.record = Some(Record {
-            // Both are in the head already, or nobody is left to get one.
+            // Not needed any more: the head was sent, or the client is gone.
             request_id: std::mem::take(&mut self.client.request_id),
             upstream_id: self.upstream_id.take(),
             served: self.served,

@@ -1,4 +1,4 @@
-//! What comes from the backend: pieces, events, ends.
+//! Input from the backend: bytes, events, end of file, reset.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::rules::{Rule, StreamEvent};
 use crate::time::Now;
 
 impl Exchange {
-    /// Bytes of the backend.
+    /// Bytes from the backend.
     pub fn upstream_bytes(
         &mut self,
         table: &Table,
@@ -30,7 +30,7 @@ impl Exchange {
         self.read(table, now, out, |attempt, visit| attempt.eof(now.mono, visit))
     }
 
-    /// The connection to the backend broke.
+    /// The connection to the backend was reset.
     pub fn upstream_lost(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
         self.read(table, now, out, |attempt, _| Err(attempt.reset(now.mono)))
     }
@@ -62,7 +62,7 @@ impl Exchange {
                 return Next::Continue;
             }
         };
-        // What the events have come to; the scan stops at `Break`.
+        // Set by the event that ends the scan.
         let mut done = false;
         let mut failure = None;
         let report =
@@ -81,11 +81,11 @@ impl Exchange {
             return self.answered(attempt, report.ok().as_ref(), now);
         }
         if let Some(failure) = failure {
-            // The backend may well go on after its own error or garbage.
+            // A backend may keep sending after an error event or garbage.
             let over = matches!(report, Ok(Report::Drained { .. } | Report::StreamEnd { .. }));
             let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
             let failure = match (failure, report) {
-                // The event that the end of the stream left unfinished: cut, not garbled (P13).
+                // An incomplete last event: the stream was truncated, not malformed (P13).
                 (Failure::Garbage { .. }, Ok(Report::StreamEnd { .. })) => {
                     Failure::Truncated { progress: Progress::Something }
                 }
@@ -109,13 +109,13 @@ impl Exchange {
             Report::Whole { head, .. }
                 if head.status == 408 && !head.keep_alive && attempt.may_be_stale(now.mono) =>
             {
-                // RFC 9110 §15.5.9: the server has closed an idle connection, and not read the request.
+                // RFC 9110 §15.5.9: the server closed the connection as idle and did not read the request.
                 let failure = Failure::Reset { progress: Progress::Nothing, stale: true };
                 self.fail(failure, UpstreamEnd::Close, now, out)
             }
             Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
             Report::StreamEnd { .. } | Report::Drained { .. } => {
-                // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
+                // No `[DONE]`: complete if every choice has finished (P12), else truncated (P13).
                 match self.finish(table, now, out) {
                     Ok(()) => {
                         self.rules.hit(Rule::P12);
@@ -127,7 +127,7 @@ impl Exchange {
         }
     }
 
-    /// One event of the stream. True: the answer is complete.
+    /// Handles one event of the stream. Returns true when the answer is complete.
     pub(super) fn event(
         &mut self,
         data: &[u8],
@@ -139,7 +139,7 @@ impl Exchange {
             return self.assembled_event(data, table, now, out);
         };
         let text = if self.begun {
-            // Every write is a piece of its own.
+            // Each write is one HTTP chunk.
             out.piece(framing(&self.client));
             out.body()
         } else {
@@ -150,7 +150,7 @@ impl Exchange {
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
         match event {
             StreamEvent::Swallowed => {}
-            // No timer is about the connection, so comments and empty events move none.
+            // Timers measure progress of the answer, so comments and empty events do not extend them.
             StreamEvent::KeepAlive => return Ok(false),
             StreamEvent::Chunk { meaningful } => {
                 if meaningful {
@@ -181,14 +181,14 @@ impl Exchange {
         Ok(false)
     }
 
-    /// What a failure that the backend reports means for the attempt.
+    /// Classifies a failure that the backend reports.
     pub(super) fn failure_of(
         &self,
         table: &Table,
         reported: &BackendFailure,
         retry_after: Option<u32>,
     ) -> Failure {
-        // Nothing is read before a backend has been granted.
+        // Unreachable: nothing is read before a backend was granted.
         let Some(backend) = self.served_by(table) else { return Failure::Internal };
         match reported.verdict(backend.profile, retry_after.is_some()) {
             Verdict::Client(error) => Failure::Refused { error },

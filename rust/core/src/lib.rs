@@ -14,10 +14,12 @@
 //! * [`exchange`]: one proxied request from grant to end
 //! * [`rules`]: normalisation of answers into the one shape that clients see
 //! * [`metrics`]: counters, gauges and histograms
+//! * [`access_log`]: the log line of a finished request
 //! * [`segment`]: the memory that all processes share
 
 #![deny(unsafe_code)]
 
+pub mod access_log;
 pub mod client;
 pub mod endpoint;
 pub mod exchange;

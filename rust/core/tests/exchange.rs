@@ -3,6 +3,7 @@
 mod support;
 
 use penstock_admission::Fault;
+use penstock_core::access_log;
 use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{
     Client, Exchange, Failure, Next, Output, Retry, Term, UpstreamEnd, Where, Who,
@@ -1595,7 +1596,7 @@ fn the_record_of_a_good_request() {
     // There is no gap before the first piece; each later piece and the finish chunk adds one.
     assert_eq!(record.gaps.count(), 3);
     let mut line = Vec::new();
-    record.write_line(1_500_000_000, &table, &mut line);
+    access_log::write_line(&record, 1_500_000_000, &table, &mut line);
     assert_eq!(line.last(), Some(&b'\n'));
     let value: Value = serde_json::from_slice(&line).expect("one JSON line");
     assert_eq!(

@@ -2,7 +2,8 @@
 
 use penstock_admission::Fault;
 
-use super::record::{AttemptResult, Term, Where, Who};
+use super::outcome::AttemptResult;
+use super::termination::{Term, Where, Who};
 use crate::openai::{ApiError, Code};
 
 /// Whether a failure before the first event may be retried.

@@ -4,12 +4,16 @@
 mod attempt;
 mod failure;
 mod machine;
+mod outcome;
 mod output;
 mod record;
 mod retry;
+mod termination;
 
 pub use failure::{Failure, Retry};
 pub use machine::{Client, Ended, Exchange, Next, Pace, UpstreamEnd};
+pub use outcome::{AttemptResult, Outcome};
 pub use output::{Output, OutputMemory, write_error};
-pub use record::{AttemptResult, Outcome, Record, Served, Term, Where, Who};
+pub use record::{Record, Served};
 pub use retry::RetryBudget;
+pub use termination::{Term, Where, Who};

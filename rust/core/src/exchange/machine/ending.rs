@@ -2,8 +2,10 @@
 
 use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
 use crate::exchange::failure::Failure;
+use crate::exchange::outcome::Outcome;
 use crate::exchange::output::{Output, write_error};
-use crate::exchange::record::{Outcome, Record, Term, Where, Who};
+use crate::exchange::record::Record;
+use crate::exchange::termination::{Term, Where, Who};
 use crate::openai::ApiError;
 use crate::routing::Table;
 use crate::rules::Rule;

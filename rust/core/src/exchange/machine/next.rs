@@ -1,7 +1,7 @@
 //! What the exchange tells its caller to do next.
 
 use crate::exchange::failure::Failure;
-use crate::exchange::record::AttemptResult;
+use crate::exchange::outcome::AttemptResult;
 use crate::time::Nanos;
 
 /// What to do with the backend's connection.

@@ -8,7 +8,7 @@ use super::{Endpoint, Parameter, Prompt, Request, Shape};
 use crate::openai::{ApiError, Choice, Delta, Finish, Usage, WholeChoice};
 use crate::rules::members::{Members, each_member, quoted};
 use crate::rules::{
-    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, Gathered, Identity, Streaming, TooMuch,
+    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, Gathered, IdAndModel, Streaming, TooMuch,
     normalise_body,
 };
 
@@ -57,11 +57,11 @@ impl Endpoint for Completions {
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault> {
-        normalise_body::<Completions>(text, identity, asked.n, out)
+        normalise_body::<Completions>(text, id_and_model, asked.n, out)
     }
 
     fn streaming(&self) -> Option<&'static dyn Streaming> {

@@ -5,7 +5,7 @@ use penstock_wire::json::{Edits, JsonError, Kind, Reader, Value};
 use super::{Endpoint, Parameter, Prompt, Request, Shape};
 use crate::openai::{ApiError, BackendFailure, Code, Field, Part, Usage, find};
 use crate::rules::usage::UsageRule;
-use crate::rules::{Asked, BodyFault, Envelope, Identity, Streaming, usage_of};
+use crate::rules::{Asked, BodyFault, Envelope, IdAndModel, Streaming, usage_of};
 
 #[derive(Debug)]
 pub struct Embeddings;
@@ -63,7 +63,7 @@ impl Endpoint for Embeddings {
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault> {
@@ -97,7 +97,7 @@ impl Endpoint for Embeddings {
             return Err(garbage("not one embedding for each input"));
         }
         let mut edits = Edits::default();
-        identity.edit(object, &parts, ENVELOPE, UsageRule::Keep, text, &mut edits);
+        id_and_model.edit(object, &parts, ENVELOPE, UsageRule::Keep, text, &mut edits);
         edits.apply(text, out);
         Ok(usage_of(&parts, text))
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::parameter::Parameter;
 use super::request::Request;
 use crate::openai::{ApiError, Usage};
-use crate::rules::{Asked, BodyFault, Identity, Streaming};
+use crate::rules::{Asked, BodyFault, IdAndModel, Streaming};
 
 /// Everything in which one endpoint differs from the others. A request's plan holds its endpoint.
 pub trait Endpoint: Debug + Send + Sync {
@@ -36,7 +36,7 @@ pub trait Endpoint: Debug + Send + Sync {
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault>;

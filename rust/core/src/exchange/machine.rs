@@ -18,7 +18,7 @@ use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
 use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
-use crate::rules::{Assembly, Identity, RuleCounts, StreamRules};
+use crate::rules::{Assembly, IdAndModel, RuleCounts, StreamRules};
 use crate::time::{Nanos, Now, SECOND};
 
 /// How long to wait for the end of the HTTP message after `[DONE]` before the connection is closed.
@@ -61,7 +61,7 @@ enum Reading {
 pub struct Exchange {
     pub plan: Plan,
     pub client: Client,
-    identity: Identity,
+    id_and_model: IdAndModel,
     state: State,
     reading: Reading,
     /// Normalised events that came before the first meaningful one. They are buffered so that an early failure can
@@ -99,7 +99,7 @@ impl Exchange {
     /// `id`: the answer's own id.
     pub fn new(plan: Plan, client: Client, id: &str, now: Now) -> Self {
         Exchange {
-            identity: Identity::new(id, now.unix_seconds(), &plan.model),
+            id_and_model: IdAndModel::new(id, now.unix_seconds(), &plan.model),
             served: Served { tier: Some(plan.tier), model: Some(plan.model_index), backend: None },
             plan,
             client,
@@ -179,13 +179,15 @@ impl Exchange {
     /// How to decode the answer. `streams`: the backend was asked for a stream.
     fn reading(&self, streams: bool) -> Reading {
         let streaming = if streams { self.plan.endpoint.streaming() } else { None };
-        let identity = || self.identity.clone();
+        let id_and_model = || self.id_and_model.clone();
         match streaming {
             None => Reading::Whole,
             Some(endpoint) if self.plan.stream => {
-                Reading::Stream(endpoint.rules(identity(), self.plan.asked()))
+                Reading::Stream(endpoint.rules(id_and_model(), self.plan.asked()))
             }
-            Some(endpoint) => Reading::Assembled(endpoint.assembly(identity(), self.plan.asked())),
+            Some(endpoint) => {
+                Reading::Assembled(endpoint.assembly(id_and_model(), self.plan.asked()))
+            }
         }
     }
 

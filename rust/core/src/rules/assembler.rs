@@ -11,7 +11,7 @@ use penstock_wire::json::Kind;
 use super::empty;
 use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, Gathered};
-use super::identity::Identity;
+use super::id_and_model::IdAndModel;
 use super::members::Members;
 use super::progress::ChoiceProgress;
 use super::streaming::Assembly;
@@ -20,7 +20,7 @@ use crate::openai::{BackendFailure, Chunk, Field, Finish, Part, Usage, find};
 
 #[derive(Debug)]
 pub struct Assembler<F: ChoiceForm> {
-    identity: Identity,
+    id_and_model: IdAndModel,
     /// Choices that were asked for.
     n: u32,
     progress: ChoiceProgress,
@@ -36,9 +36,9 @@ pub struct Assembler<F: ChoiceForm> {
 }
 
 impl<F: ChoiceForm> Assembler<F> {
-    pub fn new(identity: Identity, n: u32) -> Self {
+    pub fn new(id_and_model: IdAndModel, n: u32) -> Self {
         Assembler {
-            identity,
+            id_and_model,
             n,
             progress: ChoiceProgress::of(n),
             chunk: Chunk::default(),
@@ -122,7 +122,7 @@ impl<F: ChoiceForm> Assembly for Assembler<F> {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.reserve(self.size + 256 * (1 + self.choices.len()));
-        self.identity.write_start(F::WHOLE, out);
+        self.id_and_model.write_start(F::WHOLE, out);
         out.extend_from_slice(b"\"choices\":[");
         for (at, (index, choice)) in self.choices.iter().enumerate() {
             if at > 0 {

@@ -7,7 +7,7 @@
 //! 2. P6 [`empty::is_droppable`]: empty deltas are dropped
 //! 3. the endpoint's rules for one choice ([`ChoiceForm::edit`]): P6 [`role::once`], [`finish::apart`]
 //! 4. P7 [`usage::Counts::place`]: token counts only on the last chunk
-//! 5. P1 [`Identity::edit`]: one id, one creation time, and the model name that the client asked for
+//! 5. P1 [`IdAndModel::edit`]: one id, one creation time, and the model name that the client asked for
 //!
 //! Each returns a [`FastPath`]: whether a similar next chunk may skip it. The exchange applies the others: P12
 //! (missing `[DONE]`) and P13 (truncation) at the end of a stream, and P14 (the 200 is delayed until the first
@@ -21,7 +21,7 @@ pub(crate) mod empty;
 mod event;
 pub(crate) mod finish;
 mod form;
-mod identity;
+mod id_and_model;
 pub(crate) mod members;
 mod progress;
 pub(crate) mod role;
@@ -35,7 +35,7 @@ pub use assembler::Assembler;
 pub use count::{Rule, RuleCounts};
 pub use event::{Completeness, StreamEvent, StreamFault};
 pub use form::{ChoiceForm, ChunkEdits, Gathered, TooMuch};
-pub use identity::{Envelope, Identity};
+pub use id_and_model::{Envelope, IdAndModel};
 pub use stream::StreamNormaliser;
 pub use streaming::{Asked, Assembly, StreamRules, Streaming};
 pub use template::FastPath;

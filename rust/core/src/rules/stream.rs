@@ -8,7 +8,7 @@ use penstock_wire::json::{Kind, MemberFilter, Span};
 use super::count::{Rule, RuleCounts};
 use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, ChunkEdits};
-use super::identity::{Envelope, Identity};
+use super::id_and_model::{Envelope, IdAndModel};
 use super::progress::ChoiceProgress;
 use super::streaming::{Asked, StreamRules};
 use super::template::{FastPath, Template};
@@ -18,7 +18,7 @@ use crate::openai::{BackendFailure, Choice, Chunk, Field, Finish, Usage, find, w
 
 #[derive(Debug)]
 pub struct StreamNormaliser<F> {
-    identity: Identity,
+    id_and_model: IdAndModel,
     asked: Asked,
     progress: ChoiceProgress,
     usage: Counts,
@@ -34,9 +34,9 @@ pub struct StreamNormaliser<F> {
 impl<F: ChoiceForm> StreamNormaliser<F> {
     const ENVELOPE: Envelope = Envelope { object: F::CHUNK, is_named: true };
 
-    pub fn new(identity: Identity, asked: Asked) -> Self {
+    pub fn new(id_and_model: IdAndModel, asked: Asked) -> Self {
         StreamNormaliser {
-            identity,
+            id_and_model,
             asked,
             progress: ChoiceProgress::of(asked.n),
             usage: Counts::default(),
@@ -111,7 +111,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         let Chunk { object, parts, .. } = &self.chunk;
         let ChunkEdits { edits, counts, apart } = &mut self.edits;
         let (usage, at_usage) = Counts::place(parts, self.asked.include_usage, counts);
-        self.identity.edit(*object, parts, Self::ENVELOPE, usage, data, edits);
+        self.id_and_model.edit(*object, parts, Self::ENVELOPE, usage, data, edits);
         let whole = out.len();
         out.extend_from_slice(b"data: ");
         // One event is one line: a line feed between members would end it early (WHATWG HTML §9.2.6).
@@ -142,7 +142,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
     /// Appends an extra chunk with the finish reasons that came together with text.
     fn write_finish_chunk(&self, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        self.identity.write_chunk_start(F::CHUNK, &self.server, out);
+        self.id_and_model.write_chunk_start(F::CHUNK, &self.server, out);
         finish::write_choices(&self.edits.apart, data, out);
         out.extend_from_slice(if self.asked.include_usage {
             b"],\"usage\":null}\n\n"
@@ -172,7 +172,7 @@ impl<F: ChoiceForm> StreamRules for StreamNormaliser<F> {
         if self.asked.include_usage && !usage.is_empty() {
             out.extend_from_slice(b"data: ");
             let start = out.len();
-            self.identity.write_chunk_start(F::CHUNK, &self.server, out);
+            self.id_and_model.write_chunk_start(F::CHUNK, &self.server, out);
             out.extend_from_slice(b"],\"usage\":");
             out.extend_from_slice(usage);
             blank_line_breaks(&mut out[start..]);

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::count::RuleCounts;
 use super::event::{Completeness, StreamEvent, StreamFault};
-use super::identity::Identity;
+use super::id_and_model::IdAndModel;
 use super::whole::BodyFault;
 use crate::openai::Usage;
 
@@ -20,10 +20,10 @@ pub struct Asked {
 /// An endpoint whose answers can be streamed.
 pub trait Streaming: Debug + Send + Sync {
     /// The rules for one stream that is passed on to the client.
-    fn rules(&self, identity: Identity, asked: Asked) -> Box<dyn StreamRules>;
+    fn rules(&self, id_and_model: IdAndModel, asked: Asked) -> Box<dyn StreamRules>;
 
     /// The assembly of one stream into a whole answer.
-    fn assembly(&self, identity: Identity, asked: Asked) -> Box<dyn Assembly>;
+    fn assembly(&self, id_and_model: IdAndModel, asked: Asked) -> Box<dyn Assembly>;
 
     /// P14: converts a whole answer to events and calls `emit` with the data of each, in order. The stream's
     /// rules must still be applied to them.

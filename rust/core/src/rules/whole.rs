@@ -3,7 +3,7 @@
 use penstock_wire::json::{Edits, Kind};
 
 use super::form::ChoiceForm;
-use super::identity::{Envelope, Identity};
+use super::id_and_model::{Envelope, IdAndModel};
 use super::usage::UsageRule;
 use crate::openai::{
     BackendFailure, Completion, Field, Part, Usage, WholeChoice, find, write_server,
@@ -53,7 +53,7 @@ pub fn usage_of(parts: &[Part], text: &[u8]) -> Option<Usage> {
 /// Checks a whole answer and appends it with id and model name replaced. Returns the reported token counts.
 pub fn normalise_body<F: ChoiceForm>(
     text: &[u8],
-    identity: &Identity,
+    id_and_model: &IdAndModel,
     n: u32,
     out: &mut Vec<u8>,
 ) -> Result<Option<Usage>, BodyFault> {
@@ -61,7 +61,7 @@ pub fn normalise_body<F: ChoiceForm>(
     let mut edits = Edits::default();
     let Completion { object, parts, .. } = &completion;
     let envelope = Envelope { object: F::WHOLE, is_named: true };
-    identity.edit(*object, parts, envelope, UsageRule::Keep, text, &mut edits);
+    id_and_model.edit(*object, parts, envelope, UsageRule::Keep, text, &mut edits);
     edits.apply(text, out);
     Ok(usage_of(parts, text))
 }

@@ -117,7 +117,7 @@ impl Exchange {
             return self.whole_as_stream(table, body, upstream, now, out);
         }
         let Plan { endpoint, .. } = self.plan;
-        match endpoint.whole(body, &self.identity, self.plan.asked(), out.body()) {
+        match endpoint.whole(body, &self.id_and_model, self.plan.asked(), out.body()) {
             Err(fault) => self.fail(self.failure_of_body(table, fault), upstream, now, out),
             Ok(usage) => {
                 self.usage = usage;

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::StreamNormaliser;
 use crate::endpoint::Chat;
-use crate::rules::{Asked, Identity, StreamEvent, StreamFault, StreamRules};
+use crate::rules::{Asked, IdAndModel, StreamEvent, StreamFault, StreamRules};
 
 fn normaliser(n: u32, include_usage: bool) -> StreamNormaliser<Chat> {
-    StreamNormaliser::new(Identity::new("chatcmpl-x", 7, "name"), Asked { n, include_usage })
+    StreamNormaliser::new(IdAndModel::new("chatcmpl-x", 7, "name"), Asked { n, include_usage })
 }
 
 /// Contents of JSON strings, valid and invalid.

@@ -8,7 +8,7 @@ use crate::openai::{Field, Part};
 
 /// The id, creation time and model name of an answer, concatenated as JSON values ready to be copied.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct IdAndModel {
     text: Vec<u8>,
     /// End of the id, and of the time.
     ends: [usize; 2],
@@ -23,7 +23,7 @@ pub struct Envelope {
     pub is_named: bool,
 }
 
-impl Identity {
+impl IdAndModel {
     /// `id`: the answer's id; `created`: seconds since 1970; `model`: the name the client asked for.
     pub fn new(id: &str, created: u64, model: &str) -> Self {
         let mut text = Vec::with_capacity(id.len() + model.len() + 24);
@@ -32,7 +32,7 @@ impl Identity {
         write_decimal(created, &mut text);
         let created = text.len();
         write_string(model, &mut text);
-        Identity { text, ends: [id, created] }
+        IdAndModel { text, ends: [id, created] }
     }
 
     fn id(&self) -> &[u8] {

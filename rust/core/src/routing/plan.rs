@@ -6,8 +6,9 @@ use penstock_admission::Blocks;
 use penstock_admission::TierIndex;
 use penstock_wire::json::{JsonError, Reader, unescape, write_string};
 
-use super::parameters::{NO_STREAM, Rewritten, Warning};
+use super::parameter_policy::{NO_STREAM, Rewritten};
 use super::table::{Addressee, ModelIndex, Table, Tier};
+use super::warning::Warning;
 use crate::endpoint::{Endpoint, Parameter, Request};
 use crate::openai::ApiError;
 use crate::rules::Asked;

@@ -7,7 +7,7 @@ use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex, TokenLimit};
 use super::config::{
     AffinityConfig, BackendConfig, QueueConfig, RoutingConfig, TierConfig, TierProfile,
 };
-use super::parameters::ParameterPolicy;
+use super::parameter_policy::ParameterPolicy;
 use crate::openai::{ApiError, Code};
 use crate::profile::{GENERAL, Profile};
 use crate::time::{Nanos, seconds};

@@ -1,37 +1,17 @@
-//! A tier's parameter policy: defaults, forced values, the length cap.
+//! A tier's parameter policy: defaults and forced values. The limit on `max_tokens` is in `max_tokens.rs`, the check of
+//! `chat_template_kwargs` in `template_arguments.rs`.
 
 use penstock_wire::decimal::write_decimal;
-use penstock_wire::json::{Edits, Kind, MemberFilter, Reader, folded, unescape, write_string};
+use penstock_wire::json::{Edits, Kind, MemberFilter, folded, write_string};
 use serde_json::{Map, Value};
 
 use super::config::{ParameterConfig, Unsupported};
+use super::max_tokens::{self, MaxTokens};
+use super::member_edit::MemberEdit;
+use super::template_arguments;
+use super::warning::Warning;
 use crate::endpoint::{ENDPOINTS, Endpoint, Member, Parameter, Request, concerns, misspelt};
-use crate::openai::{ApiError, Code};
-
-/// One entry of `x-penstock-warning`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Warning {
-    /// `max_tokens` was above the tier's cap and was lowered.
-    MaxTokensCapped,
-    /// An argument in `chat_template_kwargs` is not allowed here and was removed.
-    TemplateArgumentDropped,
-}
-
-impl Warning {
-    pub fn text(self) -> &'static str {
-        match self {
-            Warning::MaxTokensCapped => "max_tokens=capped",
-            Warning::TemplateArgumentDropped => "chat_template_kwargs=dropped",
-        }
-    }
-}
-
-/// How one top-level member is changed for the backend.
-enum Fate {
-    Keep,
-    Drop,
-    Replace(Vec<u8>),
-}
+use crate::openai::ApiError;
 
 /// A request as it is sent to a backend.
 #[derive(Debug)]
@@ -45,15 +25,11 @@ pub struct Rewritten {
 /// How the tail begins if the client asked for no stream but some backend will be asked for one.
 pub(super) const NO_STREAM: &[u8] = b"\"stream\":false,";
 
-/// The two names of the length cap.
-const LENGTH_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
-
 #[derive(Debug)]
 pub struct ParameterPolicy {
     default: Map<String, Value>,
-    default_max_tokens: Option<u64>,
     force: Map<String, Value>,
-    max_tokens: Option<u64>,
+    max_tokens: MaxTokens,
     unsupported: Unsupported,
     allow: Vec<String>,
     /// Move `"stream":false` to the front, where it is easy to replace for a backend that is asked for a stream.
@@ -67,19 +43,17 @@ pub struct ParameterPolicy {
 impl ParameterPolicy {
     pub(super) fn new(config: ParameterConfig, stream_first: bool) -> Self {
         let mut default = config.default;
-        let old = default.remove("max_tokens");
-        let new = default.remove("max_completion_tokens");
+        let max_tokens =
+            MaxTokens::new(&mut default, &config.force, config.max_tokens, config.unsupported);
         // `rewrite` always writes this member itself (Q17); a default would make it appear twice.
         default.remove("stream_options");
-        let default_max_tokens = new.or(old).as_ref().and_then(Value::as_u64);
         let own_names: Vec<String> = default.keys().chain(config.force.keys()).cloned().collect();
         ParameterPolicy {
             changes_needs: own_names.iter().any(|name| is_need(name)),
             default,
-            default_max_tokens,
             stream_first,
             force: config.force,
-            max_tokens: config.max_tokens,
+            max_tokens,
             unsupported: config.unsupported,
             allow: config.allow,
             own_names,
@@ -101,15 +75,16 @@ impl ParameterPolicy {
         request: &Request<'_>,
         warnings: &mut Vec<Warning>,
     ) -> Result<Rewritten, ApiError> {
-        let max_tokens = if endpoint.generates() { self.length(request, warnings)? } else { None };
+        let max_tokens =
+            if endpoint.generates() { self.max_tokens.apply(request, warnings)? } else { None };
         let mut edits = Edits::default();
         let mut filter = MemberFilter::new(request.object.start);
         for member in &request.members {
             self.refuse_misspelt(member)?;
-            match self.fate(request, member, warnings)? {
-                Fate::Keep => filter.keep(member.start, member.value.span.end, &mut edits),
-                Fate::Drop => filter.remove(member.value.span.end, &mut edits),
-                Fate::Replace(fresh) => {
+            match self.edit(request, member, warnings)? {
+                MemberEdit::Keep => filter.keep(member.start, member.value.span.end, &mut edits),
+                MemberEdit::Drop => filter.remove(member.value.span.end, &mut edits),
+                MemberEdit::Replace(fresh) => {
                     filter.keep(member.start, member.value.span.end, &mut edits);
                     edits.replace(member.value.span, |out| out.extend_from_slice(&fresh));
                 }
@@ -162,110 +137,45 @@ impl ParameterPolicy {
         }
     }
 
-    /// The length limit for the backend. It is always sent as `max_tokens`, which all engines honour; one
-    /// engine ignores `max_completion_tokens` and never stops.
-    fn length(
-        &self,
-        request: &Request<'_>,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Option<u64>, ApiError> {
-        if let Some(forced) = LENGTH_KEYS.iter().find_map(|key| self.force.get(*key)) {
-            return Ok(forced.as_u64());
-        }
-        let asked = request.max_tokens.or(self.default_max_tokens);
-        match (asked, self.max_tokens) {
-            (Some(asked), Some(cap)) if asked > cap => {
-                if request.max_tokens.is_some() {
-                    if self.unsupported == Unsupported::Strict {
-                        let both = request.get(Parameter::MaxCompletionTokens).is_some();
-                        let name = LENGTH_KEYS[usize::from(both)];
-                        let message = format!("'{name}' is at most {cap} here, not {asked}");
-                        return Err(ApiError::new(Code::InvalidValue, message).param(name));
-                    }
-                    warnings.push(Warning::MaxTokensCapped);
-                }
-                Ok(Some(cap))
-            }
-            // Without a length, the engine's own default could exceed the cap.
-            (None, Some(cap)) => Ok(Some(cap)),
-            (asked, _) => Ok(asked),
-        }
-    }
-
-    fn fate(
+    fn edit(
         &self,
         request: &Request<'_>,
         member: &Member<'_>,
         warnings: &mut Vec<Warning>,
-    ) -> Result<Fate, ApiError> {
+    ) -> Result<MemberEdit, ApiError> {
         let name = member.name.as_ref();
-        let mut fate = match member.parameter {
-            Parameter::Stream if self.stream_first && !request.stream => return Ok(Fate::Drop),
+        let mut edit = match member.parameter {
+            Parameter::Stream if self.stream_first && !request.stream => {
+                return Ok(MemberEdit::Drop);
+            }
             Parameter::Model
             | Parameter::StreamOptions
             | Parameter::MaxTokens
-            | Parameter::MaxCompletionTokens => return Ok(Fate::Drop),
-            _ if member.value.kind == Kind::Null => Fate::Drop,
-            Parameter::ChatTemplateKwargs => self.template_arguments(request, member, warnings)?,
-            _ => Fate::Keep,
+            | Parameter::MaxCompletionTokens => return Ok(MemberEdit::Drop),
+            _ if member.value.kind == Kind::Null => MemberEdit::Drop,
+            Parameter::ChatTemplateKwargs => {
+                let text = member.value.span.of(request.text);
+                template_arguments::filter(text, &self.allow, self.unsupported, warnings)?
+            }
+            _ => MemberEdit::Keep,
         };
         if let Some(patch) = self.force.get(name) {
-            let own = match &fate {
+            let own = match &edit {
                 // Null means absent, so the patch applies to the default.
-                Fate::Drop => self.default.get(name).cloned(),
-                Fate::Keep => serde_json::from_slice(member.value.span.of(request.text)).ok(),
-                Fate::Replace(fresh) => serde_json::from_slice(fresh).ok(),
+                MemberEdit::Drop => self.default.get(name).cloned(),
+                MemberEdit::Keep => serde_json::from_slice(member.value.span.of(request.text)).ok(),
+                MemberEdit::Replace(fresh) => serde_json::from_slice(fresh).ok(),
             };
-            fate = match merge(own, patch) {
-                Some(value) => Fate::Replace(value.to_string().into_bytes()),
-                None => Fate::Drop,
+            edit = match merge(own, patch) {
+                Some(value) => MemberEdit::Replace(value.to_string().into_bytes()),
+                None => MemberEdit::Drop,
             };
-        } else if matches!(fate, Fate::Drop)
+        } else if matches!(edit, MemberEdit::Drop)
             && let Some(value) = self.default.get(name)
         {
-            fate = Fate::Replace(value.to_string().into_bytes());
+            edit = MemberEdit::Replace(value.to_string().into_bytes());
         }
-        Ok(fate)
-    }
-
-    /// Keeps only scalars under allowed names: an arbitrary template argument can block an engine's event loop.
-    fn template_arguments(
-        &self,
-        request: &Request<'_>,
-        member: &Member<'_>,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Fate, ApiError> {
-        let text = member.value.span.of(request.text);
-        let mut edits = Edits::default();
-        let mut filter = MemberFilter::new(0);
-        let mut odd = None;
-        // Not read with serde_json, which refuses numbers and escapes that engines accept; such an object
-        // would pass unchecked.
-        Reader::new(text).object(|reader, key| {
-            let name = unescape(key.raw);
-            let value = reader.value()?;
-            let scalar = !matches!(value.kind, Kind::Object | Kind::Array);
-            if scalar && self.allow.iter().any(|allowed| *allowed == name) {
-                filter.keep(key.start, value.span.end, &mut edits);
-            } else {
-                filter.remove(value.span.end, &mut edits);
-                odd.get_or_insert_with(|| name.chars().take(64).collect::<String>());
-            }
-            Ok::<(), ApiError>(())
-        })?;
-        let Some(odd) = odd else { return Ok(Fate::Keep) };
-        if self.unsupported == Unsupported::Strict {
-            let param = format!("chat_template_kwargs.{odd}");
-            let message = format!("'{param}' is not accepted here");
-            return Err(ApiError::new(Code::UnsupportedParameter, message).param(param));
-        }
-        warnings.push(Warning::TemplateArgumentDropped);
-        if !filter.any_kept() {
-            return Ok(Fate::Drop);
-        }
-        let mut fresh = Vec::with_capacity(text.len());
-        edits.apply(text, &mut fresh);
-        Ok(Fate::Replace(fresh))
+        Ok(edit)
     }
 
     /// Members that the client did not send at all: forced ones, then defaults.
@@ -275,7 +185,7 @@ impl ParameterPolicy {
         request: &Request<'_>,
     ) -> impl Iterator<Item = (&str, Value)> {
         let absent = |name: &str| {
-            !LENGTH_KEYS.contains(&name)
+            !max_tokens::NAMES.contains(&name)
                 && !request.members.iter().any(|m| m.name == name)
                 && concerns(endpoint, name)
         };

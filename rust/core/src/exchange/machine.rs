@@ -6,6 +6,7 @@ mod ending;
 mod next;
 mod reading;
 mod timers;
+mod truncation;
 
 pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 

@@ -4,7 +4,7 @@ use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
 
 use super::next::served;
-use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
+use super::{Client, Exchange, Next, State, UpstreamEnd};
 use crate::exchange::attempt::{Attempt, Report};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::outcome::Outcome;
@@ -12,7 +12,7 @@ use crate::exchange::output::Output;
 use crate::exchange::termination::{Term, Where, Who};
 use crate::openai::{ApiError, BackendFailure};
 use crate::routing::{Plan, Table};
-use crate::rules::{BodyFault, Completeness, Rule};
+use crate::rules::{BodyFault, Rule};
 use crate::time::Now;
 
 impl Exchange {
@@ -39,40 +39,6 @@ impl Exchange {
 
     pub(super) fn framing(&self) -> Framing {
         framing(&self.client)
-    }
-
-    /// Writes the end of the stream, or the answer assembled from it, if it is complete.
-    pub(super) fn finish(
-        &mut self,
-        table: &Table,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<(), Failure> {
-        match &self.reading {
-            Reading::Stream(_) => self.finish_stream(out),
-            Reading::Assembled(_) => self.finish_assembled(table, now, out),
-            Reading::Whole => Err(Failure::Truncated { progress: Progress::Something }),
-        }
-    }
-
-    /// Writes the end of the stream, if the answer is complete.
-    pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Reading::Stream(rules) = &self.reading else { return Ok(()) };
-        self.check_complete(rules.completeness())?;
-        rules.finish(out.body());
-        self.usage = rules.usage();
-        out.piece(self.framing());
-        out.end_stream();
-        Ok(())
-    }
-
-    /// P13: fails for a stream that ends before its answer is complete.
-    pub(super) fn check_complete(&self, completeness: Completeness) -> Result<(), Failure> {
-        match completeness {
-            Completeness::Complete => Ok(()),
-            Completeness::Fewer(got) => Err(Failure::IgnoredChoices { asked: self.plan.n, got }),
-            Completeness::Open => Err(Failure::Truncated { progress: Progress::Something }),
-        }
     }
 
     /// The client has its whole answer. `report`: whether the backend's message has ended too; `None` if the

@@ -11,7 +11,7 @@ use crate::time::Nanos;
 
 /// What decoding a piece of the response has completed.
 #[derive(Debug)]
-pub(super) enum Report<'a> {
+pub(super) enum Decoded<'a> {
     /// Nothing yet: more bytes are needed.
     More,
     /// The stream is over. `reuse`: the connection may carry another request.
@@ -23,7 +23,7 @@ pub(super) enum Report<'a> {
 }
 
 #[derive(Debug)]
-enum Sink {
+enum BodySink {
     Events(SseScanner),
     Whole(Vec<u8>),
     /// The client has its answer; the rest of the message is read and discarded.
@@ -33,7 +33,7 @@ enum Sink {
 #[derive(Debug)]
 enum Phase {
     Head(ResponseHeadDecoder),
-    Body { head: ResponseHead, decoder: BodyDecoder, sink: Sink },
+    Body { head: ResponseHead, decoder: BodyDecoder, sink: BodySink },
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Attempt {
     /// Discards everything from now on, up to the end of the message.
     pub(super) fn drain(&mut self) {
         if let Phase::Body { sink, .. } = &mut self.phase {
-            *sink = Sink::Drain;
+            *sink = BodySink::Drain;
         }
     }
 
@@ -82,13 +82,13 @@ impl Attempt {
         &mut self,
         piece: &'a [u8],
         mut visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'a>, Failure> {
+    ) -> Result<Decoded<'a>, Failure> {
         let mut rest = piece;
         // A body that arrives in one piece is borrowed, not copied.
         let mut in_place = None;
         if let Phase::Head(reader) = &mut self.phase {
             match reader.feed(rest) {
-                Ok(None) => return Ok(Report::More),
+                Ok(None) => return Ok(Decoded::More),
                 Ok(Some((head, used))) => {
                     rest = &rest[used..];
                     self.phase = self.body_of(head);
@@ -97,23 +97,23 @@ impl Attempt {
             }
         }
         let Phase::Body { head, decoder, sink } = &mut self.phase else {
-            return Ok(Report::More);
+            return Ok(Decoded::More);
         };
         while !decoder.is_done() {
             if rest.is_empty() {
-                return Ok(Report::More);
+                return Ok(Decoded::More);
             }
             let (used, data) = decoder
                 .next(rest)
                 .map_err(|_| Failure::Garbage { detail: "broken chunk framing" })?;
             rest = &rest[used..];
             match sink {
-                Sink::Events(scanner) => match scanner.feed(data, &mut visit) {
+                BodySink::Events(scanner) => match scanner.feed(data, &mut visit) {
                     Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => *sink = Sink::Drain,
+                    Ok(ControlFlow::Break(())) => *sink = BodySink::Drain,
                     Err(_) => return Err(Failure::Garbage { detail: "an oversized event" }),
                 },
-                Sink::Whole(body) => {
+                BodySink::Whole(body) => {
                     if body.len() + data.len() > self.response_limit {
                         return Err(Failure::TooLarge { limit: self.response_limit });
                     }
@@ -123,16 +123,16 @@ impl Attempt {
                         body.extend_from_slice(data);
                     }
                 }
-                Sink::Drain => {}
+                BodySink::Drain => {}
             }
         }
         // Bytes after the end of the message belong to no request, so the connection is not reused.
         let reuse = head.keep_alive && rest.is_empty();
         match (self.complete(reuse, visit)?, in_place) {
-            (Report::Whole { head, reuse, .. }, Some(data)) => {
-                Ok(Report::Whole { head, body: Cow::Borrowed(data), reuse })
+            (Decoded::Whole { head, reuse, .. }, Some(data)) => {
+                Ok(Decoded::Whole { head, body: Cow::Borrowed(data), reuse })
             }
-            (report, _) => Ok(report),
+            (decoded, _) => Ok(decoded),
         }
     }
 
@@ -141,7 +141,7 @@ impl Attempt {
         &mut self,
         now: Nanos,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'static>, Failure> {
+    ) -> Result<Decoded<'static>, Failure> {
         match &self.phase {
             Phase::Head(_) => Err(self.reset(now)),
             Phase::Body { decoder, .. } => match decoder.at_eof() {
@@ -164,15 +164,17 @@ impl Attempt {
         &mut self,
         reuse: bool,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'static>, Failure> {
+    ) -> Result<Decoded<'static>, Failure> {
         let Phase::Body { head, sink, .. } = &mut self.phase else {
-            return Ok(Report::More);
+            return Ok(Decoded::More);
         };
-        match std::mem::replace(sink, Sink::Drain) {
-            Sink::Drain => Ok(Report::Drained { reuse }),
-            Sink::Whole(body) => Ok(Report::Whole { head: *head, body: Cow::Owned(body), reuse }),
-            Sink::Events(mut scanner) => match scanner.finish(visit) {
-                Ok(_) => Ok(Report::StreamEnd { reuse }),
+        match std::mem::replace(sink, BodySink::Drain) {
+            BodySink::Drain => Ok(Decoded::Drained { reuse }),
+            BodySink::Whole(body) => {
+                Ok(Decoded::Whole { head: *head, body: Cow::Owned(body), reuse })
+            }
+            BodySink::Events(mut scanner) => match scanner.finish(visit) {
+                Ok(_) => Ok(Decoded::StreamEnd { reuse }),
                 Err(_) => Err(Failure::Garbage { detail: "an oversized event" }),
             },
         }
@@ -182,9 +184,9 @@ impl Attempt {
     fn body_of(&self, head: ResponseHead) -> Phase {
         let events = self.stream && head.is_success() && head.content_type != ContentType::Json;
         let sink = if events {
-            Sink::Events(SseScanner::new(self.event_limit))
+            BodySink::Events(SseScanner::new(self.event_limit))
         } else {
-            Sink::Whole(Vec::new())
+            BodySink::Whole(Vec::new())
         };
         Phase::Body { head, decoder: BodyDecoder::new(head.framing), sink }
     }

@@ -4,9 +4,9 @@ mod answer;
 mod assembled;
 mod ending;
 mod next;
-mod reading;
 mod timers;
 mod truncation;
+mod upstream;
 
 pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
@@ -23,7 +23,7 @@ use crate::rules::{Assembly, IdAndModel, RuleCounts, StreamRules};
 use crate::time::{Nanos, Now, SECOND};
 
 /// How long to wait for the end of the HTTP message after `[DONE]` before the connection is closed.
-const LINGER: Nanos = SECOND;
+const END_OF_MESSAGE_TIMEOUT: Nanos = SECOND;
 
 /// The client's side of a request.
 #[derive(Debug, Clone)]
@@ -37,19 +37,19 @@ pub struct Client {
 }
 
 #[derive(Debug)]
-enum State {
+enum ExchangeState {
     /// In the queue, or connecting.
     Waiting,
     /// Boxed: it is moved out of the state and back with each piece of the response.
     Attempting(Box<Attempt>),
     /// The client has its whole answer; only the end of the backend's message is awaited.
-    Lingering(Box<Attempt>),
+    AwaitingEnd(Box<Attempt>),
     Over,
 }
 
 /// How the answer of an attempt is decoded.
 #[derive(Debug)]
-enum Reading {
+enum AnswerMode {
     /// A JSON answer to a request without a stream.
     Whole,
     /// A stream for a client that asked for one.
@@ -63,11 +63,11 @@ pub struct Exchange {
     pub plan: Plan,
     pub client: Client,
     id_and_model: IdAndModel,
-    state: State,
-    reading: Reading,
+    state: ExchangeState,
+    mode: AnswerMode,
     /// Normalised events that came before the first meaningful one. They are buffered so that an early failure can
     /// still be sent as a status (P14).
-    held: Vec<u8>,
+    buffered: Vec<u8>,
     /// The response head was sent to the client.
     begun: bool,
     served: Served,
@@ -104,9 +104,9 @@ impl Exchange {
             served: Served { tier: Some(plan.tier), model: Some(plan.model_index), backend: None },
             plan,
             client,
-            state: State::Waiting,
-            reading: Reading::Whole,
-            held: Vec::new(),
+            state: ExchangeState::Waiting,
+            mode: AnswerMode::Whole,
+            buffered: Vec::new(),
             begun: false,
             upstream_id: None,
             attempts: 0,
@@ -136,7 +136,7 @@ impl Exchange {
         self.upstream_id = Some(upstream_id(&self.client.request_id, nonce));
         self.dispatched = now.mono;
         self.requeued = false;
-        self.state = State::Waiting;
+        self.state = ExchangeState::Waiting;
     }
 
     /// Appends the head and the beginning of the body of the request to `out`, and returns the rest of the
@@ -166,9 +166,9 @@ impl Exchange {
         write_request_head(path, headers, id, streams, length, out);
         out.extend_from_slice(&begin);
         self.last_event = now.mono;
-        self.held.clear();
-        self.reading = self.reading(streams);
-        self.state = State::Attempting(Box::new(Attempt::new(
+        self.buffered.clear();
+        self.mode = self.answer_mode(streams);
+        self.state = ExchangeState::Attempting(Box::new(Attempt::new(
             streams,
             last_use.map(|last| last + keep_alive),
             table.event_limit,
@@ -178,16 +178,16 @@ impl Exchange {
     }
 
     /// How to decode the answer. `streams`: the backend was asked for a stream.
-    fn reading(&self, streams: bool) -> Reading {
+    fn answer_mode(&self, streams: bool) -> AnswerMode {
         let streaming = if streams { self.plan.endpoint.streaming() } else { None };
         let id_and_model = || self.id_and_model.clone();
         match streaming {
-            None => Reading::Whole,
+            None => AnswerMode::Whole,
             Some(endpoint) if self.plan.stream => {
-                Reading::Stream(endpoint.rules(id_and_model(), self.plan.asked()))
+                AnswerMode::Stream(endpoint.rules(id_and_model(), self.plan.asked()))
             }
             Some(endpoint) => {
-                Reading::Assembled(endpoint.assembly(id_and_model(), self.plan.asked()))
+                AnswerMode::Assembled(endpoint.assembly(id_and_model(), self.plan.asked()))
             }
         }
     }
@@ -226,15 +226,16 @@ impl Exchange {
     /// Whether the response head of the backend has arrived.
     pub fn is_answered(&self) -> bool {
         match &self.state {
-            State::Waiting => false,
-            State::Attempting(attempt) => attempt.is_answered(),
-            State::Lingering(_) | State::Over => true,
+            ExchangeState::Waiting => false,
+            ExchangeState::Attempting(attempt) => attempt.is_answered(),
+            ExchangeState::AwaitingEnd(_) | ExchangeState::Over => true,
         }
     }
 
     /// When the request was written to its backend, if nothing has arrived since.
     pub fn unanswered_since(&self) -> Option<Nanos> {
-        let is_waited_for = matches!(&self.state, State::Attempting(one) if !one.is_answered());
+        let is_waited_for =
+            matches!(&self.state, ExchangeState::Attempting(one) if !one.is_answered());
         is_waited_for.then_some(self.last_event)
     }
 
@@ -271,9 +272,9 @@ impl Exchange {
             self.gaps = Histogram::fine();
             self.pieces = 0;
         }
-        self.reading = Reading::Whole;
+        self.mode = AnswerMode::Whole;
         self.requeued = true;
-        self.state = State::Waiting;
+        self.state = ExchangeState::Waiting;
     }
 
     /// Closes the client's connection after this answer, if the head that announces it is not sent yet.

@@ -3,9 +3,9 @@
 use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
 
-use super::next::served;
-use super::{Client, Exchange, Next, State, UpstreamEnd};
-use crate::exchange::attempt::{Attempt, Report};
+use super::next::ended_ok;
+use super::{Client, Exchange, ExchangeState, Next, UpstreamEnd};
+use crate::exchange::attempt::{Attempt, Decoded};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::outcome::Outcome;
 use crate::exchange::output::Output;
@@ -23,7 +23,7 @@ impl Exchange {
         self.plan.free_body();
         let framing = self.framing();
         out.piece(framing);
-        out.body().append(&mut self.held);
+        out.body().append(&mut self.buffered);
         let head = AnswerHead {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
@@ -41,22 +41,22 @@ impl Exchange {
         framing(&self.client)
     }
 
-    /// The client has its whole answer. `report`: whether the backend's message has ended too; `None` if the
+    /// The client has its whole answer. `decoded`: whether the backend's message has ended too; `None` if the
     /// connection broke after the answer.
     pub(super) fn answered(
         &mut self,
         mut attempt: Box<Attempt>,
-        report: Option<&Report<'_>>,
+        decoded: Option<&Decoded<'_>>,
         now: Now,
     ) -> Next {
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        match report {
-            None => served(false),
-            Some(Report::Drained { reuse } | Report::StreamEnd { reuse }) => served(*reuse),
+        match decoded {
+            None => ended_ok(false),
+            Some(Decoded::Drained { reuse } | Decoded::StreamEnd { reuse }) => ended_ok(*reuse),
             Some(_) => {
                 attempt.drain();
                 self.answered = now.mono;
-                self.state = State::Lingering(attempt);
+                self.state = ExchangeState::AwaitingEnd(attempt);
                 Next::Answered
             }
         }
@@ -90,7 +90,7 @@ impl Exchange {
                 self.first = Some(now.mono - self.arrived);
                 self.write_whole_head(table, now, out);
                 self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-                served(reuse)
+                ended_ok(reuse)
             }
         }
     }
@@ -122,7 +122,7 @@ impl Exchange {
             return self.fail(failure, upstream, now, out);
         }
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        served(upstream == UpstreamEnd::Reuse)
+        ended_ok(upstream == UpstreamEnd::Reuse)
     }
 
     fn failure_of_body(&self, table: &Table, fault: BodyFault) -> Failure {

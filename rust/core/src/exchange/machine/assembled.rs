@@ -1,6 +1,6 @@
 //! Assembles a backend's stream into a whole answer, which is sent when the stream is complete.
 
-use super::{Exchange, Reading};
+use super::{AnswerMode, Exchange};
 use crate::exchange::failure::Failure;
 use crate::exchange::output::Output;
 use crate::routing::Table;
@@ -17,7 +17,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Reading::Assembled(assembly) = &mut self.reading else { return Ok(false) };
+        let AnswerMode::Assembled(assembly) = &mut self.mode else { return Ok(false) };
         let event = assembly
             .event(data)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
@@ -57,7 +57,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let Reading::Assembled(assembly) = &self.reading else { return Ok(()) };
+        let AnswerMode::Assembled(assembly) = &self.mode else { return Ok(()) };
         self.check_complete(assembly.completeness())?;
         assembly.write(out.body());
         if out.body().len() > table.response_limit {

@@ -1,6 +1,6 @@
 //! How a request ends without its whole answer, and the record of every end.
 
-use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
+use super::{AnswerMode, Ended, Exchange, ExchangeState, Next, UpstreamEnd};
 use crate::exchange::failure::Failure;
 use crate::exchange::outcome::Outcome;
 use crate::exchange::output::{Output, write_error};
@@ -19,7 +19,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Next {
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         if matches!(failure, Failure::Truncated { .. }) {
             self.rules.hit(Rule::P13);
         }
@@ -31,7 +31,7 @@ impl Exchange {
         let error = failure.error();
         self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
-        if let Reading::Stream(rules) = &self.reading {
+        if let AnswerMode::Stream(rules) = &self.mode {
             self.usage = rules.usage();
         }
         self.close_record(200, Some(&failure), failure.term(true), outcome, now);
@@ -50,7 +50,7 @@ impl Exchange {
             out,
         );
         let outcome = Outcome::of_error(error.code);
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         let term = failure.term(self.first.is_some());
         self.close_record(error.status(), Some(failure), term, outcome, now);
     }
@@ -83,7 +83,7 @@ impl Exchange {
             );
             error.status()
         };
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         self.close_record(status, None, term, outcome, now);
         if let Some(record) = &mut self.record {
             record.code = Some(error.code);
@@ -94,11 +94,11 @@ impl Exchange {
     pub fn client_gone(&mut self, now: Now) {
         let phase = match &self.state {
             _ if self.first.is_some() => Where::Stream,
-            State::Waiting if self.is_queued() => Where::Queue,
-            State::Waiting => Where::Connect,
+            ExchangeState::Waiting if self.is_queued() => Where::Queue,
+            ExchangeState::Waiting => Where::Connect,
             _ => Where::FirstEvent,
         };
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         let status = if self.begun { 200 } else { 499 };
         self.close_record(status, None, Term(Who::Client, phase), Outcome::ClientAbort, now);
     }
@@ -115,7 +115,7 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        if let Reading::Stream(rules) = &self.reading {
+        if let AnswerMode::Stream(rules) = &self.mode {
             self.rules.add(rules.counts());
         }
         self.record = Some(Record {

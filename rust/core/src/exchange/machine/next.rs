@@ -48,7 +48,7 @@ pub enum Next {
 }
 
 /// The whole answer was sent, and the backend's message has ended.
-pub(super) fn served(reuse: bool) -> Next {
+pub(super) fn ended_ok(reuse: bool) -> Next {
     let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
     Next::Ended(Ended { upstream, result: AttemptResult::Ok })
 }

@@ -1,7 +1,7 @@
 //! The deadlines of an exchange. It sets no timers: the worker asks for the next deadline.
 
-use super::next::served;
-use super::{Exchange, LINGER, Next, Reading, State, UpstreamEnd};
+use super::next::ended_ok;
+use super::{AnswerMode, END_OF_MESSAGE_TIMEOUT, Exchange, ExchangeState, Next, UpstreamEnd};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;
@@ -28,12 +28,12 @@ impl Exchange {
             Failure::FirstEventTimeout
         };
         match &self.state {
-            State::Over => Next::Continue,
-            State::Lingering(_) => {
-                self.state = State::Over;
-                served(false)
+            ExchangeState::Over => Next::Continue,
+            ExchangeState::AwaitingEnd(_) => {
+                self.state = ExchangeState::Over;
+                ended_ok(false)
             }
-            State::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
+            ExchangeState::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
                 self.fail(Failure::ConnectTimeout, UpstreamEnd::Close, now, out)
             }
             _ => self.fail(failure, UpstreamEnd::Abort, now, out),
@@ -46,18 +46,18 @@ impl Exchange {
         let timeouts = &self.tier(table).timeouts;
         let total = self.arrived + timeouts.total;
         match &self.state {
-            State::Over => None,
-            State::Lingering(_) => Some(self.answered + LINGER),
+            ExchangeState::Over => None,
+            ExchangeState::AwaitingEnd(_) => Some(self.answered + END_OF_MESSAGE_TIMEOUT),
             // The queue has a deadline of its own; here only the total counts.
-            State::Waiting if self.is_queued() => Some(total),
-            State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
-            State::Attempting(_) if self.paused => Some(total),
-            State::Attempting(_) if self.first.is_some() => {
+            ExchangeState::Waiting if self.is_queued() => Some(total),
+            ExchangeState::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
+            ExchangeState::Attempting(_) if self.paused => Some(total),
+            ExchangeState::Attempting(_) if self.first.is_some() => {
                 Some(total.min(self.last_event + timeouts.between_events))
             }
             // A whole answer has no first event, so only the total limits it.
-            State::Attempting(_) if matches!(self.reading, Reading::Whole) => Some(total),
-            State::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
+            ExchangeState::Attempting(_) if matches!(self.mode, AnswerMode::Whole) => Some(total),
+            ExchangeState::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
         }
     }
 

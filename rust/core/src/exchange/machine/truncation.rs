@@ -3,7 +3,7 @@
 //! A cut inside the HTTP message is found by its framing (`BodyDecoder::at_eof`). A message that ends cleanly can still
 //! be truncated: the answer is complete only when every choice has its finish reason, with or without `[DONE]` (P12).
 
-use super::{Exchange, Reading};
+use super::{AnswerMode, Exchange};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;
@@ -18,16 +18,16 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        match &self.reading {
-            Reading::Stream(_) => self.finish_stream(out),
-            Reading::Assembled(_) => self.finish_assembled(table, now, out),
-            Reading::Whole => Err(Failure::Truncated { progress: Progress::Something }),
+        match &self.mode {
+            AnswerMode::Stream(_) => self.finish_stream(out),
+            AnswerMode::Assembled(_) => self.finish_assembled(table, now, out),
+            AnswerMode::Whole => Err(Failure::Truncated { progress: Progress::Something }),
         }
     }
 
     /// Writes the end of the stream, if the answer is complete.
     pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Reading::Stream(rules) = &self.reading else { return Ok(()) };
+        let AnswerMode::Stream(rules) = &self.mode else { return Ok(()) };
         self.check_complete(rules.completeness())?;
         rules.finish(out.body());
         self.usage = rules.usage();

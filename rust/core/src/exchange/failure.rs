@@ -21,7 +21,7 @@ pub enum Retry {
     /// As `Budgeted`, but only in tiers whose answers start at once: a thinking model may simply be slow.
     BudgetedIfInstant,
     /// Back into the queue: the backend was full.
-    Bounce,
+    Pushback,
 }
 
 /// How far an attempt had come.
@@ -115,7 +115,7 @@ impl Failure {
             | Failure::Fault { status: 502..=504, .. }
             | Failure::Unavailable { .. } => Retry::Budgeted,
             Failure::FirstEventTimeout => Retry::BudgetedIfInstant,
-            Failure::Full { .. } => Retry::Bounce,
+            Failure::Full { .. } => Retry::Pushback,
             _ => Retry::Never,
         }
     }

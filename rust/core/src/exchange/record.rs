@@ -5,7 +5,7 @@ use penstock_admission::Histogram;
 use super::outcome::Outcome;
 use super::termination::{Term, Where, Who};
 use crate::openai::Code;
-use crate::routing::{Addressee, BackendIndex, ModelIndex, TierIndex};
+use crate::routing::{BackendIndex, ModelIndex, Route, TierIndex};
 use crate::rules::RuleCounts;
 use crate::time::Nanos;
 
@@ -20,10 +20,10 @@ pub struct Served {
 
 impl Served {
     /// The tier and model of a request for which no backend was chosen.
-    pub fn to(addressee: Option<Addressee>) -> Self {
+    pub fn by_route(route: Option<Route>) -> Self {
         Served {
-            tier: addressee.map(|to| to.tier),
-            model: addressee.map(|to| to.model),
+            tier: route.map(|route| route.tier),
+            model: route.map(|route| route.model),
             backend: None,
         }
     }

@@ -16,5 +16,5 @@ pub use config::{
 pub use parameter_policy::ParameterPolicy;
 pub use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex};
 pub use plan::Plan;
-pub use table::{Addressee, Backend, ModelIndex, Slo, Table, Tier, Timeouts};
+pub use table::{Backend, ModelIndex, Route, Slo, Table, Tier, Timeouts};
 pub use warning::Warning;

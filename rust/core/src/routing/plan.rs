@@ -7,7 +7,7 @@ use penstock_admission::TierIndex;
 use penstock_wire::json::{JsonError, Reader, unescape, write_string};
 
 use super::parameter_policy::{NO_STREAM, Rewritten};
-use super::table::{Addressee, ModelIndex, Table, Tier};
+use super::table::{ModelIndex, Route, Table, Tier};
 use super::warning::Warning;
 use crate::endpoint::{Endpoint, Parameter, Request};
 use crate::openai::ApiError;
@@ -49,7 +49,7 @@ impl Plan {
     ) -> Result<Self, ApiError> {
         let request = endpoint.read(body)?;
         request.check_is_a_clients()?;
-        let Addressee { tier, model: model_index } = table.find(&request.model)?;
+        let Route { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         let mut warnings = Vec::new();
         let Rewritten { tail, max_tokens } =
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// The route of a body that was refused, if its model can be read: for the log and the metrics.
-    pub fn addressee(table: &Table, body: &[u8]) -> Option<Addressee> {
+    pub fn route(table: &Table, body: &[u8]) -> Option<Route> {
         let mut model = None;
         // The error is ignored: what was read before it counts.
         let _ = Reader::new(body).object(|reader, key| {

@@ -16,7 +16,7 @@ pub type ModelIndex = u16;
 
 /// Where a model name leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addressee {
+pub struct Route {
     pub tier: TierIndex,
     pub model: ModelIndex,
 }
@@ -104,7 +104,7 @@ pub struct Table {
     pub connections: usize,
     /// Every name that clients may use, sorted.
     pub models: Vec<String>,
-    by_model: HashMap<String, Addressee>,
+    by_model: HashMap<String, Route>,
     /// The model names in one line, for error messages.
     names: String,
 }
@@ -130,7 +130,7 @@ impl Table {
         let models: Vec<String> = owners.iter().map(|(model, _)| model.clone()).collect();
         let indexed = owners.into_iter().enumerate();
         let by_model = indexed
-            .map(|(at, (name, tier))| (name, Addressee { tier, model: at as ModelIndex }))
+            .map(|(at, (name, tier))| (name, Route { tier, model: at as ModelIndex }))
             .collect();
         let names = models.join(", ");
         Ok(Table {
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// The route of a model name. Fails with `model_not_found`.
-    pub fn find(&self, model: &str) -> Result<Addressee, ApiError> {
+    pub fn find(&self, model: &str) -> Result<Route, ApiError> {
         self.by_model.get(model).copied().ok_or_else(|| {
             let shown: String = model.chars().take(256).collect();
             let message =

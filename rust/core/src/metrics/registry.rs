@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use penstock_admission::Histogram;
 use penstock_admission::shm::{Layout, Open, Region};
 
+use super::definitions::{GAUGES, Gauge, TOTALS, TierHistogram, Total};
 use super::series::{Drift, Series};
 use crate::exchange::{AttemptResult, Outcome, Record, Served};
 use crate::routing::{BackendIndex, TierIndex};
@@ -16,66 +17,6 @@ use crate::time::Nanos;
 /// Labelled counters of a shard.
 const SERIES: usize = 2048;
 const BUCKETS: usize = Histogram::BUCKETS;
-
-/// The time series of one tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
-    QueueWait,
-    FirstToken,
-    InterToken,
-    Duration,
-    Overhead,
-}
-
-impl Times {
-    pub const ALL: [Times; 5] =
-        [Times::QueueWait, Times::FirstToken, Times::InterToken, Times::Duration, Times::Overhead];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Times::QueueWait => "queue_wait",
-            Times::FirstToken => "first_token",
-            Times::InterToken => "inter_token",
-            Times::Duration => "duration",
-            Times::Overhead => "overhead",
-        }
-    }
-
-    fn empty(self) -> Histogram {
-        match self {
-            Times::InterToken | Times::Overhead => Histogram::fine(),
-            _ => Histogram::coarse(),
-        }
-    }
-}
-
-/// Counters without labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Total {
-    PromptTokens,
-    OutputTokens,
-    ClientAborts,
-    PermitsLeaked,
-    LogDropped,
-    /// Increments lost because the table of labelled counters was full.
-    SeriesDropped,
-}
-
-/// Current values of one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gauge {
-    Connections,
-    /// Nanoseconds.
-    LoopLag,
-    IdleUpstreams,
-    /// When it last ran its timers (monotonic nanoseconds); an old value means that it hangs.
-    Beat,
-    /// Process id; 0: no process.
-    Pid,
-}
-
-const TOTALS: usize = 6;
-const GAUGES: usize = 5;
 
 /// A labelled counter: its key (0: none), and the count.
 type Counter = [AtomicU64; 2];
@@ -99,7 +40,7 @@ impl RegistryParts {
         let shards = workers + 1;
         RegistryParts {
             series: layout.open(shards * SERIES),
-            times: layout.open(shards * tiers * Times::ALL.len()),
+            times: layout.open(shards * tiers * TierHistogram::ALL.len()),
             totals: layout.open(shards * TOTALS),
             gauges: layout.open(shards * GAUGES),
             shards,
@@ -142,10 +83,10 @@ impl Registry {
         sums.into_iter().filter_map(|(key, count)| Some((Series::of_key(key)?, count))).collect()
     }
 
-    pub fn times(&self, tier: TierIndex, times: Times) -> Histogram {
-        let mut all = times.empty();
+    pub fn histogram(&self, tier: TierIndex, histogram: TierHistogram) -> Histogram {
+        let mut all = histogram.empty();
         for shard in 0..self.parts.shards {
-            let [counts @ .., sum] = self.cell(shard, tier, times);
+            let [counts @ .., sum] = self.cell(shard, tier, histogram);
             let counts = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
             all.merge(&counts, sum.load(Ordering::Relaxed));
         }
@@ -164,8 +105,9 @@ impl Registry {
         self.region.open(self.parts.gauges)[at].load(Ordering::Relaxed)
     }
 
-    fn cell(&self, shard: usize, tier: TierIndex, times: Times) -> &Cell {
-        let at = (shard * self.parts.tiers + usize::from(tier)) * Times::ALL.len() + times as usize;
+    fn cell(&self, shard: usize, tier: TierIndex, histogram: TierHistogram) -> &Cell {
+        let at = (shard * self.parts.tiers + usize::from(tier)) * TierHistogram::ALL.len()
+            + histogram as usize;
         &self.region.open(self.parts.times)[at]
     }
 }
@@ -205,23 +147,23 @@ impl Shard {
         self.add(Total::OutputTokens, record.output_tokens.unwrap_or(0));
         let Some(tier) = tier else { return };
         if let Some(queued) = record.queued {
-            self.observe(tier, Times::QueueWait, queued);
+            self.observe(tier, TierHistogram::QueueWait, queued);
         }
         if let Some(first) = record.first {
-            self.observe(tier, Times::FirstToken, first);
+            self.observe(tier, TierHistogram::FirstToken, first);
         }
-        let [counts @ .., sum] = self.registry.cell(self.index, tier, Times::InterToken);
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, TierHistogram::InterToken);
         for (count, more) in counts.iter().zip(record.gaps.counts()) {
             add(count, *more);
         }
         add(sum, record.gaps.sum());
-        self.observe(tier, Times::Duration, record.total);
+        self.observe(tier, TierHistogram::Duration, record.total);
     }
 
     /// Records the time that Penstock itself spent on one request: from arrival to the upstream write, and from the
     /// upstream read to the client write.
     pub fn overhead(&self, tier: TierIndex, time: Nanos) {
-        self.observe(tier, Times::Overhead, time);
+        self.observe(tier, TierHistogram::Overhead, time);
     }
 
     pub fn attempt(&self, backend: BackendIndex, result: AttemptResult) {
@@ -242,9 +184,9 @@ impl Shard {
         self.registry.region.open(self.registry.parts.gauges)[at].store(value, Ordering::Relaxed);
     }
 
-    fn observe(&self, tier: TierIndex, times: Times, time: Nanos) {
-        let [counts @ .., sum] = self.registry.cell(self.index, tier, times);
-        add(&counts[times.empty().bucket(time)], 1);
+    fn observe(&self, tier: TierIndex, histogram: TierHistogram, time: Nanos) {
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, histogram);
+        add(&counts[histogram.empty().bucket(time)], 1);
         add(sum, time);
     }
 

@@ -1,7 +1,7 @@
 //! All counters and gauges as plain Python values, for the admin plane.
 
 use penstock_admission::{Admission, Health};
-use penstock_core::metrics::{Gauge, Histogram, Series, Times, Total};
+use penstock_core::metrics::{Gauge, Histogram, Series, TierHistogram, Total};
 use penstock_core::routing::{BackendIndex, Table, TierIndex};
 use penstock_core::segment::Segment;
 use pyo3::prelude::*;
@@ -99,9 +99,9 @@ impl Snapshot<'_> {
                 inflight.append((name, self.shared.admission.inflight(tier_index, backend)))?;
             }
             entry.set_item("inflight", inflight)?;
-            for times in Times::ALL {
-                let histogram = self.shared.registry.times(tier_index, times);
-                entry.set_item(times.name(), buckets(&histogram))?;
+            for kind in TierHistogram::ALL {
+                let histogram = self.shared.registry.histogram(tier_index, kind);
+                entry.set_item(kind.name(), buckets(&histogram))?;
             }
             list.append(entry)?;
         }

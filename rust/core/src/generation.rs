@@ -1,9 +1,9 @@
-//! Everything that is built from one configuration.
+//! Everything built from one version of the configuration.
 
 use crate::routing::Table;
 
-/// One configuration, as requests use it. A request keeps the generation that it began with; a reload makes a new
-/// one for the requests that follow.
+/// One version of the configuration, as requests use it. A request keeps the generation that it started with; a
+/// reload makes a new one for later requests.
 #[derive(Debug)]
 pub struct Generation {
     /// Counts up with each accepted configuration, from 1.

@@ -6,18 +6,20 @@
 //! In the order in which a request meets them:
 //!
 //! * [`client`] and [`identity`]: a client's connection, and who its requests come from
-//! * [`endpoint`]: what is served: how a request is read, what it takes, what its answers are
-//! * [`openai`]: what all endpoints have in common: errors, token counts, members of answers
-//! * [`profile`]: what one family of model servers does differently from the others
-//! * [`routing`]: tiers, backends and names
+//! * [`endpoint`]: the API endpoints: how requests are read, what they cost, what answers look like
+//! * [`openai`]: what all endpoints share: errors, token counts, members of answers
+//! * [`profile`]: how each family of model servers differs from the others
+//! * [`routing`]: which tier and backends serve a model name, and how parameters are rewritten
 //! * [`tokens`]: bounds and estimates of prompt sizes
 //! * [`exchange`]: one proxied request from grant to end
-//! * [`rules`]: what comes back, put right
-//! * [`metrics`]: what is counted
-//! * [`segment`]: where all of this lies when several processes share it
+//! * [`rules`]: normalisation of answers into the one shape that clients see
+//! * [`metrics`]: counters, gauges and histograms
+//! * [`access_log`]: the log line of a finished request
+//! * [`segment`]: the memory that all processes share
 
 #![deny(unsafe_code)]
 
+pub mod access_log;
 pub mod client;
 pub mod endpoint;
 pub mod exchange;

@@ -1,4 +1,4 @@
-//! Everything that the processes of one Penstock share: one piece of memory, made before they part.
+//! The memory that all processes of one Penstock share. It is mapped before the workers are forked.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -15,7 +15,7 @@ use crate::routing::{AdaptiveMode, BackendIndex, Table, TierIndex};
 use crate::time::{Nanos, seconds};
 use crate::tokens::{Ratios, RatiosParts};
 
-/// Where it lies.
+/// What kind of memory the segment is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// Ordinary memory, for one process.
@@ -41,7 +41,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Plans, makes and populates it.
+    /// Computes the layout, maps the memory and initialises every part.
     pub fn new(table: &Table, workers: usize, memory: Memory, now: Nanos) -> io::Result<Self> {
         let sizes = sizes(table, workers);
         let mut layout = Layout::new();
@@ -82,27 +82,27 @@ impl Segment {
         Ok(segment)
     }
 
-    /// The descriptor that becomes readable when a worker has mail.
+    /// The descriptor that becomes readable when a worker has a notification.
     pub fn wake_fd(&self, worker: u16) -> Option<RawFd> {
         self.wakers.fd(usize::from(worker))
     }
 
-    /// Makes a worker's descriptor unreadable until there is mail again.
+    /// Clears a worker's descriptor until the next notification.
     pub fn woken(&self, worker: u16) {
         self.wakers.drain(usize::from(worker));
     }
 
-    /// Who holds the lock right now.
+    /// The process that holds the lock right now.
     pub fn holder(&self) -> Option<Holder> {
         self.region.holder()
     }
 
-    /// Kills a holder of the lock that stands still. Returns whether it still held it.
+    /// Kills a process that holds the lock and makes no progress. Returns whether it still held it.
     pub fn kill(&self, holder: Holder) -> io::Result<bool> {
         self.region.kill(holder)
     }
 
-    /// Tokens of prompt and answer together that one request may have on a backend, by its own word.
+    /// A backend's context length as the backend reports it: tokens of prompt and answer together.
     pub fn context(&self, backend: BackendIndex) -> Option<u64> {
         let tokens = self.region.open(self.contexts)[usize::from(backend)].load(Ordering::Relaxed);
         (tokens != 0).then_some(tokens)
@@ -113,7 +113,7 @@ impl Segment {
         context.store(tokens.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Streams that had no first event from a backend in time, since the start.
+    /// Streams of a backend whose first event timed out, since the start.
     pub fn silences(&self, backend: BackendIndex) -> u64 {
         self.region.open(self.silences)[usize::from(backend)].load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Time as the core sees it: handed in, never read.
+//! Time is always passed in; the core never reads a clock.
 
 mod wheel;
 

@@ -1,4 +1,4 @@
-//! The view of a chat request: what is refused, and in which words.
+//! Parsing of chat requests: which are refused, and with which message.
 
 mod support;
 
@@ -121,7 +121,7 @@ fn rows() -> Vec<Row> {
             Some("messages[1].role"),
             "missing required parameter: 'messages[1].role'",
         ),
-        // Twice, however it is spelled.
+        // Duplicate keys, escaped or not.
         (
             with(r#""seed":1,"seed":1"#),
             400,
@@ -289,7 +289,7 @@ fn wrong_types_name_their_field() {
         ("an object", "{}"),
         ("an array", "[]"),
     ];
-    // Field, what it must be, and the kinds that are that.
+    // Parameter, type in the message, and JSON types that are accepted.
     let fields: &[(&str, &str, &[&str])] = &[
         ("stream", "a boolean", &["a boolean"]),
         ("stream_options", "an object", &["an object"]),
@@ -314,7 +314,7 @@ fn wrong_types_name_their_field() {
     ];
     for &(field, wanted, good) in fields {
         for (kind, sample) in samples {
-            // Escapes in a name hide nothing.
+            // Escapes in a name are decoded first.
             for name in [field.to_owned(), format!("\\u{:04x}{}", field.as_bytes()[0], &field[1..])]
             {
                 let body = with(&format!("\"{name}\":{sample}"));
@@ -332,7 +332,7 @@ fn wrong_types_name_their_field() {
                 );
             }
         }
-        // Null is as good as absent.
+        // Null counts as absent.
         assert!(
             Plan::make(&table, &Chat, with(&format!("\"{field}\":null")).as_bytes()).is_ok(),
             "{field}"
@@ -414,7 +414,7 @@ fn a_request_is_read_whole() {
     }
 }
 
-/// Some decoders, Go's among them, do not tell upper from lower case in names.
+/// Some decoders, such as Go's, ignore the case of names.
 #[test]
 fn names_that_differ_only_in_case_are_refused() {
     let known = "messages model stream stream_options max_tokens max_completion_tokens n best_of tools \
@@ -437,7 +437,7 @@ fn names_that_differ_only_in_case_are_refused() {
         variants.extend(name.contains('k').then(|| name.replacen('k', "\u{212a}", 1)));
         for variant in variants {
             assert_eq!(Chat.parameter(variant.as_bytes()), Parameter::Other, "{variant}");
-            // Whatever its value, and whether or not the known name is there too.
+            // Independent of its value, and of whether the known name is present too.
             for value in ["1", "null", "[]", "\"x\""] {
                 is_refused(with(&format!("\"{variant}\":{value}")), &variant, name);
                 is_refused(with(&format!("\"seed\":1,\"{variant}\":{value}")), &variant, name);
@@ -458,7 +458,7 @@ fn names_that_differ_only_in_case_are_refused() {
     is_refused(message("Role"), "messages[0].Role", "role");
     is_refused(message("CONTENT"), "messages[0].CONTENT", "content");
 
-    // What only looks alike passes: other letters, longer names, and names that nobody here knows.
+    // Similar names pass: other letters, longer names, unknown names.
     for name in ["mode", "models", "m\u{f6}del", "Top_K", "MIN_P", "Model2", "\u{17f}", "X"] {
         Plan::make(&table, &Chat, with(&format!("\"{name}\":1")).as_bytes()).expect(name);
     }
@@ -526,7 +526,7 @@ fn media_count_by_their_number_and_text_by_its_length() {
     assert_eq!(tokens, 1024 * media.len() as u64, "many add up");
     assert!(bytes < 600, "{bytes}");
 
-    // Text stays text wherever it stands, and whatever its part calls itself.
+    // Text counts as text wherever it is and whatever the part's `type` says.
     let long = "x".repeat(600_000);
     for part in [
         json!({"type": "text", "text": long}),
@@ -600,7 +600,7 @@ fn a_strict_tier_refuses_what_it_would_change() {
     }
 }
 
-/// Slots, choices, tools, prompt bytes and most output of a request under a tier's parameters.
+/// Slots, choices, tools, prompt bytes and output limit of a request under a tier's parameters.
 fn needs(parameters: &Value, members: &str) -> (u32, u32, bool, usize, Option<u64>) {
     let mut config = config();
     for (name, value) in parameters.as_object().expect("an object") {
@@ -638,7 +638,7 @@ fn what_a_request_takes_is_read_from_what_is_sent() {
     let given = format!("\"tools\":{tools}");
     let (_, _, has_tools, bytes, _) = needs(&json!({"force": {"tools": null}}), &given);
     assert_eq!((has_tools, bytes), (false, bare), "a forced null takes them away");
-    // The cap on the length is one sequence's.
+    // The length limit applies to each sequence.
     let most = |parameters: &Value, members: &str| needs(parameters, members).4;
     assert_eq!(most(&json!({"default": {"n": 4}}), "\"max_tokens\":10"), Some(40));
     assert_eq!(most(&json!({"force": {"n": 4, "max_tokens": 5}}), "\"max_tokens\":10"), Some(20));
@@ -655,7 +655,7 @@ fn long_names_are_shown_short() {
     assert!(refused(&table, body.as_bytes()).message.chars().count() < 400);
 }
 
-/// Whatever comes, the answer is a plan whose body is JSON, or a 4xx in the four-key form.
+/// Any input gives either a plan whose body is JSON, or a 4xx with the four keys.
 fn sound(table: &Table, body: &[u8]) -> Result<(), TestCaseError> {
     match Plan::make(table, &Chat, body) {
         Ok(plan) => {
@@ -663,7 +663,7 @@ fn sound(table: &Table, body: &[u8]) -> Result<(), TestCaseError> {
             let mut out = Vec::new();
             Plan::write_model("served", &mut out);
             out.extend_from_slice(plan.tail());
-            // Depth 128 is more than the oracle reads into a tree, so it only checks the grammar.
+            // The oracle cannot build a tree of depth 128, so it only checks the grammar.
             let text = std::str::from_utf8(&out).expect("UTF-8");
             let valid = serde_json::from_str::<&serde_json::value::RawValue>(text);
             let deep = support::naive::json_depth(&out) >= 127;

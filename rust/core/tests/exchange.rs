@@ -1,8 +1,9 @@
-//! The exchange at its edges: how attempts fail, when time is up, what is held, what is recorded.
+//! The exchange in edge cases: failures, time-outs, buffered events, records.
 
 mod support;
 
 use penstock_admission::Fault;
+use penstock_core::access_log;
 use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{
     Client, Exchange, Failure, Next, Output, Retry, Term, UpstreamEnd, Where, Who,
@@ -390,7 +391,7 @@ fn rows() -> Vec<Row> {
             Open,
             429,
             "upstream_overloaded",
-            Retry::Bounce,
+            Retry::Pushback,
             Reuse,
             "bounced",
         ),
@@ -411,7 +412,7 @@ fn rows() -> Vec<Row> {
             Open,
             429,
             "upstream_overloaded",
-            Retry::Bounce,
+            Retry::Pushback,
             Reuse,
             "bounced",
         ),
@@ -441,7 +442,7 @@ fn rows() -> Vec<Row> {
             Open,
             429,
             "upstream_overloaded",
-            Retry::Bounce,
+            Retry::Pushback,
             Reuse,
             "bounced",
         ),
@@ -574,7 +575,7 @@ fn failures_before_the_answer_become_statuses() {
             let failure = ran.failure.expect("a failure");
             assert_eq!(failure.retry(), row.retry, "{name}");
             assert_eq!(failure.attempt_result().name(), row.result, "{name}");
-            // Byte by byte the last piece is the one behind the end.
+            // Byte by byte, the extra byte arrives as a piece of its own after the end.
             if !(bytewise && name == "bytes behind the end") {
                 assert_eq!(ran.upstream, Some(row.upstream), "{name}");
             }
@@ -653,7 +654,7 @@ fn a_reused_connection_that_dies_before_a_byte_is_retried_free() {
     for (reused, wire, seconds, retry, fault) in [
         (true, &b""[..], 0.0, Retry::Stale, None),
         (true, b"", 2.9, Retry::Stale, None),
-        // Longer than an idle connection is kept: the backend has had the request.
+        // Later than the keep-alive time: the connection was not stale, so the backend had received the request.
         (true, b"", 3.0, Retry::Budgeted, Some(Fault::Died)),
         (false, b"", 0.0, Retry::Budgeted, Some(Fault::Died)),
         (true, b"HTTP/1.1", 0.0, Retry::Budgeted, None),
@@ -707,7 +708,7 @@ fn a_reused_connection_that_dies_before_a_byte_is_retried_free() {
 fn what_a_failed_attempt_had_said_is_forgotten() {
     let table = table();
     let mut run = Run::of(&table, &body(true, &json!({})));
-    // A role is held, and then the backend dies.
+    // A buffered role, then the connection is reset.
     run.feed(&stream(&[text("")]), START);
     let mut out = Output::default();
     let next = run.exchange.upstream_lost(&table, START, &mut out);
@@ -720,7 +721,7 @@ fn what_a_failed_attempt_had_said_is_forgotten() {
     assert_eq!(answer.content(0), "hello");
 }
 
-/// Name, wire, ending, code, what becomes of the connection, term, result of the attempt.
+/// Name, wire, ending, code, what is done with the connection, termination state, result of the attempt.
 type Late = (&'static str, Vec<u8>, Ending, &'static str, UpstreamEnd, &'static str, &'static str);
 
 #[test]
@@ -855,7 +856,7 @@ fn limits_on_size() {
     let error = Answer::read(&run.finish().wire).error().expect("an error");
     assert_eq!((error.in_stream, error.code.as_str()), (true, "upstream_garbage"));
 
-    // What is held before the first answer is bounded too.
+    // Events buffered before the first meaningful one are limited too.
     let mut run = Run::of(&table, &body(true, &json!({"n": 2})));
     let role =
         |index: u32| event(&json!({"choices": [{"index": index, "delta": {"role": "assistant"}}]}));
@@ -916,7 +917,7 @@ fn no_first_event_in_time() {
 #[test]
 fn the_total_time_ends_everything() {
     let table = table();
-    // A whole answer has no other bound.
+    // A whole answer is limited only by the total.
     let mut run = Run::of(&table, &body(false, &json!({})));
     assert_eq!(deadline(&run), Some(120.0));
     run.time(at(119.9)).time(at(120.0));
@@ -925,7 +926,7 @@ fn the_total_time_ends_everything() {
     assert_eq!((error.status, error.code.as_str()), (504, "deadline_exceeded"));
     assert_eq!(ran.failure.expect("a failure").retry(), Retry::Never);
 
-    // A stream that goes on and on.
+    // A stream that never ends.
     let mut run = Run::of(&table, &body(true, &json!({})));
     run.feed(&stream(&[]), at(1.0));
     for second in 1..120 {
@@ -971,7 +972,7 @@ fn connecting_has_its_own_time() {
         Next::Failed { failure: Failure::ConnectTimeout, upstream: UpstreamEnd::Close }
     );
     assert_eq!(exchange.deadline(&table), None);
-    // The other backend gets its own time.
+    // The next attempt has its own first-event time-out.
     exchange.granted(1, 2, at(2.5));
     assert_eq!(exchange.deadline(&table), Some(at(3.5).mono));
 }
@@ -992,7 +993,7 @@ fn a_client_that_does_not_read_is_not_the_backends_silence() {
 
 // The end.
 
-/// What happens to a run.
+/// A step of a test.
 type Step = Box<dyn Fn(&mut Run<'_>)>;
 
 #[test]
@@ -1086,7 +1087,7 @@ fn a_client_that_leaves_behind_its_answer_changes_no_record() {
     let mut run = Run::of(&table, &body(true, &json!({})));
     run.feed(&stream(&[text("a"), finish("stop"), done()]), at(1.0));
     assert!(run.ran.finished);
-    // Nor does a drain write behind the end.
+    // A drain writes nothing after the end either.
     run.out = Output::default();
     let draining = ApiError::new(Code::Draining, "going");
     let term = Term(Who::Gateway, Where::Stream);
@@ -1176,12 +1177,12 @@ fn retry_after_of_the_backend_is_passed_on() {
     for (when, seconds) in [
         ("17", "17"),
         (moment.as_str(), "17"),
-        // Of a server whose clock is wrong, or that counts in milliseconds: an hour is the most.
+        // A wrong clock, or a value in milliseconds: limited to an hour.
         ("Fri, 06 Nov 2099 08:49:37 GMT", "3600"),
         ("3600", "3600"),
         ("3601", "3600"),
         ("4294967295", "3600"),
-        // Passed, and no date at all: as soon as any.
+        // A date in the past, and an invalid date: the minimum.
         ("Sun, 06 Nov 1994 08:49:37 GMT", "1"),
         ("soon", "1"),
     ] {
@@ -1231,7 +1232,7 @@ fn a_408_that_closes_an_idle_connection_is_a_stale_connection() {
     }
 }
 
-// The held 200 (P14).
+// The delayed 200 (P14).
 
 #[test]
 fn the_head_waits_for_the_first_meaningful_event() {
@@ -1276,7 +1277,7 @@ fn each_meaningful_event_begins_the_answer() {
         let mut run = Run::of(&table, &body(true, &json!({})));
         run.feed(&stream(&[delta(&meaningful)]), START);
         assert!(run.exchange.has_begun(), "{meaningful}");
-        // The role is put in where the backend left it out.
+        // A missing role is added.
         let text = String::from_utf8(run.ran.wire.clone()).expect("text");
         assert!(text.contains("\"role\":\"assistant\""), "{text}");
     }
@@ -1330,7 +1331,7 @@ fn an_event_without_data_is_a_keep_alive() {
         assert_eq!((answer.content(0).as_str(), answer.events.len()), ("ab", 3), "{shown}");
         assert_eq!(ran.record.expect("a record").output_tokens, None);
     }
-    // Alone they are no answer.
+    // Alone they do not make an answer.
     let mut run = Run::of(&table, &body(true, &json!({})));
     run.feed(&stream(&[chunk("data:\n\n"), done()]), START);
     let error = Answer::read(&run.finish().wire).error().expect("an error");
@@ -1375,7 +1376,7 @@ fn every_chunk_says_which_server_it_is_from() {
         [false, false, false, true]
     );
     assert_eq!(run(&[of(a, false), of(b, false), of(usage, false), done()]), [false; 4]);
-    // Null, or of another type, is as good as absent.
+    // Null or a wrong type counts as absent.
     let mut odd = said("a", json!("stop"));
     odd["system_fingerprint"] = Value::Null;
     odd["service_tier"] = json!([1]);
@@ -1592,10 +1593,10 @@ fn the_record_of_a_good_request() {
         (Some(SECOND / 4), Some(SECOND), 2 * SECOND)
     );
     assert_eq!((record.prompt_tokens, record.output_tokens), (Some(11), Some(2)));
-    // The first piece is not a time between pieces; the others and the finish are.
+    // There is no gap before the first piece; each later piece and the finish chunk adds one.
     assert_eq!(record.gaps.count(), 3);
     let mut line = Vec::new();
-    record.write_line(1_500_000_000, &table, &mut line);
+    access_log::write_line(&record, 1_500_000_000, &table, &mut line);
     assert_eq!(line.last(), Some(&b'\n'));
     let value: Value = serde_json::from_slice(&line).expect("one JSON line");
     assert_eq!(

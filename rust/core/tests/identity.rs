@@ -12,7 +12,7 @@ fn headers() -> IdentityHeaders {
     }
 }
 
-/// The attributes of a request with these header lines; `None`: it is handed over.
+/// The attributes of a request with these header lines; `None`: the request is left to Python.
 fn attributes(lines: &str, trusted: bool) -> Option<RequestAttributes> {
     let config = ClientConfig::new(16 << 10, 100, headers());
     let request = format!(
@@ -64,7 +64,7 @@ fn tenant_and_priority_count_only_from_a_trusted_peer() {
     let nobody = RequestAttributes::default();
     assert_eq!((other.tenant, other.priority), (nobody.tenant, nobody.priority));
     assert_eq!(other.sessions, trusted.sessions, "sessions count from everybody");
-    // Nor is a priority that is none a reason to refuse who has no say.
+    // An invalid priority is ignored if the client may not set one.
     assert!(attributes("x-priority: urgent\r\n", false).is_some());
 }
 

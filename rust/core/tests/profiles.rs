@@ -1,5 +1,5 @@
-//! The profiles of model servers: what a backend's `dialect` changes, and that the recorded answers of
-//! a family come to the same under its own profile as under the general one.
+//! The profiles of model servers: what a backend's `dialect` changes, and that the recorded errors of a
+//! family are classified in the same way by its own profile as by the general one.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::client::Answer;
 use support::drive::{Ending, run};
 use support::{INSTANT, show};
 
-/// The families with a profile of their own, and whose recordings are theirs.
+/// The families with a profile of their own, and the folders of their recordings.
 const RECORDED: [(&str, &str); 2] =
     [("vllm", "vllm-0.32.0/"), ("llamacpp", "llama-server-b11549/")];
 
@@ -26,7 +26,7 @@ fn table_of(dialect: &str) -> Table {
     support::build(config)
 }
 
-/// A table whose first backend has these keys instead of the tests' own.
+/// A table whose first backend has these keys.
 fn table_with(keys: Value) -> Result<Table, String> {
     let mut config = support::config();
     let backend = config["backends"][0].as_object_mut().expect("a backend");
@@ -110,7 +110,7 @@ fn the_recordings_of_a_family_come_to_the_same_under_its_own_profile() {
 
 #[test]
 fn recorded_errors_mean_something_only_to_their_own_family() {
-    // Recording, its meaning, and the families besides the general one to which it means that.
+    // Recording, its classification, and the families besides the general one that classify it so.
     let rows: [(&str, &str, &[&str]); 4] = [
         ("vllm-0.32.0/err-too-long", "context_length_exceeded", &["vllm"]),
         ("llama-server-b11549/err-too-long", "context_length_exceeded", &["llamacpp"]),

@@ -1,8 +1,8 @@
 //! Every recorded chat answer, replayed: whole, split at every byte, byte by byte, cut at every byte.
 //!
-//! What a recording comes to is fixed here: a good answer in the target shape, or the error listed
-//! below. A recording whose rule comes in a later step is listed with that rule and must still fail
-//! as listed, so the list shrinks when the rule arrives.
+//! Each recording must give a valid normalised answer or the error listed below. Recordings that need a
+//! rule that does not exist yet are listed with that rule and must fail as listed, so that the list shrinks
+//! when the rule is added.
 
 mod support;
 
@@ -18,7 +18,7 @@ use support::drive::{Ending, Ran, run};
 use support::recordings::Recorded;
 use support::{INSTANT, naive, shape, show};
 
-/// Good answers that wait for a rule of a later step: recording, the code it fails with today, rule.
+/// Valid answers that need a future rule: recording, the code it fails with today, rule.
 const WAITING: &[(&str, &str, &str)] = &[
     ("ollama-0.33/chat-n2", "upstream_ignored_parameter", Q16),
     ("ollama-0.33/chat-n2-stream", "upstream_ignored_parameter", Q16),
@@ -38,7 +38,7 @@ const WAITING: &[(&str, &str, &str)] = &[
     ("tgi-3.3.6/tool-required-two-stream-usage", "upstream_truncated", TGI_TOOLS),
     ("tgi-3.3.6/tool-split-stream", "upstream_truncated", TGI_TOOLS),
     ("tgi-3.3.6/tools-no-args-split-stream", "upstream_truncated", TGI_TOOLS),
-    // A fault of the server in the clothes of a 422.
+    // A server error that is reported as a 422.
     ("tgi-3.3.6/down-stream", "invalid_value", P15),
     ("tgi-3.3.6/fail-first-stream", "invalid_value", P15),
     ("tgi-3.3.6/fail-tool-stream", "invalid_value", P15),
@@ -51,9 +51,9 @@ const Q16: &str = "Q16: n > 1 as a fan-out where the server gives one choice";
 const TGI_TOOLS: &str = "profile tgi: a bare [DONE] finishes a tool call (compat-tgi.md)";
 const P15: &str = "P15: a generation that failed is a 502 and not the client's fault";
 
-/// Recordings of status 200 that are errors for good.
+/// Recordings of status 200 that are errors.
 const BROKEN: &[(&str, u16, &str)] = &[
-    // Nothing was recorded: the connection ends before a byte.
+    // An empty recording: the connection ended before the first byte.
     ("ollama-0.33/chat-max-completion", 502, "upstream_reset"),
     ("vllm-0.32.0/chat-logprobs", 502, "upstream_reset"),
     // `[DONE]` without a single choice.
@@ -67,7 +67,7 @@ const BROKEN: &[(&str, u16, &str)] = &[
     ("tgi-3.3.6/top-p-1-stream", 400, "invalid_value"),
 ];
 
-/// Recordings of a 4xx whose meaning is more than "the request is wrong".
+/// Recordings of a 4xx with a more specific code than `invalid_value`.
 const OVERFLOW: &[&str] = &[
     "llama-server-b11549/err-too-long",
     "llama-server-b11549/err-too-long-stream",
@@ -77,8 +77,8 @@ const OVERFLOW: &[&str] = &[
     "vllm-0.32.0/err-too-long-stream",
 ];
 
-/// Recorded requests that Penstock refuses itself, with the code. Their answers are replayed behind a
-/// plain request instead.
+/// Recorded requests that Penstock itself refuses, with the code. Their answers are replayed for a plain
+/// request instead.
 const REFUSED: &[(&str, &str)] = &[
     ("llama-server-b11549/err-empty-messages", "invalid_value"),
     ("llama-server-b11549/err-malformed", "invalid_json"),
@@ -107,7 +107,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("vllm-0.32.0/err-param", "invalid_value"),
 ];
 
-/// How many recordings there are: one that is lost must not pass for one that is good.
+/// Number of recordings, so that a missing file fails the test.
 const RECORDINGS: usize = 272;
 
 struct Recording {
@@ -115,14 +115,14 @@ struct Recording {
     name: String,
     raw: Vec<u8>,
     plan: Plan,
-    /// The code with which our own checks refuse the recorded request.
+    /// The code with which Penstock refuses the recorded request.
     refused: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Good,
-    /// As a status. (Good streams apart, only waiting ones fail after they have begun.)
+    /// An error response. (Of the recordings, only those in `WAITING` fail after the answer has begun.)
     Status(u16, &'static str),
     Waiting(&'static str),
 }
@@ -151,7 +151,7 @@ impl Recording {
             400 | 422 => Fate::Status(400, "invalid_value"),
             413 => Fate::Status(413, "request_too_large"),
             429 => Fate::Status(429, "upstream_overloaded"),
-            // Credentials, paths and names are ours: what a backend has against them is a 502.
+            // Penstock chose credentials, path and model name, so their refusal is a 502.
             401 | 404 | 415 | 424 | 500 => Fate::Status(502, "upstream_error"),
             other => panic!("{name}: status {other}"),
         }
@@ -165,7 +165,7 @@ impl Recording {
         self.run(table, &[&self.raw], Ending::Eof)
     }
 
-    /// From how many bytes on the answer is complete, so that a cut there cuts nothing.
+    /// Number of bytes after which the answer is complete: later cuts lose nothing.
     fn complete_at(&self) -> usize {
         const DONE: &[u8] = b"data: [DONE]\n\n";
         if self.plan.stream && self.status() == 200 {
@@ -301,7 +301,7 @@ fn byte_by_byte_the_client_gets_the_same() {
     });
 }
 
-/// A cut answer is an error: of `code`, and what came before it is what the whole answer begins with.
+/// A truncated answer is an error with `code`, preceded by a prefix of the whole answer.
 fn is_cut(recording: &Recording, cut: usize, ran: &Ran, code: &str, good: &[u8]) {
     const ERROR: &[u8] = b"data: {\"error\":";
     let name = &recording.name;
@@ -348,7 +348,7 @@ fn cut_at_every_byte_it_is_an_error_and_never_a_clean_end() {
                         assert!(complete && body == good, "{} cut at {cut}", recording.name);
                     }
                     Fate::Good => is_cut(recording, cut, &ran, code, &good),
-                    // The error of the whole, or that of the cut.
+                    // The recording's own error, or that of the truncation.
                     Fate::Status(..) | Fate::Waiting(_) => {
                         let answer = Answer::read(&ran.wire);
                         assert!(answer.error().is_some(), "{} cut at {cut}", recording.name);
@@ -359,7 +359,7 @@ fn cut_at_every_byte_it_is_an_error_and_never_a_clean_end() {
     });
 }
 
-/// The rules run for every backend, and change nothing on clean input.
+/// The rules do not change a clean answer.
 #[test]
 fn what_was_put_right_once_stays_as_it_is() {
     each(|table, recording| {
@@ -376,8 +376,8 @@ fn what_was_put_right_once_stays_as_it_is() {
     });
 }
 
-/// What every chunk of a backend says about its server, every chunk of the client's says too; and where
-/// only some say it, our own chunk with the token counts does.
+/// Members that describe the server are kept on every chunk; if only some chunks have them, our own usage chunk
+/// has them too.
 #[test]
 fn the_servers_fingerprint_is_kept() {
     const KEY: &[u8] = b"\"system_fingerprint\":\"";
@@ -402,9 +402,9 @@ fn the_servers_fingerprint_is_kept() {
 
 const REASON: &[u8] = b"\"finish_reason\":\"";
 
-/// No server recorded here ends a stream by closing, but some do. Then the framing cannot tell a cut:
-/// the terminal event is the finish reason of every choice, so before it the end is an
-/// error, and behind it, `[DONE]` or not, nothing of the answer is missing.
+/// Some servers, none of them recorded here, end a stream by closing the connection. Then the framing does not show
+/// a truncation: the end is an error until every choice has its finish reason, and complete after that, with or
+/// without `[DONE]`.
 #[test]
 fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
     each(|table, recording| {

@@ -1,4 +1,4 @@
-//! The rewriting of a request for its backend, against maps of `serde_json`.
+//! The rewriting of a request for its backend, compared with maps of `serde_json`.
 
 mod support;
 
@@ -31,7 +31,7 @@ fn merge_patch(target: Value, patch: &Value) -> Value {
     Value::Object(target)
 }
 
-/// What a backend is to get, by way of a map.
+/// The expected request, built with a map.
 fn rewritten(request: &Map<String, Value>, parameters: &Value) -> Value {
     const LENGTHS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
     let default = parameters["default"].as_object().expect("an object");
@@ -70,7 +70,7 @@ fn rewritten(request: &Map<String, Value>, parameters: &Value) -> Value {
     }
     let mut body = merge_patch(Value::Object(body), &Value::Object(force.clone()));
     let members = body.as_object_mut().expect("an object");
-    // One length key, whatever the forced one is called.
+    // Exactly one length key, whichever name is forced.
     if let Some(forced) = members.shift_remove("max_completion_tokens") {
         members.insert("max_tokens".to_owned(), forced);
     }
@@ -178,7 +178,7 @@ fn parameters() -> impl Strategy<Value = Value> {
                 if let Some(length) = default_length {
                     default.insert("max_tokens".to_owned(), json!(length));
                 }
-                // A default is a value: null would mean none.
+                // A default of null means no default.
                 if let Some(format) = default_format.filter(|format| !format.is_null()) {
                     default.insert("response_format".to_owned(), format);
                 }
@@ -223,7 +223,7 @@ fn a_backend_gets_what_the_policy_says() {
         let got: Value = serde_json::from_slice(&out)
             .map_err(|error| TestCaseError::fail(format!("{error}: {}", show(&out))))?;
         prop_assert_eq!(&got, &rewritten(&request, &parameters), "{}", show(&out));
-        // No key twice, which a map would hide.
+        // No duplicate keys, which a map would hide.
         let mut names = Vec::new();
         let read = Reader::new(&out).object(|reader, key| {
             names.push(unescape(key.raw).into_owned());
@@ -256,7 +256,7 @@ fn template_arguments_cannot_be_smuggled_past_the_list() {
     let parameters = config()["tiers"][0]["parameters"].clone();
     for kwargs in [
         r#"{"evil":{"a":1}}"#,
-        // What a stricter reader cannot read must not pass unread.
+        // Input that serde_json refuses must not pass unchecked.
         r#"{"evil":{"a":1},"thinking":1e999}"#,
         r#"{"evil":{"a":1},"thinking":"\ud800"}"#,
         r#"{"evil":{"a":"\ud800"}}"#,

@@ -1,4 +1,4 @@
-//! The timer wheel: its memory, and its times against a list of deadlines.
+//! The timer wheel: its memory use, and its firing times compared with a list of deadlines.
 
 mod support;
 
@@ -15,7 +15,7 @@ thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts.
+/// The system allocator with a counter of allocated bytes.
 struct Counting;
 
 #[allow(unsafe_code)]
@@ -40,7 +40,7 @@ fn held() -> isize {
 
 const TICK: Nanos = 10 * MILLISECOND;
 
-/// A worker's calls as the wheel sees them: the deadline of each slot that is taken.
+/// A model of a worker's requests: the deadline of each slab entry in use.
 struct Calls {
     wheel: TimerWheel,
     deadlines: Vec<Option<Nanos>>,
@@ -58,7 +58,8 @@ impl Calls {
         self.wheel.set(deadline, slot as u32);
     }
 
-    /// Looks at who is in each slot that fires, and sets its timer anew. Returns the calls that are over.
+    /// Handles each timer that fires as a worker does: sets it again if the deadline is later. Returns the entries
+    /// whose deadline has passed.
     fn tick(&mut self, now: Nanos) -> Vec<usize> {
         let mut over = Vec::new();
         self.wheel.expire(now, &mut self.due);
@@ -128,12 +129,12 @@ fn a_burst_costs_what_the_most_calls_at_once_cost() {
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A call takes a slot, over whatever was in it.
+    /// A request takes an entry, which may still have a timer of its predecessor.
     Begin(usize, Nanos),
-    /// Its deadline moves, to either side.
+    /// Its deadline moves earlier or later.
     Move(usize, Nanos),
     End(usize),
-    /// The loop turns after so long.
+    /// The event loop runs after this time.
     Wait(Nanos),
 }
 
@@ -155,8 +156,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every call ends neither before its deadline nor more than a tick after it (and after the loop's own
-/// turn), whatever has been in its slot before.
+/// Every request expires at its deadline or at most one tick later (plus the event loop's delay), whatever timer its
+/// entry had before.
 #[test]
 fn every_deadline_is_kept() {
     property(400, &prop::collection::vec(step(), 1..120), |steps| {

@@ -1,4 +1,4 @@
-//! What happens when: events in the order of their times, and of their making at the same time.
+//! The event queue: ordered by time, and by insertion for equal times.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -27,7 +27,7 @@ impl<E> PartialOrd for Entry<E> {
 }
 
 impl<E> Ord for Entry<E> {
-    /// The greatest is the next: a heap gives the greatest first.
+    /// Reversed, because `BinaryHeap` returns the greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
     }

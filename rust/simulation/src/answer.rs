@@ -1,12 +1,12 @@
-//! A client that believes nothing: reads answers with the plainest decoders, and compares each with what was asked.
+//! A strict client: parses answers with simple reference decoders and compares each with its request.
 
 use penstock_testing::naive;
 use serde_json::Value;
 
-/// What was asked.
+/// A request as its client remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Stands in the prompt, and in every token of the answer.
+    /// A unique marker in the prompt, which the backend repeats in every token of the answer.
     pub marker: String,
     pub kind: Kind,
 }
@@ -31,7 +31,7 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Answered,
-    /// With this status, or an error event on 200.
+    /// An error with this status, or an error event on 200.
     Failed(u16),
 }
 
@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// The first whole answer of what a client has read, and its length; `None`: more must come.
+/// The first complete answer in the received bytes, and its length; `None`: incomplete.
 pub fn first(wire: &[u8]) -> Result<Option<(Answer, usize)>, String> {
     let Some(head) = naive::head(wire) else {
         let is_possible = wire.starts_with(b"HTTP/1.1 ") || b"HTTP/1.1 ".starts_with(wire);
@@ -74,7 +74,7 @@ pub fn first(wire: &[u8]) -> Result<Option<(Answer, usize)>, String> {
     Ok(Some((answer, head.length + length)))
 }
 
-/// Compares an answer with what was asked.
+/// Checks an answer against its request.
 pub fn check(asked: &Asked, answer: &Answer) -> Result<End, String> {
     match (asked.kind, answer.status) {
         (Kind::BadJson, 400) | (Kind::UnknownModel, 404) => refused(answer),
@@ -91,7 +91,7 @@ fn says(answer: &Answer, code: &str) -> bool {
     serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["error"]["code"] == code)
 }
 
-/// An error of the gateway: all four keys, and a wait where one may help.
+/// Checks an error of the gateway: all four keys, and `retry-after` where a retry may help.
 fn refused(answer: &Answer) -> Result<End, String> {
     let body: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
     let error = body["error"].as_object().ok_or("no error object")?;
@@ -111,7 +111,7 @@ fn whole(asked: &Asked, n: u32, answer: &Answer) -> Result<End, String> {
     let body: Value = serde_json::from_slice(&answer.body)
         .map_err(|error| format!("{error}: {}", penstock_testing::show(&answer.body)))?;
     let choices = body["choices"].as_array().ok_or("no choices")?;
-    // A default or a forced value may ask for more than the client did.
+    // A default or forced value may ask for more choices than the client did.
     if choices.len() < n as usize {
         return Err(format!("{} choices of {n}", choices.len()));
     }
@@ -177,7 +177,7 @@ pub fn last_token(marker: &str, choice: u64) -> String {
     format!("{marker}.{choice}.end")
 }
 
-/// The tokens of one request's choice, in order, each once; all of them where the answer is complete.
+/// Checks that the tokens of a choice are the request's own, in order, each once, and complete if the answer is.
 fn check_text(marker: &str, choice: u64, text: &str, is_whole: bool) -> Result<(), String> {
     let mut rest = text;
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! A simulated model server: what it makes of a request, and how many it runs at once.
+//! A simulated model server: how it answers each request, and how many it runs at once.
 
 use penstock_core::time::{MILLISECOND, Nanos, SECOND};
 use penstock_testing::naive;
@@ -7,29 +7,29 @@ use serde_json::{Value, json};
 use crate::answer::{last_token, token};
 use crate::random::Random;
 
-/// What one request meets.
+/// How the backend treats one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Good,
-    /// Says nothing more behind some events.
+    /// Sends nothing more after some events, but keeps the connection open.
     Stalls,
     /// Closes in the middle of its answer.
     Cuts,
     /// Resets in the middle of its answer.
     Resets,
-    /// Resets before a byte of an answer.
+    /// Resets before the first byte of the answer.
     Dies,
-    /// 429 or 503, with or without a wait.
+    /// 429 or 503, with or without `retry-after`.
     Full,
     /// 500.
     Fails,
-    /// Chunk framing that is none.
+    /// Invalid chunk framing.
     Garbage,
-    /// JSON where a stream was asked for.
+    /// JSON instead of the stream that was asked for.
     NoStream,
     /// Ends its stream without `[DONE]`.
     NoDone,
-    /// Leaves the connection open behind `[DONE]`.
+    /// Does not end the message after `[DONE]`.
     Lingers,
 }
 
@@ -48,19 +48,19 @@ const FATES: [Fate; 10] = [
 
 #[derive(Debug, Default)]
 pub struct Backend {
-    /// Of each hundred requests so many meet another fate than a good one.
+    /// Percentage of requests that are not answered normally.
     pub badness: u64,
-    /// It only dies and refuses.
+    /// Fails only with resets and refused connections.
     pub is_the_bad_one: bool,
-    /// Nobody listens until then.
+    /// Connections are refused until then.
     pub closed_until: Nanos,
-    /// Sequences that it runs.
+    /// Sequences that are running.
     pub running: u32,
-    /// Permits that there may be: the limit, or those that there still are from before it was lowered.
+    /// Permits that may exist: the limit, or more if it was lowered while they were held.
     pub allowed: u32,
 }
 
-/// A piece of an answer, and the time until it leaves.
+/// A piece of an answer, and the delay before it is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     pub after: Nanos,
@@ -70,7 +70,7 @@ pub struct Piece {
 #[derive(Debug, PartialEq, Eq)]
 pub enum What {
     Bytes(Vec<u8>),
-    /// The sequences stop here: the last byte of the message is on its way, or never will be.
+    /// The sequences stop running: the message was sent completely, or is given up.
     Stops,
     Closes,
     Breaks,
@@ -82,11 +82,11 @@ pub struct Received {
     pub marker: String,
     pub stream: bool,
     pub n: u32,
-    /// Bytes of it on the wire.
+    /// Its length in bytes.
     pub length: usize,
 }
 
-/// Reads the request at the beginning of what came; `None`: more must come.
+/// Parses the first request of the received bytes; `None`: incomplete.
 pub fn read(wire: &[u8]) -> Result<Option<Received>, String> {
     let Some(end) = naive::find(wire, b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8_lossy(&wire[..end]).to_lowercase();
@@ -167,7 +167,7 @@ impl Pieces {
         self.all.push(Piece { after, what });
     }
 
-    /// A whole message in one piece, behind which nothing runs.
+    /// A complete message in one piece, after which the sequences stop.
     fn whole(&mut self, after: Nanos, bytes: Vec<u8>) {
         self.add(after, What::Stops);
         self.add(0, What::Bytes(bytes));
@@ -190,7 +190,7 @@ fn stream(request: &Received, fate: Fate, thinks: Nanos, random: &mut Random, pi
                 &json!([{"index": choice, "delta": {"content": text}, "finish_reason": null}]),
             ));
             if random.percent(20) {
-                // An event that clients do not get, alone in one read.
+                // An event that is not passed on to clients, alone in one read.
                 events.push(chunk(&json!([{"index": choice, "delta": {}, "finish_reason": null}])));
             }
         }

@@ -1,4 +1,4 @@
-//! A simulated client: what it asks, and when it leaves.
+//! A simulated client: which requests it sends, and when it leaves.
 
 use std::collections::VecDeque;
 
@@ -11,13 +11,13 @@ use crate::random::Random;
 #[derive(Debug, Default)]
 pub struct Client {
     pub socket: Option<usize>,
-    /// What it waits for, in order.
+    /// Requests that wait for their answer, in order.
     pub asked: VecDeque<Asked>,
-    /// What it has read and not yet understood.
+    /// Bytes that it has read but not yet parsed.
     pub wire: Vec<u8>,
-    /// It does not read until then.
+    /// It stops reading until then.
     pub stalled_until: Nanos,
-    /// Numbers its requests.
+    /// Number of its next request.
     pub made: u64,
 }
 
@@ -25,7 +25,7 @@ pub struct Client {
 pub const MODELS: [&str; 2] = ["fast", "deep"];
 
 impl Client {
-    /// Makes a request: what is asked, and its bytes.
+    /// Makes a random request. Returns what it asks for, and its bytes.
     pub fn ask(&mut self, number: usize, random: &mut Random) -> (Asked, Vec<u8>) {
         self.made += 1;
         let marker = format!("c{number}r{}", self.made);

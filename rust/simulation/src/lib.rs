@@ -1,17 +1,17 @@
 //! The whole gateway in one thread, on virtual time, from one seed.
 //!
-//! Clients, workers, a control, backends and all dangers between them are one list of events ([`agenda`]). Each is told to
-//! the core's own code: `client::ClientConnection` and `worker::Worker` over one segment in ordinary memory. After every
-//! event [`world`] checks what must always hold:
+//! Clients, workers, the control process, backends and all faults are events in one queue ([`agenda`]). Each event is
+//! passed to the core's own code: `client::ClientConnection` and `worker::Worker`, on one segment in ordinary memory.
+//! After every event, [`world`] checks these invariants:
 //!
-//! * no backend runs more than its limit, as the backend itself counts
+//! * no backend runs more than its limit, by the backend's own count
 //! * each permit has one owner
 //! * arrived = queued + running + closing + finished, and admission's sums agree with its rows
-//! * every byte of an answer is of the request that it answers
+//! * no answer contains a byte of another request
 //! * no stream ends cleanly without a terminal event
 //! * every request ends
 //!
-//! The same seed gives the same run, so a failure is repeated by its options, and [`shrink`] finds fewer of them.
+//! The same seed and options give the same run, so every failure can be repeated, and [`shrink`] reduces its options.
 
 #![deny(unsafe_code)]
 

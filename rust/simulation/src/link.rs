@@ -1,4 +1,4 @@
-//! A connection between a worker and a backend: bytes on their way, and what the backend does for it.
+//! A connection between a worker and a backend: bytes in transit, and the backend's work on it.
 
 use std::collections::VecDeque;
 
@@ -13,32 +13,32 @@ pub enum Arrival {
     Bytes(Vec<u8>),
     /// The peer has closed its side.
     End,
-    /// The connection is broken.
+    /// The connection was reset.
     Broken,
 }
 
 #[derive(Debug)]
 pub struct Link {
     pub process: usize,
-    /// The life of the process that has opened it.
+    /// The life of the process that opened it.
     pub life: u16,
     pub id: ConnectionId,
     pub backend: usize,
-    /// It was opened, and neither side has closed it for good.
+    /// Open: connected, and not fully closed by either side.
     pub is_open: bool,
-    /// The worker does not read it.
+    /// The worker has paused reading.
     pub is_paused: bool,
-    /// What has come while it was not read.
+    /// What arrived while reading was paused.
     pub held: VecDeque<Arrival>,
-    /// When the last thing on its way to the worker, and to the backend, arrives: order is kept.
+    /// Arrival times of the last item in transit to the worker and to the backend; keeps the order.
     pub down_at: Nanos,
     pub up_at: Nanos,
     // The backend's side.
     pub received: Vec<u8>,
     pub script: VecDeque<Piece>,
-    /// Sequences that run for it.
+    /// Sequences that the backend runs for it.
     pub running: u32,
-    /// The backend has heard of our end, and is about to stop.
+    /// The backend has noticed that the worker closed, and is about to stop.
     pub is_stopping: bool,
 }
 

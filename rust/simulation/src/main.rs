@@ -28,7 +28,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    // What did not hold is told once, at the end.
+    // Suppress the default output: the failure is printed once, at the end.
     std::panic::set_hook(Box::new(|_| ()));
     match options(std::env::args().skip(1)) {
         Ok(Some(options)) => simulate(&options),
@@ -123,7 +123,7 @@ fn simulate(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line that shows how far it is, on a terminal.
+/// Shows the progress, on a terminal only.
 fn progress(state: Option<(u64, u64, Instant)>) {
     let mut err = std::io::stderr();
     if !err.is_terminal() {

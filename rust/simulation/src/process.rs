@@ -1,4 +1,4 @@
-//! A worker process without a process: the core's worker, and what its ids stand for.
+//! A simulated worker process: the core's worker, and the connections behind its ids.
 
 use penstock_core::routing::BackendIndex;
 use penstock_core::time::Nanos;
@@ -6,7 +6,7 @@ use penstock_core::worker::{ClientId, ConnectionId, Effects, Slab, Worker};
 
 use crate::link::Link;
 
-/// What a worker has had done, in order.
+/// An effect of a worker.
 #[derive(Debug)]
 pub enum Effect {
     WriteClient(ClientId, Vec<u8>),
@@ -23,18 +23,18 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Process {
     pub index: u16,
-    /// Counts its lives, as admission does.
+    /// Counts restarts, like admission's row of the worker.
     pub life: u16,
     /// `None` while it is dead.
     pub worker: Option<Worker>,
-    /// It stands still until then.
+    /// It is stopped (SIGSTOP) until then.
     pub stopped_until: Nanos,
     pub is_draining: bool,
-    /// It is killed at so many points of the code under the lock from now on (`penstock_admission::kill_points`).
+    /// Countdown of kill points inside the lock until it is killed (`penstock_admission::kill_points`).
     pub dies_after: Option<u64>,
     /// The socket behind each client id.
     pub clients: Slab<usize>,
-    /// The link behind each connection id, by its place.
+    /// The link behind each connection id, by the id's slab index.
     pub links: Vec<Option<usize>>,
 }
 
@@ -44,7 +44,7 @@ impl Process {
     }
 }
 
-/// Collects effects; the questions are answered from the links as they are.
+/// Collects effects; queries are answered from the current state of the links.
 pub struct Collector<'a> {
     pub effects: Vec<Effect>,
     pub of_process: &'a [Option<usize>],

@@ -1,12 +1,12 @@
-//! What a seed decides before anything happens, and how a failure is made smaller.
+//! The parameters of one run, as chosen by its seed, and how they are shrunk.
 
 use crate::random::Random;
 
-/// The cast and the dangers of one run.
+/// The parameters of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
     pub seed: u64,
-    /// Events until clients begin nothing new, after which everything has to end.
+    /// Events until clients stop sending new requests; after that every request has to end.
     pub steps: u64,
     pub workers: u64,
     pub backends: u64,
@@ -14,18 +14,18 @@ pub struct Scenario {
     pub dangers: Dangers,
 }
 
-/// Each can be left out, to find the smallest scenario that fails.
+/// Kinds of faults. Each can be switched off, to find the smallest scenario that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dangers {
-    /// Backends stall, cut, reset, refuse, answer 429 and 503, break the framing.
+    /// Backends stall, truncate, reset, refuse, answer 429 and 503, send broken framing.
     pub faults: bool,
-    /// One backend alone resets and refuses: no client may notice it.
+    /// Only one backend fails, with resets and refused connections; retries must hide it from all clients.
     pub one_bad: bool,
     /// Clients leave, stall and half-close.
     pub clients: bool,
     /// Workers are killed.
     pub kills: bool,
-    /// Workers stand still for a while.
+    /// Workers are stopped for a while (SIGSTOP).
     pub stops: bool,
     /// Workers are drained.
     pub drains: bool,
@@ -80,7 +80,7 @@ impl Scenario {
         }
     }
 
-    /// Scenarios that are smaller in one thing each.
+    /// Scenarios that are smaller in one parameter each.
     pub fn smaller(&self) -> Vec<Scenario> {
         let mut all = Vec::new();
         for name in NAMES {
@@ -117,7 +117,7 @@ impl Scenario {
         &mut self.clients
     }
 
-    /// The options that repeat it.
+    /// The command-line options that repeat this run.
     pub fn options(&self) -> String {
         let Scenario { seed, steps, workers, backends, clients, mut dangers } = *self;
         let mut text = format!(

@@ -10,7 +10,7 @@ use penstock_core::worker::ClientId;
 #[derive(Debug)]
 pub enum Sent {
     Bytes(Vec<u8>),
-    /// It closes its side, or all of it: a client that does has left.
+    /// End of file. The worker treats a client that half-closes as gone.
     Left,
 }
 
@@ -20,19 +20,19 @@ pub struct Socket {
     pub process: usize,
     pub life: u16,
     pub connection: ClientConnection,
-    /// The id under which the worker answers.
+    /// The id that the worker knows it by.
     pub client_id: Option<ClientId>,
     /// What the worker has written and the client has not read.
     pub unread: Vec<u8>,
-    /// More is unread than the worker's transport takes.
+    /// The worker's transport is full: the client has too much unread.
     pub is_full: bool,
-    /// The worker does not read it.
+    /// The worker has paused reading.
     pub is_paused: bool,
-    /// What has come while it was not read.
+    /// What arrived while reading was paused.
     pub held: VecDeque<Vec<u8>>,
     pub up_at: Nanos,
-    /// The worker has closed it; the client still reads what is there.
+    /// The worker has closed it; the client can still read the remaining bytes.
     pub is_closed: bool,
-    /// Nobody uses it any more.
+    /// Both sides are finished with it.
     pub is_gone: bool,
 }

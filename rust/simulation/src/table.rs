@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::client::MODELS;
 use crate::random::Random;
 
-/// Requests that a worker may have at once.
+/// Connections of one worker.
 const CONNECTIONS: u64 = 40;
 
-/// A configuration for so many backends. `number` counts generations: each has other limits, time-outs and parameters.
+/// A random configuration with this number of backends. `number`: of the generation; each has other limits, time-outs
+/// and parameters.
 pub fn generation(number: u32, backends: u64, one_bad: bool, random: &mut Random) -> Generation {
     let names: Vec<String> = (0..backends).map(|at| format!("b{at}")).collect();
     let backend = |name: &String, random: &mut Random| {
@@ -34,7 +35,7 @@ pub fn generation(number: u32, backends: u64, one_bad: bool, random: &mut Random
             "parameters": {"default": default, "force": {}, "max_tokens": null, "unsupported": "warn", "allow": []},
         })
     };
-    // The tiers share one backend at least, and the bad one is never alone.
+    // The tiers share at least one backend, and the bad one is never a tier's only backend.
     let split = if one_bad { 0 } else { random.below(backends) };
     let (first, second) = (names.clone(), names[split as usize..].to_vec());
     let config: Value = json!({

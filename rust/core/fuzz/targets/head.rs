@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use penstock_wire::http::{HeadError, ResponseHeadDecoder, ResponseHead};
+use penstock_wire::http::{HeadError, ResponseHead, ResponseHeadDecoder};
 
 fn read(pieces: &[&[u8]]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
     let mut reader = ResponseHeadDecoder::default();

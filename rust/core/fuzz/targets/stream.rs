@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use penstock_core::endpoint::{Chat, Endpoint};
-use penstock_core::rules::{Asked, Completeness, Identity, StreamEvent};
+use penstock_core::rules::{Asked, Completeness, IdAndModel, StreamEvent};
 use penstock_testing::naive;
 use serde_json::Value;
 
@@ -32,10 +32,10 @@ fn is_complete(completeness: Completeness) -> bool {
 fuzz_target!(|input: (u8, bool, &[u8])| {
     let (n, include_usage, text) = input;
     let n = u32::from(n % 4) + 1;
-    let identity = Identity::new("id", 1, "model");
+    let id_and_model = IdAndModel::new("id", 1, "model");
     let asked = Asked { n, include_usage };
     let chat = Chat.streaming().expect("chat streams");
-    let mut normaliser = chat.rules(identity.clone(), asked);
+    let mut normaliser = chat.rules(id_and_model.clone(), asked);
     let mut out = Vec::new();
     for (_, data) in naive::events(text) {
         let before = out.len();
@@ -56,7 +56,7 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
 
     // What was put right once needs nothing more.
     if is_complete(normaliser.completeness()) {
-        let mut again = chat.rules(identity.clone(), asked);
+        let mut again = chat.rules(id_and_model.clone(), asked);
         let mut twice = Vec::new();
         for (_, data) in naive::events(&out) {
             if data == b"[DONE]" {
@@ -71,7 +71,7 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
     }
 
     // Put together, it is JSON, and whole where the stream is.
-    let mut assembler = chat.assembly(identity.clone(), asked);
+    let mut assembler = chat.assembly(id_and_model.clone(), asked);
     let mut is_good = true;
     for (_, data) in naive::events(text) {
         match assembler.event(&data) {
@@ -80,7 +80,9 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
             Err(_) => is_good = false,
         }
     }
-    assert!(!is_good || is_complete(assembler.completeness()) == is_complete(normaliser.completeness()));
+    assert!(
+        !is_good || is_complete(assembler.completeness()) == is_complete(normaliser.completeness())
+    );
     if is_complete(assembler.completeness()) {
         let mut whole = Vec::new();
         assembler.write(&mut whole);
@@ -91,11 +93,11 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
 
     // The same bytes as a whole answer.
     let mut body = Vec::new();
-    if Chat.whole(text, &identity, asked, &mut body).is_ok() && naive::json_depth(&body) < 127 {
+    if Chat.whole(text, &id_and_model, asked, &mut body).is_ok() && naive::json_depth(&body) < 127 {
         serde_json::from_slice::<&serde_json::value::RawValue>(&body).expect("JSON");
         let _: Result<Value, _> = serde_json::from_slice(&body);
     }
-    let mut normaliser = chat.rules(identity, asked);
+    let mut normaliser = chat.rules(id_and_model, asked);
     let mut out = Vec::new();
     let _ = chat.stream_of(text, asked, &mut |chunk: &[u8]| {
         let _ = normaliser.event(chunk, &mut out);

@@ -10,7 +10,7 @@ use penstock_wire::json::{JsonError, Reader};
 use super::{Endpoint, Parameter, Request, Shape};
 use crate::openai::{ApiError, Choice, Usage, WholeChoice};
 use crate::rules::{
-    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, Identity, Streaming, finish,
+    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, IdAndModel, Streaming, finish,
     normalise_body, role,
 };
 
@@ -53,7 +53,7 @@ impl Endpoint for Chat {
         Request::read(body, parameter, self.prompt_name(), messages::read)
     }
 
-    /// As chat templates render it: tools before messages.
+    /// In the order in which chat templates render them: tools before messages.
     fn prefix(&self) -> &'static [Parameter] {
         &[Parameter::Tools, PROMPT]
     }
@@ -61,11 +61,11 @@ impl Endpoint for Chat {
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault> {
-        normalise_body::<Chat>(text, identity, asked.n, out)
+        normalise_body::<Chat>(text, id_and_model, asked.n, out)
     }
 
     fn streaming(&self) -> Option<&'static dyn Streaming> {

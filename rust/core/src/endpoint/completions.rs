@@ -1,4 +1,4 @@
-//! `POST /v1/completions`: texts that are gone on with, without roles.
+//! `POST /v1/completions`: continues texts, without roles.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::{Endpoint, Parameter, Prompt, Request, Shape};
 use crate::openai::{ApiError, Choice, Delta, Finish, Usage, WholeChoice};
 use crate::rules::members::{Members, each_member, quoted};
 use crate::rules::{
-    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, Gathered, Identity, Streaming, TooMuch,
+    Asked, BodyFault, ChoiceForm, ChunkEdits, FastPath, Gathered, IdAndModel, Streaming, TooMuch,
     normalise_body,
 };
 
@@ -57,11 +57,11 @@ impl Endpoint for Completions {
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault> {
-        normalise_body::<Completions>(text, identity, asked.n, out)
+        normalise_body::<Completions>(text, id_and_model, asked.n, out)
     }
 
     fn streaming(&self) -> Option<&'static dyn Streaming> {
@@ -110,12 +110,12 @@ impl ChoiceForm for Completions {
         Ok(choice)
     }
 
-    /// Every choice has a text, be it an empty one. The last text and the finish reason may stand together.
+    /// Adds an empty text to a choice without one. Unlike in chat, text and finish reason may share a chunk.
     fn edit(choice: &Choice, _: bool, _: &[u8], to: &mut ChunkEdits) -> FastPath {
         match choice.delta {
             Delta::Object(_) => {}
             Delta::Odd(span) => to.edits.replace(span, |out| out.extend_from_slice(b"\"\"")),
-            // The choice has at least its finish reason, so a comma is due.
+            // A choice that was not dropped has at least one other member, so a comma follows.
             Delta::Missing => to.edits.insert(choice.span.start + 1, |out| {
                 out.extend_from_slice(TEXT);
                 out.extend_from_slice(b":\"\",");
@@ -149,13 +149,13 @@ impl ChoiceForm for Completions {
 /// One choice of an assembled answer.
 #[derive(Debug, Default)]
 pub struct TextChoice {
-    /// The text alone.
+    /// Only the member `text`.
     text: Members,
-    /// Arrays with an entry for each token.
+    /// The arrays in `logprobs`, with an entry for each token.
     logprobs: Members,
-    /// The reason as JSON; empty: the choice goes on.
+    /// The finish reason as JSON; empty: the choice continues.
     finish: Vec<u8>,
-    /// What else a choice holds.
+    /// All other members of the choice.
     rest: Members,
 }
 
@@ -174,7 +174,7 @@ impl Gathered for TextChoice {
                 });
             }
             b"index" | b"finish_reason" | b"text" | b"logprobs" => {}
-            // What vLLM adds on request: the tokens of this chunk alone.
+            // An extension of vLLM: the tokens of this chunk, so the arrays are joined.
             b"token_ids" => self.rest.list(quoted(&key, own), value, own, size),
             _ => self.rest.set(quoted(&key, own), value, own, size),
         });

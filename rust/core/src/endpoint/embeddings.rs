@@ -1,11 +1,11 @@
-//! `POST /v1/embeddings`: texts as vectors, in one piece, never as a stream.
+//! `POST /v1/embeddings`: turns texts into vectors; never streamed.
 
 use penstock_wire::json::{Edits, JsonError, Kind, Reader, Value};
 
 use super::{Endpoint, Parameter, Prompt, Request, Shape};
 use crate::openai::{ApiError, BackendFailure, Code, Field, Part, Usage, find};
 use crate::rules::usage::UsageRule;
-use crate::rules::{Asked, BodyFault, Envelope, Identity, Streaming, usage_of};
+use crate::rules::{Asked, BodyFault, Envelope, IdAndModel, Streaming, usage_of};
 
 #[derive(Debug)]
 pub struct Embeddings;
@@ -50,7 +50,7 @@ impl Endpoint for Embeddings {
         Ok(request)
     }
 
-    /// Nothing of a prompt is cached where nothing is generated.
+    /// Empty: the prefix cache is used only for generation.
     fn prefix(&self) -> &'static [Parameter] {
         &[]
     }
@@ -59,11 +59,11 @@ impl Endpoint for Embeddings {
         false
     }
 
-    /// The vectors pass as they are, numbers or base64: one for each input.
+    /// Vectors are passed on unchanged, as numbers or base64. There must be exactly one for each input.
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault> {
@@ -97,7 +97,7 @@ impl Endpoint for Embeddings {
             return Err(garbage("not one embedding for each input"));
         }
         let mut edits = Edits::default();
-        identity.edit(object, &parts, ENVELOPE, UsageRule::Keep, text, &mut edits);
+        id_and_model.edit(object, &parts, ENVELOPE, UsageRule::Keep, text, &mut edits);
         edits.apply(text, out);
         Ok(usage_of(&parts, text))
     }
@@ -107,11 +107,11 @@ impl Endpoint for Embeddings {
     }
 }
 
-/// Which of the inputs have their vector.
+/// Which of the inputs have a vector.
 struct Items {
     seen: Vec<bool>,
     missing: usize,
-    /// There was an item that is none, or none of these inputs', or another of one of them.
+    /// Some item is not an object with a vector, has an index out of range, or repeats an index.
     is_odd: bool,
 }
 
@@ -122,7 +122,7 @@ impl Items {
     }
 
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<Value, JsonError> {
-        // A second array replaces the first with all that was read of it.
+        // A duplicate key: the last array counts.
         *self = Items::of(self.seen.len() as u32);
         let text = reader.text();
         let span = reader.array(|reader, _| {

@@ -1,50 +1,50 @@
-//! What an endpoint is.
+//! The trait of an endpoint.
 
 use std::fmt::Debug;
 
 use super::parameter::Parameter;
 use super::request::Request;
 use crate::openai::{ApiError, Usage};
-use crate::rules::{Asked, BodyFault, Identity, Streaming};
+use crate::rules::{Asked, BodyFault, IdAndModel, Streaming};
 
-/// One endpoint: everything in which it differs from others. A request's plan holds the one it came by.
+/// Everything in which one endpoint differs from the others. A request's plan holds its endpoint.
 pub trait Endpoint: Debug + Send + Sync {
-    /// Where clients post requests, and, behind its prefix, where a backend takes them.
+    /// The path for clients, and, after the backend's prefix, for backends.
     fn path(&self) -> &'static str;
 
-    /// What the ids of its answers begin with.
+    /// The prefix of the ids of its answers.
     fn id_prefix(&self) -> &'static str;
 
     /// The name of the parameter that holds the prompt.
     fn prompt_name(&self) -> &'static str;
 
-    /// What a parameter of that name is to it.
+    /// What a parameter of that name means here.
     fn parameter(&self, name: &[u8]) -> Parameter;
 
-    /// Reads a request and refuses what cannot be served, whoever serves it.
+    /// Parses a request and refuses what no backend could serve.
     fn read<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, ApiError>;
 
-    /// The parameters that make the beginning of what a backend reads, in its order: what it may have cached.
+    /// The parameters that the backend's prompt begins with, in its order: their prefix may be cached.
     fn prefix(&self) -> &'static [Parameter];
 
-    /// Whether its answers are texts, for which a length, several choices and a stream may be asked.
+    /// Whether it generates text, so that length, number of choices and streaming apply.
     fn generates(&self) -> bool {
         true
     }
 
-    /// Checks a whole answer and appends it with its identity set. Returns the reported token counts.
+    /// Checks a whole answer and appends it with its id and model name replaced. Returns the reported token counts.
     fn whole(
         &self,
         text: &[u8],
-        identity: &Identity,
+        id_and_model: &IdAndModel,
         asked: Asked,
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, BodyFault>;
 
-    /// How its answers stream; `None`: they never do.
+    /// How its answers are streamed; `None`: never.
     fn streaming(&self) -> Option<&'static dyn Streaming>;
 
-    /// Appends an error as the body of an answer.
+    /// Appends an error as a response body.
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
         error.write(out);
     }

@@ -1,6 +1,6 @@
-//! What Penstock serves: each endpoint of the API is one value of one trait.
+//! The endpoints of the API; each implements the trait [`Endpoint`].
 //!
-//! A new one is a file with that value, and its line in [`ENDPOINTS`].
+//! To add one, write a file with its implementation and add it to [`ENDPOINTS`].
 
 mod chat;
 mod completions;
@@ -17,7 +17,7 @@ pub use interface::Endpoint;
 pub use parameter::{Parameter, Shape, misspelt};
 pub use request::{Member, Prompt, Request};
 
-/// All of them. Their order is that of the paths that a client's request is looked up by.
+/// All endpoints. The index in this list identifies an endpoint's path when a request is parsed.
 pub static ENDPOINTS: &[&dyn Endpoint] = &[&Chat, &Completions, &Embeddings];
 
 /// The endpoint at a path.
@@ -25,8 +25,8 @@ pub fn at(path: &str) -> Option<&'static dyn Endpoint> {
     ENDPOINTS.iter().copied().find(|endpoint| endpoint.path() == path)
 }
 
-/// Whether what a tier's configuration says of a parameter is for this endpoint: not if it is a parameter of
-/// other endpoints alone.
+/// Whether a tier's default or forced value for a parameter applies to this endpoint. It does not if only other
+/// endpoints know the parameter.
 pub(crate) fn concerns(endpoint: &dyn Endpoint, name: &str) -> bool {
     let knows = |one: &dyn Endpoint| one.parameter(name.as_bytes()) != Parameter::Other;
     knows(endpoint) || !ENDPOINTS.iter().any(|other| knows(*other))

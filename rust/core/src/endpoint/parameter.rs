@@ -1,12 +1,12 @@
-//! The parameters of a request, and what each may hold: checked here, once, so that a wrong type is a 400 that
-//! names the parameter and never a backend's 500.
+//! The parameters of a request and their types. They are checked here so that a wrong type is a 400 that names the
+//! parameter, and not a 500 from a backend.
 
 use penstock_wire::json::{Kind, folded, is_folded};
 
 use crate::openai::{ApiError, Code};
 
-/// Sets of JSON kinds, for messages and checks. Null is always allowed beside them: nearly every
-/// optional field is nullable in the `OpenAI` specification.
+/// The JSON types that a parameter may have. Null is always allowed too: nearly every optional field is
+/// nullable in the `OpenAI` specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Boolean,
@@ -47,10 +47,10 @@ impl Shape {
     }
 }
 
-/// What a parameter is to Penstock. Each endpoint has its own names for them.
+/// What a parameter means to Penstock. Names differ between endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
-    /// What the answer is to: messages, texts, tokens.
+    /// The input of the model: messages, texts, tokens.
     Prompt(Shape),
     Model,
     Stream,
@@ -62,14 +62,14 @@ pub enum Parameter {
     Tools,
     ChatTemplate,
     ChatTemplateKwargs,
-    /// Only its shape counts.
+    /// Only its type is checked.
     Shaped(Shape),
-    /// Passes as it is.
+    /// Unknown; passed on unchanged.
     Other,
 }
 
 impl Parameter {
-    /// Of a name that means the same at every endpoint.
+    /// For names that mean the same at every endpoint.
     #[inline]
     pub(super) fn common(name: &[u8]) -> Self {
         match name {
@@ -81,7 +81,7 @@ impl Parameter {
         }
     }
 
-    /// Of a name that means the same at every endpoint that generates text.
+    /// For names that mean the same at every endpoint that generates text.
     #[inline]
     pub(super) fn generation(name: &[u8]) -> Self {
         use Parameter as P;
@@ -101,7 +101,7 @@ impl Parameter {
         }
     }
 
-    /// The shape that the specification fixes for it, if it does.
+    /// The type required by the specification, if any.
     pub(super) fn shape(self) -> Option<Shape> {
         match self {
             Parameter::Prompt(shape) | Parameter::Shaped(shape) => Some(shape),
@@ -118,11 +118,11 @@ impl Parameter {
     }
 }
 
-/// Characters of the longest name.
+/// Characters of the longest known name.
 const LONGEST: usize = "max_completion_tokens".len();
 
-/// Refuses a name that differs only in case from a known one. A backend that does not tell upper from lower
-/// case would read a parameter out of it that nobody has checked. `parameter`: the endpoint's names.
+/// Refuses a name that differs only in case from a known one: a backend that ignores case would use it, though its
+/// value was not checked. `parameter`: looks up the endpoint's names.
 pub(super) fn refuse_misspelt(
     name: &str,
     parameter: impl Fn(&[u8]) -> Parameter,
@@ -137,7 +137,7 @@ pub(super) fn refuse_misspelt(
     }
 }
 
-/// Which of the names that count in a nested object `name` is but for its case; none if it is that very name.
+/// The known name of a nested object that `name` differs from only in case; `None` if it is exactly that name.
 pub(super) fn meant_by<'a>(name: &[u8], known: &[&'a str]) -> Option<&'a str> {
     if is_folded(name) {
         return None;
@@ -146,7 +146,7 @@ pub(super) fn meant_by<'a>(name: &[u8], known: &[&'a str]) -> Option<&'a str> {
     known.iter().find(|known| folded(&name).eq(known.chars())).copied()
 }
 
-/// The error of a name that is `meant` but for its case; `path` leads to it.
+/// The error for a name that differs from `meant` only in case. `path`: the path of the enclosing object.
 pub fn misspelt(path: &str, name: &str, meant: &str) -> ApiError {
     let message = format!("'{name}' differs from '{meant}' only in case");
     ApiError::new(Code::InvalidValue, message).param(format!("{path}{name}"))

@@ -1,4 +1,4 @@
-//! Prompts without roles: one text or several, or their tokens.
+//! Prompts without roles: one or several texts, or token numbers.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Value};
 
@@ -6,8 +6,8 @@ use super::request::Prompt;
 use crate::openai::{ApiError, Code};
 
 impl Prompt {
-    /// Reads a string, an array of strings, an array of tokens, or an array of arrays of tokens. `name`: what the
-    /// parameter is called.
+    /// Reads a string, an array of strings, an array of tokens, or an array of arrays of tokens. `name`: the name
+    /// of the parameter.
     pub fn read(reader: &mut Reader<'_>, name: &str) -> Result<Self, JsonError> {
         let mut prompts = Prompts { name, kind: None, prompt: Prompt::default() };
         if reader.kind()? == Kind::String {
@@ -46,10 +46,10 @@ impl Prompt {
     }
 }
 
-/// What was read so far.
+/// The state while a prompt is read.
 struct Prompts<'a> {
     name: &'a str,
-    /// What the first of an array is, and so are all.
+    /// The type of the first element; all others must have the same.
     kind: Option<Kind>,
     prompt: Prompt,
 }
@@ -86,7 +86,7 @@ impl Prompts<'_> {
         Ok(())
     }
 
-    /// An element that is not of the kind of the first, or the first if it is of none that is taken.
+    /// Refuses an element whose type differs from the first one's, or a first element of an unsupported type.
     fn fail(&mut self, place: &str, wanted: Kind, found: Kind) {
         let wanted = match wanted {
             Kind::String => "a string",
@@ -98,7 +98,7 @@ impl Prompts<'_> {
         self.refuse(message, place);
     }
 
-    /// The first fault is the one that is told. `place`: where in the parameter.
+    /// Only the first fault is reported. `place`: the path inside the parameter.
     fn refuse(&mut self, message: String, place: &str) {
         let param = format!("{}{place}", self.name);
         let error = || ApiError::new(Code::InvalidValue, message).param(param);

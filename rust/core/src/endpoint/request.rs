@@ -1,4 +1,4 @@
-//! The view of one request: where its members lie, and what Penstock reads of them.
+//! A parsed request: the positions of its members, and the values that Penstock uses.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use super::parameter::{Parameter, Shape, meant_by, misspelt, refuse_misspelt};
 use crate::openai::{ApiError, Code};
 use crate::rules::MAX_CHOICES;
 
-/// One top-level member: its name, where it starts, and its value.
+/// One top-level member.
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
     pub parameter: Parameter,
     pub name: Cow<'a, str>,
-    /// Where the key's opening quote stands.
+    /// Position of the key's opening quote.
     pub start: usize,
     pub value: Value,
 }
 
-/// A well-formed request. Everything that cannot be served has been refused by [`Self::read`].
+/// A valid request; [`Self::read`] refuses all others.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     pub text: &'a [u8],
@@ -29,28 +29,28 @@ pub struct Request<'a> {
     pub stream: bool,
     /// `stream_options.include_usage`: the client wants the usage chunk.
     pub include_usage: bool,
-    /// How many choices are asked for, of each prompt; at least 1.
+    /// Choices asked for, for each prompt; at least 1.
     pub n: u32,
-    /// How many sequences run for them: `best_of` if that is larger.
+    /// Sequences that run for each prompt: the larger of `n` and `best_of`.
     pub width: u32,
-    /// The length cap that counts: `max_completion_tokens` if both are there.
+    /// The length limit; `max_completion_tokens` takes precedence if both are given.
     pub max_tokens: Option<u64>,
     pub prompt: Prompt,
 }
 
-/// What the member comes to that holds the prompt, and the tools beside it.
+/// The size of the prompt, tools included.
 #[derive(Debug, Clone)]
 pub struct Prompt {
     pub span: Span,
-    /// Prompts in it, each of which is answered for itself.
+    /// Number of prompts; each gets its own choices.
     pub count: u32,
     /// Bytes of text, from which tokens are estimated.
     pub bytes: usize,
-    /// Tokens that were sent as such.
+    /// Tokens that were sent as numbers.
     pub tokens: u64,
-    /// Images, sounds, videos and files.
+    /// Number of images, sounds, videos and files.
     pub media: u32,
-    /// What is wrong beyond the JSON: other faults of the request are told before it.
+    /// A fault of the prompt. It is kept until later, because faults of other members are reported first.
     pub fault: Option<ApiError>,
 }
 
@@ -61,7 +61,7 @@ impl Default for Prompt {
     }
 }
 
-/// As many members as nearly every request has.
+/// Nearly all requests have at most this many members.
 const FEW: usize = 12;
 
 impl From<JsonError> for ApiError {
@@ -75,8 +75,8 @@ impl From<JsonError> for ApiError {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a body. `parameter`: the endpoint's names; `read_prompt` reads the member that holds the prompt, which
-    /// is called `prompt_name`.
+    /// Parses a body. `parameter`: looks up the endpoint's names; `read_prompt`: reads the member that holds the
+    /// prompt, whose name is `prompt_name`.
     pub(super) fn read(
         text: &'a [u8],
         parameter: impl Fn(&[u8]) -> Parameter,
@@ -141,7 +141,7 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// A member that is there and not null.
+    /// The member of a parameter, if it is not null.
     pub fn get(&self, parameter: Parameter) -> Option<&Member<'a>> {
         self.find(|known| known == parameter)
     }
@@ -202,7 +202,7 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// Refuses what only the operator may set.
+    /// Refuses parameters that only the operator may set.
     pub fn check_is_a_clients(&self) -> Result<(), ApiError> {
         if self.members.iter().any(|member| member.parameter == Parameter::ChatTemplate) {
             let message = "'chat_template' is not accepted from clients";
@@ -252,12 +252,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether a JSON number is an integer as people write them: digits, perhaps a minus in front.
+/// Whether a JSON number has only digits and an optional minus: neither fraction nor exponent.
 fn is_integer(number: &[u8]) -> bool {
     number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)
 }
 
-/// Two members of one name make parsers disagree about what was asked, so neither is believed.
+/// Refuses a duplicate key: parsers disagree on which of the two counts, so what was checked here might not be what
+/// the backend uses.
 fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), ApiError> {
     match twice(members) {
         None => Ok(()),
@@ -269,9 +270,9 @@ fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), ApiError> {
     }
 }
 
-/// The first name, by the alphabet, that two members have.
+/// The alphabetically first name that appears twice.
 fn twice<'a>(members: &'a [Member<'_>]) -> Option<&'a str> {
-    // Of a few each is held against each, which takes no memory.
+    // Few members are compared pairwise, which needs no allocation.
     let is_new = |(at, member): (usize, &Member<'_>)| {
         members[..at].iter().all(|earlier| earlier.name != member.name)
     };

@@ -1,4 +1,4 @@
-//! One attempt at a backend: its response, read in whatever pieces it comes.
+//! One attempt at a backend: decodes its HTTP response incrementally.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -9,38 +9,38 @@ use penstock_wire::sse::{Event, SseScanner};
 use super::failure::{Failure, Progress};
 use crate::time::Nanos;
 
-/// What a piece of the response has brought to its end.
+/// What decoding a piece of the response has completed.
 #[derive(Debug)]
-pub(super) enum Report<'a> {
-    /// Nothing yet.
+pub(super) enum Decoded<'a> {
+    /// Nothing yet: more bytes are needed.
     More,
     /// The stream is over. `reuse`: the connection may carry another request.
     StreamEnd { reuse: bool },
     /// A whole body: an answer, or the text of an error.
     Whole { head: ResponseHead, body: Cow<'a, [u8]>, reuse: bool },
-    /// What was being thrown away is over.
+    /// The discarded rest of the message has ended.
     Drained { reuse: bool },
 }
 
 #[derive(Debug)]
-enum Sink {
+enum BodySink {
     Events(SseScanner),
     Whole(Vec<u8>),
-    /// The client has all it needs; the rest is read and dropped.
+    /// The client has its answer; the rest of the message is read and discarded.
     Drain,
 }
 
 #[derive(Debug)]
 enum Phase {
     Head(ResponseHeadDecoder),
-    Body { head: ResponseHead, decoder: BodyDecoder, sink: Sink },
+    Body { head: ResponseHead, decoder: BodyDecoder, sink: BodySink },
 }
 
 #[derive(Debug)]
 pub(super) struct Attempt {
     phase: Phase,
     stream: bool,
-    /// Until when the connection may be found to have been closed before this request.
+    /// Set on a reused connection: until then, the backend may have closed it as idle before this request arrived.
     stale_until: Option<Nanos>,
     event_limit: usize,
     response_limit: usize,
@@ -57,12 +57,13 @@ impl Attempt {
         Attempt { phase, stream, stale_until, event_limit, response_limit }
     }
 
-    /// Whether the connection had carried a request before, and its backend may have closed it since.
+    /// Whether this is a reused connection that the backend may have closed while it was idle.
     pub(super) fn may_be_stale(&self, now: Nanos) -> bool {
         self.stale_until.is_some_and(|until| now < until)
     }
 
-    /// Whether a server has begun to answer. Of a 502, 503 or 504 only the body tells whether it is from one.
+    /// Whether the model server has begun to answer. A 502, 503 or 504 may come from a proxy in front of it, which only
+    /// the body shows.
     pub(super) fn is_answered(&self) -> bool {
         match &self.phase {
             Phase::Head(_) => false,
@@ -70,10 +71,10 @@ impl Attempt {
         }
     }
 
-    /// From now on everything is dropped up to the end of the message.
+    /// Discards everything from now on, up to the end of the message.
     pub(super) fn drain(&mut self) {
         if let Phase::Body { sink, .. } = &mut self.phase {
-            *sink = Sink::Drain;
+            *sink = BodySink::Drain;
         }
     }
 
@@ -81,13 +82,13 @@ impl Attempt {
         &mut self,
         piece: &'a [u8],
         mut visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'a>, Failure> {
+    ) -> Result<Decoded<'a>, Failure> {
         let mut rest = piece;
-        // A body that comes whole in one piece is read where it lies.
+        // A body that arrives in one piece is borrowed, not copied.
         let mut in_place = None;
         if let Phase::Head(reader) = &mut self.phase {
             match reader.feed(rest) {
-                Ok(None) => return Ok(Report::More),
+                Ok(None) => return Ok(Decoded::More),
                 Ok(Some((head, used))) => {
                     rest = &rest[used..];
                     self.phase = self.body_of(head);
@@ -96,23 +97,23 @@ impl Attempt {
             }
         }
         let Phase::Body { head, decoder, sink } = &mut self.phase else {
-            return Ok(Report::More);
+            return Ok(Decoded::More);
         };
         while !decoder.is_done() {
             if rest.is_empty() {
-                return Ok(Report::More);
+                return Ok(Decoded::More);
             }
             let (used, data) = decoder
                 .next(rest)
                 .map_err(|_| Failure::Garbage { detail: "broken chunk framing" })?;
             rest = &rest[used..];
             match sink {
-                Sink::Events(scanner) => match scanner.feed(data, &mut visit) {
+                BodySink::Events(scanner) => match scanner.feed(data, &mut visit) {
                     Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => *sink = Sink::Drain,
+                    Ok(ControlFlow::Break(())) => *sink = BodySink::Drain,
                     Err(_) => return Err(Failure::Garbage { detail: "an oversized event" }),
                 },
-                Sink::Whole(body) => {
+                BodySink::Whole(body) => {
                     if body.len() + data.len() > self.response_limit {
                         return Err(Failure::TooLarge { limit: self.response_limit });
                     }
@@ -122,25 +123,25 @@ impl Attempt {
                         body.extend_from_slice(data);
                     }
                 }
-                Sink::Drain => {}
+                BodySink::Drain => {}
             }
         }
-        // Bytes behind the end belong to no request: the connection cannot be trusted.
+        // Bytes after the end of the message belong to no request, so the connection is not reused.
         let reuse = head.keep_alive && rest.is_empty();
         match (self.complete(reuse, visit)?, in_place) {
-            (Report::Whole { head, reuse, .. }, Some(data)) => {
-                Ok(Report::Whole { head, body: Cow::Borrowed(data), reuse })
+            (Decoded::Whole { head, reuse, .. }, Some(data)) => {
+                Ok(Decoded::Whole { head, body: Cow::Borrowed(data), reuse })
             }
-            (report, _) => Ok(report),
+            (decoded, _) => Ok(decoded),
         }
     }
 
-    /// The backend has closed its side in an orderly way.
+    /// The backend has closed its side (FIN).
     pub(super) fn eof(
         &mut self,
         now: Nanos,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'static>, Failure> {
+    ) -> Result<Decoded<'static>, Failure> {
         match &self.phase {
             Phase::Head(_) => Err(self.reset(now)),
             Phase::Body { decoder, .. } => match decoder.at_eof() {
@@ -150,7 +151,7 @@ impl Attempt {
         }
     }
 
-    /// The connection broke.
+    /// The connection was reset.
     pub(super) fn reset(&self, now: Nanos) -> Failure {
         let progress = match &self.phase {
             Phase::Head(reader) if reader.is_empty() => Progress::Nothing,
@@ -163,27 +164,29 @@ impl Attempt {
         &mut self,
         reuse: bool,
         visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Report<'static>, Failure> {
+    ) -> Result<Decoded<'static>, Failure> {
         let Phase::Body { head, sink, .. } = &mut self.phase else {
-            return Ok(Report::More);
+            return Ok(Decoded::More);
         };
-        match std::mem::replace(sink, Sink::Drain) {
-            Sink::Drain => Ok(Report::Drained { reuse }),
-            Sink::Whole(body) => Ok(Report::Whole { head: *head, body: Cow::Owned(body), reuse }),
-            Sink::Events(mut scanner) => match scanner.finish(visit) {
-                Ok(_) => Ok(Report::StreamEnd { reuse }),
+        match std::mem::replace(sink, BodySink::Drain) {
+            BodySink::Drain => Ok(Decoded::Drained { reuse }),
+            BodySink::Whole(body) => {
+                Ok(Decoded::Whole { head: *head, body: Cow::Owned(body), reuse })
+            }
+            BodySink::Events(mut scanner) => match scanner.finish(visit) {
+                Ok(_) => Ok(Decoded::StreamEnd { reuse }),
                 Err(_) => Err(Failure::Garbage { detail: "an oversized event" }),
             },
         }
     }
 
-    /// Only a good stream is read by events; P14 deals with a whole body in its place.
+    /// Only a successful stream is read as events. Errors and JSON sent instead of a stream (P14) are read whole.
     fn body_of(&self, head: ResponseHead) -> Phase {
         let events = self.stream && head.is_success() && head.content_type != ContentType::Json;
         let sink = if events {
-            Sink::Events(SseScanner::new(self.event_limit))
+            BodySink::Events(SseScanner::new(self.event_limit))
         } else {
-            Sink::Whole(Vec::new())
+            BodySink::Whole(Vec::new())
         };
         Phase::Body { head, decoder: BodyDecoder::new(head.framing), sink }
     }

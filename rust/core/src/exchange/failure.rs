@@ -1,46 +1,47 @@
-//! How one attempt at a backend can fail, and what follows from it.
+//! How one attempt at a backend can fail: whether it is retried, and which error the client gets.
 
 use penstock_admission::Fault;
 
-use super::record::{AttemptResult, Term, Where, Who};
+use super::outcome::AttemptResult;
+use super::termination::{Term, Where, Who};
 use crate::openai::{ApiError, Code};
 
-/// What may be done after a failure before the first event.
+/// Whether a failure before the first event may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     Never,
-    /// Anywhere and free, on a fresh connection: a kept-alive connection had died while it was idle.
+    /// On any backend, outside the budget, on a new connection: the reused one had been closed while it was idle.
     Stale,
-    /// Anywhere and free: the request has not begun.
+    /// On any backend, outside the budget: the backend has not started on the request.
     NotStarted,
     /// On another backend; no byte of the request was written.
     OtherBackend,
-    /// On another backend, if the tier's budget allows.
+    /// On another backend, within the tier's retry budget.
     Budgeted,
-    /// As `Budgeted`, but only where answers are expected at once.
+    /// As `Budgeted`, but only in tiers whose answers start at once: a thinking model may simply be slow.
     BudgetedIfInstant,
-    /// Back into the queue: the backend had no room.
-    Bounce,
+    /// Back into the queue: the backend was full.
+    Pushback,
 }
 
 /// How far an attempt had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing of a response has come.
+    /// No byte of a response has arrived.
     Nothing,
-    /// Part of a response, but nothing for the client.
+    /// Part of a response has arrived, but the client has received nothing.
     Something,
-    /// The client has part of the answer.
+    /// The client has received part of the answer.
     Begun,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody listens there.
+    /// The connection was refused: nothing listens at that port.
     ConnectRefused {
         detail: String,
     },
-    /// Unreachable for anything else, or no address.
+    /// Unreachable for another reason, or the name does not resolve.
     Connect {
         detail: String,
     },
@@ -48,13 +49,13 @@ pub enum Failure {
     Tls {
         detail: String,
     },
-    /// The connection broke. `stale`: it had carried a request before, and its backend may have closed
-    /// it before it got this one.
+    /// The connection was reset. `stale`: it is a reused connection that the backend may have closed before this
+    /// request arrived.
     Reset {
         progress: Progress,
         stale: bool,
     },
-    /// The stream or body ended before the answer did.
+    /// The stream or body ended before the answer was complete.
     Truncated {
         progress: Progress,
     },
@@ -64,10 +65,10 @@ pub enum Failure {
     TooLarge {
         limit: usize,
     },
-    /// No meaningful event in time.
+    /// No part of the answer arrived in time.
     FirstEventTimeout,
     Stalled,
-    /// The request's total time is over.
+    /// The request's total time-out has passed.
     Deadline {
         progress: Progress,
     },
@@ -76,21 +77,21 @@ pub enum Failure {
         asked: u32,
         got: u32,
     },
-    /// The backend reported a fault of its own.
+    /// The backend reported an error of its own.
     Fault {
         error: ApiError,
         status: u16,
     },
-    /// A proxy in front of the backend has answered in its stead.
+    /// A proxy in front of the backend answered instead of it.
     Unavailable {
         error: ApiError,
         status: u16,
     },
-    /// The backend refused the request for the client's reasons.
+    /// The backend refused the request, and the client is at fault.
     Refused {
         error: ApiError,
     },
-    /// The backend has no room.
+    /// The backend is full.
     Full {
         retry_after: Option<u32>,
     },
@@ -114,12 +115,12 @@ impl Failure {
             | Failure::Fault { status: 502..=504, .. }
             | Failure::Unavailable { .. } => Retry::Budgeted,
             Failure::FirstEventTimeout => Retry::BudgetedIfInstant,
-            Failure::Full { .. } => Retry::Bounce,
+            Failure::Full { .. } => Retry::Pushback,
             _ => Retry::Never,
         }
     }
 
-    /// Why the request did not get through to its backend, if that is what happened.
+    /// Why the request did not reach its backend, if it did not.
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Failure::ConnectRefused { .. } => Some(Fault::Refused),
@@ -132,10 +133,10 @@ impl Failure {
         }
     }
 
-    /// Whether the backend itself has said so: it is there, and at work.
+    /// Whether the failure is an answer of the backend itself, which proves that it is reachable and working.
     pub fn is_answer(&self) -> bool {
         match self {
-            // A 504 is a proxy's word about a server that is silent (RFC 9110 §15.6.5).
+            // A 504 is a proxy's statement that the server did not answer (RFC 9110 §15.6.5).
             Failure::Fault { status, .. } => *status != 504,
             Failure::Refused { .. }
             | Failure::Full { .. }
@@ -146,7 +147,7 @@ impl Failure {
         }
     }
 
-    /// Whether the backend broke the connection off under the request, which may be the cause.
+    /// Whether the backend dropped the connection during the request. The request itself may have crashed it.
     pub fn breaks_off(&self) -> bool {
         matches!(self, Failure::Reset { progress: Progress::Nothing | Progress::Something, .. })
     }
@@ -211,7 +212,7 @@ impl Failure {
         }
     }
 
-    /// How the attempt is counted.
+    /// The `result` label of the attempt in the metrics.
     pub fn attempt_result(&self) -> AttemptResult {
         match self {
             Failure::ConnectRefused { .. }
@@ -220,7 +221,7 @@ impl Failure {
             | Failure::Tls { .. } => AttemptResult::ConnectFailed,
             Failure::Reset { .. } => AttemptResult::Reset,
             Failure::Truncated { .. } => AttemptResult::Truncated,
-            // A redirect or another odd status is what the contract has no word for.
+            // Redirects and other unexpected statuses have no label of their own.
             Failure::Garbage { .. }
             | Failure::TooLarge { .. }
             | Failure::IgnoredChoices { .. }

@@ -1,11 +1,12 @@
-//! The exchange itself: from the grant of a permit to the last byte for the client.
+//! The exchange: from the grant of a permit to the last byte for the client.
 
 mod answer;
 mod assembled;
 mod ending;
 mod next;
-mod reading;
 mod timers;
+mod truncation;
+mod upstream;
 
 pub use self::next::{Ended, Next, Pace, UpstreamEnd};
 
@@ -18,42 +19,42 @@ use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
 use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
-use crate::rules::{Assembly, Identity, RuleCounts, StreamRules};
+use crate::rules::{Assembly, IdAndModel, RuleCounts, StreamRules};
 use crate::time::{Nanos, Now, SECOND};
 
-/// How long a connection may stay open behind `[DONE]`.
-const LINGER: Nanos = SECOND;
+/// How long to wait for the end of the HTTP message after `[DONE]` before the connection is closed.
+const END_OF_MESSAGE_TIMEOUT: Nanos = SECOND;
 
 /// The client's side of a request.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Its own id if that was valid, else one made for it.
+    /// The client's `x-request-id` if valid, else a generated one.
     pub request_id: String,
     pub keep_alive: bool,
     pub http10: bool,
-    /// Lines that the head of each answer carries besides, each ended by CRLF; for nearly all none.
+    /// Further header lines for each answer, each ended by CRLF; usually empty.
     pub headers: Vec<u8>,
 }
 
 #[derive(Debug)]
-enum State {
+enum ExchangeState {
     /// In the queue, or connecting.
     Waiting,
-    /// Boxed, as it is taken out and put back with each piece that comes.
+    /// Boxed: it is moved out of the state and back with each piece of the response.
     Attempting(Box<Attempt>),
-    /// The client is served; only the end of the backend's message is awaited.
-    Lingering(Box<Attempt>),
+    /// The client has its whole answer; only the end of the backend's message is awaited.
+    AwaitingEnd(Box<Attempt>),
     Over,
 }
 
-/// How an attempt's answer is read.
+/// How the answer of an attempt is decoded.
 #[derive(Debug)]
-enum Reading {
-    /// A whole answer, which comes whole.
+enum AnswerMode {
+    /// A JSON answer to a request without a stream.
     Whole,
-    /// A stream for a client that wants one, by the stream's rules.
+    /// A stream for a client that asked for one.
     Stream(Box<dyn StreamRules>),
-    /// A stream of which a whole answer is made: the client gets nothing before its end.
+    /// A stream that is assembled into a whole answer: the client gets nothing before its end.
     Assembled(Box<dyn Assembly>),
 }
 
@@ -61,12 +62,13 @@ enum Reading {
 pub struct Exchange {
     pub plan: Plan,
     pub client: Client,
-    identity: Identity,
-    state: State,
-    reading: Reading,
-    /// Normalised events from before the first meaningful one (P14).
-    held: Vec<u8>,
-    /// The client has the head of its answer.
+    id_and_model: IdAndModel,
+    state: ExchangeState,
+    mode: AnswerMode,
+    /// Normalised events that came before the first meaningful one. They are buffered so that an early failure can
+    /// still be sent as a status (P14).
+    buffered: Vec<u8>,
+    /// The response head was sent to the client.
     begun: bool,
     served: Served,
     upstream_id: Option<String>,
@@ -74,22 +76,23 @@ pub struct Exchange {
     arrived: Nanos,
     queued: Option<Nanos>,
     dispatched: Nanos,
-    /// When the first meaningful event of this attempt came, or the whole answer: from the arrival.
+    /// Time from arrival to the first meaningful event of this attempt, or to the whole answer.
     first: Option<Nanos>,
     last_event: Nanos,
-    /// When the client last got a piece of the answer, and the times between.
+    /// When the client last got a piece of the answer.
     last_piece: Nanos,
+    /// Times between pieces.
     gaps: Histogram,
     pieces: u64,
     answered: Nanos,
-    /// The client does not read, so the backend is not read either.
+    /// Reading from the backend is paused because the client does not read.
     paused: bool,
-    /// Waits for a further permit.
+    /// Back in the queue, waiting for another permit.
     requeued: bool,
     usage: Option<Usage>,
     rules: RuleCounts,
     record: Option<Record>,
-    /// The record was made: the client has its whole answer, or has left.
+    /// The record was made, so later events change nothing about it.
     recorded: bool,
 }
 
@@ -97,13 +100,13 @@ impl Exchange {
     /// `id`: the answer's own id.
     pub fn new(plan: Plan, client: Client, id: &str, now: Now) -> Self {
         Exchange {
-            identity: Identity::new(id, now.unix_seconds(), &plan.model),
+            id_and_model: IdAndModel::new(id, now.unix_seconds(), &plan.model),
             served: Served { tier: Some(plan.tier), model: Some(plan.model_index), backend: None },
             plan,
             client,
-            state: State::Waiting,
-            reading: Reading::Whole,
-            held: Vec::new(),
+            state: ExchangeState::Waiting,
+            mode: AnswerMode::Whole,
+            buffered: Vec::new(),
             begun: false,
             upstream_id: None,
             attempts: 0,
@@ -125,7 +128,7 @@ impl Exchange {
         }
     }
 
-    /// A permit has come: an attempt at `backend` begins. `nonce` makes its upstream id unique.
+    /// A permit was granted: an attempt at `backend` begins. `nonce` makes its upstream id unique.
     pub fn granted(&mut self, backend: BackendIndex, nonce: u32, now: Now) {
         self.queued.get_or_insert(now.mono - self.arrived);
         self.served.backend = Some(backend);
@@ -133,12 +136,12 @@ impl Exchange {
         self.upstream_id = Some(upstream_id(&self.client.request_id, nonce));
         self.dispatched = now.mono;
         self.requeued = false;
-        self.state = State::Waiting;
+        self.state = ExchangeState::Waiting;
     }
 
-    /// The request is about to be written: appends its head and the beginning of its body, and
-    /// returns the rest, so that a long body is copied only once more. `serves`: the backend's model
-    /// name; `last_use`: when the connection last carried a request, if it has.
+    /// Appends the head and the beginning of the body of the request to `out`, and returns the rest of the
+    /// body, which saves a copy of a long body. `serves`: the backend's model name; `last_use`: when the
+    /// connection last carried a request, if it did.
     pub fn send(
         &mut self,
         table: &Table,
@@ -163,9 +166,9 @@ impl Exchange {
         write_request_head(path, headers, id, streams, length, out);
         out.extend_from_slice(&begin);
         self.last_event = now.mono;
-        self.held.clear();
-        self.reading = self.reading(streams);
-        self.state = State::Attempting(Box::new(Attempt::new(
+        self.buffered.clear();
+        self.mode = self.answer_mode(streams);
+        self.state = ExchangeState::Attempting(Box::new(Attempt::new(
             streams,
             last_use.map(|last| last + keep_alive),
             table.event_limit,
@@ -174,16 +177,18 @@ impl Exchange {
         &self.plan.tail()[rest..]
     }
 
-    /// `streams`: the backend was asked for a stream.
-    fn reading(&self, streams: bool) -> Reading {
+    /// How to decode the answer. `streams`: the backend was asked for a stream.
+    fn answer_mode(&self, streams: bool) -> AnswerMode {
         let streaming = if streams { self.plan.endpoint.streaming() } else { None };
-        let identity = || self.identity.clone();
+        let id_and_model = || self.id_and_model.clone();
         match streaming {
-            None => Reading::Whole,
+            None => AnswerMode::Whole,
             Some(endpoint) if self.plan.stream => {
-                Reading::Stream(endpoint.rules(identity(), self.plan.asked()))
+                AnswerMode::Stream(endpoint.rules(id_and_model(), self.plan.asked()))
             }
-            Some(endpoint) => Reading::Assembled(endpoint.assembly(identity(), self.plan.asked())),
+            Some(endpoint) => {
+                AnswerMode::Assembled(endpoint.assembly(id_and_model(), self.plan.asked()))
+            }
         }
     }
 
@@ -199,7 +204,7 @@ impl Exchange {
         self.arrived
     }
 
-    /// Whether the client does not read at present.
+    /// Whether reading from the backend is paused because the client does not read.
     pub fn is_paused(&self) -> bool {
         self.paused
     }
@@ -211,43 +216,44 @@ impl Exchange {
     /// Where it is on its way, for people who debug.
     pub fn phase(&self) -> &'static str {
         match &self.state {
-            State::Waiting if self.is_queued() => "queued",
-            State::Waiting => "connecting",
-            State::Attempting(_) if self.first.is_some() => "streaming",
-            State::Attempting(_) => "sent",
-            State::Lingering(_) => "lingering",
-            State::Over => "over",
+            ExchangeState::Waiting if self.is_queued() => "queued",
+            ExchangeState::Waiting => "connecting",
+            ExchangeState::Attempting(_) if self.first.is_some() => "streaming",
+            ExchangeState::Attempting(_) => "sent",
+            ExchangeState::AwaitingEnd(_) => "awaiting_end",
+            ExchangeState::Over => "over",
         }
     }
 
-    /// Whether the client has the head of its answer.
+    /// Whether the response head was sent to the client.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether the backend has begun to answer: the first meaningful event of this attempt has come,
-    /// or the whole answer.
+    /// Whether the first meaningful event of this attempt, or the whole answer, has arrived.
     pub fn has_first(&self) -> bool {
         self.first.is_some()
     }
 
-    /// Whether the backend has begun to answer, or has answered.
+    /// Whether the response head of the backend has arrived.
     pub fn is_answered(&self) -> bool {
         match &self.state {
-            State::Waiting => false,
-            State::Attempting(attempt) => attempt.is_answered(),
-            State::Lingering(_) | State::Over => true,
+            ExchangeState::Waiting => false,
+            ExchangeState::Attempting(attempt) => attempt.is_answered(),
+            ExchangeState::AwaitingEnd(_) | ExchangeState::Over => true,
         }
     }
 
-    /// When the request was written to its backend, if nothing has come since.
+    /// When the request was written to its backend, if nothing has arrived since.
     pub fn unanswered_since(&self) -> Option<Nanos> {
-        let is_waited_for = matches!(&self.state, State::Attempting(one) if !one.is_answered());
+        let is_waited_for =
+            matches!(&self.state, ExchangeState::Attempting(one) if !one.is_answered());
         is_waited_for.then_some(self.last_event)
     }
 
-    /// Whether this failure means that the backend had its time for an answer, and gave no sign of one.
-    /// A total time runs from the arrival, and may have been spent in the queue.
+    /// Whether this failure means that the backend had enough time to answer and sent nothing. The total
+    /// time-out runs from the arrival, so it counts only if the backend had at least half of it: the rest
+    /// may have been spent in the queue.
     pub fn is_silence(&self, table: &Table, failure: &Failure, now: Now) -> bool {
         let had = now.mono - self.dispatched;
         match failure {
@@ -259,46 +265,46 @@ impl Exchange {
         }
     }
 
-    /// No permit is held: the request waits for its first one, or for another after a bounce.
+    /// Whether the request holds no permit: it waits for its first one, or for another one after a retry.
     pub fn is_queued(&self) -> bool {
         self.requeued || self.queued.is_none()
     }
 
-    /// The backend had no room, or the request did not get through to it: that was no attempt, and the
-    /// request waits again.
+    /// The backend was full or could not be reached. This does not count as an attempt, and the request
+    /// goes back into the queue.
     pub fn not_started(&mut self) {
         self.attempts -= 1;
         self.requeued();
     }
 
-    /// The attempt is over without an answer, and the request waits again.
+    /// The attempt ended without an answer, and the request goes back into the queue.
     pub fn requeued(&mut self) {
         if self.first.take().is_some() {
-            // What an attempt had said that failed under way is not what the client will see.
+            // The client never sees events of an attempt that failed, so they are not measured.
             self.gaps = Histogram::fine();
             self.pieces = 0;
         }
-        self.reading = Reading::Whole;
+        self.mode = AnswerMode::Whole;
         self.requeued = true;
-        self.state = State::Waiting;
+        self.state = ExchangeState::Waiting;
     }
 
-    /// The client's connection is to end with this answer, if its head can still say so.
+    /// Closes the client's connection after this answer, if the head that announces it is not sent yet.
     pub fn close_client(&mut self) {
         self.client.keep_alive &= self.begun;
     }
 
-    /// Whether the client's connection may carry another request behind this answer.
+    /// Whether the client's connection may carry another request after this answer.
     pub fn keeps_client(&self) -> bool {
         self.client.keep_alive && !(self.begun && self.framing() == Framing::UntilClose)
     }
 
-    /// The finished request, once.
+    /// The record of the finished request; returned once.
     pub fn take_record(&mut self) -> Option<Record> {
         self.record.take()
     }
 
-    /// The backend of this attempt, or of the last one.
+    /// The backend of the current or last attempt.
     fn served_by<'t>(&self, table: &'t Table) -> Option<&'t Backend> {
         self.served.backend.map(|at| &table.backends[usize::from(at)])
     }
@@ -308,7 +314,7 @@ impl Exchange {
     }
 }
 
-/// What a backend is told: unique for each attempt.
+/// The request id that the backend gets; unique for each attempt.
 fn upstream_id(request_id: &str, nonce: u32) -> String {
     let mut id = Vec::with_capacity(request_id.len() + 9);
     id.extend_from_slice(request_id.as_bytes());

@@ -1,15 +1,19 @@
-//! One proxied request: a state machine that is fed bytes, events and time, and answers with bytes
-//! for the client and a word about the backend's connection.
+//! One proxied request: a state machine. Bytes, events and time go in; bytes for the client and the
+//! next step for the backend's connection come out.
 
 mod attempt;
 mod failure;
 mod machine;
+mod outcome;
 mod output;
 mod record;
 mod retry;
+mod termination;
 
 pub use failure::{Failure, Retry};
 pub use machine::{Client, Ended, Exchange, Next, Pace, UpstreamEnd};
+pub use outcome::{AttemptResult, Outcome};
 pub use output::{Output, OutputMemory, write_error};
-pub use record::{AttemptResult, Outcome, Record, Served, Term, Where, Who};
+pub use record::{Record, Served};
 pub use retry::RetryBudget;
+pub use termination::{Term, Where, Who};

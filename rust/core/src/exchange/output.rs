@@ -1,6 +1,6 @@
-//! What is to be written to a client: a head, a body, and the framing around it.
+//! Output for a client: a head, a body, and the framing around it.
 //!
-//! Everything that one call of the exchange has to say becomes one HTTP chunk and one write.
+//! Each call of the exchange produces at most one HTTP chunk and one write.
 
 use penstock_wire::http::{
     AnswerHead, CHUNK_SIZE_LINE, DateText, Framing, LAST_CHUNK, chunk_size, write_answer_head,
@@ -11,8 +11,8 @@ use crate::endpoint::Endpoint;
 use crate::openai::ApiError;
 use crate::time::Now;
 
-/// Memory that outputs are made of, one after the other. It holds no bytes and no framing between two
-/// of them, so nothing of one request can reach the answer of another.
+/// Buffers that are reused by one output after another. They are empty in between, so no byte of one
+/// request can reach another request's answer.
 #[derive(Debug, Default)]
 pub struct OutputMemory {
     date: DateText,
@@ -20,23 +20,23 @@ pub struct OutputMemory {
     body: Vec<u8>,
 }
 
-/// One write for one client: made for it, filled by its exchange, then given back.
+/// One write for one client. It borrows the buffers, is filled by the exchange, and gives the buffers back.
 #[derive(Debug, Default)]
 pub struct Output {
     memory: OutputMemory,
     /// The body is a piece of a chunked stream.
     chunked: bool,
-    /// The stream ends behind this piece.
+    /// The stream ends after this piece.
     last: bool,
 }
 
 impl Output {
-    /// An empty output; `memory` is empty-handed until [`Self::give_back`].
+    /// An empty output. It takes the buffers out of `memory` until [`Self::give_back`].
     pub fn new(memory: &mut OutputMemory) -> Self {
         Output { memory: std::mem::take(memory), chunked: false, last: false }
     }
 
-    /// Ends it and leaves its memory, emptied, to the next one.
+    /// Clears the buffers and returns them for the next output.
     pub fn give_back(mut self, memory: &mut OutputMemory) {
         self.clear();
         *memory = self.memory;
@@ -57,7 +57,7 @@ impl Output {
         self.memory.head.is_empty() && self.memory.body.is_empty() && !self.last
     }
 
-    /// The body of this output is a piece of a stream.
+    /// Marks the body of this output as a piece of a stream.
     pub(super) fn piece(&mut self, framing: Framing) {
         self.chunked = framing == Framing::Chunked;
     }
@@ -78,8 +78,7 @@ impl Output {
         write_answer_head(head, date, write_more, text);
     }
 
-    /// Shows the exact bytes for the client's connection, in order and in pieces that nobody had to
-    /// join.
+    /// Calls `show` with the bytes to write, in order, as separate slices (for a vectored write).
     pub fn assemble<R>(&self, show: impl FnOnce(&[&[u8]]) -> R) -> R {
         let OutputMemory { head, body, .. } = &self.memory;
         let last = if self.last { LAST_CHUNK } else { b"" };
@@ -92,14 +91,14 @@ impl Output {
         let mut line = [0; CHUNK_SIZE_LINE];
         let size = chunk_size(body.len(), &mut line);
         if head.is_empty() && !self.last {
-            // One of the many pieces in the middle.
+            // The most frequent case: a piece in the middle of a stream.
             return show(&[size, body, b"\r\n"]);
         }
         show(&[head, size, body, b"\r\n", last])
     }
 }
 
-/// Writes a whole error answer in the form of an endpoint. `write_more` appends further header lines, each
+/// Writes a whole error response in the form of an endpoint. `write_more` appends further header lines, each
 /// ended by CRLF.
 pub fn write_error(
     endpoint: &dyn Endpoint,

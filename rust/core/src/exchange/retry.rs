@@ -1,18 +1,19 @@
-//! The retry budget: retries are a share of what a tier carries, so that they cannot become the load.
+//! The retry budget: limits retries to a share of a tier's requests, so that they cannot overload it.
 
 use crate::time::{Nanos, SECOND};
 
-/// The window over which the share is taken, and the floor of one retry a second,
-/// in the shape of Finagle's retry budget.
+/// The window over which the share is measured. Together with the floor below, this is how Finagle's
+/// retry budget works.
 const WINDOW: Nanos = 10 * SECOND;
+/// Retries per second that are always allowed.
 const FLOOR_PER_SECOND: f64 = 1.0;
 
-/// A token bucket: each request puts in a share of a retry, each second one more; a retry takes one.
+/// A token bucket: each request adds `share` tokens, each second adds one, a retry takes one.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
     share: f64,
     tokens: f64,
-    /// What may be saved up: a window's worth at the rate last seen.
+    /// Exponentially decayed count of requests; limits how many tokens can be saved up.
     requests_in_window: f64,
     last: Nanos,
 }
@@ -36,7 +37,7 @@ impl RetryBudget {
         self.limit();
     }
 
-    /// Takes one retry, if there is one.
+    /// Takes one token. Returns false if there is none.
     pub fn take(&mut self, now: Nanos) -> bool {
         self.advance(now);
         if self.share <= 0.0 || self.tokens < 1.0 {

@@ -1,5 +1,5 @@
-//! All counters, in the segment: one shard for each worker, which alone writes to it, so that
-//! counting needs no lock and a worker that starts anew goes on where the last one was.
+//! All metrics, in the shared segment. Each worker has its own shard and is its only writer, so counting
+//! needs no lock, and a restarted worker continues the counts of its predecessor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,81 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use penstock_admission::Histogram;
 use penstock_admission::shm::{Layout, Open, Region};
 
+use super::definitions::{GAUGES, Gauge, TOTALS, TierHistogram, Total};
 use super::series::{Drift, Series};
 use crate::exchange::{AttemptResult, Outcome, Record, Served};
 use crate::routing::{BackendIndex, TierIndex};
 use crate::time::Nanos;
 
-/// Labelled counters of a shard (at most 2,000 series a node).
+/// Labelled counters of a shard.
 const SERIES: usize = 2048;
 const BUCKETS: usize = Histogram::BUCKETS;
-
-/// The time series of one tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
-    QueueWait,
-    FirstToken,
-    InterToken,
-    Duration,
-    Overhead,
-}
-
-impl Times {
-    pub const ALL: [Times; 5] =
-        [Times::QueueWait, Times::FirstToken, Times::InterToken, Times::Duration, Times::Overhead];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Times::QueueWait => "queue_wait",
-            Times::FirstToken => "first_token",
-            Times::InterToken => "inter_token",
-            Times::Duration => "duration",
-            Times::Overhead => "overhead",
-        }
-    }
-
-    fn empty(self) -> Histogram {
-        match self {
-            Times::InterToken | Times::Overhead => Histogram::fine(),
-            _ => Histogram::coarse(),
-        }
-    }
-}
-
-/// Counters without labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Total {
-    PromptTokens,
-    OutputTokens,
-    ClientAborts,
-    PermitsLeaked,
-    LogDropped,
-    /// Series that found no place in their table.
-    SeriesDropped,
-}
-
-/// What a worker is like right now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gauge {
-    Connections,
-    /// Nanoseconds.
-    LoopLag,
-    IdleUpstreams,
-    /// When it last ran its timers, in nanoseconds of the monotonic clock.
-    Beat,
-    /// The process's number; 0: there is none.
-    Pid,
-}
-
-const TOTALS: usize = 6;
-const GAUGES: usize = 5;
 
 /// A labelled counter: its key (0: none), and the count.
 type Counter = [AtomicU64; 2];
 /// A histogram: the counts of its buckets, then the sum.
 type Cell = [AtomicU64; BUCKETS + 1];
 
-/// Where the counters lie in a segment.
+/// The offsets of the metrics in the segment.
 #[derive(Debug, Clone, Copy)]
 pub struct RegistryParts {
     series: Open<Counter>,
@@ -94,12 +35,12 @@ pub struct RegistryParts {
 }
 
 impl RegistryParts {
-    /// One shard for each worker, and one for control.
+    /// Reserves one shard for each worker and one for the control process.
     pub fn add(layout: &mut Layout, workers: usize, tiers: usize) -> Self {
         let shards = workers + 1;
         RegistryParts {
             series: layout.open(shards * SERIES),
-            times: layout.open(shards * tiers * Times::ALL.len()),
+            times: layout.open(shards * tiers * TierHistogram::ALL.len()),
             totals: layout.open(shards * TOTALS),
             gauges: layout.open(shards * GAUGES),
             shards,
@@ -108,7 +49,7 @@ impl RegistryParts {
     }
 }
 
-/// The counters of all workers together.
+/// Reads the metrics of all processes.
 #[derive(Debug, Clone)]
 pub struct Registry {
     region: Arc<Region>,
@@ -142,10 +83,10 @@ impl Registry {
         sums.into_iter().filter_map(|(key, count)| Some((Series::of_key(key)?, count))).collect()
     }
 
-    pub fn times(&self, tier: TierIndex, times: Times) -> Histogram {
-        let mut all = times.empty();
+    pub fn histogram(&self, tier: TierIndex, histogram: TierHistogram) -> Histogram {
+        let mut all = histogram.empty();
         for shard in 0..self.parts.shards {
-            let [counts @ .., sum] = self.cell(shard, tier, times);
+            let [counts @ .., sum] = self.cell(shard, tier, histogram);
             let counts = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
             all.merge(&counts, sum.load(Ordering::Relaxed));
         }
@@ -164,26 +105,27 @@ impl Registry {
         self.region.open(self.parts.gauges)[at].load(Ordering::Relaxed)
     }
 
-    fn cell(&self, shard: usize, tier: TierIndex, times: Times) -> &Cell {
-        let at = (shard * self.parts.tiers + usize::from(tier)) * Times::ALL.len() + times as usize;
+    fn cell(&self, shard: usize, tier: TierIndex, histogram: TierHistogram) -> &Cell {
+        let at = (shard * self.parts.tiers + usize::from(tier)) * TierHistogram::ALL.len()
+            + histogram as usize;
         &self.region.open(self.parts.times)[at]
     }
 }
 
-/// The counters that one process writes.
+/// Writes the metrics of one process.
 #[derive(Debug, Clone)]
 pub struct Shard {
     registry: Registry,
     index: usize,
 }
 
-/// Adds to a counter that nobody else writes: no locked instruction is needed.
+/// Adds to a counter with a single writer, so no atomic read-modify-write is needed.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl Shard {
-    /// One inference request has ended; each is counted once, whatever its status.
+    /// Counts one finished request; called once for each, whatever its status.
     pub fn finished(&self, record: &Record) {
         let Served { tier, model, backend } = record.served;
         let (outcome, term) = (record.outcome, record.term);
@@ -205,23 +147,23 @@ impl Shard {
         self.add(Total::OutputTokens, record.output_tokens.unwrap_or(0));
         let Some(tier) = tier else { return };
         if let Some(queued) = record.queued {
-            self.observe(tier, Times::QueueWait, queued);
+            self.observe(tier, TierHistogram::QueueWait, queued);
         }
         if let Some(first) = record.first {
-            self.observe(tier, Times::FirstToken, first);
+            self.observe(tier, TierHistogram::FirstToken, first);
         }
-        let [counts @ .., sum] = self.registry.cell(self.index, tier, Times::InterToken);
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, TierHistogram::InterToken);
         for (count, more) in counts.iter().zip(record.gaps.counts()) {
             add(count, *more);
         }
         add(sum, record.gaps.sum());
-        self.observe(tier, Times::Duration, record.total);
+        self.observe(tier, TierHistogram::Duration, record.total);
     }
 
-    /// Penstock's own time of one request: until the upstream write, and from the upstream read to
-    /// the client write.
+    /// Records the time that Penstock itself spent on one request: from arrival to the upstream write, and from the
+    /// upstream read to the client write.
     pub fn overhead(&self, tier: TierIndex, time: Nanos) {
-        self.observe(tier, Times::Overhead, time);
+        self.observe(tier, TierHistogram::Overhead, time);
     }
 
     pub fn attempt(&self, backend: BackendIndex, result: AttemptResult) {
@@ -242,13 +184,13 @@ impl Shard {
         self.registry.region.open(self.registry.parts.gauges)[at].store(value, Ordering::Relaxed);
     }
 
-    fn observe(&self, tier: TierIndex, times: Times, time: Nanos) {
-        let [counts @ .., sum] = self.registry.cell(self.index, tier, times);
-        add(&counts[times.empty().bucket(time)], 1);
+    fn observe(&self, tier: TierIndex, histogram: TierHistogram, time: Nanos) {
+        let [counts @ .., sum] = self.registry.cell(self.index, tier, histogram);
+        add(&counts[histogram.empty().bucket(time)], 1);
         add(sum, time);
     }
 
-    /// Adds to a labelled counter: its place is looked for from where its key's hash points.
+    /// Adds to a labelled counter, found by linear probing from the hash of its key.
     fn count(&self, series: Series, more: u64) {
         let key = series.key();
         let all = self.registry.region.open(self.registry.parts.series);
@@ -260,7 +202,7 @@ impl Shard {
                 at if at == key => return add(count, more),
                 0 => {
                     add(count, more);
-                    // A reader that sees the key sees its count.
+                    // Release: a reader that sees the key also sees its count.
                     return found.store(key, Ordering::Release);
                 }
                 _ => {}

@@ -1,20 +1,20 @@
-//! A counter's labels in one word, so that counters can live in a table of fixed size.
+//! Labelled counters. The labels of each are packed into one word, so that a table of fixed size can hold them.
 
 use crate::exchange::{AttemptResult, Outcome, Term, Where, Who};
 use crate::openai::Code;
 use crate::routing::{BackendIndex, ModelIndex, TierIndex};
 use crate::rules::Rule;
 
-/// What an engine's own numbers say that ours do not.
+/// A disagreement between the engine's own metrics and ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drift {
-    /// The backend runs more than we have sent: somebody else uses it.
+    /// The backend runs more requests than we sent: another client uses it.
     ForeignTraffic,
     /// Requests wait inside the engine.
     EngineQueue,
-    /// The engine threw running requests out of its memory.
+    /// The engine preempted running requests because its memory was full.
     Preemptions,
-    /// Numbers that were there are missing.
+    /// Metrics that it used to report are missing.
     GaugesMissing,
 }
 
@@ -61,11 +61,11 @@ pub enum Series {
     },
 }
 
-/// The fields of a key, each with the number of its bits. An absent index is 0.
+/// Bits of each field of a key: family, tier, backend, model, two further labels. An absent index is 0, others are +1.
 const BITS: [u32; 6] = [4, 8, 12, 16, 8, 8];
 
 impl Series {
-    /// Never 0: that is an empty place.
+    /// The packed labels. Never 0, which marks an empty entry.
     pub(super) fn key(self) -> u64 {
         let some = |index: Option<u16>| index.map_or(0, |index| u64::from(index) + 1);
         let fields = match self {
@@ -87,7 +87,7 @@ impl Series {
         fields.into_iter().zip(BITS).fold(0, |key, (field, bits)| key << bits | field)
     }
 
-    /// The series of a key; `None` if it is none.
+    /// The inverse of [`Self::key`]; `None` if the key is invalid.
     pub(super) fn of_key(mut key: u64) -> Option<Self> {
         let mut fields = [0; BITS.len()];
         for (field, bits) in fields.iter_mut().zip(BITS).rev() {

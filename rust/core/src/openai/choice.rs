@@ -1,12 +1,12 @@
-//! One choice of a chunk: what it says, and what it leaves out. How it is read is its endpoint's.
+//! One choice of a chunk. Each endpoint reads it in its own way.
 
 use penstock_wire::json::{Kind, Span, Value};
 
-/// What holds a choice's part of the answer: its delta, or its text.
+/// The member that holds a choice's part of the answer: `delta`, or `text`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delta {
     Missing,
-    /// Null or another value of a wrong kind.
+    /// Null, or a value of a wrong type.
     Odd(Span),
     Object(Span),
 }
@@ -16,14 +16,14 @@ pub enum Delta {
 pub enum Role {
     Absent,
     Given(usize, Span),
-    /// There, but null or no string.
+    /// Present, but null or not a string.
     Odd(usize, Span),
 }
 
 /// The `finish_reason` of a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
-    /// Absent, null or "": the choice goes on.
+    /// Absent, null or "": the choice continues.
     Open,
     /// The range of the reason's string, quotes included.
     Reason(Span),
@@ -37,19 +37,19 @@ pub struct Choice {
     /// The delta has a member besides the role.
     pub more_than_role: bool,
     pub role: Role,
-    /// Something of the answer is in it: text, reasoning, a refusal or a tool call.
+    /// It contains part of the answer: text, reasoning, a refusal or a tool call.
     pub says_something: bool,
-    /// The last string of the answer in it, quotes included.
+    /// The last non-empty string of the answer in it, quotes included.
     pub said: Option<Span>,
-    /// Any member besides the role is neither null nor empty.
+    /// Some member besides the role is neither null nor empty.
     pub carries_something: bool,
     pub finish: Finish,
-    /// Log probabilities are there and not null.
+    /// `logprobs` is present and not null.
     pub has_logprobs: bool,
 }
 
 impl Choice {
-    /// A choice of which nothing was read. `position` stands in for a missing `index`.
+    /// A choice before any member was read. `position` is used as the index if there is none.
     pub fn at(position: usize) -> Self {
         Choice {
             span: Span { start: 0, end: 0 },
@@ -65,7 +65,7 @@ impl Choice {
         }
     }
 
-    /// Notes a member that choices of all endpoints have.
+    /// Takes over a member that choices of all endpoints have.
     #[inline]
     pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {

@@ -1,11 +1,11 @@
-//! One chunk of a streamed answer: where its members lie.
+//! One chunk of a streamed answer: the positions of its members.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Span, Value};
 
 use super::choice::Choice;
 use super::envelope::{Field, Part};
 
-/// The view of one chunk; kept and reused, so that reading one allocates nothing.
+/// A view of one chunk. It is reused, so that reading a chunk allocates nothing.
 #[derive(Debug)]
 pub struct Chunk {
     /// The whole object, braces included.

@@ -1,4 +1,4 @@
-//! A whole answer that is made of choices. How a choice is read is its endpoint's.
+//! A whole answer that consists of choices. Each endpoint reads a choice in its own way.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Span, Value};
 
@@ -7,9 +7,9 @@ use super::envelope::{Field, Part};
 /// One choice of a whole answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WholeChoice {
-    /// As the answer numbers it; else its position.
+    /// The answer's own `index`, else the position.
     pub index: u32,
-    /// What it says: the message, or the text with its quotes.
+    /// The message object, or the text with its quotes.
     pub content: Option<Span>,
     /// The reason's string, quotes included; `None` where it is missing, null or "".
     pub finish_reason: Option<Span>,
@@ -22,7 +22,7 @@ pub struct WholeChoice {
 pub struct Completion {
     pub object: Span,
     pub parts: Vec<Part>,
-    /// `None` if there is no `choices` array: then this is no completion.
+    /// `None` if there is no `choices` array; the body is then not a completion.
     pub choices: Option<Vec<WholeChoice>>,
 }
 
@@ -57,12 +57,12 @@ impl Completion {
 }
 
 impl WholeChoice {
-    /// A choice of which nothing was read. `position` stands in for a missing `index`.
+    /// A choice before any member was read. `position` is used as the index if there is none.
     pub fn at(position: usize) -> Self {
         WholeChoice { index: position as u32, ..WholeChoice::default() }
     }
 
-    /// Notes a member that choices of all endpoints have.
+    /// Takes over a member that choices of all endpoints have.
     #[inline]
     pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {

@@ -13,7 +13,7 @@ pub enum Field {
     Error,
     SystemFingerprint,
     ServiceTier,
-    /// Anything else; copied as it stands.
+    /// Anything else; copied unchanged.
     Other,
 }
 
@@ -38,13 +38,13 @@ impl Field {
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
     pub field: Field,
-    /// Where the key's opening quote stands.
+    /// Position of the key's opening quote.
     pub start: usize,
     pub value: Value,
 }
 
-/// Appends what every chunk of one answer says about the server, where a backend says it: members ready to
-/// stand in an object, each with a comma behind it.
+/// Appends the members that describe the server (`service_tier`, `system_fingerprint`) if they are strings, each
+/// followed by a comma.
 pub fn write_server(parts: &[Part], text: &[u8], out: &mut Vec<u8>) {
     let members = [
         ("\"service_tier\":", Field::ServiceTier),
@@ -59,7 +59,7 @@ pub fn write_server(parts: &[Part], text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The last member of a field that is there and not null.
+/// The value of the last member of a field, if it is not null.
 pub fn find(parts: &[Part], field: Field) -> Option<Value> {
     let found = parts.iter().rev().find(|part| part.field == field)?;
     (found.value.kind != Kind::Null).then_some(found.value)

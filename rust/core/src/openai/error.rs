@@ -1,5 +1,4 @@
-//! Errors as clients see them: one table of statuses and codes, one place that
-//! writes them.
+//! Errors as clients see them: the table of codes and statuses, and the code that writes them.
 
 use penstock_wire::json::write_string;
 
@@ -25,7 +24,7 @@ impl ErrorType {
 
 macro_rules! codes {
     ($($code:ident = $name:literal, $status:literal, $type:ident;)+) => {
-        /// The `code` of an error object; it fixes the status and the type.
+        /// The `code` of an error object; it determines the status and the type.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $($code,)+ }
 
@@ -36,12 +35,12 @@ macro_rules! codes {
                 match self { $(Code::$code => $name,)+ }
             }
 
-            /// The HTTP status where one can still be sent.
+            /// The HTTP status, if the response head is not sent yet.
             pub fn status(self) -> u16 {
                 match self { $(Code::$code => $status,)+ }
             }
 
-            /// Whether the same request may have another fate later.
+            /// Whether the same request may succeed later.
             pub fn retry_may_help(self) -> bool {
                 match self.status() {
                     408 | 409 | 429 => true,
@@ -94,15 +93,15 @@ codes! {
     DeadlineExceeded = "deadline_exceeded", 504, Server;
 }
 
-/// One error, ready to be written in the four-key form.
+/// One error, as written in the response body and headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     pub code: Code,
     pub message: String,
     pub param: Option<String>,
-    /// For 429 and 503: when to come back, in milliseconds.
+    /// For 429 and 503: how long the client should wait before it retries, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// False tells SDKs not to try again by themselves: it cannot help, or would only feed an overload.
+    /// False tells SDKs not to retry by themselves: it cannot help, or would add to an overload.
     pub should_retry: bool,
 }
 
@@ -149,9 +148,8 @@ impl ApiError {
         out.extend_from_slice(b"}}");
     }
 
-    /// Appends the header lines that belong to this error beside its body.
-    ///
-    /// `retry-after` is whole seconds and at least 1, `retry-after-ms` the exact value.
+    /// Appends the header lines of this error: `retry-after` in whole seconds (at least 1), `retry-after-ms`, and
+    /// `x-should-retry`.
     pub fn write_headers(&self, out: &mut Vec<u8>) {
         use std::io::Write;
         if let Some(ms) = self.retry_after_ms {

@@ -1,45 +1,44 @@
-//! What a model server says when it fails, in whichever of its shapes.
+//! Parses the error objects of model servers, in all their shapes, and classifies them.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Value, unescape};
 
 use super::error::{ApiError, Code};
 use crate::profile::{ErrorReport, Profile};
 
-/// Longest text of a backend that is passed on.
+/// Bytes of a backend's error message that are passed on at most.
 const MAX_MESSAGE: usize = 512;
 
 /// What a reported failure means for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The request is at fault: the client gets this error.
+    /// The request is at fault; the client gets this error.
     Client(ApiError),
-    /// The backend is full: a bounce, no failure.
+    /// The backend is full: the request goes back into the queue.
     Full,
-    /// The backend is not ready yet: down until a probe says otherwise.
+    /// The backend is not ready yet; it counts as down until a probe succeeds.
     Loading,
-    /// The backend failed; 502, 503 and 504 say that another try may help.
+    /// The backend failed. With 502, 503 and 504 a retry may help.
     Fault { error: ApiError, status: u16 },
-    /// Somebody in front of the backend says that it cannot be used.
+    /// A proxy in front of the backend reports that the backend is unavailable.
     Unavailable { error: ApiError, status: u16 },
 }
 
 /// A failure as read from a body or an error event.
 ///
-/// What it means is decided by its status, its code and its type. Its message decides only by the
-/// patterns of a profile: engines repeat what a client has sent, so a word in a message may be the
-/// client's.
+/// It is classified by status, code and type. The message counts only through the patterns of a profile:
+/// engines echo what the client sent, so words in a message may be the client's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BackendFailure {
     pub status: u16,
     pub message: String,
     pub param: Option<String>,
-    /// `code`, where it is a word.
+    /// `code`, if it is a string.
     pub code: String,
     /// `type` or `error_type`.
     pub kind: String,
-    /// It came in an event of a stream, so its status is the event's own.
+    /// It came in an event of a stream or in a body on status 200, so its status is the one that it names itself.
     pub in_event: bool,
-    /// It is an error object in one of the shapes of model servers.
+    /// It is JSON with one of the keys of a model server's error, so it does not come from a proxy.
     pub is_reported: bool,
 }
 
@@ -53,8 +52,8 @@ impl BackendFailure {
         failure
     }
 
-    /// Reads the value of `error` in an event or a body on status 200. Its own status, if it names
-    /// one, counts; else it is a fault of the server.
+    /// Reads the value of `error` in an event or in a body on status 200. If it names no error status, it
+    /// counts as a 500.
     pub fn of_error_value(text: &[u8], value: Value) -> Self {
         let mut failure = BackendFailure { in_event: true, ..BackendFailure::default() };
         // The value was validated when the event was read.
@@ -130,9 +129,9 @@ impl BackendFailure {
         }
     }
 
-    /// What the failure means from a backend of this profile. `says_when`: the server has said when to
-    /// come back. A backend's 401, 403, 404 and the like are ours, not the client's: Penstock chose the
-    /// credentials, the path and the model name.
+    /// Classifies the failure for a backend of this profile. `says_when`: the response had `retry-after`. A
+    /// backend's 401, 403, 404 and similar are faults of the gateway's configuration, not of the client:
+    /// Penstock chose the credentials, the path and the model name.
     pub fn verdict(&self, profile: &Profile, says_when: bool) -> Verdict {
         let report = self.report();
         let may_be_overflow = matches!(self.status, 400 | 413 | 422) || self.status >= 500;
@@ -198,148 +197,4 @@ fn clip(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{BackendFailure, Code, Verdict};
-    use crate::profile::{GENERAL, Profile};
-
-    fn of_family(family: &str, status: u16, body: &str) -> Verdict {
-        let profile = Profile::named(family).expect("a profile");
-        BackendFailure::of_response(status, body.as_bytes()).verdict(profile, false)
-    }
-
-    fn verdict(status: u16, body: &str) -> Verdict {
-        of_family(GENERAL, status, body)
-    }
-
-    fn code(verdict: &Verdict) -> Option<Code> {
-        match verdict {
-            Verdict::Client(error) => Some(error.code),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn the_prompt_is_too_long_in_the_words_of_current_vllm() {
-        for message in [
-            "You passed 31745 input tokens and requested 1024 output tokens. However, the model's context length is only 32768 tokens, resulting in a maximum input length of 31744 tokens.",
-            "You passed 200000 input characters. However, the model's context length is only 32768 tokens.",
-        ] {
-            let body = format!(
-                r#"{{"error":{{"message":"{message}","type":"BadRequestError","code":400}}}}"#
-            );
-            assert_eq!(code(&verdict(400, &body)), Some(Code::ContextLengthExceeded), "{message}");
-        }
-    }
-
-    #[test]
-    fn the_clients_own_words_decide_nothing() {
-        let words = [
-            "overloaded",
-            "the queue is full",
-            "Model is overloaded",
-            "The request queue is full.",
-            "loading",
-            "Loading model",
-            "context length",
-            "max_seq_len",
-            "This model's maximum context length is 1 tokens",
-            "unavailable_error",
-            "context_length_exceeded",
-        ];
-        for word in words {
-            // vLLM's form, FastAPI's, and an engine that says nothing but what it was sent.
-            let bodies = [
-                format!(
-                    r#"{{"error":{{"message":"1 validation error: {{'input': '{word}'}}","type":"Bad Request","code":400}}}}"#
-                ),
-                format!(r#"{{"detail":[{{"type":"float_parsing","input":"{word}"}}]}}"#),
-                format!(r#"{{"error":"cannot read {word}"}}"#),
-                format!("cannot read {word}"),
-            ];
-            for (status, body) in
-                [400, 422].into_iter().flat_map(|s| bodies.iter().map(move |b| (s, b)))
-            {
-                assert_eq!(
-                    code(&verdict(status, body)),
-                    Some(Code::InvalidValue),
-                    "{status} {body}"
-                );
-            }
-            for body in &bodies {
-                let is_fault = match verdict(503, body) {
-                    Verdict::Fault { status, .. } => status == 503 && body.starts_with('{'),
-                    Verdict::Unavailable { status, .. } => status == 503 && !body.starts_with('{'),
-                    _ => false,
-                };
-                assert!(is_fault, "{body}");
-                assert!(matches!(verdict(500, body), Verdict::Fault { status: 500, .. }), "{body}");
-            }
-        }
-        for message in ["Model is overloaded", "The request queue is full."] {
-            assert_eq!(code(&verdict(400, message)), Some(Code::InvalidValue), "{message}");
-        }
-    }
-
-    #[test]
-    fn who_has_answered_shows_in_how() {
-        for (status, body, is_a_proxy) in [
-            (502, "<html><head><title>502 Bad Gateway</title></head></html>", true),
-            (503, "upstream connect error or disconnect/reset before headers", true),
-            (503, "", true),
-            (503, "Service Unavailable", true),
-            (
-                502,
-                r#"{"message":"An invalid response was received from the upstream server"}"#,
-                true,
-            ),
-            (504, "<h1>504 Gateway Time-out</h1>", false),
-            (500, "Internal Server Error", false),
-            (503, r#"{"error":"server busy, please try again"}"#, false),
-            (503, r#"{"detail":"Worker is shutting down"}"#, false),
-            (502, r#"{"object":"error","message":"x","type":"BadGateway","code":502}"#, false),
-            (502, r#"{"error":{"message":"x","type":null,"param":"n","code":null}}"#, false),
-        ] {
-            let is_it = matches!(verdict(status, body), Verdict::Unavailable { .. });
-            assert_eq!(is_it, is_a_proxy, "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn what_engines_say_is_understood() {
-        for word in ["overloaded", "overloaded_error", "queue_full"] {
-            let body = format!(r#"{{"error":"x","error_type":"{word}"}}"#);
-            assert_eq!(verdict(503, &body), Verdict::Full);
-        }
-        assert_eq!(
-            verdict(503, r#"{"object":"error","message":"The request queue is full."}"#),
-            Verdict::Full
-        );
-        let loading =
-            r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#;
-        assert_eq!(verdict(503, loading), Verdict::Loading);
-        assert_eq!(verdict(429, ""), Verdict::Full);
-        let busy = BackendFailure::of_response(503, br#"{"error":"the engine is currently busy"}"#);
-        let general = Profile::named(GENERAL).expect("a profile");
-        assert_eq!(busy.verdict(general, true), Verdict::Full);
-        assert!(matches!(busy.verdict(general, false), Verdict::Fault { status: 503, .. }));
-        let long = r#"{"object":"error","message":"The input (9000 tokens) is longer than the model's context length (8192 tokens).","type":"BadRequestError","code":400}"#;
-        assert_eq!(code(&verdict(400, long)), Some(Code::ContextLengthExceeded));
-    }
-
-    #[test]
-    fn what_another_family_says_is_an_error_like_any_other() {
-        let full = r#"{"error":"Model is overloaded","error_type":"overloaded"}"#;
-        let loading =
-            r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#;
-        let long =
-            r#"{"error":{"message":"the request exceeds the available context size","code":400}}"#;
-        assert!(matches!(of_family("vllm", 503, full), Verdict::Fault { status: 503, .. }));
-        assert!(matches!(of_family("vllm", 503, loading), Verdict::Fault { status: 503, .. }));
-        assert_eq!(code(&of_family("vllm", 400, long)), Some(Code::InvalidValue));
-        assert_eq!(of_family("llamacpp", 503, loading), Verdict::Loading);
-        assert_eq!(code(&of_family("llamacpp", 400, long)), Some(Code::ContextLengthExceeded));
-        for family in ["vllm", "llamacpp"] {
-            assert_eq!(of_family(family, 429, full), Verdict::Full, "{family}");
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The OpenAI API as all endpoints have it: errors, token counts, the members of chunks and whole answers.
+//! The parts of the OpenAI API that all endpoints share: errors, token counts, members of chunks and answers.
 
 mod choice;
 mod chunk;

@@ -6,7 +6,7 @@ use penstock_wire::json::{JsonError, Kind, Reader};
 pub struct Usage {
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
-    /// Of the prompt, how many came from the backend's prefix cache.
+    /// Prompt tokens that came from the backend's prefix cache.
     pub cached_tokens: u64,
 }
 

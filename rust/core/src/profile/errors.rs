@@ -1,8 +1,8 @@
-//! How a server says that a prompt does not fit, that it has no room, and that it is not ready yet.
+//! Recognises three errors of a server: prompt too long, server full, model still loading.
 
 use serde::Deserialize;
 
-/// What a server says of a failure, in its own terms.
+/// The parts of a server's error that patterns are matched against.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorReport<'a> {
     /// `code`, where it is a string.
@@ -10,16 +10,16 @@ pub struct ErrorReport<'a> {
     /// `type` or `error_type`.
     pub kind: &'a str,
     pub message: &'a str,
-    /// It came as an event or with a status that blames the server, so the message as a whole is not
-    /// the client's text repeated.
+    /// It came in an event or with a 5xx, so the message is the server's own and not an echo of the client's
+    /// text.
     pub is_server_fault: bool,
 }
 
-/// The failures that one server reports in terms of its own.
+/// The patterns of one server's errors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ErrorPatterns {
-    #[expect(dead_code, reason = "says in the file whose patterns they are")]
+    #[expect(dead_code, reason = "names the server, for readers of the file")]
     server: String,
     #[serde(default)]
     pub(super) overflow: Patterns,
@@ -29,17 +29,17 @@ pub(super) struct ErrorPatterns {
     pub(super) loading: Patterns,
 }
 
-/// The ways in which one failure is reported; each alone is enough.
+/// Patterns for one kind of failure; any match is enough.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Patterns {
-    /// Values of `code` or `type`, whatever their case.
+    /// Values of `code` or `type`; case is ignored.
     pub(super) codes: Vec<String>,
-    /// How messages begin; `#` stands for a number. A server that repeats what the client has sent
-    /// does so further behind, so these count on any status.
+    /// Beginnings of messages; `#` stands for a number. Matched on any status: servers that echo the client's
+    /// text do so later in the message, never at its beginning.
     pub(super) prefixes: Vec<String>,
-    /// Whole messages, too short to be told from a client's text: they count only where the server
-    /// blames itself.
+    /// Whole messages. They are short enough that a client could have sent them, so they are matched only
+    /// if the server reports a fault of its own.
     pub(super) messages: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl Patterns {
     }
 }
 
-/// Whether a message begins with a text in which each `#` stands for a number.
+/// Whether a message begins with `prefix`, in which each `#` stands for a number.
 fn begins(message: &str, prefix: &str) -> bool {
     let mut rest = message;
     for (at, part) in prefix.split('#').enumerate() {

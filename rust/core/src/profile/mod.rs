@@ -1,11 +1,11 @@
-//! What one family of model servers does differently from the others, as data.
+//! How each family of model servers differs from the others, as data.
 //!
-//! A backend's `dialect` names its profile. [`GENERAL`] is for servers without a profile of their own,
-//! so it knows the errors of every server that has been looked at.
+//! A backend's `dialect` names its profile. [`GENERAL`] is for servers without a profile of their own, so it
+//! knows the errors of all servers that were examined.
 //!
 //! To add a family:
 //!
-//! 1. Record its answers (`tests/recordings/README.md`), its errors above all.
+//! 1. Record its answers (`tests/recordings/README.md`), above all its errors.
 //! 2. Write `families/NAME.json`. `defaults` is complete; times are in seconds. In
 //!    `errors`, a pattern is a text that this server itself writes: prefer a `code`, which no client
 //!    can put there, to a message. An unknown key is an error.
@@ -14,9 +14,9 @@
 //! 4. Add its recordings to `tests/profiles.rs` and its name to the configuration's `dialect`
 //!    (`python/penstock/config`).
 //!
-//! What all families do alike is code: how the fields of an error are found and what a status means
-//! (`openai::BackendFailure`), and how answers are put right (`rules`). Where a family turns out to
-//! differ in that, the difference becomes a field here together with the code that reads it.
+//! What all families have in common is code: how an error is parsed and what a status means
+//! (`openai::BackendFailure`), and how answers are normalised (`rules`). If a family differs there, add a
+//! field here together with the code that reads it.
 
 mod errors;
 
@@ -27,7 +27,7 @@ use serde::Deserialize;
 pub use self::errors::ErrorReport;
 use self::errors::{ErrorPatterns, Patterns};
 
-/// The profile of servers that have none of their own, and of a backend that names no `dialect`.
+/// The profile of servers without one of their own, and of backends without a `dialect`.
 pub const GENERAL: &str = "openai";
 
 /// Each family and its file.
@@ -42,29 +42,30 @@ const FAMILIES: [(&str, &str); 3] = [
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     pub defaults: Defaults,
-    /// Families whose errors this one knows besides its own.
+    /// Other families whose errors this one also recognises.
     #[serde(default)]
     errors_of: Vec<String>,
     errors: Vec<ErrorPatterns>,
 }
 
-/// What the keys of a backend are where the configuration does not set them. Times in seconds.
+/// Defaults of a backend's configuration keys. Times in seconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// Shorter than the server keeps an idle connection.
+    /// How long to keep an idle connection; shorter than the server's own time-out.
     pub keep_alive: f64,
-    /// After at most so long the server has stopped working on an aborted request, even if it has not
+    /// Upper bound: after this time the server no longer works on an aborted request, even if it has not
     /// closed the connection.
     pub abort_grace: f64,
-    /// For so long at least it goes on, even if it has closed the connection.
+    /// Lower bound: for this time it may still work on it, even if it has closed the connection.
     pub abort_hold: f64,
-    /// It notices that a client has left only while it streams.
+    /// Ask for a stream even if the client did not: the server notices a closed connection only while it
+    /// streams.
     pub stream_whole: bool,
 }
 
 impl Profile {
-    /// The profile of that name. Fails with a plain text if there is none.
+    /// The profile of that name. Fails with a message that lists the known names.
     pub fn named(name: &str) -> Result<&'static Profile, String> {
         static PROFILES: LazyLock<Result<Vec<Profile>, String>> = LazyLock::new(|| read(&FAMILIES));
         let profiles = PROFILES.as_ref().map_err(String::clone)?;
@@ -80,12 +81,12 @@ impl Profile {
         self.matches(report, |server| &server.overflow)
     }
 
-    /// Whether it says that it has no room for a further request.
+    /// Whether the server says that it cannot take another request now.
     pub fn is_full(&self, report: &ErrorReport<'_>) -> bool {
         self.matches(report, |server| &server.full)
     }
 
-    /// Whether it says that it is still loading its model.
+    /// Whether the server says that it is still loading its model.
     pub fn is_loading(&self, report: &ErrorReport<'_>) -> bool {
         self.matches(report, |server| &server.loading)
     }
@@ -95,7 +96,7 @@ impl Profile {
     }
 }
 
-/// Reads the files, and adds to each profile the errors of the families that it names.
+/// Parses the files and adds to each profile the errors of the families in its `errors_of`.
 fn read(families: &[(&str, &str)]) -> Result<Vec<Profile>, String> {
     let parse = |&(name, text): &(&str, &str)| {
         serde_json::from_str::<Profile>(text).map_err(|error| format!("profile {name}: {error}"))

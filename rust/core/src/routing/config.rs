@@ -1,7 +1,7 @@
-//! The routing part of a checked configuration, as the Python side hands it over (JSON).
+//! The routing part of a validated configuration, as the Python side passes it (JSON).
 //!
-//! Python has refused everything invalid with file and line; what is wrong here is a bug, and a
-//! plain error is enough. Times are in seconds, sizes in bytes.
+//! Python has already refused invalid values with file and line, so an error here is a bug and a plain
+//! text is enough. Times are in seconds, sizes in bytes.
 
 use penstock_admission::{AdaptiveMode, TokenLimit};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub struct RoutingConfig {
     pub response_limit: usize,
     /// `limits.event`: the largest event of a stream.
     pub event_limit: usize,
-    /// `limits.connections`, of one worker: sizes the admission rows.
+    /// `limits.connections` of one worker; determines the number of admission rows.
     pub connections: usize,
 }
 
@@ -32,13 +32,13 @@ pub struct NodeConfig {
 #[serde(deny_unknown_fields)]
 pub struct BackendConfig {
     pub name: String,
-    /// The name of its profile; `None`: the general one. What is `None` below comes from the profile.
+    /// The name of its profile; `None`: the general one. Fields below that are `None` take the profile's default.
     pub dialect: Option<String>,
-    /// What stands before `/v1/…` in its paths; empty for none.
+    /// Path prefix before `/v1/…`; may be empty.
     pub prefix: String,
     /// Header lines for each request: host, credentials, configured headers.
     pub headers: Vec<(String, String)>,
-    /// The name this server knows; `None` until a probe has found it.
+    /// The model name that this server expects; `None`: a probe finds it.
     pub serves: Option<String>,
     pub node: Option<String>,
     pub concurrency: u32,
@@ -46,7 +46,7 @@ pub struct BackendConfig {
     /// Raised to `abort_hold` where that is longer.
     pub abort_grace: Option<f64>,
     pub abort_hold: Option<f64>,
-    /// Whole answers are asked for as streams.
+    /// Also ask for a stream when the client did not.
     pub stream_whole: Option<bool>,
     pub prefill_tokens: TokenLimitConfig,
     pub kv_tokens: TokenLimitConfig,
@@ -92,7 +92,7 @@ pub struct TierConfig {
     pub retry_budget: f64,
     pub share: u32,
     pub slo: SloConfig,
-    /// Parts of the bands high, normal and low.
+    /// Weights of the priorities high, normal and low.
     pub bands: [u32; 3],
     pub affinity: AffinityConfig,
     pub adaptive: AdaptiveMode,
@@ -117,13 +117,13 @@ pub struct SloConfig {
     pub inter_token: Option<f64>,
 }
 
-/// What draws a request to a backend.
+/// What makes requests go to the same backend.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AffinityConfig {
-    /// The same beginning of the prompt.
+    /// An equal prompt prefix, which the backend may have cached.
     pub prefix: bool,
-    /// The same value of this header, in lower case.
+    /// An equal value of this header; its name in lower case.
     pub header: Option<String>,
 }
 
@@ -146,7 +146,7 @@ pub struct ParameterConfig {
     pub allow: Vec<String>,
 }
 
-/// What kind of answers a tier gives; it decides what may be retried.
+/// Whether a tier's answers start at once or after a long reasoning phase; decides what may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TierProfile {
@@ -154,7 +154,7 @@ pub enum TierProfile {
     Thinking,
 }
 
-/// What happens to a parameter that cannot be honoured as sent.
+/// What to do with a parameter that cannot be honoured as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unsupported {

@@ -1,4 +1,4 @@
-//! What one accepted request comes to: its tier, its shape, and the body for whichever backend.
+//! The plan of one accepted request: its tier, what it costs, and the body for its backends.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,8 +6,9 @@ use penstock_admission::Blocks;
 use penstock_admission::TierIndex;
 use penstock_wire::json::{JsonError, Reader, unescape, write_string};
 
-use super::parameters::{NO_STREAM, Rewritten, Warning};
-use super::table::{Addressee, ModelIndex, Table, Tier};
+use super::parameter_policy::{NO_STREAM, Rewritten};
+use super::table::{ModelIndex, Route, Table, Tier};
+use super::warning::Warning;
 use crate::endpoint::{Endpoint, Parameter, Request};
 use crate::openai::ApiError;
 use crate::rules::Asked;
@@ -17,30 +18,30 @@ use crate::tokens::PromptSize;
 pub struct Plan {
     pub endpoint: &'static dyn Endpoint,
     pub tier: TierIndex,
-    /// The name the client asked for, which is the name it sees.
+    /// The name the client asked for; answers carry the same name.
     pub model: String,
     pub model_index: ModelIndex,
     pub stream: bool,
     pub include_usage: bool,
-    /// Choices that its answer must have.
+    /// Choices that the answer must have.
     pub n: u32,
-    /// Slots that it takes of a backend.
+    /// Slots that it takes at a backend.
     pub slots: u32,
-    /// The parameter that asks for so many.
+    /// The parameter that determines the slots, for error messages.
     pub widest: &'static str,
     pub prompt: PromptSize,
-    /// The beginning of the prompt, as what a backend may have read before.
+    /// Hashes of the prompt's leading blocks, to find a backend that has them cached.
     pub blocks: Blocks,
-    /// The cap on the output of each sequence, if there is one; 0 where there is no such output.
+    /// The limit on the output tokens of each sequence, if there is one; 0 for endpoints that generate nothing.
     pub max_tokens: Option<u64>,
     pub tools: bool,
     pub warnings: Vec<Warning>,
-    /// All of the body behind `{"model":…,`.
+    /// The rest of the body after `{"model":…,`.
     tail: Vec<u8>,
 }
 
 impl Plan {
-    /// Reads a body and decides everything that needs no backend.
+    /// Parses a body and decides everything that does not depend on the backend.
     pub fn make(
         table: &Table,
         endpoint: &'static dyn Endpoint,
@@ -48,12 +49,12 @@ impl Plan {
     ) -> Result<Self, ApiError> {
         let request = endpoint.read(body)?;
         request.check_is_a_clients()?;
-        let Addressee { tier, model: model_index } = table.find(&request.model)?;
+        let Route { tier, model: model_index } = table.find(&request.model)?;
         let config = &table.tiers[usize::from(tier)];
         let mut warnings = Vec::new();
         let Rewritten { tail, max_tokens } =
             config.parameters.rewrite(endpoint, &request, &mut warnings)?;
-        // Where there is no choice, nothing is remembered.
+        // With a single backend, prefix affinity has nothing to choose from.
         let remembers = config.affinity.prefix && config.backends.len() > 1;
         let needs = if config.parameters.changes_needs() {
             let mut sent = Vec::with_capacity(tail.len() + 16);
@@ -83,26 +84,25 @@ impl Plan {
         })
     }
 
-    /// What the client has asked for, as far as its answer shows it.
+    /// What the client asked for that determines the shape of its answer.
     pub fn asked(&self) -> Asked {
         Asked { n: self.n, include_usage: self.include_usage }
     }
 
-    /// Whether a backend is asked for a stream; `stream_whole`: that backend is for whole answers too.
+    /// Whether the backend is asked for a stream. `stream_whole`: that backend streams whole answers too.
     pub fn streams(&self, stream_whole: bool) -> bool {
         self.stream || (stream_whole && self.endpoint.streaming().is_some())
     }
 
-    /// The cap on the output of all its sequences together, if there is one.
+    /// The limit on the output tokens of all its sequences together, if there is one.
     pub fn most_output(&self) -> Option<u64> {
         self.max_tokens.map(|most| most.saturating_mul(u64::from(self.slots)))
     }
 
-    /// Whom a refused body is for, as far as that can be read: for the log and
-    /// the metrics.
-    pub fn addressee(table: &Table, body: &[u8]) -> Option<Addressee> {
+    /// The route of a body that was refused, if its model can be read: for the log and the metrics.
+    pub fn route(table: &Table, body: &[u8]) -> Option<Route> {
         let mut model = None;
-        // What is readable before the first fault counts.
+        // The error is ignored: what was read before it counts.
         let _ = Reader::new(body).object(|reader, key| {
             let value = reader.value()?;
             if key.is("model") {
@@ -113,7 +113,7 @@ impl Plan {
         table.find(&model?).ok()
     }
 
-    /// Appends the beginning of the body for a backend that knows the model as `serves`; the rest is
+    /// Appends the beginning of the body, with the backend's own model name `serves`; the rest is
     /// [`Self::tail`].
     pub fn write_model(serves: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"model\":");
@@ -121,8 +121,8 @@ impl Plan {
         out.push(b',');
     }
 
-    /// Appends the beginning of a body that asks for a stream, whatever the client has asked for. From
-    /// where it is returned on, the tail is the rest.
+    /// Appends the beginning of a body that asks for a stream, whether or not the client did. Returns the
+    /// position in the tail where the rest begins.
     pub fn write_streamed(&self, serves: &str, out: &mut Vec<u8>) -> usize {
         Self::write_model(serves, out);
         if self.stream {
@@ -132,25 +132,25 @@ impl Plan {
         if self.tail.starts_with(NO_STREAM) { NO_STREAM.len() } else { 0 }
     }
 
-    /// The body behind the model, the same for every backend.
+    /// The body after the model, the same for every backend.
     pub fn tail(&self) -> &[u8] {
         &self.tail
     }
 
-    /// The same number for the same body, in every process.
+    /// A hash of the body, equal in every process.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.tail.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// The first event has come, so no attempt follows and the body can go.
+    /// Frees the body: after the first event there is no further attempt.
     pub fn free_body(&mut self) {
         self.tail = Vec::new();
     }
 }
 
-/// What a request takes of a backend, read from what the backend will be sent.
+/// What a request costs a backend, read from the body that the backend will be sent.
 struct Needs {
     n: u32,
     slots: u32,
@@ -171,7 +171,7 @@ impl Needs {
         let Request { n, width, prompt, .. } = request;
         let slots = match prompt.count {
             1 => *width,
-            // Many prompts take turns at a backend that cannot run all of them at once.
+            // A backend with fewer slots runs many prompts one after the other, so the slots are capped.
             prompts => width.saturating_mul(prompts).min(smallest_cap(table, tier)).max(*width),
         };
         Needs {
@@ -196,7 +196,7 @@ impl Needs {
     }
 }
 
-/// The smallest of the caps that a request of this tier may come under, in slots.
+/// The smallest of the limits that apply to a request of this tier, in slots.
 fn smallest_cap(table: &Table, tier: &Tier) -> u32 {
     let backends = tier.backends.iter().map(|at| &table.backends[usize::from(*at)]);
     let caps = backends.flat_map(|backend| {

@@ -1,4 +1,4 @@
-//! The routing table: built once for a configuration, read by every request.
+//! The routing table: built once per configuration, read by every request.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use penstock_admission::{AdaptiveMode, BackendIndex, TierIndex, TokenLimit};
 use super::config::{
     AffinityConfig, BackendConfig, QueueConfig, RoutingConfig, TierConfig, TierProfile,
 };
-use super::parameters::ParameterPolicy;
+use super::parameter_policy::ParameterPolicy;
 use crate::openai::{ApiError, Code};
 use crate::profile::{GENERAL, Profile};
 use crate::time::{Nanos, seconds};
 
 pub type ModelIndex = u16;
 
-/// Whom a request is for.
+/// Where a model name leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addressee {
+pub struct Route {
     pub tier: TierIndex,
     pub model: ModelIndex,
 }
@@ -49,15 +49,15 @@ pub struct Tier {
     pub queue: QueueConfig,
     pub timeouts: Timeouts,
     pub retry_budget: f64,
-    /// Its part beside other tiers on the same GPU.
+    /// Its weight among tiers that share a backend.
     pub share: u32,
     pub slo: Slo,
     pub bands: [u32; 3],
     pub affinity: AffinityConfig,
     pub adaptive: AdaptiveMode,
-    /// What an image, a sound, a video or a file counts as, in tokens of the prompt.
+    /// Prompt tokens to assume for each image, sound, video or file.
     pub media_tokens: u64,
-    /// All of its backends stream whole answers too, so that every request shows its first token.
+    /// All of its backends stream whole answers too, so the time to first token is known for every request.
     pub streams_whole: bool,
     pub parameters: ParameterPolicy,
 }
@@ -65,23 +65,24 @@ pub struct Tier {
 #[derive(Debug)]
 pub struct Backend {
     pub name: String,
-    /// What its family of servers does differently from the others.
+    /// How its family of servers differs from the others.
     pub profile: &'static Profile,
-    /// What stands before the path of an endpoint.
+    /// Path prefix before the path of an endpoint.
     pub prefix: String,
-    /// Header lines that every request to it carries, each ended by CRLF.
+    /// Header lines of every request to it, each ended by CRLF.
     pub headers: Vec<u8>,
     /// Index into the nodes.
     pub node: Option<usize>,
     pub concurrency: u32,
-    /// The name that the configuration gives for its model; else a probe finds it.
+    /// The configured name of its model; `None`: a probe finds it.
     pub serves: Option<String>,
-    /// How long an idle connection is kept: less than the backend keeps it.
+    /// How long an idle connection is kept; shorter than the backend's own time-out.
     pub keep_alive: Nanos,
-    /// How long an aborted request counts at most, and at least.
+    /// How long an aborted request keeps its slots at most.
     pub abort_grace: Nanos,
+    /// How long it keeps them at least.
     pub abort_hold: Nanos,
-    /// Whole answers are asked for as streams, and assembled: the server notices that a client has left
+    /// Whole answers are requested as streams and assembled, because the server notices a closed connection
     /// only while it streams.
     pub stream_whole: bool,
     pub prefill: TokenLimit,
@@ -94,7 +95,7 @@ pub struct Backend {
 pub struct Table {
     pub tiers: Vec<Tier>,
     pub backends: Vec<Backend>,
-    /// Caps of the GPU nodes, by index.
+    /// Slot limits of the GPU nodes, by index.
     pub nodes: Vec<Option<u32>>,
     pub node_names: Vec<String>,
     pub response_limit: usize,
@@ -103,13 +104,13 @@ pub struct Table {
     pub connections: usize,
     /// Every name that clients may use, sorted.
     pub models: Vec<String>,
-    by_model: HashMap<String, Addressee>,
-    /// The names in one line, for messages.
+    by_model: HashMap<String, Route>,
+    /// The model names in one line, for error messages.
     names: String,
 }
 
 impl Table {
-    /// Fails with a plain text if names do not fit together, which the Python side rules out.
+    /// Fails with a plain text if a name refers to nothing; the Python side has checked this before.
     pub fn build(config: RoutingConfig) -> Result<Self, String> {
         let node_index = index_of(config.nodes.iter().map(|node| &node.name));
         let backend_index = index_of(config.backends.iter().map(|backend| &backend.name));
@@ -129,7 +130,7 @@ impl Table {
         let models: Vec<String> = owners.iter().map(|(model, _)| model.clone()).collect();
         let indexed = owners.into_iter().enumerate();
         let by_model = indexed
-            .map(|(at, (name, tier))| (name, Addressee { tier, model: at as ModelIndex }))
+            .map(|(at, (name, tier))| (name, Route { tier, model: at as ModelIndex }))
             .collect();
         let names = models.join(", ");
         Ok(Table {
@@ -146,8 +147,8 @@ impl Table {
         })
     }
 
-    /// The model of that name and its tier.
-    pub fn find(&self, model: &str) -> Result<Addressee, ApiError> {
+    /// The route of a model name. Fails with `model_not_found`.
+    pub fn find(&self, model: &str) -> Result<Route, ApiError> {
         self.by_model.get(model).copied().ok_or_else(|| {
             let shown: String = model.chars().take(256).collect();
             let message =

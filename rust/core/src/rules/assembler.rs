@@ -1,8 +1,8 @@
-//! A streamed answer put together into a whole one, for clients that asked for no stream.
+//! Assembles a streamed answer into a whole one, for clients that did not ask for a stream.
 //!
-//! Texts of the answer, sound, arguments of calls, log probabilities and arrays of deltas grow; of
-//! everything else the last value that is not null counts. Texts are joined as they stand in JSON, so nothing is decoded, and
-//! after the first chunk an event only appends to what is there.
+//! Texts, audio, call arguments, log probabilities and arrays are concatenated; of every other member the
+//! last value that is not null counts. Texts are joined in their JSON form, so nothing is decoded and, after
+//! the first chunk, an event only appends.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use penstock_wire::json::Kind;
 use super::empty;
 use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, Gathered};
-use super::identity::Identity;
+use super::id_and_model::IdAndModel;
 use super::members::Members;
 use super::progress::ChoiceProgress;
 use super::streaming::Assembly;
@@ -20,15 +20,15 @@ use crate::openai::{BackendFailure, Chunk, Field, Finish, Part, Usage, find};
 
 #[derive(Debug)]
 pub struct Assembler<F: ChoiceForm> {
-    identity: Identity,
-    /// How many choices were asked for.
+    id_and_model: IdAndModel,
+    /// Choices that were asked for.
     n: u32,
     progress: ChoiceProgress,
     chunk: Chunk,
-    /// In the order of their indices, which stand in front.
+    /// Pairs of index and choice, ordered by index.
     choices: Vec<(u32, F::Gathered)>,
     usage: Counts,
-    /// What else stands at the top of the chunks.
+    /// All other top-level members of the chunks.
     rest: Members,
     /// Bytes of all that was gathered.
     size: usize,
@@ -36,9 +36,9 @@ pub struct Assembler<F: ChoiceForm> {
 }
 
 impl<F: ChoiceForm> Assembler<F> {
-    pub fn new(identity: Identity, n: u32) -> Self {
+    pub fn new(id_and_model: IdAndModel, n: u32) -> Self {
         Assembler {
-            identity,
+            id_and_model,
             n,
             progress: ChoiceProgress::of(n),
             chunk: Chunk::default(),
@@ -103,7 +103,7 @@ impl<F: ChoiceForm> Assembly for Assembler<F> {
             if matches!(field, Field::SystemFingerprint | Field::ServiceTier | Field::Other) {
                 let key = data[*start..value.span.start].trim_ascii_end();
                 let key = key[..key.len() - 1].trim_ascii_end();
-                // Padding that hides how long each event is.
+                // Random padding that hides the length of tokens from eavesdroppers; meaningless in a whole answer.
                 if key != b"\"obfuscation\"" {
                     self.rest.set(key, *value, data, &mut self.size);
                 }
@@ -122,7 +122,7 @@ impl<F: ChoiceForm> Assembly for Assembler<F> {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.reserve(self.size + 256 * (1 + self.choices.len()));
-        self.identity.write_start(F::WHOLE, out);
+        self.id_and_model.write_start(F::WHOLE, out);
         out.extend_from_slice(b"\"choices\":[");
         for (at, (index, choice)) in self.choices.iter().enumerate() {
             if at > 0 {

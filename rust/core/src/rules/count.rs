@@ -1,17 +1,17 @@
-//! How often the rules had something to put right: a quirk that appears, or goes, shows in these.
+//! Counts how often each rule changed something; shows when a server's quirks appear or disappear.
 
-/// The response rules that are counted. P1 is not: it changes everything.
+/// The response rules that are counted. P1 is not, because it changes every answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// A role cut or added, an empty delta dropped, text split off the finish chunk.
+    /// A role removed or added, an empty delta dropped, text and finish reason separated.
     P6,
-    /// Token counts moved or cut.
+    /// Token counts moved or removed.
     P7,
     /// `[DONE]` added.
     P12,
-    /// A truncated answer told.
+    /// A truncated answer reported as an error.
     P13,
-    /// An early failure given a status, or a whole answer turned into a stream.
+    /// An early failure sent as a status, or a whole answer converted to a stream.
     P14,
 }
 
@@ -44,7 +44,7 @@ impl RuleCounts {
         }
     }
 
-    /// Each rule that had something to do.
+    /// The rules with a count above 0.
     pub fn iter(&self) -> impl Iterator<Item = (Rule, u32)> + '_ {
         Rule::ALL.into_iter().zip(self.0).filter(|&(_, count)| count > 0)
     }

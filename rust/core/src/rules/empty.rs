@@ -1,11 +1,11 @@
-//! P6: what says nothing is dropped.
+//! P6: empty deltas are dropped.
 
 use super::progress::ChoiceProgress;
 use super::template::FastPath;
 use crate::openai::{Choice, Finish, Role};
 
-/// A delta that says nothing is dropped, but for the first one's role; so is what comes after a choice has
-/// finished. Fast path: kept by a choice that stays.
+/// Whether a delta is dropped: it is empty, and not the first one with a role; or its choice has already
+/// finished. Fast path: kept by a choice that is not dropped.
 pub(super) fn is_droppable(choice: &Choice, progress: &ChoiceProgress) -> bool {
     if progress.has_finished(choice.index) {
         return true;
@@ -17,5 +17,5 @@ pub(super) fn is_droppable(choice: &Choice, progress: &ChoiceProgress) -> bool {
         && !choice.has_logprobs
 }
 
-/// Of a chunk from which a choice was dropped.
+/// The fast path of a chunk from which a choice was dropped.
 pub(super) const DROPPED: FastPath = FastPath::Passed;

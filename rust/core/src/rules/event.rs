@@ -1,33 +1,33 @@
-//! What the events of a stream come to.
+//! The result of one event, and the completeness of a stream.
 
 use crate::openai::BackendFailure;
 
-/// What one event was.
+/// The result of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEvent {
     /// Nothing for the client.
     Swallowed,
-    /// No data: it only says that the connection is alive.
+    /// A comment or an event without data, sent to keep the connection alive.
     KeepAlive,
-    /// Output was appended. `meaningful`: it is (part of) the answer.
+    /// Output was appended. `meaningful`: it contains part of the answer.
     Chunk { meaningful: bool },
     /// The terminal event, such as `[DONE]`.
     Done,
-    /// The backend reports a failure in the stream. Boxed: every event is returned as one of these.
+    /// The backend reports a failure in the stream. Boxed to keep the enum small.
     Failure(Box<BackendFailure>),
 }
 
-/// The event is not what a stream of this endpoint may hold.
+/// The event is not valid in a stream of this endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a chunk of the answer")]
 pub struct StreamFault;
 
-/// How far the choices of an answer have come.
+/// Whether all choices of an answer have finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness {
-    /// Every choice that was asked for, and every one that was begun, has finished.
+    /// Every choice that was asked for or begun has finished.
     Complete,
-    /// Those that were begun have all finished, but there are only so many.
+    /// All choices that were begun have finished, but there are only this many.
     Fewer(u32),
     /// A choice has not finished, or none has begun.
     Open,

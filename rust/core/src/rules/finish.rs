@@ -9,8 +9,8 @@ use super::form::ChunkEdits;
 use super::template::FastPath;
 use crate::openai::{Choice, Finish};
 
-/// A finish reason that comes together with text follows in a chunk of its own. Fast path: kept while the
-/// choice goes on; a choice that has finished ends it for all.
+/// Moves a finish reason that comes together with text into a chunk of its own. Fast path: kept while the
+/// choice continues; when it finishes, the template is invalid.
 pub(crate) fn apart(choice: &Choice, to: &mut ChunkEdits) -> FastPath {
     let Finish::Reason(reason) = choice.finish else { return FastPath::Kept };
     if choice.says_something {
@@ -21,7 +21,7 @@ pub(crate) fn apart(choice: &Choice, to: &mut ChunkEdits) -> FastPath {
     FastPath::Ended
 }
 
-/// Appends the choices of the chunk that follows [`apart`], whose reasons stand in `data`.
+/// Appends the choices of the extra chunk; their reasons are ranges of `data`.
 pub(super) fn write_choices(apart: &[(u32, Span)], data: &[u8], out: &mut Vec<u8>) {
     for (at, (index, reason)) in apart.iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };

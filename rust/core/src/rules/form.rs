@@ -1,4 +1,4 @@
-//! What differs between endpoints whose answers are made of choices.
+//! The differences between endpoints whose answers consist of choices.
 
 use std::fmt::Debug;
 
@@ -8,38 +8,38 @@ use super::count::RuleCounts;
 use super::template::FastPath;
 use crate::openai::{Choice, WholeChoice};
 
-/// The form of an endpoint's chunks and whole answers. It is known at compile time, so that no event costs a
-/// call through a table beyond the one that leads to its stream.
+/// The form of an endpoint's chunks and whole answers. It is a type parameter, so that an event costs only one
+/// dynamic call: the one to its stream.
 pub trait ChoiceForm: Debug + Send + Sync + 'static {
     /// The `object` of a chunk.
     const CHUNK: &'static str;
     /// The `object` of a whole answer.
     const WHOLE: &'static str;
-    /// How a body that is no such answer is called in an error's message.
+    /// The error message for a body that is not such an answer.
     const NO_ANSWER: &'static str;
-    /// One choice of a whole answer, while the chunks that make it still come.
+    /// One choice of a whole answer while it is assembled from chunks.
     type Gathered: Gathered;
 
-    /// Reads a choice of a chunk. `position` stands in for a missing `index`.
+    /// Reads a choice of a chunk. `position` is used as the index if there is none.
     fn read(reader: &mut Reader<'_>, position: usize) -> Result<Choice, JsonError>;
 
     /// Reads a choice of a whole answer.
     fn read_whole(reader: &mut Reader<'_>, position: usize) -> Result<WholeChoice, JsonError>;
 
-    /// Applies the rules of one choice of a chunk, in their order. `is_first`: nothing of it has come before.
+    /// Applies the endpoint's rules to one choice of a chunk. `is_first`: it is the choice's first chunk.
     fn edit(choice: &Choice, is_first: bool, data: &[u8], edits: &mut ChunkEdits) -> FastPath;
 
-    /// P14: appends the choice of a whole answer as a chunk has it. `position`: its place in the answer.
+    /// P14: appends a choice of a whole answer in the form of a chunk's choice. `position`: its place in the answer.
     fn write_as_chunk(choice: &WholeChoice, position: usize, text: &[u8], out: &mut Vec<u8>);
 }
 
-/// What the rules do to one chunk; kept and reused.
+/// The changes that the rules make to one chunk; reused for the next one.
 #[derive(Debug, Default)]
 pub struct ChunkEdits {
     pub edits: Edits,
-    /// Choices whose finish reason is to follow in a chunk of its own: index, reason.
+    /// Choices whose finish reason follows in an extra chunk: index and reason.
     pub apart: Vec<(u32, Span)>,
-    /// What the rules had to do, in all chunks so far.
+    /// How often each rule changed something in this stream.
     pub counts: RuleCounts,
 }
 
@@ -50,15 +50,15 @@ impl ChunkEdits {
     }
 }
 
-/// An answer has more parts than any real one.
+/// The answer has implausibly many parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMuch;
 
-/// One choice of a whole answer that is put together from chunks.
+/// One choice of a whole answer that is assembled from chunks.
 pub trait Gathered: Debug + Default {
-    /// Adds a choice of a chunk, which is `text`; `size` counts the bytes that are held.
+    /// Adds a choice of the chunk `text`; `size` counts the bytes that are kept.
     fn add(&mut self, choice: &Choice, text: &[u8], size: &mut usize) -> Result<(), TooMuch>;
 
-    /// Appends it as a whole answer has it.
+    /// Appends it in the form of a whole answer's choice.
     fn write(&self, index: u32, out: &mut Vec<u8>);
 }

@@ -1,16 +1,16 @@
-//! The members of one object of an assembled answer, while the chunks that make it still come.
+//! The members of one object of an answer that is being assembled.
 
 use penstock_wire::json::{JsonError, Key, Kind, Reader, Value};
 
-/// So many members one object may gather; further ones are left out. Each is looked for among those
-/// before it, so without a bound a huge chunk could hold the worker up.
+/// Maximum number of members of one object; further ones are dropped. Lookup is linear, so without a limit
+/// one huge chunk could block the worker.
 const MOST: usize = 64;
 
 #[derive(Debug, Default)]
 struct Member {
-    /// As it came, quotes included.
+    /// As received, quotes included.
     key: Vec<u8>,
-    /// As JSON, but for the bracket or quote that closes what still grows.
+    /// As JSON, without the closing bracket or quote of a value that still grows.
     value: Vec<u8>,
     close: Option<u8>,
 }
@@ -28,7 +28,7 @@ impl Member {
         self.value.extend_from_slice(more);
     }
 
-    /// Makes sure that what is there is a string or array that grows. True: it was one before.
+    /// Makes the value a string or array that can be appended to. Returns true if it was one already.
     fn open(&mut self, bracket: u8, close: u8, size: &mut usize) -> bool {
         if self.close == Some(close) {
             return true;
@@ -48,8 +48,8 @@ impl Member {
     }
 }
 
-/// Members in the order in which they first came. Texts are JSON throughout, keys with their quotes;
-/// `size` counts the bytes that are held.
+/// Members in the order of their first appearance. All texts are raw JSON, keys include their quotes;
+/// `size` counts the bytes that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Members(Vec<Member>);
 
@@ -75,7 +75,7 @@ impl Members {
         self.0.get_mut(at)
     }
 
-    /// The last value counts, but null takes nothing back.
+    /// Keeps the last value; null does not replace a value.
     pub(crate) fn set(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if let Some(member) = self.entry(key, size)
             && (value.kind != Kind::Null || member.value.is_empty())
@@ -84,7 +84,7 @@ impl Members {
         }
     }
 
-    /// The first value that says something counts.
+    /// Keeps the first value that is neither null nor empty.
     pub(crate) fn keep(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if let Some(member) = self.entry(key, size)
             && member.says_nothing()
@@ -93,7 +93,8 @@ impl Members {
         }
     }
 
-    /// Strings are joined, and so are arrays. Their escapes stay as they are, so halves of one character meet again.
+    /// Joins strings, and arrays. Escapes are not decoded, so a surrogate pair that was split between two chunks is
+    /// complete again.
     pub(crate) fn say(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         let Some(raw) = value.raw_str(text) else { return self.list(key, value, text, size) };
         if let Some(member) = self.entry(key, size) {
@@ -102,7 +103,7 @@ impl Members {
         }
     }
 
-    /// Arrays are joined.
+    /// Joins arrays; of other values the last counts.
     pub(crate) fn list(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if value.kind != Kind::Array {
             return self.set(key, value, text, size);
@@ -119,7 +120,7 @@ impl Members {
         member.extend(&array[1..array.len() - 1], size);
     }
 
-    /// The value of a member that is there and not null; a string or array may be empty.
+    /// Appends the value of a member unless it is absent or null. Returns whether it was appended.
     pub(crate) fn write_value(&self, key: &[u8], out: &mut Vec<u8>) -> bool {
         let found = self.find(key).filter(|member| member.value != b"null");
         if let Some(member) = found {
@@ -133,12 +134,12 @@ impl Members {
         self.find(key).is_some_and(|member| !member.says_nothing())
     }
 
-    /// Whether a member is there, and is another string than this one (quotes included).
+    /// Whether a member is present and differs from this string (quotes included).
     pub(crate) fn differs(&self, key: &[u8], string: &[u8]) -> bool {
         self.find(key).is_some_and(|member| !member.says_nothing() && member.value != string)
     }
 
-    /// Appends all members but `skip` to an object whose beginning stands in `out`.
+    /// Appends all members except `skip` to an object that was begun in `out`.
     pub(crate) fn write(&self, skip: &[&[u8]], out: &mut Vec<u8>) {
         for member in self.0.iter().filter(|member| !skip.contains(&&*member.key)) {
             separate(out);
@@ -149,15 +150,15 @@ impl Members {
     }
 }
 
-/// A comma, unless the object whose members stand in `out` has just begun: no value ends in a brace
-/// that opens.
+/// Appends a comma, unless the object in `out` has no member yet: then `out` ends with `{`, which no value
+/// does.
 pub(crate) fn separate(out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
 }
 
-/// Visits the members of an object that is known to be valid.
+/// Visits the members of an object that was validated before.
 pub(crate) fn each_member<'a>(text: &'a [u8], mut visit: impl FnMut(Key<'a>, Value)) {
     let _ = Reader::new(text).object(|reader, key| {
         let value = reader.value()?;
@@ -166,7 +167,7 @@ pub(crate) fn each_member<'a>(text: &'a [u8], mut visit: impl FnMut(Key<'a>, Val
     });
 }
 
-/// A key as it stands in the text, quotes included.
+/// The raw key, quotes included.
 pub(crate) fn quoted<'a>(key: &Key<'_>, text: &'a [u8]) -> &'a [u8] {
     &text[key.start..key.start + key.raw.len() + 2]
 }

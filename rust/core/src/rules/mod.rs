@@ -1,17 +1,18 @@
-//! What model servers send, put into the one shape that clients see.
+//! Normalises what model servers send into the one shape that clients see.
 //!
-//! Each rule is a function with a name, and they are applied in a fixed order; they run for every backend and
-//! change nothing on clean input. On a chunk of a stream, in this order:
+//! Each rule is a named function. The rules run for every backend, in a fixed order, and do not change a clean
+//! answer beyond its id and model name. On a chunk of a stream, in this order:
 //!
-//! 1. P7 [`usage::Counts::take`]: token counts wait for the end
-//! 2. P6 [`empty::is_droppable`]: deltas that say nothing are dropped
-//! 3. the rules of one choice, which the endpoint lists ([`ChoiceForm::edit`]): P6 [`role::once`], [`finish::apart`]
-//! 4. P7 [`usage::Counts::place`]: no counts on a chunk but the last
-//! 5. P1 [`Identity::edit`]: one identity
+//! 1. P7 [`usage::Counts::take`]: token counts are kept until the end
+//! 2. P6 [`empty::is_droppable`]: empty deltas are dropped
+//! 3. the endpoint's rules for one choice ([`ChoiceForm::edit`]): P6 [`role::once`], [`finish::apart`]
+//! 4. P7 [`usage::Counts::place`]: token counts only on the last chunk
+//! 5. P1 [`IdAndModel::edit`]: one id, one creation time, and the model name that the client asked for
 //!
-//! Each says by a [`FastPath`] whether the next chunk like this one may skip it. At the end of a stream P12 (`[DONE]`)
-//! and P13 (truncation) decide, where the exchange finishes it; P14 is the exchange's held 200, and [`whole::stream_of`].
-//! [`Assembler`] makes a whole answer of a stream.
+//! Each returns a [`FastPath`]: whether a similar next chunk may skip it. The exchange applies the others: P12
+//! (missing `[DONE]`) and P13 (truncation) at the end of a stream, and P14 (the 200 is delayed until the first
+//! meaningful event; JSON instead of a stream is converted by [`whole::stream_of`]). [`Assembler`] makes a whole answer
+//! from a stream.
 
 mod assembler;
 mod choices;
@@ -20,7 +21,7 @@ pub(crate) mod empty;
 mod event;
 pub(crate) mod finish;
 mod form;
-mod identity;
+mod id_and_model;
 pub(crate) mod members;
 mod progress;
 pub(crate) mod role;
@@ -34,11 +35,11 @@ pub use assembler::Assembler;
 pub use count::{Rule, RuleCounts};
 pub use event::{Completeness, StreamEvent, StreamFault};
 pub use form::{ChoiceForm, ChunkEdits, Gathered, TooMuch};
-pub use identity::{Envelope, Identity};
+pub use id_and_model::{Envelope, IdAndModel};
 pub use stream::StreamNormaliser;
 pub use streaming::{Asked, Assembly, StreamRules, Streaming};
 pub use template::FastPath;
 pub use whole::{BodyFault, normalise_body, stream_of, usage_of};
 
-/// Most choices of one prompt, as `OpenAI` has it.
+/// Maximum of `n`, as in `OpenAI`'s API.
 pub const MAX_CHOICES: u64 = 128;

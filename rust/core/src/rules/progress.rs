@@ -1,15 +1,14 @@
-//! How far the choices of one streamed answer have come.
+//! Which choices of a streamed answer have begun and finished; decides whether the answer is complete.
 
 use super::MAX_CHOICES;
 use super::event::Completeness;
 
-/// Choices by index: which have begun, and which have finished. A choice begins when something of it was
-/// passed on.
+/// Bit sets of choices by index. A choice has begun once part of it was passed on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChoiceProgress {
-    /// Of the first 128, which nearly always are all.
+    /// The first 128 choices; nearly always all.
     first: Sets,
-    /// Of each further 128: answers to many prompts at once.
+    /// Each further 128 choices, for requests with many prompts.
     more: Vec<Sets>,
 }
 
@@ -22,7 +21,7 @@ struct Sets {
 const SET: u32 = u128::BITS;
 
 impl ChoiceProgress {
-    /// For so many choices. What it holds is bounded by them, as [`Self::accepts`] refuses others.
+    /// For `n` choices. Memory is bounded, because [`Self::accepts`] refuses higher indices.
     pub(super) fn of(n: u32) -> Self {
         let more = n.div_ceil(SET).saturating_sub(1) as usize;
         ChoiceProgress { first: Sets::default(), more: vec![Sets::default(); more] }
@@ -41,7 +40,7 @@ impl ChoiceProgress {
         if index < SET { &mut self.first } else { &mut self.more[(index / SET) as usize - 1] }
     }
 
-    /// Notes that something of a choice has come. Returns whether it is the first of it.
+    /// Marks a choice as begun. Returns whether it was not before.
     pub(super) fn begin(&mut self, index: u32) -> bool {
         let sets = self.sets_mut(index);
         let first = sets.begun & bit(index) == 0;
@@ -61,7 +60,7 @@ impl ChoiceProgress {
         self.sets(index).finished & bit(index) != 0
     }
 
-    /// `n`: how many choices were asked for.
+    /// `n`: number of choices that were asked for.
     pub(super) fn completeness(&self, n: u32) -> Completeness {
         let all = || std::iter::once(&self.first).chain(&self.more);
         let begun: u32 = all().map(|sets| sets.begun.count_ones()).sum();

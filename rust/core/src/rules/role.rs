@@ -7,7 +7,7 @@ use super::form::ChunkEdits;
 use super::template::FastPath;
 use crate::openai::{Choice, Delta, Role};
 
-/// The role is said once per choice, in its first chunk. Fast path: kept by a later chunk that does not say it.
+/// The role appears once per choice, in its first chunk. Fast path: kept by a later chunk without a role.
 pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkEdits) -> FastPath {
     let said: &[u8] = if is_first { b"{\"role\":\"assistant\"}" } else { b"{}" };
     let delta = match choice.delta {
@@ -17,7 +17,7 @@ pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkE
             return FastPath::Passed;
         }
         Delta::Missing => {
-            // The choice has at least its finish reason, so a comma is due.
+            // A choice that was not dropped has at least one other member, so a comma follows.
             to.edits.insert(choice.span.start + 1, |out| {
                 out.extend_from_slice(b"\"delta\":");
                 out.extend_from_slice(said);
@@ -46,7 +46,7 @@ pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkE
     FastPath::Passed
 }
 
-/// A member's range and one comma beside it.
+/// The range of a member together with one comma before or after it.
 fn member_with_comma(text: &[u8], start: usize, end: usize) -> Span {
     let before = text[..start].trim_ascii_end().len();
     if text[..before].ends_with(b",") {

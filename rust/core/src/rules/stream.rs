@@ -1,5 +1,5 @@
-//! A stream of chunks made of choices, on its way to the client: the rules in their order, and the short way
-//! past them.
+//! Normalises a stream of chunks: applies the rules in order, or skips them for a chunk that matches the template
+//! of the one before.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use penstock_wire::json::{Kind, MemberFilter, Span};
 use super::count::{Rule, RuleCounts};
 use super::event::{Completeness, StreamEvent, StreamFault};
 use super::form::{ChoiceForm, ChunkEdits};
-use super::identity::{Envelope, Identity};
+use super::id_and_model::{Envelope, IdAndModel};
 use super::progress::ChoiceProgress;
 use super::streaming::{Asked, StreamRules};
 use super::template::{FastPath, Template};
@@ -18,15 +18,15 @@ use crate::openai::{BackendFailure, Choice, Chunk, Field, Finish, Usage, find, w
 
 #[derive(Debug)]
 pub struct StreamNormaliser<F> {
-    identity: Identity,
+    id_and_model: IdAndModel,
     asked: Asked,
     progress: ChoiceProgress,
     usage: Counts,
-    /// What the chunks say about the server, as [`write_server`] has it.
+    /// The members of the chunks that describe the server, from [`write_server`].
     server: Vec<u8>,
     chunk: Chunk,
     edits: ChunkEdits,
-    /// The last chunk that merely added text to a choice that goes on.
+    /// The last chunk that only added text to a choice that continues.
     template: Template,
     form: PhantomData<F>,
 }
@@ -34,9 +34,9 @@ pub struct StreamNormaliser<F> {
 impl<F: ChoiceForm> StreamNormaliser<F> {
     const ENVELOPE: Envelope = Envelope { object: F::CHUNK, is_named: true };
 
-    pub fn new(identity: Identity, asked: Asked) -> Self {
+    pub fn new(id_and_model: IdAndModel, asked: Asked) -> Self {
         StreamNormaliser {
-            identity,
+            id_and_model,
             asked,
             progress: ChoiceProgress::of(asked.n),
             usage: Counts::default(),
@@ -48,8 +48,8 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         }
     }
 
-    /// An event that is not like the one before.
-    #[inline(never)] // the short way stays short
+    /// Handles an event that does not match the template.
+    #[inline(never)] // keeps the code of the fast path small
     fn read(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<StreamEvent, StreamFault> {
         if data.is_empty() {
             return Ok(StreamEvent::KeepAlive);
@@ -76,7 +76,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         }
     }
 
-    /// Applies the rules to a chunk with choices, in their order.
+    /// Applies the rules to a chunk with choices, in the order of the module's documentation.
     fn choices(
         &mut self,
         array: Span,
@@ -111,10 +111,10 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         let Chunk { object, parts, .. } = &self.chunk;
         let ChunkEdits { edits, counts, apart } = &mut self.edits;
         let (usage, at_usage) = Counts::place(parts, self.asked.include_usage, counts);
-        self.identity.edit(*object, parts, Self::ENVELOPE, usage, data, edits);
+        self.id_and_model.edit(*object, parts, Self::ENVELOPE, usage, data, edits);
         let whole = out.len();
         out.extend_from_slice(b"data: ");
-        // One event, one line: an LF between members would end the line early (WHATWG §9.2.6).
+        // One event is one line: a line feed between members would end it early (WHATWG HTML §9.2.6).
         let start = out.len();
         edits.apply(data, out);
         blank_line_breaks(&mut out[start..]);
@@ -130,7 +130,8 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         Ok(StreamEvent::Chunk { meaningful })
     }
 
-    /// Makes a chunk the template if it adds one text to one choice. `output`: what became of it, from `start` on.
+    /// Makes a chunk the template if it adds one text to one choice. `output`: the normalised event; its JSON begins
+    /// at `start`.
     fn learn(&mut self, data: &[u8], output: &[u8], start: usize) {
         if let [Choice { said: Some(said), .. }] = self.chunk.choices[..] {
             let text = Span { start: said.start + 1, end: said.end - 1 };
@@ -138,10 +139,10 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         }
     }
 
-    /// A chunk of its own for the finish reasons that came together with text.
+    /// Appends an extra chunk with the finish reasons that came together with text.
     fn write_finish_chunk(&self, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        self.identity.write_chunk_start(F::CHUNK, &self.server, out);
+        self.id_and_model.write_chunk_start(F::CHUNK, &self.server, out);
         finish::write_choices(&self.edits.apart, data, out);
         out.extend_from_slice(if self.asked.include_usage {
             b"],\"usage\":null}\n\n"
@@ -153,7 +154,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
 
 impl<F: ChoiceForm> StreamRules for StreamNormaliser<F> {
     fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<StreamEvent, StreamFault> {
-        // What lies within the template has no blanks around it either.
+        // Fast path: a chunk that matches the template needs no trimming and no parsing.
         if let Some(text) = self.template.text_in(data) {
             self.template.write(text, out);
             return Ok(StreamEvent::Chunk { meaningful: true });
@@ -165,13 +166,13 @@ impl<F: ChoiceForm> StreamRules for StreamNormaliser<F> {
         self.progress.completeness(self.asked.n)
     }
 
-    /// P7 and P12: the usage chunk, if it was asked for and known, and `[DONE]`.
+    /// P7 and P12: appends the usage chunk, if it was asked for and reported, and `[DONE]`.
     fn finish(&self, out: &mut Vec<u8>) {
         let usage = self.usage.json();
         if self.asked.include_usage && !usage.is_empty() {
             out.extend_from_slice(b"data: ");
             let start = out.len();
-            self.identity.write_chunk_start(F::CHUNK, &self.server, out);
+            self.id_and_model.write_chunk_start(F::CHUNK, &self.server, out);
             out.extend_from_slice(b"],\"usage\":");
             out.extend_from_slice(usage);
             blank_line_breaks(&mut out[start..]);
@@ -189,7 +190,7 @@ impl<F: ChoiceForm> StreamRules for StreamNormaliser<F> {
     }
 }
 
-/// Line breaks can stand only between tokens of valid JSON, where a space means the same.
+/// Replaces line breaks with spaces. In valid JSON they occur only between tokens, where both mean the same.
 fn blank_line_breaks(text: &mut [u8]) {
     while let Some(at) = memchr::memchr2(b'\n', b'\r', text) {
         text[at] = b' ';

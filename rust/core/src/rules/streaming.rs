@@ -1,32 +1,32 @@
-//! How the answers of an endpoint stream: what the exchange asks of it, whatever the form of the answers.
+//! The traits through which the exchange handles streams, independent of the form of the answers.
 
 use std::fmt::Debug;
 
 use super::count::RuleCounts;
 use super::event::{Completeness, StreamEvent, StreamFault};
-use super::identity::Identity;
+use super::id_and_model::IdAndModel;
 use super::whole::BodyFault;
 use crate::openai::Usage;
 
-/// What a client has asked for, as far as its answer shows it.
+/// What the client asked for that determines the shape of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// Choices, or items, that the answer must have.
+    /// Choices (or embeddings) that the answer must have.
     pub n: u32,
     /// The client wants the usage chunk.
     pub include_usage: bool,
 }
 
-/// The rules of an endpoint's streams.
+/// An endpoint whose answers can be streamed.
 pub trait Streaming: Debug + Send + Sync {
-    /// Those of one stream.
-    fn rules(&self, identity: Identity, asked: Asked) -> Box<dyn StreamRules>;
+    /// The rules for one stream that is passed on to the client.
+    fn rules(&self, id_and_model: IdAndModel, asked: Asked) -> Box<dyn StreamRules>;
 
-    /// One stream of which a whole answer is made.
-    fn assembly(&self, identity: Identity, asked: Asked) -> Box<dyn Assembly>;
+    /// The assembly of one stream into a whole answer.
+    fn assembly(&self, id_and_model: IdAndModel, asked: Asked) -> Box<dyn Assembly>;
 
-    /// P14: the events of a whole answer where a stream was asked for, each given to `emit` in order. They
-    /// still go through the stream's rules.
+    /// P14: converts a whole answer to events and calls `emit` with the data of each, in order. The stream's
+    /// rules must still be applied to them.
     fn stream_of(
         &self,
         text: &[u8],
@@ -35,14 +35,14 @@ pub trait Streaming: Debug + Send + Sync {
     ) -> Result<(), BodyFault>;
 }
 
-/// One stream on its way to its client.
+/// One stream that is passed on to the client.
 pub trait StreamRules: Debug {
-    /// Takes the data of one event and appends what the client gets of it, as strict SSE.
+    /// Takes the data of one event and appends the event for the client, as strict SSE.
     fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<StreamEvent, StreamFault>;
 
     fn completeness(&self) -> Completeness;
 
-    /// Appends the end of the stream with its terminal event. Only to be called once it is complete.
+    /// Appends the end of the stream with its terminal event. Call it only if the stream is complete.
     fn finish(&self, out: &mut Vec<u8>);
 
     fn counts(&self) -> RuleCounts;
@@ -51,17 +51,17 @@ pub trait StreamRules: Debug {
     fn usage(&self) -> Option<Usage>;
 }
 
-/// One stream of which a whole answer is made.
+/// One stream that is assembled into a whole answer.
 pub trait Assembly: Debug {
     /// Takes the data of one event. [`StreamEvent::Chunk`]: something was added.
     fn event(&mut self, data: &[u8]) -> Result<StreamEvent, StreamFault>;
 
-    /// Bytes of the answer that are held, about as many as the answer will have.
+    /// Bytes collected so far; approximately the size of the answer.
     fn size(&self) -> usize;
 
     fn completeness(&self) -> Completeness;
 
-    /// Appends the whole answer. Only to be called once it is complete.
+    /// Appends the whole answer. Call it only if the stream is complete.
     fn write(&self, out: &mut Vec<u8>);
 
     /// The token counts, if the backend has reported any.

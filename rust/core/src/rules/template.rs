@@ -1,27 +1,26 @@
-//! The chunk before as a template: nearly every chunk of a stream differs from it in one string
-//! alone, the text that it adds. Such a chunk needs no reading and no edits.
+//! The fast path. Nearly every chunk of a stream differs from the one before only in one string, the text
+//! that it adds. With the previous chunk as a template, such a chunk is neither parsed nor edited.
 
 use penstock_wire::json::{Edits, Span, is_string_content};
 
-/// What a rule leaves of the short way through a template, on one chunk. Of several the last in this order
-/// counts.
+/// A rule's verdict on whether the chunk may become the template. Of several verdicts the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FastPath {
-    /// The rule treats every chunk alike that differs from this one in its text alone: it may be the template.
+    /// The rule would treat a chunk with another text in the same way: this chunk may become the template.
     Kept,
-    /// It may not; the template before it stays good.
+    /// It may not, but the earlier template stays valid.
     Passed,
-    /// No template that was learned before is good any more.
+    /// It may not, and the earlier template is no longer valid.
     Ended,
 }
 
-/// One chunk as it came and as it went, each without the text in its middle. All four parts lie one
-/// behind the other: with many streams they are rarely in a cache, and neighbours come together.
+/// One chunk as received and as sent, each split into the parts before and after the text. The four parts are
+/// in one buffer: with many streams it is rarely in the CPU cache, and adjacent bytes are loaded together.
 #[derive(Debug, Default)]
 pub(super) struct Template {
     parts: Vec<u8>,
-    /// Where what came before the text ends, where what came ends, and where what went before the text
-    /// ends. All zero: nothing was learned.
+    /// End of the received part before the text, of the received part after it, and of the sent part before it.
+    /// All zero: no template.
     cuts: [usize; 3],
 }
 
@@ -30,9 +29,8 @@ impl Template {
         self.cuts = [0; 3];
     }
 
-    /// Learns from a chunk that went through `edits` to become `output`. `text`: between the quotes of
-    /// the string that may vary, which no edit has touched; `start`: where the chunk starts in the
-    /// output.
+    /// Stores a chunk that `edits` turned into `output`. `text`: the range between the quotes of the string that
+    /// may vary, which no edit has touched; `start`: where the chunk starts in the output.
     pub(super) fn learn(
         &mut self,
         source: &[u8],
@@ -51,7 +49,7 @@ impl Template {
         self.cuts = [text.start, came, came + moved];
     }
 
-    /// The text that a chunk adds, if it differs from the template in nothing else.
+    /// The text that a chunk adds, if the chunk differs from the template only in it.
     #[inline]
     pub(super) fn text_in<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
         let [before, came, _] = self.cuts;
@@ -60,18 +58,18 @@ impl Template {
         }
         let (before, behind) = self.parts[..came].split_at(before);
         let text = data.strip_prefix(before)?.strip_suffix(behind)?;
-        // Most pieces are a few letters, and too short for what the library does about long ones.
+        // Most texts are a few ASCII letters; `from_utf8` is optimised for longer ones.
         let is_utf8 = text.is_ascii() || std::str::from_utf8(text).is_ok();
         let fits = !text.is_empty() && is_utf8;
         (fits && is_string_content(text)).then_some(text)
     }
 
-    /// Appends what becomes of a chunk with this text.
+    /// Appends the normalised chunk with this text.
     #[inline]
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let [_, came, before] = self.cuts;
         let (before, behind) = (&self.parts[came..before], &self.parts[before..]);
-        // The memory is that of the event before: it has the room.
+        // Three plain copies: `out` is reused, so its capacity is already large enough.
         out.extend_from_slice(before);
         out.extend_from_slice(text);
         out.extend_from_slice(behind);

@@ -1,4 +1,4 @@
-//! P7: token counts are told once, at the end, to clients that want them.
+//! P7: token counts appear once, at the end, for clients that asked for them.
 
 use penstock_wire::json::Kind;
 
@@ -7,22 +7,22 @@ use super::event::StreamFault;
 use super::template::FastPath;
 use crate::openai::{Field, Part, Usage, find};
 
-/// What becomes of a `usage` member.
+/// What to do with the `usage` member of a chunk or answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UsageRule {
     Keep,
-    /// Nobody asked.
+    /// Remove it: the client did not ask for usage.
     Cut,
-    /// Asked for, but its place is the last chunk; every earlier one says null.
+    /// Set it to null: the counts follow in the last chunk.
     Null,
 }
 
-/// The last `usage` object of a stream, as it came; empty: there was none.
+/// The last `usage` object of a stream as raw JSON; empty: there was none.
 #[derive(Debug, Default)]
 pub(super) struct Counts(Vec<u8>);
 
 impl Counts {
-    /// Keeps the counts of a chunk, if it has any.
+    /// Stores the counts of a chunk, if it has any.
     pub(super) fn take(&mut self, parts: &[Part], data: &[u8]) -> Result<(), StreamFault> {
         if let Some(usage) = find(parts, Field::Usage) {
             if usage.kind != Kind::Object {
@@ -34,7 +34,7 @@ impl Counts {
         Ok(())
     }
 
-    /// What a chunk says of them. Fast path: kept by a chunk that has none.
+    /// The rule for the `usage` member of a chunk. Fast path: kept by a chunk without one.
     pub(super) fn place(
         parts: &[Part],
         include_usage: bool,
@@ -48,7 +48,7 @@ impl Counts {
         (rule, FastPath::Passed)
     }
 
-    /// As JSON; empty: the backend has reported none.
+    /// Raw JSON; empty: the backend has reported none.
     pub(super) fn json(&self) -> &[u8] {
         &self.0
     }

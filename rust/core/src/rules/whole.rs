@@ -1,9 +1,9 @@
-//! The normaliser of whole answers made of choices, and their conversion to a stream (P1, P13, P14).
+//! Normalises whole answers that consist of choices (P1, P13), and converts them to a stream (P14).
 
 use penstock_wire::json::{Edits, Kind};
 
 use super::form::ChoiceForm;
-use super::identity::{Envelope, Identity};
+use super::id_and_model::{Envelope, IdAndModel};
 use super::usage::UsageRule;
 use crate::openai::{
     BackendFailure, Completion, Field, Part, Usage, WholeChoice, find, write_server,
@@ -12,7 +12,7 @@ use crate::openai::{
 /// Why a whole answer on status 200 cannot be passed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyFault {
-    /// No JSON, or no such answer.
+    /// Not JSON, or not an answer of this endpoint.
     Garbage { detail: &'static str },
     /// A choice has no finish reason.
     Truncated,
@@ -44,16 +44,16 @@ fn read<F: ChoiceForm>(text: &[u8], n: u32) -> Result<(Completion, Vec<WholeChoi
     Ok((completion, choices))
 }
 
-/// The token counts among the members of a whole answer, if they are there.
+/// The token counts of a whole answer, if it has any.
 pub fn usage_of(parts: &[Part], text: &[u8]) -> Option<Usage> {
     let value = find(parts, Field::Usage).filter(|value| value.kind == Kind::Object)?;
     Usage::read(value.span.of(text)).ok()
 }
 
-/// Checks a whole answer and appends it with its identity set. Returns the reported token counts.
+/// Checks a whole answer and appends it with id and model name replaced. Returns the reported token counts.
 pub fn normalise_body<F: ChoiceForm>(
     text: &[u8],
-    identity: &Identity,
+    id_and_model: &IdAndModel,
     n: u32,
     out: &mut Vec<u8>,
 ) -> Result<Option<Usage>, BodyFault> {
@@ -61,13 +61,13 @@ pub fn normalise_body<F: ChoiceForm>(
     let mut edits = Edits::default();
     let Completion { object, parts, .. } = &completion;
     let envelope = Envelope { object: F::WHOLE, is_named: true };
-    identity.edit(*object, parts, envelope, UsageRule::Keep, text, &mut edits);
+    id_and_model.edit(*object, parts, envelope, UsageRule::Keep, text, &mut edits);
     edits.apply(text, out);
     Ok(usage_of(parts, text))
 }
 
-/// P14: a whole answer where a stream was asked for, turned into the data of chunks. Each is given to
-/// `emit`, in order; they still go through the stream's own rules.
+/// P14: converts a whole answer to chunks and calls `emit` with the data of each, in order. The stream's rules
+/// must still be applied to them.
 pub fn stream_of<F: ChoiceForm>(
     text: &[u8],
     n: u32,

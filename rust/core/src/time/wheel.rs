@@ -1,4 +1,4 @@
-//! The timers of one worker, ticked by one timer of its loop.
+//! The timers of one worker, driven by a single timer of its event loop.
 
 use super::Nanos;
 
@@ -10,7 +10,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 struct Timer {
     due: Nanos,
-    /// [`NONE`]: it is not set, and due after everything else.
+    /// [`NONE`]: not set. `due` is then the maximum, so any new deadline is earlier.
     slot: u32,
     previous: u32,
     next: u32,
@@ -19,13 +19,13 @@ struct Timer {
 const UNSET: Timer = Timer { due: Nanos::MAX, slot: NONE, previous: NONE, next: NONE };
 
 /// A coarse timer wheel (Varghese & Lauck, "Hashed and hierarchical timing wheels", 1987) with one
-/// timer for each key. Keys are small numbers that are used again: the places of a slab.
+/// timer per key. Keys are small and reused: indices into a slab.
 ///
-/// A timer that is set moves only to an earlier time. One that fires is handed to its owner, who looks
-/// at the deadline that it has by then and sets it anew; so a stream that puts its deadline off with
-/// every event pays nothing for it, and neither does a request whose key had a timer set by the one
-/// before. Memory: 24 bytes for the highest key seen and each below it, however many requests have used
-/// them and however far away their deadlines are.
+/// Setting a timer can only move it earlier. When it fires, the owner compares it with its current
+/// deadline and sets it again if that is later. So a stream that extends its deadline with every event
+/// does no work here, and a timer left over from the key's previous user merely fires early.
+/// Memory: 24 bytes for each key up to the highest seen, independent of the number of requests and of
+/// how far away deadlines are.
 #[derive(Debug)]
 pub struct TimerWheel {
     /// The first timer of each slot.
@@ -52,10 +52,10 @@ impl TimerWheel {
         self.len() == 0
     }
 
-    /// Asks for `key` to come out once `due` has passed, or earlier if it is to come out earlier anyway.
+    /// Makes `key` fire once `due` has passed. A timer that is already set for an earlier time stays as it is.
     #[inline]
     pub fn set(&mut self, due: Nanos, key: u32) {
-        // An event that puts its stream's deadline off comes no further.
+        // The common case: the deadline was extended, so the earlier timer stays.
         if self.timers.get(key as usize).is_none_or(|timer| timer.due > due) {
             self.move_up(due, key);
         }
@@ -78,7 +78,7 @@ impl TimerWheel {
     /// Moves every key that is due at `now` to `out`.
     pub fn expire(&mut self, now: Nanos, out: &mut Vec<u32>) {
         let last = now / self.tick;
-        // After a long sleep one turn of the wheel sees every slot.
+        // After a long sleep, one full turn visits every slot.
         let steps = (last + 1).saturating_sub(self.next).min(SLOTS as u64);
         for step in 0..steps {
             let mut key = self.slots[((self.next + step) % SLOTS as u64) as usize];

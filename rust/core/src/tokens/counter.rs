@@ -1,17 +1,17 @@
-//! The interface of everything that knows, or guesses, a prompt's tokens.
+//! The interface of token counters.
 
-/// What is known of a prompt when it arrives.
+/// The size of a prompt as known on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptSize {
     /// Bytes of its text as JSON, media left out.
     pub bytes: usize,
-    /// Tokens that need no estimate: those that were sent as such, and what its images, sounds, videos and files
-    /// count as.
+    /// Tokens that are not estimated from bytes: those sent as token numbers, and the configured cost of images,
+    /// sounds, videos and files.
     pub known: u64,
 }
 
 impl PromptSize {
-    /// No byte-level tokenizer makes more tokens of a text than it has bytes.
+    /// An upper bound: a byte-level tokenizer makes at most one token per byte.
     pub fn text_bound(self) -> u64 {
         self.bytes as u64
     }
@@ -22,6 +22,6 @@ pub trait TokenCounter {
     /// Tokens of a prompt; at least 1.
     fn count(&self, prompt: PromptSize) -> u64;
 
-    /// A finished request reported its true count.
+    /// Learns from the true count that a finished request reported.
     fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64);
 }

@@ -1,4 +1,4 @@
-//! How many tokens a prompt has, without tokenising it.
+//! Estimates how many tokens a prompt has, without tokenising it.
 
 mod counter;
 mod ratio;

@@ -1,14 +1,14 @@
-//! The learned estimate: bytes over a ratio that follows what the backend reports.
+//! Estimates tokens as bytes divided by a ratio that is learned from reported counts.
 
 use super::counter::{PromptSize, TokenCounter};
 
-/// Bytes per token of English prose in the common vocabularies.
+/// Bytes per token before anything was learned: English prose in common vocabularies.
 const FIRST_GUESS: f64 = 4.0;
-/// Weight of one new report: about fifty requests until an old habit is forgotten.
+/// Weight of one new report in the moving average: it follows a change within about fifty requests.
 const WEIGHT: f64 = 0.02;
-/// Reports outside are cached or cut prompts, not a ratio.
+/// Ratios outside are ignored: the backend truncated the prompt or did not count cached tokens.
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.5..=16.0;
-/// Shorter prompts are mostly template, and would teach the template's ratio.
+/// Shorter prompts are ignored: they consist mostly of the chat template, whose tokens have no bytes here.
 const SHORTEST_LESSON: u64 = 16;
 
 /// An exponentially weighted mean of bytes per token.
@@ -45,7 +45,7 @@ impl TokenCounter for LearnedRatio {
     }
 
     fn learn(&mut self, prompt: PromptSize, prompt_tokens: u64) {
-        // What an image has really come to is not told apart from the text beside it; of tokens there is no text.
+        // The reported count does not separate media from text, and prompts sent as tokens have no bytes.
         if prompt_tokens < SHORTEST_LESSON || prompt.known > 0 {
             return;
         }
@@ -54,7 +54,7 @@ impl TokenCounter for LearnedRatio {
             return;
         }
         self.lessons += 1;
-        // The first lessons count as a plain mean, so that a new model is known soon.
+        // The first reports form a plain mean, so that a new model's ratio is found quickly.
         let weight = WEIGHT.max(1.0 / self.lessons as f64);
         self.bytes_per_token += weight * (seen - self.bytes_per_token);
     }

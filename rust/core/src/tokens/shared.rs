@@ -1,4 +1,4 @@
-//! The learned ratios of all models, in the segment: what one worker learns, all know.
+//! The learned ratios of all models, in the shared segment: all workers use what one learns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use penstock_admission::shm::{Layout, Open, Region};
 use super::ratio::LearnedRatio;
 use crate::routing::ModelIndex;
 
-/// The bits of a ratio (0: nothing learned yet), and of how many lessons.
+/// The bits of the ratio (0: nothing learned yet), and the number of reports behind it.
 type Stored = [AtomicU64; 2];
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ impl Ratios {
         }
     }
 
-    /// Two workers that learn at the same moment may lose one lesson: there are plenty.
+    /// If two workers write at the same moment, one report may be lost, which does not matter for an average.
     pub fn set(&self, model: ModelIndex, ratio: LearnedRatio) {
         let [bits, lessons] = self.stored(model);
         lessons.store(ratio.lessons(), Ordering::Relaxed);

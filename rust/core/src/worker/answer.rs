@@ -5,6 +5,7 @@ use penstock_admission::Usage;
 use super::effects::Effects;
 use super::machine::Worker;
 use super::state::RequestId;
+use crate::access_log;
 use crate::exchange::{Output, Record, Term};
 use crate::metrics::Total;
 use crate::openai::ApiError;
@@ -101,6 +102,6 @@ impl Worker {
             self.shard.add(Total::LogDropped, 1);
             return;
         }
-        record.write_line(now.unix, &self.generation.table, &mut self.log);
+        access_log::write_line(record, now.unix, &self.generation.table, &mut self.log);
     }
 }

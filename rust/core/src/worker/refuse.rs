@@ -8,7 +8,7 @@ use super::state::{ClientId, RequestId};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Client, Outcome, Output, Record, Served, Term, Where, Who, write_error};
 use crate::openai::{ApiError, Code};
-use crate::routing::Addressee;
+use crate::routing::Route;
 use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 
 /// When a tier has turned requests away for so long, clients are told not to retry by themselves.
@@ -24,7 +24,7 @@ impl Worker {
         error: &ApiError,
         client: &Client,
         client_id: ClientId,
-        addressee: Option<Addressee>,
+        route: Option<Route>,
         now: Now,
     ) {
         let keep_alive = client.keep_alive && error.code != Code::Draining;
@@ -34,7 +34,7 @@ impl Worker {
         out.assemble(|pieces| io.write_client(client_id, pieces));
         out.give_back(&mut self.output);
         io.answer_done(client_id, keep_alive);
-        self.count_rejected(error, client.request_id, addressee, 0, now);
+        self.count_rejected(error, client.request_id, route, 0, now);
     }
 
     /// Counts and logs an inference request that was refused before it was planned. `total`: since its arrival.
@@ -42,7 +42,7 @@ impl Worker {
         &mut self,
         error: &ApiError,
         request_id: String,
-        addressee: Option<Addressee>,
+        route: Option<Route>,
         total: Nanos,
         now: Now,
     ) {
@@ -57,7 +57,7 @@ impl Worker {
             code: Some(error.code),
             term,
             outcome: Outcome::of_error(error.code),
-            served: Served::to(addressee),
+            served: Served::by_route(route),
             ..Record::unread(request_id, total)
         };
         self.finished(&record, now);

@@ -66,7 +66,7 @@ impl Worker {
                 self.put_back(io, id, upstream, result, now)
             }
             Retry::Stale if is_first_stale => self.put_back(io, id, upstream, result, now),
-            Retry::Bounce => self.bounce(io, id, failure, upstream, now),
+            Retry::Pushback => self.bounce(io, id, failure, upstream, now),
             Retry::Never => false,
             _ if has_died_trying => self.put_back(io, id, upstream, result, now),
             kind => self.retry_elsewhere(io, id, kind, upstream, result, now),

@@ -39,8 +39,8 @@ impl Worker {
         let plan = match self.plan(endpoint, body, now) {
             Ok(plan) => plan,
             Err(error) => {
-                let addressee = Plan::addressee(&self.generation.table, body);
-                self.reject(io, endpoint, &error, &client, client_id, addressee, now);
+                let route = Plan::route(&self.generation.table, body);
+                self.reject(io, endpoint, &error, &client, client_id, route, now);
                 return None;
             }
         };

@@ -1,4 +1,4 @@
-//! What is asked of which backend, and what its answers come to.
+//! What each backend is sent, and how its answers are handled.
 
 use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{Exchange, Failure, Next, Output, Retry, UpstreamEnd};
@@ -80,7 +80,7 @@ fn a_backend_without_it_gets_what_the_client_has_sent() {
     let unsaid = format!(r#"{{"model":"{INSTANT}",{HI},"top_p":1}}"#);
     let (_, sent) = self::sent(&table, &unsaid, 1);
     assert_eq!(sent, format!(r#"{{"model":"served",{HI},"top_p":1}}"#));
-    // Where no backend of the tier is asked otherwise, nothing is moved.
+    // If no backend of the tier streams whole answers, `stream` stays where it was.
     let (_, sent) = self::sent(&crate::support::table(), &body, 1);
     assert_eq!(sent, format!(r#"{{"model":"served",{HI},"stream":false,"top_p":1}}"#));
 }
@@ -96,7 +96,7 @@ fn a_stream_is_a_stream_everywhere() {
     }
 }
 
-/// Each attempt asks as its backend is to be asked, and nothing of the first is in the answer.
+/// Each attempt follows its backend's `stream_whole`, and the answer contains nothing of the first attempt.
 #[test]
 fn a_retry_goes_to_a_backend_that_is_asked_otherwise() {
     let table = table();
@@ -159,7 +159,7 @@ fn a_whole_answer_all_the_same_is_one() {
     assert_eq!(ran.upstream, Some(UpstreamEnd::Reuse));
 }
 
-/// Name, wire, ending, status, code, and what becomes of the connection.
+/// Name, wire, ending, status, code, and what is done with the connection.
 type Row = (&'static str, Vec<u8>, Ending, u16, &'static str, UpstreamEnd);
 
 fn failures() -> Vec<Row> {
@@ -287,7 +287,7 @@ fn the_answer_is_bounded_as_a_whole_one_is() {
             assert_eq!(ran.failure, Some(Failure::TooLarge { limit }));
         }
     }
-    // The stream that it comes as may be much longer.
+    // The limit applies to the answer, not to the longer stream.
     let table = table_with(|config| config["response_limit"] = json!(2500));
     let mut parts = vec![text("a"); 500];
     parts.extend([finish("stop"), done()]);

@@ -1,4 +1,4 @@
-//! Whole answers made of streams: against a slow oracle, against the stream itself, and at the edges.
+//! Whole answers assembled from streams: compared with an oracle and with the stream itself, and in edge cases.
 
 #![allow(unreachable_pub)]
 

@@ -1,4 +1,4 @@
-//! The slow way to make a whole answer of a stream: with trees of values, copied at every step.
+//! The oracle: assembles a stream with `serde_json` values, slowly but simply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,21 +60,21 @@ fn says_nothing(choice: &Value, begun: bool) -> bool {
     !introduces && !finishes && !carries && choice["logprobs"].is_null()
 }
 
-/// The last value counts, but null takes nothing back.
+/// Keeps the last value; null does not replace a value.
 fn last(members: &mut Members, name: &str, value: &Value) {
     if !value.is_null() || !members.contains_key(name) {
         members.insert(name.to_owned(), value.clone());
     }
 }
 
-/// The first value that says something counts.
+/// Keeps the first value that is neither null nor empty.
 fn first(members: &mut Members, name: &str, value: &Value) {
     if members.get(name).is_none_or(is_empty) {
         members.insert(name.to_owned(), value.clone());
     }
 }
 
-/// Strings and arrays are joined.
+/// Joins strings and arrays.
 fn join(members: &mut Members, name: &str, value: &Value) {
     let joined = match (members.get(name), value) {
         (Some(Value::String(old)), Value::String(new)) => json!(format!("{old}{new}")),
@@ -84,12 +84,12 @@ fn join(members: &mut Members, name: &str, value: &Value) {
     members.insert(name.to_owned(), joined);
 }
 
-/// Arrays are joined.
+/// Joins arrays.
 fn list(members: &mut Members, name: &str, value: &Value) {
     if value.is_array() { join(members, name, value) } else { last(members, name, value) }
 }
 
-/// `choice` holds `message` as it grows; its calls are pairs of their index and the call.
+/// `choice` holds the growing `message`; calls are pairs of index and call.
 fn add_choice(choice: &mut Members, from: &Value) {
     for (name, value) in from.as_object().expect("a choice") {
         match &**name {

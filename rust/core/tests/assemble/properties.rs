@@ -11,7 +11,7 @@ use crate::support::drive::Ending;
 use crate::support::{INSTANT, START, property, show};
 use crate::wire::{chunk, done, plan, run, stream, table};
 
-/// Null, nothing, or a text with all that JSON has to escape.
+/// Null, an empty text, or a text with characters that JSON has to escape.
 fn said() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -48,7 +48,7 @@ fn list() -> BoxedStrategy<Value> {
 fn function() -> BoxedStrategy<Value> {
     some_of(vec![("name", said().boxed()), ("arguments", said().boxed()), ("description", odd())])
         .prop_map(|mut function| {
-            // An object without a member is no function.
+            // An empty object counts as no function.
             function.as_object_mut().expect("an object").entry("strict").or_insert(json!(true));
             function
         })
@@ -72,7 +72,7 @@ fn audio() -> BoxedStrategy<Value> {
         ("transcript", said().boxed()),
     ])
     .prop_map(|mut audio| {
-        // An object without a member is no sound.
+        // An empty object counts as no audio.
         audio.as_object_mut().expect("an object").entry("expires_at").or_insert(json!(1));
         audio
     })
@@ -147,7 +147,7 @@ fn any_stream_comes_to_what_the_oracle_says() {
         )
     });
     property(2000, &streams, |(n, mut events, escape, splits)| {
-        // All that was begun ends, in the middle or here.
+        // Every choice that was begun finishes, earlier or here.
         events.extend((0..n).map(
             |index| json!({"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]}),
         ));
@@ -173,7 +173,7 @@ fn any_stream_comes_to_what_the_oracle_says() {
     });
 }
 
-/// Whatever comes, a whole answer is JSON, and everything else an error in the four-key form.
+/// Any input gives either a whole answer in JSON, or an error with the four keys.
 #[test]
 fn any_bytes_come_to_an_answer_or_an_error() {
     let table = table();

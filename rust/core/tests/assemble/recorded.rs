@@ -1,4 +1,4 @@
-//! Recorded streams of real servers, assembled: beside the same stream as a client gets it, and beside
+//! Recorded streams of real servers, assembled, and compared with the same stream as a client gets it and with
 //! the server's own whole answer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +16,9 @@ use crate::wire::{run, table};
 
 struct Streamed {
     recorded: Recorded,
-    /// As the client asked.
+    /// The plan of the recorded request.
     plan: Plan,
-    /// For the same as a whole answer.
+    /// The plan of the same request without a stream.
     whole: Plan,
 }
 
@@ -73,7 +73,7 @@ fn events_of(raw: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// The stream's own rules say what is good and what is broken, and the oracle what the good comes to.
+/// The stream's rules determine which streams are valid, and the oracle what a valid one is assembled to.
 #[test]
 fn what_is_a_good_stream_is_a_good_answer_and_what_fails_fails_alike() {
     each(|table, Streamed { recorded, plan, whole }| {
@@ -99,7 +99,7 @@ fn what_is_a_good_stream_is_a_good_answer_and_what_fails_fails_alike() {
     });
 }
 
-/// Of a long recording, which differs in its middle only by more of the same, one byte in 29 will do there.
+/// The middle of a long recording is repetitive, so only every 29th position is tested there.
 fn is_taken(at: usize, raw: &[u8]) -> bool {
     at < 1000 || at + 1000 > raw.len() || at.is_multiple_of(29)
 }
@@ -135,7 +135,7 @@ fn cut_at_every_byte_it_is_an_answer_only_where_the_stream_is_one() {
     });
 }
 
-/// Servers that answer the same question twice in the same words, and whose both answers were recorded.
+/// Servers that answer deterministically, with recordings of both the stream and the whole answer.
 const TWINS: [&str; 9] = [
     "vllm-0.32.0/chat",
     "vllm-0.32.0/chat-n2",
@@ -148,7 +148,7 @@ const TWINS: [&str; 9] = [
     "tgi-3.3.6/chat-end-logprobs",
 ];
 
-/// What a server says of a choice in a whole answer, the assembled one says too.
+/// Every member of a choice in the server's whole answer is also in the assembled one.
 #[test]
 fn a_servers_own_whole_answer_says_the_same() {
     let table = table();

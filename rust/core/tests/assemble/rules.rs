@@ -1,4 +1,4 @@
-//! Each rule by itself: what grows, what the last value decides, and what stands for what nobody said.
+//! Each assembly rule by itself: what is joined, where the last value counts, and defaults for missing members.
 
 use serde_json::{Value, json};
 

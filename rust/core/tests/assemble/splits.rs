@@ -71,7 +71,7 @@ fn cut_at_every_byte_it_is_an_error_and_never_an_answer() {
     }
 }
 
-/// Where the end of the connection is the end of the message, only the finish reasons tell.
+/// If the message ends with the connection, only finish reasons show whether it is complete.
 #[test]
 fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
     let (table, events) = (table(), events());

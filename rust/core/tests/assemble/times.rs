@@ -1,4 +1,4 @@
-//! Timers, the order of things at the end, and what is recorded.
+//! Time-outs, the order of events at the end, and records.
 
 use penstock_core::exchange::UpstreamEnd;
 use penstock_core::time::{MILLISECOND, SECOND};
@@ -83,7 +83,7 @@ fn first_event_and_gaps_are_recorded() {
     assert_eq!(record.term.letters(), *b"-D");
 }
 
-/// The client has its answer at `[DONE]`; the connection has a second to come to the end of its message.
+/// The client gets its answer at `[DONE]`; the backend has one more second to end its message.
 #[test]
 fn the_connection_may_linger_behind_done() {
     let table = table();
@@ -119,7 +119,7 @@ fn a_client_that_leaves_is_recorded_where_it_left() {
     run.exchange.client_gone(at(2.0));
     let record = run.finish().record.expect("a record");
     assert_eq!((record.status, record.term.letters()), (499, *b"CS"));
-    // Back in the queue, nothing of the attempt counts.
+    // After a return to the queue, nothing of the attempt is measured.
     let mut run = Run::new(&table, plan(&table, 1), client());
     run.feed(HEAD.as_bytes(), at(0.5)).feed(&text("a"), at(1.0)).feed(&text("b"), at(1.5));
     run.exchange.requeued();

@@ -1,4 +1,4 @@
-//! What becomes of streams and whole answers.
+//! How streams and whole answers are normalised.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ fn a_whole_answer_is_put_together_from_a_stream() {
     }
 }
 
-/// Streams of any shape give what the maps give, the short way of like chunks included.
+/// Random streams give the same as the oracle, including chunks that take the fast path.
 #[test]
 fn any_stream_gives_what_the_maps_give() {
     let table = table();

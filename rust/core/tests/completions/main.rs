@@ -1,4 +1,4 @@
-//! `/v1/completions`: what is refused, what is sent, and what becomes of the answers, against `serde_json`.
+//! `/v1/completions`: requests and answers, compared with an oracle built on `serde_json`.
 
 #![allow(unreachable_pub)]
 

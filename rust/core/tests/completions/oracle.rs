@@ -1,4 +1,4 @@
-//! Answers with what is odd about some servers, and what the client is to get of them, by way of maps.
+//! The oracle: answers with quirks of real servers, and the expected normalised form, built with maps.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub fn events() -> Vec<Value> {
     ]
 }
 
-/// A whole answer, its choices in no order, as one server has them.
+/// A whole answer whose choices are not sorted by index, as one server sends them.
 pub fn whole() -> Value {
     json!({"id": "theirs", "object": "text_completion", "created": 1, "model": "served",
            "choices": [{"index": 1, "text": "two", "logprobs": {"tokens": ["two"]}, "finish_reason": "length"},
@@ -37,7 +37,7 @@ pub fn identify(answer: &mut Value) {
     answer["model"] = json!(INSTANT);
 }
 
-/// The events that the client is to get.
+/// The events that the client should get.
 pub fn expected(events: &[Value], include_usage: bool) -> Vec<Value> {
     let (mut finished, mut usage, mut all) = (Vec::new(), Value::Null, Vec::new());
     for event in events {

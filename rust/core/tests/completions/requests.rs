@@ -1,4 +1,4 @@
-//! What is refused, what a request takes, and what a backend gets of it.
+//! Which requests are refused, what they cost, and what the backend is sent.
 
 use penstock_core::endpoint::{Completions, Endpoint};
 use penstock_core::routing::Plan;
@@ -138,7 +138,7 @@ fn a_backend_gets_what_was_asked_and_what_the_tier_says() {
     let mut body = Vec::new();
     Plan::write_model("served", &mut body);
     body.extend_from_slice(plan.tail());
-    // What only other endpoints know is not for this one, whatever the tier says of it.
+    // The tier's values for parameters that only other endpoints know are not added.
     assert_eq!(
         serde_json::from_slice::<Value>(&body).expect("JSON"),
         json!({"model": "served", "prompt": ["a", "b"], "stream": true, "x": [1.5], "max_tokens": 9,

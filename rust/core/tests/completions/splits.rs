@@ -17,7 +17,7 @@ fn split_at_every_byte_it_is_the_same() {
         (two(true), whole_response(&oracle::whole())),
     ] {
         let plan = plan(&table, &more);
-        // Pieces of a stream are chunks of their own, so the bytes on the wire differ.
+        // Each piece becomes an HTTP chunk, so only the decoded body is equal.
         let read = |ran: &Ran| {
             let Answer { status, events, done, body, .. } = Answer::read(&ran.wire);
             (status, events, done, body)
@@ -60,7 +60,7 @@ fn cut_at_every_byte_it_is_an_error_and_never_a_clean_end() {
     }
 }
 
-/// Where the end of the connection is the end of the message, only the finish reasons tell.
+/// If the message ends with the connection, only finish reasons show whether it is complete.
 #[test]
 fn without_framing_a_cut_before_the_last_finish_reason_is_an_error() {
     let table = table();

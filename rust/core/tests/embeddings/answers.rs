@@ -1,4 +1,4 @@
-//! What becomes of answers, whole, in pieces, cut and wrong.
+//! How answers are handled: complete, split, truncated and invalid.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::drive::{Ending, run};
 use crate::support::{INSTANT, START, property, show, table};
 use crate::wire::{answer, item, plan, response};
 
-/// Two vectors in no order: numbers as servers write them, and base64.
+/// Two vectors not sorted by index: as numbers and as base64.
 fn data() -> Vec<Value> {
     let numbers = serde_json::from_str("[0.1, -2e-3, 1.000, 7]").expect("JSON");
     vec![item(1, &json!("AACAPwAAAEA=")), item(0, &numbers)]
@@ -27,14 +27,14 @@ fn an_answer_keeps_all_but_its_model() {
     expected["model"] = json!(INSTANT);
     let got = Answer::read(&ran.wire);
     assert_eq!((got.status, got.json()), (200, expected));
-    // The vectors as they came, digit by digit.
+    // The vectors are unchanged, digit by digit.
     let came = serde_json::to_string(&data()).expect("JSON");
     assert!(show(&got.body).contains(&came), "{}", show(&got.body));
     let record = ran.record.expect("a record");
     assert_eq!((record.prompt_tokens, record.output_tokens), (Some(7), Some(0)));
 }
 
-/// Some servers say who they are, as in chat; some forget what this is.
+/// Some servers add `id` and `created` as in chat; some omit `object`.
 #[test]
 fn an_identity_that_is_there_is_ours() {
     let table = table();
@@ -77,7 +77,7 @@ fn split_at_every_byte_it_is_the_same_and_cut_at_every_byte_it_is_an_error() {
     }
 }
 
-/// Where the end of the connection is the end of the message, only the brackets tell.
+/// If the message ends with the connection, only the closing brackets show whether it is complete.
 #[test]
 fn without_framing_a_cut_is_an_error() {
     let table = table();
@@ -125,14 +125,14 @@ fn an_answer_that_is_none_is_an_error() {
         let error = Answer::read(&ran.wire).error().unwrap_or_else(|| panic!("good: {body}"));
         assert_eq!((error.status, &*error.code), (502, code), "{body}");
     }
-    // A stream, which nobody asked for.
+    // A stream that was not asked for.
     let stream =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {}\n\ndata: [DONE]\n\n";
     let ran = run(&table, &plan, &[stream.as_bytes()], Ending::Eof);
     assert_eq!(Answer::read(&ran.wire).error().map(|error| error.code), Some(garbage.to_owned()));
 }
 
-/// An answer is good if, and only if, it has one vector for each input.
+/// An answer is valid if and only if it has exactly one vector for each input.
 #[test]
 fn any_data_is_taken_or_refused_as_the_maps_say() {
     let table = table();

@@ -1,10 +1,10 @@
-//! The client's side: reads what came over the wire, with the slow decoders.
+//! A strict client: parses answers with the simple reference decoders.
 
 use serde_json::Value;
 
 use super::{naive, show};
 
-/// An answer as a careful client sees it.
+/// An answer as a strict client sees it.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -72,8 +72,8 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", show(&self.body)))
     }
 
-    /// The error that the client is told: as a status, or as the last event of a stream.
-    /// `None` for a clean end. Panics where it is neither.
+    /// The error that the client gets: as a status, or as the last event of a stream. `None` for a clean end.
+    /// Panics if it is neither.
     pub fn error(&self) -> Option<Error> {
         assert!(self.complete, "the answer hangs: {}", show(&self.body));
         let (value, in_stream) = if self.status == 200 {

@@ -1,4 +1,4 @@
-//! One exchange, driven in process from the first byte of the backend to the last for the client.
+//! Drives one exchange in process, from the backend's first byte to the client's last.
 
 use penstock_core::endpoint::Chat;
 use penstock_core::exchange::{Client, Exchange, Failure, Next, Output, Record, UpstreamEnd};
@@ -7,7 +7,7 @@ use penstock_core::time::Now;
 
 use super::START;
 
-/// How the backend's connection ends behind the pieces.
+/// How the backend's connection ends after the pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Eof,
@@ -31,18 +31,18 @@ pub fn sent(table: &Table, plan: Plan, client: Client) -> Exchange {
     exchange
 }
 
-/// What came of a whole run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
-    /// Every byte that the client got.
+    /// All bytes that the client got.
     pub wire: Vec<u8>,
-    /// The failure, if the client got it as a status.
+    /// The failure, if the client got it as an error response.
     pub failure: Option<Failure>,
     pub upstream: Option<UpstreamEnd>,
     /// The `result` label, if the exchange itself ended the attempt.
     pub result: Option<&'static str>,
     pub record: Option<Record>,
-    /// The client had its whole answer (or error).
+    /// The client got its whole answer or error.
     pub finished: bool,
 }
 
@@ -99,7 +99,7 @@ impl<'t> Run<'t> {
         self.ran.upstream.is_some()
     }
 
-    /// Each call writes what it has to say, as a transport would.
+    /// Appends the output of each call, as a transport would write it.
     pub fn feed(&mut self, piece: &[u8], now: Now) -> &mut Self {
         if !self.over() {
             self.out = Output::default();

@@ -1,4 +1,4 @@
-//! What the tests share: a routing table, a driver of the exchange, and its client.
+//! Shared by the tests: a routing table, a driver of the exchange, and a client.
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub const INSTANT: &str = "alias-model";
 pub const THINKING: &str = "thinking-model";
 
-/// The moment at which every exchange of the tests begins.
+/// The time at which every exchange of the tests begins.
 pub const START: Now = Now { mono: 1_000 * SECOND, unix: 1_700_000_000 * SECOND };
 
 pub fn at(seconds: f64) -> Now {

@@ -1,4 +1,4 @@
-//! The target shape of answers, as far as P1, P6, P7, P12, P13 and P14 go.
+//! Checks the shape of normalised answers (P1, P6, P7, P12, P13 and P14).
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ macro_rules! require {
     };
 }
 
-/// Names of a delta that are the answer itself.
+/// Members of a delta that are part of the answer.
 const ANSWER: [&str; 6] =
     ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
 

@@ -1,7 +1,7 @@
 //! Each request is counted once and logged once, whatever becomes of it.
 
 use penstock_core::exchange::{AttemptResult, Outcome};
-use penstock_core::metrics::{Gauge, Series, Times, Total};
+use penstock_core::metrics::{Gauge, Series, TierHistogram, Total};
 use penstock_core::time::{MILLISECOND, SECOND};
 use penstock_core::worker::TICK;
 use serde_json::json;
@@ -34,12 +34,12 @@ fn an_answered_request() {
     assert_eq!(h.segment.registry.total(Total::PromptTokens), 20);
     assert_eq!(h.segment.registry.total(Total::OutputTokens), 10);
     for (times, count, sum) in [
-        (Times::QueueWait, 1, 0),
-        (Times::FirstToken, 1, 500 * MILLISECOND),
-        (Times::Duration, 1, 500 * MILLISECOND),
-        (Times::InterToken, 0, 0),
+        (TierHistogram::QueueWait, 1, 0),
+        (TierHistogram::FirstToken, 1, 500 * MILLISECOND),
+        (TierHistogram::Duration, 1, 500 * MILLISECOND),
+        (TierHistogram::InterToken, 0, 0),
     ] {
-        let histogram = h.segment.registry.times(0, times);
+        let histogram = h.segment.registry.histogram(0, times);
         assert_eq!((histogram.count(), histogram.sum()), (count, sum), "{times:?}");
     }
     let [line] = &h.log()[..] else { panic!("one line") };

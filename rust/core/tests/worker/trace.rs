@@ -80,7 +80,7 @@ fn a_request_s_life() {
     let begin = [STREAM, &text("hello")].concat();
     assert_eq!(traced(|| h.bytes(0, &begin)), ["request=0.0 old=sent new=streaming"]);
     assert_eq!(traced(|| h.bytes(0, &text("again"))), [""; 0], "nothing changes");
-    assert_eq!(traced(|| h.bytes(0, &finish())), ["request=0.0 old=streaming new=lingering"]);
+    assert_eq!(traced(|| h.bytes(0, &finish())), ["request=0.0 old=streaming new=awaiting_end"]);
     assert_eq!(
         traced(|| h.bytes(0, LAST_CHUNK)),
         [

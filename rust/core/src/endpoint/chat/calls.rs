@@ -1,11 +1,11 @@
-//! The calls of tools in an assembled answer: pieces of each, joined by its index.
+//! Tool calls of an assembled answer: the pieces of each call are joined by its index.
 
 use penstock_wire::json::{JsonError, Kind, Reader, Value};
 
 use crate::rules::TooMuch;
 use crate::rules::members::{Members, each_member, quoted, separate};
 
-/// More calls than any answer makes; above, the answer is garbage.
+/// Maximum number of calls; an answer with more is refused as garbage.
 const MOST: usize = 1024;
 
 const ID: &[u8] = b"\"id\"";
@@ -15,7 +15,7 @@ const ARGUMENTS: &[u8] = b"\"arguments\"";
 #[derive(Debug)]
 struct Call {
     index: u64,
-    /// All but the function.
+    /// All members but the function.
     members: Members,
     function: Members,
 }
@@ -40,7 +40,7 @@ impl Calls {
         }
         let mut result = Ok(());
         let inner = value.span.of(text);
-        // What is read here was validated with its chunk.
+        // Cannot fail: it was validated with its chunk.
         let _ = Reader::new(inner).array(|reader, position| {
             let call = reader.value()?;
             if call.kind == Kind::Object && result.is_ok() {
@@ -51,7 +51,7 @@ impl Calls {
         result
     }
 
-    /// `position` stands in for a missing `index`.
+    /// `position` is used as the index if there is none.
     fn add_call(&mut self, position: u64, text: &[u8], size: &mut usize) -> Result<(), TooMuch> {
         let (mut index, mut id, mut is_named) = (position, None, false);
         each_member(text, |key, value| match &*key.name() {
@@ -66,7 +66,7 @@ impl Calls {
             _ => {}
         });
         let call = self.find(index, |call| {
-            // One server numbers every call 0: another id and a name begin another one.
+            // One server gives every call the index 0; a different id together with a name starts a new call.
             is_named && id.is_some_and(|id| call.members.differs(ID, id.span.of(text)))
         });
         let call = call.ok_or(TooMuch)?;
@@ -76,14 +76,14 @@ impl Calls {
             b"function" if value.kind == Kind::Object => {
                 add_function(&mut call.function, value.span.of(text), size);
             }
-            // A function that is no object is none.
+            // A function that is not an object is ignored.
             b"index" | b"function" => {}
             _ => call.members.set(quoted(&key, text), value, text, size),
         });
         Ok(())
     }
 
-    /// The last call of that index, or a new one behind those with a lower or the same index.
+    /// The last call of that index, or a new one after those with a lower or the same index.
     fn find(&mut self, index: u64, is_another: impl FnOnce(&Call) -> bool) -> Option<&mut Call> {
         let behind = self.0.iter().rposition(|call| call.index <= index).map_or(0, |at| at + 1);
         let known =
@@ -99,7 +99,7 @@ impl Calls {
         self.0.get_mut(behind)
     }
 
-    /// Appends the array. Whole answers number no calls.
+    /// Appends the array. In whole answers, calls have no `index`.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'[');
         for (at, call) in self.0.iter().enumerate() {
@@ -122,7 +122,7 @@ impl Calls {
     }
 }
 
-/// Adds a piece of a function that is called: its arguments grow.
+/// Adds a piece of a called function: its `arguments` are joined.
 pub(super) fn add_function(function: &mut Members, text: &[u8], size: &mut usize) {
     each_member(text, |key, value| match &*key.name() {
         b"name" => function.keep(b"\"name\"", value, text, size),
@@ -131,7 +131,7 @@ pub(super) fn add_function(function: &mut Members, text: &[u8], size: &mut usize
     });
 }
 
-/// Arguments are there even if nobody has said any, as clients parse them without asking.
+/// Appends a called function. `arguments` is always present, because clients parse it without a check.
 pub(super) fn write_function(function: &Members, out: &mut Vec<u8>) {
     out.push(b'{');
     function.write(&[ARGUMENTS], out);

@@ -1,4 +1,4 @@
-//! The choices of chunks and whole answers: deltas and messages.
+//! Reads the choices of chunks (deltas) and of whole answers (messages).
 
 use std::io::Write;
 
@@ -6,11 +6,11 @@ use penstock_wire::json::{Edits, JsonError, Kind, Reader, Span};
 
 use crate::openai::{Choice, Delta, Role, WholeChoice};
 
-/// The members of a delta that are the answer itself.
+/// The members of a delta that are part of the answer.
 const ANSWER: [&str; 6] =
     ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
 
-/// Reads a choice of a chunk. `position` stands in for a missing `index`.
+/// Reads a choice of a chunk. `position` is used as the index if there is none.
 pub(super) fn read(reader: &mut Reader<'_>, position: usize) -> Result<Choice, JsonError> {
     let text = reader.text();
     let mut choice = Choice::at(position);
@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, position: usize) -> Result<Choice, J
 
 fn read_delta(choice: &mut Choice, reader: &mut Reader<'_>) -> Result<(), JsonError> {
     let text = reader.text();
-    // A second delta replaces the first with all that was read of it.
+    // A duplicate key: the last delta counts.
     choice.role = Role::Absent;
     choice.more_than_role = false;
     choice.says_something = false;
@@ -71,7 +71,7 @@ pub(super) fn read_whole(
     let mut choice = WholeChoice::at(position);
     reader.object(|reader, key| {
         if key.is("message") && reader.kind()? == Kind::Object {
-            // A second message replaces the first with all that was read of it.
+            // A duplicate key: the last message counts.
             choice.tool_calls = None;
             let span = reader.object(|reader, key| {
                 let value = reader.value()?;
@@ -90,7 +90,7 @@ pub(super) fn read_whole(
     Ok(choice)
 }
 
-/// Appends a choice of a whole answer as one of a chunk.
+/// Appends a choice of a whole answer in the form of a chunk's choice.
 pub(super) fn write(choice: &WholeChoice, position: usize, text: &[u8], out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{{\"index\":{position},\"delta\":");
@@ -108,12 +108,12 @@ pub(super) fn write(choice: &WholeChoice, position: usize, text: &[u8], out: &mu
     out.push(b'}');
 }
 
-/// A message as a delta: the same, but each tool call says its index.
+/// Appends a message as a delta: the same object, but with an `index` in each tool call.
 fn write_delta(text: &[u8], message: Span, tool_calls: Option<Span>, out: &mut Vec<u8>) {
     let mut edits = Edits::default();
     if let Some(calls) = tool_calls {
         let inner = calls.of(text);
-        // The text was validated as a whole before; a call that is no object stays as it is.
+        // Cannot fail: the text was validated before. A call that is not an object is copied unchanged.
         let _ = Reader::new(inner).array(|reader, index| {
             let call = reader.value()?;
             if call.kind == Kind::Object && !has_index(call.span.of(inner)) {

@@ -1,4 +1,4 @@
-//! One choice of an assembled answer: its message, and what stands beside it.
+//! One choice of an assembled answer: its message and the other members.
 
 use std::io::Write;
 
@@ -16,20 +16,20 @@ const AUDIO: &[u8] = b"\"audio\"";
 
 #[derive(Debug, Default)]
 pub struct Message {
-    /// The role as JSON; empty: nobody has said it.
+    /// The role as JSON; empty: none was given.
     role: Vec<u8>,
-    /// Content, reasoning, refusal, and what else a delta holds besides role and calls.
+    /// Content, reasoning, refusal, and all members of the deltas but role and calls.
     members: Members,
     calls: Calls,
-    /// The older form of a single call.
+    /// `function_call`, the older form of a single tool call.
     function: Members,
-    /// What is said aloud, piece by piece.
+    /// `audio`: its data and transcript are joined.
     audio: Members,
-    /// `None`: not a word of them.
+    /// `None`: no chunk had the member.
     logprobs: Option<Members>,
-    /// The reason as JSON; empty: the choice goes on.
+    /// The finish reason as JSON; empty: the choice continues.
     finish: Vec<u8>,
-    /// What else a choice holds.
+    /// All other members of the choice.
     rest: Members,
 }
 
@@ -46,7 +46,7 @@ impl Gathered for Message {
         }
         let own = choice.span.of(text);
         each_member(own, |key, value| match &*key.name() {
-            // Some servers repeat the whole message beside each delta.
+            // Ignored: some servers repeat the whole message next to each delta.
             b"index" | b"delta" | b"message" | b"finish_reason" => {}
             b"logprobs" => {
                 let logprobs = self.logprobs.get_or_insert_default();
@@ -57,7 +57,7 @@ impl Gathered for Message {
                     });
                 }
             }
-            // What vLLM adds on request: the tokens of this chunk alone.
+            // An extension of vLLM: the tokens of this chunk, so the arrays are joined.
             b"token_ids" => self.rest.list(b"\"token_ids\"", value, own, size),
             _ => self.rest.set(quoted(&key, own), value, own, size),
         });
@@ -133,8 +133,8 @@ impl Message {
         result
     }
 
-    /// Null where calls or a refusal stand in its place, as in whole answers; else clients may rely on
-    /// a string.
+    /// Null if there are calls or a refusal but no content, as in whole answers; otherwise always a string,
+    /// which clients rely on.
     fn write_content(&self, out: &mut Vec<u8>) {
         let calls = !self.calls.is_empty() || !self.function.is_empty();
         if self.members.says(CONTENT) {
@@ -147,7 +147,7 @@ impl Message {
     }
 }
 
-/// Adds a piece of a spoken answer: its sound and its transcript grow (`OpenAI`'s API reference).
+/// Adds a piece of an audio answer: its data and transcript are joined (`OpenAI`'s API reference).
 fn add_audio(audio: &mut Members, text: &[u8], size: &mut usize) {
     each_member(text, |key, value| match &*key.name() {
         b"data" | b"transcript" => audio.say(quoted(&key, text), value, text, size),

@@ -1,4 +1,4 @@
-//! The messages of a chat request: what each must hold, and what in them is text.
+//! The messages of a chat request: checks each one, and separates text from media.
 
 use penstock_wire::json::{JsonError, Kind, Reader, unescape};
 
@@ -6,7 +6,7 @@ use crate::endpoint::parameter::{meant_by, misspelt};
 use crate::endpoint::request::Prompt;
 use crate::openai::{ApiError, Code};
 
-/// Reads the array. Each message is an object with a role, and there is at least one.
+/// Reads the array. There must be at least one message, and each must be an object with a role.
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Prompt, JsonError> {
     let mut messages = Messages::default();
     let mut count = 0;
@@ -23,12 +23,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Prompt, JsonError> {
     Ok(Prompt { span, bytes, media, fault, ..Prompt::default() })
 }
 
-/// What was read of the messages so far.
+/// The state while messages are read.
 #[derive(Debug, Default)]
 struct Messages {
-    /// Bytes in them of images, sounds, videos and files.
+    /// Bytes of images, sounds, videos and files, which are not text.
     media_bytes: usize,
-    /// How many of these there are.
+    /// Number of images, sounds, videos and files.
     media: u32,
     fault: Option<ApiError>,
 }
@@ -64,8 +64,8 @@ impl Messages {
         Ok(())
     }
 
-    /// Reads what one message says: a text, or parts. A part is taken for what its members are and not for what
-    /// its `type` says: whatever a backend reads as text has been counted as text.
+    /// Reads the content of one message: a text, or parts. A part is classified by its members and not by its
+    /// `type`, so that text cannot avoid being counted by a wrong `type`.
     fn read_content(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         if reader.kind()? != Kind::Array {
             return reader.value().map(|_| ());
@@ -88,8 +88,8 @@ impl Messages {
     }
 }
 
-/// The members of a content part that hold, or name, something that is no text (`OpenAI`'s API reference, and
-/// vLLM's parts of embeddings, of which `prompt_embeds` has them in `data`).
+/// The members of a content part that hold media or refer to it (`OpenAI`'s API reference, and the embedding parts
+/// of vLLM, which include `data` of `prompt_embeds`).
 fn is_media(name: &[u8]) -> bool {
     matches!(
         name,

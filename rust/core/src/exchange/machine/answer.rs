@@ -1,28 +1,29 @@
-//! What the client gets: the begin, the end, and the whole of an answer.
+//! Writes the client's answer: head, end of stream, whole body.
 
 use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
 
-use super::next::served;
-use super::{Client, Exchange, Next, Reading, State, UpstreamEnd};
-use crate::exchange::attempt::{Attempt, Report};
+use super::next::ended_ok;
+use super::{Client, Exchange, ExchangeState, Next, UpstreamEnd};
+use crate::exchange::attempt::{Attempt, Decoded};
 use crate::exchange::failure::{Failure, Progress};
+use crate::exchange::outcome::Outcome;
 use crate::exchange::output::Output;
-use crate::exchange::record::{Outcome, Term, Where, Who};
+use crate::exchange::termination::{Term, Where, Who};
 use crate::openai::{ApiError, BackendFailure};
 use crate::routing::{Plan, Table};
-use crate::rules::{BodyFault, Completeness, Rule};
+use crate::rules::{BodyFault, Rule};
 use crate::time::Now;
 
 impl Exchange {
-    /// P14: the first meaningful event is here, so the 200 goes out, and with it all that was held.
+    /// P14: the first meaningful event has arrived, so the 200 is sent, followed by the buffered events.
     pub(super) fn begin_stream(&mut self, table: &Table, now: Now, out: &mut Output) {
         self.begun = true;
         self.first = Some(now.mono - self.arrived);
         self.plan.free_body();
         let framing = self.framing();
         out.piece(framing);
-        out.body().append(&mut self.held);
+        out.body().append(&mut self.buffered);
         let head = AnswerHead {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
@@ -40,62 +41,28 @@ impl Exchange {
         framing(&self.client)
     }
 
-    /// Writes the end of the stream, or the answer made of it, if that is complete.
-    pub(super) fn finish(
-        &mut self,
-        table: &Table,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<(), Failure> {
-        match &self.reading {
-            Reading::Stream(_) => self.finish_stream(out),
-            Reading::Assembled(_) => self.finish_assembled(table, now, out),
-            Reading::Whole => Err(Failure::Truncated { progress: Progress::Something }),
-        }
-    }
-
-    /// Writes the end of the stream, if the answer is complete.
-    pub(super) fn finish_stream(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Reading::Stream(rules) = &self.reading else { return Ok(()) };
-        self.check_complete(rules.completeness())?;
-        rules.finish(out.body());
-        self.usage = rules.usage();
-        out.piece(self.framing());
-        out.end_stream();
-        Ok(())
-    }
-
-    /// P13: what is wrong with a stream that ends before its answer does.
-    pub(super) fn check_complete(&self, completeness: Completeness) -> Result<(), Failure> {
-        match completeness {
-            Completeness::Complete => Ok(()),
-            Completeness::Fewer(got) => Err(Failure::IgnoredChoices { asked: self.plan.n, got }),
-            Completeness::Open => Err(Failure::Truncated { progress: Progress::Something }),
-        }
-    }
-
-    /// The client has its answer, and the backend's stream is complete. `report`: how far the backend's
-    /// message is; `None` if it broke behind the answer.
+    /// The client has its whole answer. `decoded`: whether the backend's message has ended too; `None` if the
+    /// connection broke after the answer.
     pub(super) fn answered(
         &mut self,
         mut attempt: Box<Attempt>,
-        report: Option<&Report<'_>>,
+        decoded: Option<&Decoded<'_>>,
         now: Now,
     ) -> Next {
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        match report {
-            None => served(false),
-            Some(Report::Drained { reuse } | Report::StreamEnd { reuse }) => served(*reuse),
+        match decoded {
+            None => ended_ok(false),
+            Some(Decoded::Drained { reuse } | Decoded::StreamEnd { reuse }) => ended_ok(*reuse),
             Some(_) => {
                 attempt.drain();
                 self.answered = now.mono;
-                self.state = State::Lingering(attempt);
+                self.state = ExchangeState::AwaitingEnd(attempt);
                 Next::Answered
             }
         }
     }
 
-    /// A whole body has come: an error, the answer, or an answer where a stream was asked for.
+    /// A whole body has arrived: an error, the answer, or a JSON answer where a stream was asked for.
     pub(super) fn whole(
         &mut self,
         table: &Table,
@@ -116,19 +83,19 @@ impl Exchange {
             return self.whole_as_stream(table, body, upstream, now, out);
         }
         let Plan { endpoint, .. } = self.plan;
-        match endpoint.whole(body, &self.identity, self.plan.asked(), out.body()) {
+        match endpoint.whole(body, &self.id_and_model, self.plan.asked(), out.body()) {
             Err(fault) => self.fail(self.failure_of_body(table, fault), upstream, now, out),
             Ok(usage) => {
                 self.usage = usage;
                 self.first = Some(now.mono - self.arrived);
                 self.write_whole_head(table, now, out);
                 self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-                served(reuse)
+                ended_ok(reuse)
             }
         }
     }
 
-    /// P14: JSON on 200 where a stream was asked for.
+    /// P14: converts a JSON answer on status 200 to the stream that the client asked for.
     fn whole_as_stream(
         &mut self,
         table: &Table,
@@ -155,7 +122,7 @@ impl Exchange {
             return self.fail(failure, upstream, now, out);
         }
         self.close_record(200, None, Term(Who::Normal, Where::Done), Outcome::Ok, now);
-        served(upstream == UpstreamEnd::Reuse)
+        ended_ok(upstream == UpstreamEnd::Reuse)
     }
 
     fn failure_of_body(&self, table: &Table, fault: BodyFault) -> Failure {
@@ -169,7 +136,7 @@ impl Exchange {
         }
     }
 
-    /// The head of a whole answer, whose body is there.
+    /// Writes the head of a whole answer, whose body is in `out`.
     #[inline]
     pub(super) fn write_whole_head(&self, table: &Table, now: Now, out: &mut Output) {
         let head = AnswerHead {
@@ -182,14 +149,14 @@ impl Exchange {
         out.write_head(&head, now, |lines| self.write_headers(table, lines));
     }
 
-    /// Ends a stream that has begun: one error event, the end, and no terminal event.
+    /// Ends a stream after its head was sent: one error event, then the end, without a terminal event.
     pub(super) fn write_error_event(&self, error: &ApiError, out: &mut Output) {
         self.plan.endpoint.write_error_event(error, out.body());
         out.piece(self.framing());
         out.end_stream();
     }
 
-    /// Appends tier and backend, as header lines.
+    /// Appends the header lines with the names of tier and backend.
     pub(super) fn write_names(&self, table: &Table, lines: &mut Vec<u8>) {
         write_line(b"x-penstock-tier: ", &self.tier(table).name, lines);
         if let Some(backend) = self.served.backend {
@@ -197,7 +164,7 @@ impl Exchange {
         }
     }
 
-    /// Appends all header lines of a good answer besides the framing.
+    /// Appends the header lines of a successful answer, without the framing.
     fn write_headers(&self, table: &Table, lines: &mut Vec<u8>) {
         self.write_names(table, lines);
         write_line(b"x-request-id: ", &self.client.request_id, lines);
@@ -222,7 +189,7 @@ fn write_line(name: &[u8], value: &str, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"\r\n");
 }
 
-/// How a stream is framed towards this client.
+/// How a stream is framed for this client.
 pub(super) fn framing(client: &Client) -> Framing {
     if client.http10 { Framing::UntilClose } else { Framing::Chunked }
 }

@@ -1,6 +1,6 @@
-//! A whole answer that comes as a stream: read by the stream's rules, and given at its end.
+//! Assembles a backend's stream into a whole answer, which is sent when the stream is complete.
 
-use super::{Exchange, Reading};
+use super::{AnswerMode, Exchange};
 use crate::exchange::failure::Failure;
 use crate::exchange::output::Output;
 use crate::routing::Table;
@@ -8,8 +8,8 @@ use crate::rules::{Rule, StreamEvent};
 use crate::time::Now;
 
 impl Exchange {
-    /// One event of it. True: the answer is complete, and written.
-    #[inline(never)] // the way of an ordinary stream's events stays short
+    /// Adds one event. Returns true when the answer is complete and was written.
+    #[inline(never)] // keeps the code of ordinary stream events small
     pub(super) fn assembled_event(
         &mut self,
         data: &[u8],
@@ -17,7 +17,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Reading::Assembled(assembly) = &mut self.reading else { return Ok(false) };
+        let AnswerMode::Assembled(assembly) = &mut self.mode else { return Ok(false) };
         let event = assembly
             .event(data)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
@@ -25,7 +25,7 @@ impl Exchange {
             return Err(Failure::TooLarge { limit: table.response_limit });
         }
         match event {
-            // No timer is about the connection, so comments and empty events move none.
+            // Timers measure progress of the answer, so comments and empty events do not extend them.
             StreamEvent::KeepAlive => return Ok(false),
             StreamEvent::Swallowed | StreamEvent::Chunk { meaningful: false } => {}
             StreamEvent::Chunk { meaningful: true } => {
@@ -57,7 +57,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let Reading::Assembled(assembly) = &self.reading else { return Ok(()) };
+        let AnswerMode::Assembled(assembly) = &self.mode else { return Ok(()) };
         self.check_complete(assembly.completeness())?;
         assembly.write(out.body());
         if out.body().len() > table.response_limit {

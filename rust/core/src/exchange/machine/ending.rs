@@ -1,9 +1,11 @@
-//! Every way in which a request ends without its whole answer, and the record that each end leaves.
+//! How a request ends without its whole answer, and the record of every end.
 
-use super::{Ended, Exchange, Next, Reading, State, UpstreamEnd};
+use super::{AnswerMode, Ended, Exchange, ExchangeState, Next, UpstreamEnd};
 use crate::exchange::failure::Failure;
+use crate::exchange::outcome::Outcome;
 use crate::exchange::output::{Output, write_error};
-use crate::exchange::record::{Outcome, Record, Term, Where, Who};
+use crate::exchange::record::Record;
+use crate::exchange::termination::{Term, Where, Who};
 use crate::openai::ApiError;
 use crate::routing::Table;
 use crate::rules::Rule;
@@ -17,7 +19,7 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Next {
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         if matches!(failure, Failure::Truncated { .. }) {
             self.rules.hit(Rule::P13);
         }
@@ -25,18 +27,18 @@ impl Exchange {
             out.clear();
             return Next::Failed { failure, upstream };
         }
-        // The client has part of an answer: an error event, and no terminal event (P13).
+        // The head was sent, so the failure becomes an error event, without a terminal event (P13).
         let error = failure.error();
         self.write_error_event(&error, out);
         let outcome = Outcome::of_error(error.code);
-        if let Reading::Stream(rules) = &self.reading {
+        if let AnswerMode::Stream(rules) = &self.mode {
             self.usage = rules.usage();
         }
         self.close_record(200, Some(&failure), failure.term(true), outcome, now);
         Next::Ended(Ended { upstream, result: failure.attempt_result() })
     }
 
-    /// No further attempt: the client gets the failure as a status.
+    /// No further attempt: the client gets the failure as an error response.
     pub fn give_up(&mut self, table: &Table, failure: &Failure, now: Now, out: &mut Output) {
         let error = failure.error();
         write_error(
@@ -48,13 +50,13 @@ impl Exchange {
             out,
         );
         let outcome = Outcome::of_error(error.code);
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         let term = failure.term(self.first.is_some());
         self.close_record(error.status(), Some(failure), term, outcome, now);
     }
 
-    /// The request was refused without an attempt, or a drain cuts it: `error` as a status, or as an
-    /// event if the answer has begun.
+    /// The request was refused without an attempt, or a drain ends it. Writes `error` as a response, or as
+    /// an event if the head was already sent.
     pub fn refuse(
         &mut self,
         table: &Table,
@@ -81,22 +83,22 @@ impl Exchange {
             );
             error.status()
         };
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         self.close_record(status, None, term, outcome, now);
         if let Some(record) = &mut self.record {
             record.code = Some(error.code);
         }
     }
 
-    /// The client has left.
+    /// The client has closed its connection.
     pub fn client_gone(&mut self, now: Now) {
         let phase = match &self.state {
             _ if self.first.is_some() => Where::Stream,
-            State::Waiting if self.is_queued() => Where::Queue,
-            State::Waiting => Where::Connect,
+            ExchangeState::Waiting if self.is_queued() => Where::Queue,
+            ExchangeState::Waiting => Where::Connect,
             _ => Where::FirstEvent,
         };
-        self.state = State::Over;
+        self.state = ExchangeState::Over;
         let status = if self.begun { 200 } else { 499 };
         self.close_record(status, None, Term(Who::Client, phase), Outcome::ClientAbort, now);
     }
@@ -109,15 +111,15 @@ impl Exchange {
         outcome: Outcome,
         now: Now,
     ) {
-        // One request, one record: what comes behind the answer changes nothing about it.
+        // One record per request: events after the answer do not change it.
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        if let Reading::Stream(rules) = &self.reading {
+        if let AnswerMode::Stream(rules) = &self.mode {
             self.rules.add(rules.counts());
         }
         self.record = Some(Record {
-            // Both are in the head already, or nobody is left to get one.
+            // Not needed any more: the head was sent, or the client is gone.
             request_id: std::mem::take(&mut self.client.request_id),
             upstream_id: self.upstream_id.take(),
             served: self.served,

@@ -1,17 +1,17 @@
-//! What the exchange says to whoever has fed it.
+//! What the exchange tells its caller to do next.
 
 use crate::exchange::failure::Failure;
-use crate::exchange::record::AttemptResult;
+use crate::exchange::outcome::AttemptResult;
 use crate::time::Nanos;
 
-/// What becomes of the backend's connection.
+/// What to do with the backend's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamEnd {
-    /// The message is complete: back to the pool.
+    /// The message is complete: return the connection to the pool.
     Reuse,
-    /// The message is complete or broken: close.
+    /// The message is complete or broken: close the connection.
     Close,
-    /// The backend may still be at work: half-close, discard, wait for its end.
+    /// The backend may still be generating: half-close, discard what arrives, wait until it closes.
     Abort,
 }
 
@@ -23,16 +23,16 @@ pub struct Ended {
     pub result: AttemptResult,
 }
 
-/// How far an answer has come.
+/// The progress of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Pieces so far: about as many as tokens.
+    /// Pieces so far: roughly one per token.
     pub pieces: u64,
-    /// When the last one came.
+    /// When the last one arrived.
     pub last: Nanos,
 }
 
-/// What the caller does after feeding the exchange; output may be there besides.
+/// What the caller does after each call. There may also be output to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     Continue,
@@ -41,14 +41,14 @@ pub enum Next {
         failure: Failure,
         upstream: UpstreamEnd,
     },
-    /// The client has its whole answer, but the backend's message goes on: feed what comes.
+    /// The client has its whole answer, but the backend's message has not ended: keep feeding what arrives.
     Answered,
-    /// The client has its whole answer, and the backend's message is over or to be ended.
+    /// The request is finished, and so is the backend's part of it, up to `upstream`.
     Ended(Ended),
 }
 
-/// The whole answer has been given, and the backend's message is over.
-pub(super) fn served(reuse: bool) -> Next {
+/// The whole answer was sent, and the backend's message has ended.
+pub(super) fn ended_ok(reuse: bool) -> Next {
     let upstream = if reuse { UpstreamEnd::Reuse } else { UpstreamEnd::Close };
     Next::Ended(Ended { upstream, result: AttemptResult::Ok })
 }

@@ -1,14 +1,14 @@
-//! The timers of an exchange: none of its own, it is asked.
+//! The deadlines of an exchange. It sets no timers: the worker asks for the next deadline.
 
-use super::next::served;
-use super::{Exchange, LINGER, Next, Reading, State, UpstreamEnd};
+use super::next::ended_ok;
+use super::{AnswerMode, END_OF_MESSAGE_TIMEOUT, Exchange, ExchangeState, Next, UpstreamEnd};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;
 use crate::time::{Nanos, Now};
 
 impl Exchange {
-    /// Time has passed. The caller asks at [`Self::deadline`], or whenever it likes.
+    /// Checks the deadlines. Called at [`Self::deadline`]; calling it earlier is harmless.
     pub fn time(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
         if self.deadline(table).is_none_or(|deadline| now.mono < deadline) {
             return Next::Continue;
@@ -16,7 +16,7 @@ impl Exchange {
         let timeouts = &self.tier(table).timeouts;
         let progress = match self.first {
             _ if self.begun => Progress::Begun,
-            // The client has nothing of it yet.
+            // Received, but not yet sent to the client.
             Some(_) => Progress::Something,
             None => Progress::Nothing,
         };
@@ -28,40 +28,41 @@ impl Exchange {
             Failure::FirstEventTimeout
         };
         match &self.state {
-            State::Over => Next::Continue,
-            State::Lingering(_) => {
-                self.state = State::Over;
-                served(false)
+            ExchangeState::Over => Next::Continue,
+            ExchangeState::AwaitingEnd(_) => {
+                self.state = ExchangeState::Over;
+                ended_ok(false)
             }
-            State::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
+            ExchangeState::Waiting if !matches!(failure, Failure::Deadline { .. }) => {
                 self.fail(Failure::ConnectTimeout, UpstreamEnd::Close, now, out)
             }
             _ => self.fail(failure, UpstreamEnd::Abort, now, out),
         }
     }
 
-    /// When [`Self::time`] has something to do. It can only move later without being fed, so a timer
-    /// set for an earlier value merely looks again.
+    /// When [`Self::time`] must be called. Between two calls of the exchange it only moves later, so a timer
+    /// that was set earlier fires early and is set again.
     pub fn deadline(&self, table: &Table) -> Option<Nanos> {
         let timeouts = &self.tier(table).timeouts;
         let total = self.arrived + timeouts.total;
         match &self.state {
-            State::Over => None,
-            State::Lingering(_) => Some(self.answered + LINGER),
-            // In the queue the queue's own deadline counts.
-            State::Waiting if self.is_queued() => Some(total),
-            State::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
-            State::Attempting(_) if self.paused => Some(total),
-            State::Attempting(_) if self.first.is_some() => {
+            ExchangeState::Over => None,
+            ExchangeState::AwaitingEnd(_) => Some(self.answered + END_OF_MESSAGE_TIMEOUT),
+            // The queue has a deadline of its own; here only the total counts.
+            ExchangeState::Waiting if self.is_queued() => Some(total),
+            ExchangeState::Waiting => Some(total.min(self.dispatched + timeouts.connect)),
+            ExchangeState::Attempting(_) if self.paused => Some(total),
+            ExchangeState::Attempting(_) if self.first.is_some() => {
                 Some(total.min(self.last_event + timeouts.between_events))
             }
-            // What comes whole has no first event but itself; only the total bounds it.
-            State::Attempting(_) if matches!(self.reading, Reading::Whole) => Some(total),
-            State::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
+            // A whole answer has no first event, so only the total limits it.
+            ExchangeState::Attempting(_) if matches!(self.mode, AnswerMode::Whole) => Some(total),
+            ExchangeState::Attempting(_) => Some(total.min(self.dispatched + timeouts.first_event)),
         }
     }
 
-    /// The client reads too slowly, so the backend is not read: its silence is ours.
+    /// Reading from the backend is paused because the client reads too slowly. The backend's time-outs are
+    /// suspended: it cannot be blamed for sending nothing.
     pub fn pause(&mut self) {
         self.paused = true;
     }

@@ -1,16 +1,16 @@
-//! The short way through a template gives what the long way gives.
+//! The fast path through the template gives the same output as the full rules.
 
 use proptest::prelude::*;
 
 use super::StreamNormaliser;
 use crate::endpoint::Chat;
-use crate::rules::{Asked, Identity, StreamEvent, StreamFault, StreamRules};
+use crate::rules::{Asked, IdAndModel, StreamEvent, StreamFault, StreamRules};
 
 fn normaliser(n: u32, include_usage: bool) -> StreamNormaliser<Chat> {
-    StreamNormaliser::new(Identity::new("chatcmpl-x", 7, "name"), Asked { n, include_usage })
+    StreamNormaliser::new(IdAndModel::new("chatcmpl-x", 7, "name"), Asked { n, include_usage })
 }
 
-/// Texts between quotes, good and bad.
+/// Contents of JSON strings, valid and invalid.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "[a-z ]{0,40}",
@@ -65,7 +65,7 @@ proptest! {
         include_usage: bool,
     ) {
         let (mut short, mut long) = (normaliser(n, include_usage), normaliser(n, include_usage));
-        // The same chunk several times in a row makes the short way likely.
+        // Repeating a chunk makes the fast path likely.
         for (chunk, times) in &chunks {
             for _ in 0..*times {
                 long.template.forget();
@@ -93,7 +93,7 @@ fn a_stream_of_one_shape_takes_the_short_way() -> Result<(), StreamFault> {
     let mut out = Vec::new();
     for (at, text) in ["one", "two", "three \\\"", "four"].into_iter().enumerate() {
         let chunk = chunk(text);
-        // The first is given its role; the second is the template.
+        // The first gets a role; the second becomes the template.
         let is_short = normaliser.template.text_in(chunk.as_bytes()) == Some(text.as_bytes());
         assert_eq!(is_short, at > 1, "{text}");
         out.clear();

@@ -1,11 +1,11 @@
-//! What comes from the backend: pieces, events, ends.
+//! Input from the backend: bytes, events, end of file, reset.
 
 use std::ops::ControlFlow;
 
 use super::answer::framing;
-use super::next::served;
-use super::{Exchange, Next, Reading, State, UpstreamEnd};
-use crate::exchange::attempt::{Attempt, Report};
+use super::next::ended_ok;
+use super::{AnswerMode, Exchange, ExchangeState, Next, UpstreamEnd};
+use crate::exchange::attempt::{Attempt, Decoded};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::openai::{BackendFailure, Verdict};
@@ -14,7 +14,7 @@ use crate::rules::{Rule, StreamEvent};
 use crate::time::Now;
 
 impl Exchange {
-    /// Bytes of the backend.
+    /// Bytes from the backend.
     pub fn upstream_bytes(
         &mut self,
         table: &Table,
@@ -30,7 +30,7 @@ impl Exchange {
         self.read(table, now, out, |attempt, visit| attempt.eof(now.mono, visit))
     }
 
-    /// The connection to the backend broke.
+    /// The connection to the backend was reset.
     pub fn upstream_lost(&mut self, table: &Table, now: Now, out: &mut Output) -> Next {
         self.read(table, now, out, |attempt, _| Err(attempt.reset(now.mono)))
     }
@@ -43,18 +43,18 @@ impl Exchange {
         step: impl FnOnce(
             &mut Attempt,
             &mut dyn FnMut(penstock_wire::sse::Event<'_>) -> ControlFlow<()>,
-        ) -> Result<Report<'a>, Failure>,
+        ) -> Result<Decoded<'a>, Failure>,
     ) -> Next {
-        let mut attempt = match std::mem::replace(&mut self.state, State::Over) {
-            State::Attempting(attempt) => attempt,
-            State::Lingering(mut attempt) => {
+        let mut attempt = match std::mem::replace(&mut self.state, ExchangeState::Over) {
+            ExchangeState::Attempting(attempt) => attempt,
+            ExchangeState::AwaitingEnd(mut attempt) => {
                 return match step(&mut attempt, &mut |_| ControlFlow::Continue(())) {
-                    Ok(Report::More) => {
-                        self.state = State::Lingering(attempt);
+                    Ok(Decoded::More) => {
+                        self.state = ExchangeState::AwaitingEnd(attempt);
                         Next::Continue
                     }
-                    Ok(Report::Drained { reuse }) => served(reuse),
-                    Ok(_) | Err(_) => served(false),
+                    Ok(Decoded::Drained { reuse }) => ended_ok(reuse),
+                    Ok(_) | Err(_) => ended_ok(false),
                 };
             }
             state => {
@@ -62,10 +62,10 @@ impl Exchange {
                 return Next::Continue;
             }
         };
-        // What the events have come to; the scan stops at `Break`.
+        // Set by the event that ends the scan.
         let mut done = false;
         let mut failure = None;
-        let report =
+        let decoded =
             step(&mut attempt, &mut |event| match self.event(event.data, table, now, out) {
                 Ok(false) => ControlFlow::Continue(()),
                 Ok(true) => {
@@ -78,48 +78,48 @@ impl Exchange {
                 }
             });
         if done {
-            return self.answered(attempt, report.ok().as_ref(), now);
+            return self.answered(attempt, decoded.ok().as_ref(), now);
         }
         if let Some(failure) = failure {
-            // The backend may well go on after its own error or garbage.
-            let over = matches!(report, Ok(Report::Drained { .. } | Report::StreamEnd { .. }));
+            // A backend may keep sending after an error event or garbage.
+            let over = matches!(decoded, Ok(Decoded::Drained { .. } | Decoded::StreamEnd { .. }));
             let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
-            let failure = match (failure, report) {
-                // The event that the end of the stream left unfinished: cut, not garbled (P13).
-                (Failure::Garbage { .. }, Ok(Report::StreamEnd { .. })) => {
+            let failure = match (failure, decoded) {
+                // An incomplete last event: the stream was truncated, not malformed (P13).
+                (Failure::Garbage { .. }, Ok(Decoded::StreamEnd { .. })) => {
                     Failure::Truncated { progress: Progress::Something }
                 }
                 (failure, _) => failure,
             };
             return self.fail(failure, upstream, now, out);
         }
-        let report = match report {
-            Ok(report) => report,
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
             Err(failure) => {
                 let over = matches!(failure, Failure::Reset { .. } | Failure::Truncated { .. });
                 let upstream = if over { UpstreamEnd::Close } else { UpstreamEnd::Abort };
                 return self.fail(failure, upstream, now, out);
             }
         };
-        match report {
-            Report::More => {
-                self.state = State::Attempting(attempt);
+        match decoded {
+            Decoded::More => {
+                self.state = ExchangeState::Attempting(attempt);
                 Next::Continue
             }
-            Report::Whole { head, .. }
+            Decoded::Whole { head, .. }
                 if head.status == 408 && !head.keep_alive && attempt.may_be_stale(now.mono) =>
             {
-                // RFC 9110 §15.5.9: the server has closed an idle connection, and not read the request.
+                // RFC 9110 §15.5.9: the server closed the connection as idle and did not read the request.
                 let failure = Failure::Reset { progress: Progress::Nothing, stale: true };
                 self.fail(failure, UpstreamEnd::Close, now, out)
             }
-            Report::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
-            Report::StreamEnd { .. } | Report::Drained { .. } => {
-                // The end without `[DONE]`: good if every choice has finished (P12), else cut (P13).
+            Decoded::Whole { head, body, reuse } => self.whole(table, head, &body, reuse, now, out),
+            Decoded::StreamEnd { .. } | Decoded::Drained { .. } => {
+                // No `[DONE]`: complete if every choice has finished (P12), else truncated (P13).
                 match self.finish(table, now, out) {
                     Ok(()) => {
                         self.rules.hit(Rule::P12);
-                        self.answered(attempt, Some(&report), now)
+                        self.answered(attempt, Some(&decoded), now)
                     }
                     Err(failure) => self.fail(failure, UpstreamEnd::Close, now, out),
                 }
@@ -127,7 +127,7 @@ impl Exchange {
         }
     }
 
-    /// One event of the stream. True: the answer is complete.
+    /// Handles one event of the stream. Returns true when the answer is complete.
     pub(super) fn event(
         &mut self,
         data: &[u8],
@@ -135,22 +135,22 @@ impl Exchange {
         now: Now,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let Reading::Stream(rules) = &mut self.reading else {
+        let AnswerMode::Stream(rules) = &mut self.mode else {
             return self.assembled_event(data, table, now, out);
         };
         let text = if self.begun {
-            // Every write is a piece of its own.
+            // Each write is one HTTP chunk.
             out.piece(framing(&self.client));
             out.body()
         } else {
-            &mut self.held
+            &mut self.buffered
         };
         let event = rules
             .event(data, text)
             .map_err(|_| Failure::Garbage { detail: "an event that is no chunk" })?;
         match event {
             StreamEvent::Swallowed => {}
-            // No timer is about the connection, so comments and empty events move none.
+            // Timers measure progress of the answer, so comments and empty events do not extend them.
             StreamEvent::KeepAlive => return Ok(false),
             StreamEvent::Chunk { meaningful } => {
                 if meaningful {
@@ -162,7 +162,7 @@ impl Exchange {
                     self.last_piece = now.mono;
                     self.pieces += 1;
                 }
-                if self.held.len() > table.event_limit {
+                if self.buffered.len() > table.event_limit {
                     return Err(Failure::Garbage { detail: "too much before the first answer" });
                 }
             }
@@ -181,14 +181,14 @@ impl Exchange {
         Ok(false)
     }
 
-    /// What a failure that the backend reports means for the attempt.
+    /// Classifies a failure that the backend reports.
     pub(super) fn failure_of(
         &self,
         table: &Table,
         reported: &BackendFailure,
         retry_after: Option<u32>,
     ) -> Failure {
-        // Nothing is read before a backend has been granted.
+        // Unreachable: nothing is read before a backend was granted.
         let Some(backend) = self.served_by(table) else { return Failure::Internal };
         match reported.verdict(backend.profile, retry_after.is_some()) {
             Verdict::Client(error) => Failure::Refused { error },

@@ -1,4 +1,4 @@
-//! P1: one id, one creation time and the asked-for model name on everything of one answer.
+//! P1: puts the model name that the client asked for, one id and one creation time on every chunk and answer.
 
 use penstock_wire::decimal::write_decimal;
 use penstock_wire::json::{Edits, MemberFilter, Span, write_string};
@@ -6,25 +6,24 @@ use penstock_wire::json::{Edits, MemberFilter, Span, write_string};
 use super::usage::UsageRule;
 use crate::openai::{Field, Part};
 
-/// Who an answer says it is: id, time and model one behind the other, as JSON that is ready to be spliced
-/// in.
+/// The id, creation time and model name of an answer, concatenated as JSON values ready to be copied.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct IdAndModel {
     text: Vec<u8>,
-    /// Where the id ends, and the time.
+    /// End of the id, and of the time.
     ends: [usize; 2],
 }
 
-/// What the top level of an answer is.
+/// What the top level of an answer must look like.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope {
     /// Its `object`.
     pub object: &'static str,
-    /// Every answer has an `id` and a `created`; else they are set only where the backend has given them.
+    /// `id` and `created` are added if missing; otherwise they are only replaced.
     pub is_named: bool,
 }
 
-impl Identity {
+impl IdAndModel {
     /// `id`: the answer's id; `created`: seconds since 1970; `model`: the name the client asked for.
     pub fn new(id: &str, created: u64, model: &str) -> Self {
         let mut text = Vec::with_capacity(id.len() + model.len() + 24);
@@ -33,7 +32,7 @@ impl Identity {
         write_decimal(created, &mut text);
         let created = text.len();
         write_string(model, &mut text);
-        Identity { text, ends: [id, created] }
+        IdAndModel { text, ends: [id, created] }
     }
 
     fn id(&self) -> &[u8] {
@@ -48,8 +47,8 @@ impl Identity {
         &self.text[self.ends[1]..]
     }
 
-    /// Edits the top level of an answer: identity set, `usage` by its rule, `error: null` cut
-    /// (one client library fails on the mere key). Fast path: always kept.
+    /// Edits the top level of an answer: sets id, time and model, applies the rule for `usage`, and removes
+    /// `error: null` (one client library fails if the key is present). Fast path: always kept.
     pub(crate) fn edit(
         &self,
         object: Span,
@@ -132,7 +131,7 @@ impl Identity {
         });
     }
 
-    /// Appends the start of an answer or chunk of our own, the model's comma included.
+    /// Appends the start of an answer or chunk of our own, up to the comma after the model.
     pub(super) fn write_start(&self, kind: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"id\":");
         out.extend_from_slice(self.id());
@@ -145,8 +144,8 @@ impl Identity {
         out.push(b',');
     }
 
-    /// Appends the start of a chunk of our own, up to and with `"choices":[`. `server`: what the backend's
-    /// chunks say about it, each member with a comma behind it.
+    /// Appends the start of a chunk of our own, up to and including `"choices":[`. `server`: the members of the
+    /// backend's chunks that describe the server, each followed by a comma.
     pub(super) fn write_chunk_start(&self, kind: &str, server: &[u8], out: &mut Vec<u8>) {
         self.write_start(kind, out);
         out.extend_from_slice(server);

@@ -10,12 +10,6 @@ from tests.structure.graph import circles
 from tests.structure.layers import CRATES, crates
 from tests.structure.rust_imports import crate_dependencies, crate_graph
 
-# Crates whose files still have circles, and what will end them. No other crate may have any; when a crate has lost its
-# last circle, its line goes.
-WITH_CIRCLES = {
-    "penstock-core": "endpoints are being taken out of it",
-}
-
 
 @pytest.mark.parametrize("name", sorted(crates()))
 def test_a_crate_depends_only_on_those_below_it(name: str) -> None:
@@ -24,15 +18,9 @@ def test_a_crate_depends_only_on_those_below_it(name: str) -> None:
     assert needed <= CRATES[name]
 
 
-@pytest.mark.parametrize("name", sorted(crates().keys() - WITH_CIRCLES.keys()))
+@pytest.mark.parametrize("name", sorted(crates()))
 def test_no_circle_in_a_crate(name: str) -> None:
     assert [" -> ".join(circle) for circle in circles(crate_graph(crates()[name] / "src"))] == []
-
-
-@pytest.mark.parametrize("name", WITH_CIRCLES)
-def test_a_crate_that_has_lost_its_circles_is_held_to_it(name: str) -> None:
-    is_there = name in crates() and circles(crate_graph(crates()[name] / "src"))
-    assert is_there, f"{name} has no circle any more: remove it from WITH_CIRCLES"
 
 
 CODE = {

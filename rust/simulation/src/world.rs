@@ -19,7 +19,7 @@ use penstock_core::worker::{ClientId, Ids, Slab, Submitted, TICK, Worker, faults
 
 use crate::agenda::Agenda;
 use crate::answer;
-use crate::backend::{self, Backend, Fate, Piece, What};
+use crate::backend::{self, Backend, Behavior, Piece, What};
 use crate::client::Client;
 use crate::link::{Arrival, Link};
 use crate::process::{Collector, Effect, Process};
@@ -846,12 +846,12 @@ impl World {
                     return Err("a request before the answer to the one ahead".to_owned());
                 }
                 let backend = &mut self.backends[link.backend];
-                let fate = backend.fate(&mut self.random);
-                if !matches!(fate, Fate::Full | Fate::Fails) {
+                let behavior = backend.behavior(&mut self.random);
+                if !matches!(behavior, Behavior::Full | Behavior::Fails) {
                     link.running = request.n;
                     backend.running += request.n;
                 }
-                link.script = backend::answer(&request, fate, &mut self.random).into();
+                link.script = backend::answer(&request, behavior, &mut self.random).into();
                 self.emit_next(at);
             }
             Arrival::End | Arrival::Broken => {

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null | grep -v /target/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust simulate test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
+.PHONY: help demo build test test-rust simulate simulate-faults test-python test-instructions lint fmt fuzz soak-kills locust bench bench-rivals \
   bench-load bench-inproc bench-micro bench-exactness bench-goodput bench-engine lock picture clean
 
 help: ## list the targets
@@ -24,11 +24,15 @@ test: lint test-rust simulate test-python test-instructions ## everything that C
 
 test-rust: ## the Rust side's tests: parsers, admission, exchange, every recording at every split
 	cargo test --workspace --exclude penstock-binding
+	cargo test -p penstock-core --features trace --test worker trace::
 
 SEEDS ?= 256
 STEPS ?= 3000
 simulate: ## the whole gateway on virtual time: SEEDS seeds of STEPS events each (half a minute); OPTIONS repeats one
 	cargo run --quiet -p penstock-simulation -- $(or $(OPTIONS),--seeds $(SEEDS) --steps $(STEPS))
+
+simulate-faults: ## put each known fault back, and count the seeds until the simulation finds it (some minutes)
+	$(PYTHON) rust/simulation/faults/find.py
 
 test-python: $(VENV)/.debug ## Python tests: units, protocol, integration with simulated and real engines, mixed traffic
 	PENSTOCK_NOT_RUN=$(VENV)/not-run.lane $(BIN)/python -m pytest

@@ -33,4 +33,5 @@ pub mod rules;
 pub mod segment;
 pub mod time;
 pub mod tokens;
+mod trace;
 pub mod worker;

@@ -14,11 +14,11 @@ fn headers() -> IdentityHeaders {
 
 /// The attributes of a request with these header lines; `None`: the request is left to Python.
 fn attributes(lines: &str, trusted: bool) -> Option<RequestAttributes> {
-    let terms = ClientConfig::new(16 << 10, 100, headers());
+    let config = ClientConfig::new(16 << 10, 100, headers());
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{lines}content-length: 2\r\n\r\n{{}}"
     );
-    match ClientConnection::new(0).step(&terms, request.as_bytes(), trusted) {
+    match ClientConnection::new(0).step(&config, request.as_bytes(), trusted) {
         Step::Serve(_, attributes) => Some(attributes),
         Step::HandOver => None,
         other => panic!("{other:?}"),
@@ -104,8 +104,8 @@ fn long_names_are_cut_between_characters() {
 
 #[test]
 fn an_unknown_priority_is_shown_shortened() {
-    let terms = headers().resolve(|name| (name == "x-priority").then_some("urgent"), true);
-    let error = terms.expect_err("no such priority");
+    let resolved = headers().resolve(|name| (name == "x-priority").then_some("urgent"), true);
+    let error = resolved.expect_err("no such priority");
     let message = error.message("x-priority", " URGENT ");
     assert_eq!(message, "x-priority is high, normal or low, not 'urgent'");
     let message = error.message("x-priority", &"y".repeat(1000));

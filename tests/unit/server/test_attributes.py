@@ -37,7 +37,8 @@ def headers(values: dict[str, str]) -> CIMultiDictProxy[str]:
 
 def resolved(**values: str) -> RequestAttributes:
     """Return what these headers come to from a trusted peer."""
-    return reader(HEADERS).terms.attributes({name.replace("_", "-"): value for name, value in values.items()}, True)
+    values = {name.replace("_", "-"): value for name, value in values.items()}
+    return reader(HEADERS).lane_config.attributes(values, True)
 
 
 def reader(text: str) -> AttributeReader:

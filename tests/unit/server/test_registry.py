@@ -17,7 +17,7 @@ from penstock.server.sweep import Sweep
 
 @dataclass(eq=False)
 class Client:
-    wire: None = None
+    open_transport: None = None
     unsent_bytes: int = 0
     is_idle: bool = True
     is_finishing: bool = False

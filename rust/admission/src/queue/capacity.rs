@@ -114,7 +114,12 @@ impl Ledger<'_> {
             (phase == Phase::Waiting || self.backend(index).is_usable())
                 && self.is_large_enough(index, row)
         };
-        if row.candidates.iter().any(could) && !self.needs_other_candidates(row) {
+        // Its owner can offer it again, to the other backends. What is too large for these candidates may fit
+        // there.
+        if phase == Phase::Waiting && self.needs_other_candidates(row) {
+            return Some(Refusal::NoBackend);
+        }
+        if row.candidates.iter().any(could) {
             return None;
         }
         let slots = |index: usize| {

@@ -27,6 +27,21 @@ fn a_limit_of_0_lets_nothing_in_and_says_so_at_once() {
     assert_eq!(admission.invariants().running, 1, "nobody is killed");
 }
 
+/// It is too wide for its candidate, which is down besides, but not for the other backend of its tier.
+#[test]
+fn a_request_that_needs_other_candidates_is_not_called_too_wide() {
+    let admission = one_tier(&[2, 4]);
+    let on = |backend, slots| Offer { slots, candidates: Candidates::cold([backend]), ..offer() };
+    granted(admission.offer(&on(0, 2), START));
+    let running = granted(admission.offer(&on(1, 4), START)).ticket;
+    let wide = queued(admission.offer(&on(0, 2), START));
+    admission.set_limits(0, 1, START);
+    admission.set_health(0, Health::Down, START);
+    assert_eq!(refusals(&admission), [], "no slot is free, so that nothing is searched");
+    assert!(admission.release(running, PermitOutcome::Success, START));
+    assert_eq!(refusals(&admission), [(wide, Refusal::NoBackend)]);
+}
+
 #[test]
 fn a_limit_lowered_below_what_runs_lets_nothing_in_until_it_fits() {
     let admission = one_tier(&[4]);

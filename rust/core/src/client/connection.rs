@@ -1,4 +1,5 @@
-//! What a client's connection is in the middle of, when it is read, and what of it has taken too long.
+//! The state of one client's connection: which request is in hand, when it is read, and what has taken too
+//! long.
 
 use penstock_wire::http::{Decoded, Request, RequestDecoder};
 
@@ -75,7 +76,7 @@ pub struct Left {
     pub unread: Option<(Option<String>, Nanos)>,
 }
 
-/// What a client lets wait for too long.
+/// What a client has taken too long for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Overdue {
     Nothing,
@@ -110,7 +111,8 @@ impl ClientConnection {
             return Step::Wait;
         }
         match self.decoder.decode(&config.http, data) {
-            // Not before that has come to its end: a client that always has more would be read without bound.
+            // Read on only when all that was kept is used: a client that pipelines faster than we answer must
+            // not be buffered without bound.
             Decoded::Pending if !self.must_wait() && std::mem::take(&mut self.reading_paused) => {
                 Step::ReadOn
             }
@@ -158,7 +160,7 @@ impl ClientConnection {
     pub fn write_flow(&mut self, full: bool, now: Nanos) -> Option<RequestId> {
         self.writing_paused = full;
         if !full && self.request.is_none() {
-            // What waited for the client goes on, and has its whole time from now on.
+            // The client had to read first, so what it sends has its whole time from now on.
             self.since = now;
         }
         self.request
@@ -166,7 +168,7 @@ impl ClientConnection {
 
     /// The client has left, or its connection ends.
     pub fn leave(&mut self, now: Nanos) -> Left {
-        // Of a request whose head had come a record is all that is left to do.
+        // A request whose head had come is logged and counted, although its body had not.
         let unread = self.decoder.is_reading_body().then(|| {
             let id = self.decoder.captured(0).map(str::to_owned);
             (id, now.saturating_sub(self.since))
@@ -175,13 +177,13 @@ impl ClientConnection {
         Left { request: self.request.take(), unread }
     }
 
-    /// Whether somebody else may have the connection now: not while more waits for the client than its transport's
-    /// high-water mark.
+    /// Whether the connection may be handed over now: not while more waits for the client than its
+    /// transport's high-water mark.
     pub fn may_hand_over(&self) -> bool {
         !self.writing_paused
     }
 
-    /// Ends it here: the bytes that no request has used, and since when they wait.
+    /// The connection leaves the lane. Returns the bytes that no request has used, and since when they wait.
     pub fn hand_over(&mut self) -> (Vec<u8>, Nanos) {
         (self.decoder.close(), self.since)
     }
@@ -215,8 +217,8 @@ impl ClientConnection {
         }
     }
 
-    /// Whether nothing comes of what the client sends now: the request in hand is to be answered
-    /// first, and the answers before are to be read.
+    /// Whether what the client sends now has to wait: for the answer to the request in hand, or until the
+    /// client has read the answers before.
     fn must_wait(&self) -> bool {
         self.decoder.is_serving() || self.writing_paused
     }

@@ -183,6 +183,18 @@ impl Exchange {
         Pace { pieces: self.pieces, last: self.last_piece }
     }
 
+    /// Where it is on its way, for people who debug.
+    pub fn phase(&self) -> &'static str {
+        match &self.state {
+            ExchangeState::Waiting if self.is_queued() => "queued",
+            ExchangeState::Waiting => "connecting",
+            ExchangeState::Attempting(_) if self.first.is_some() => "streaming",
+            ExchangeState::Attempting(_) => "sent",
+            ExchangeState::AwaitingEnd(_) => "awaiting_end",
+            ExchangeState::Over => "over",
+        }
+    }
+
     /// Whether the response head was sent to the client.
     pub fn has_begun(&self) -> bool {
         self.begun

@@ -33,7 +33,7 @@ impl UnknownPriority {
 }
 
 impl Default for RequestAttributes {
-    /// Nobody in particular.
+    /// The unknown tenant, with normal priority.
     fn default() -> Self {
         let (tenant, priority) = (Tenant::UNKNOWN, Priority::Normal);
         RequestAttributes { tenant, priority, sessions: Vec::new() }
@@ -55,7 +55,8 @@ impl RequestAttributes {
         })
     }
 
-    /// What draws it together with others in this tier.
+    /// The session of this request in a tier, as the beginning of a prompt: requests with the same one prefer
+    /// one backend.
     pub fn session(&self, tier: &Tier) -> Blocks {
         let header = tier.affinity.header.as_deref();
         let own = self.sessions.iter().find(|(name, _)| Some(name.as_str()) == header);

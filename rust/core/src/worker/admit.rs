@@ -1,4 +1,4 @@
-//! What a worker asks of admission, and what it hears.
+//! What a worker offers to admission, and what follows from its decisions.
 
 use penstock_admission::{
     Candidate, Candidates, Decision, Load, Notification, Offer, PermitOutcome, Refusal, Refused,
@@ -41,8 +41,8 @@ impl Worker {
         }
     }
 
-    /// The backends that may serve a request, but for those that have failed it: those that have read its
-    /// beginning before, then the emptiest.
+    /// The backends that may serve a request, best first: those that have most of its prompt cached, then the
+    /// least loaded. Those in `failed` are left out.
     fn candidates(
         &self,
         generation: &Generation,
@@ -58,7 +58,7 @@ impl Worker {
         let life = |backend| self.admission.load(backend).generation;
         let mut hits = self.shared.prefixes.find(&plan.blocks, life);
         let session = attributes.session(tier);
-        // The session's own backend is as good as one that has read everything.
+        // The backend of the request's session counts as one that has the whole prompt cached.
         let whole = plan.prompt.bytes;
         hits.splice(
             0..0,
@@ -100,7 +100,8 @@ impl Worker {
             Decision::Queued(ticket) => {
                 self.hold(id, ticket);
                 self.arm(id);
-                // It may have been let in all the same, past others that do not fit.
+                // It may have been granted all the same: those before it in the queue may be too large to fit
+                // now.
                 self.collect(io, now);
             }
             Decision::Refused(refused) => self.refuse(io, id, refused, true, now),
@@ -114,7 +115,7 @@ impl Worker {
         }
     }
 
-    /// Other processes have left notices for this worker.
+    /// Other processes have left notifications for this worker.
     pub fn woken(&mut self, io: &mut impl Effects, now: Now) {
         self.shared.woken(self.owner.worker);
         self.collect(io, now);
@@ -126,7 +127,7 @@ impl Worker {
         while self.admission.has_notifications(self.owner.worker) {
             let mut notices = std::mem::take(&mut self.notices);
             self.admission.take_grants(self.owner.worker, &mut notices);
-            // Their rows are free already: the first new offer may get one of them.
+            // Detach all of them first: their rows are free already, and the next offer may get one of these.
             let turned_away: Vec<(RequestId, Refused)> =
                 notices.iter().filter_map(|notice| self.detach_row(notice)).collect();
             for notice in notices.drain(..) {
@@ -142,7 +143,7 @@ impl Worker {
             }
             self.notices = notices;
             for (id, refused) in turned_away {
-                // A row knows eight backends; its tier may have another that is well.
+                // A row holds eight candidates; its tier may have another backend that is usable.
                 let is_there = |load: Load| !load.has_outage;
                 if refused.why == Refusal::NoBackend
                     && let Some(offer) = self.next_offer(id, is_there)

@@ -11,6 +11,7 @@ use crate::metrics::Total;
 use crate::openai::ApiError;
 use crate::time::Now;
 use crate::tokens::TokenCounter;
+use crate::trace::step;
 
 /// Log lines waiting to be written, in bytes; above, lines are dropped and counted.
 const LOG_LIMIT: usize = 4 << 20;
@@ -52,7 +53,8 @@ impl Worker {
     ) {
         let Some(request) = self.requests.get_mut(id) else { return };
         let mut out = Output::new(&mut self.output);
-        request.exchange.refuse(&request.generation.table, error, term, now, &mut out);
+        let table = &request.generation.table;
+        step!(id, request, request.exchange.refuse(table, error, term, now, &mut out));
         self.finish_client(io, id, out, now);
         self.forget_if_over(id);
     }

@@ -5,6 +5,7 @@ use super::machine::Worker;
 use super::state::RequestId;
 use crate::exchange::{AttemptResult, UpstreamEnd};
 use crate::time::Now;
+use crate::trace::step;
 
 impl Worker {
     /// The client has left, at any moment.
@@ -13,7 +14,7 @@ impl Worker {
         let Some(request) = self.requests.get_mut(id) else { return };
         let Some(client) = request.client.take() else { return };
         io.drop_client(client);
-        request.exchange.client_gone(now);
+        step!(id, request, request.exchange.client_gone(now));
         let is_waiting = request.exchange.is_queued();
         self.close_record(id, now);
         if is_waiting {

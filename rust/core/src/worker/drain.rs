@@ -7,11 +7,15 @@ use crate::exchange::{AttemptResult, Term, UpstreamEnd, Where, Who};
 use crate::openai::{ApiError, Code};
 use crate::routing::TierIndex;
 use crate::time::Now;
+use crate::trace::transition;
 
 impl Worker {
     /// From now on every new request is refused, so no connection stays open behind an answer.
     pub fn drain(&mut self, io: &mut impl Effects) {
-        self.is_draining = true;
+        if !self.is_draining {
+            transition!("serving" => "draining", worker = self.owner.worker);
+            self.is_draining = true;
+        }
         for id in self.requests.ids() {
             if let Some(request) = self.requests.get_mut(id) {
                 request.exchange.close_client();

@@ -30,7 +30,7 @@ pub struct Worker {
     pub outages: Vec<Outage>,
     /// An answer was begun or given by the last event: its tier, and Penstock's own time before that event.
     pub answered: Option<(TierIndex, Nanos)>,
-    /// The request that is being handled: a panic costs this one alone.
+    /// The request of the current event: a panic ends this one alone.
     pub current: Option<RequestId>,
     pub ids: Ids,
     pub(super) generation: Arc<Generation>,

@@ -8,12 +8,12 @@ use crate::exchange::{AttemptResult, Failure, Next};
 use crate::routing::BackendIndex;
 use crate::time::{MILLISECOND, Nanos, Now};
 
-/// Of the time between two looks so much counts at most: a worker that stood still has not read yet what came
-/// meanwhile.
+/// The most that the time between two ticks counts: after a longer one the worker was stopped, and what came
+/// meanwhile is not read yet.
 const MOST_AT_ONCE: Nanos = 100 * MILLISECOND;
 
 impl Worker {
-    /// A request did not get through, if that is what its failure says.
+    /// Tells admission of a failure that says that the request did not get through.
     pub(super) fn note_fault(&mut self, backend: BackendIndex, failure: &Failure, now: Now) {
         if let Some(fault) = failure.fault()
             && self.admission.fail(backend, fault, now.mono)
@@ -27,7 +27,7 @@ impl Worker {
         }
     }
 
-    /// Something has come for a request, perhaps of an answer.
+    /// Bytes have come from a backend that had failed others: if they answer the request, it is back.
     #[cold]
     pub(super) fn note_if_answered(&mut self, id: RequestId, next: &Next, now: Now) {
         let Some(request) = self.requests.get(id) else { return };
@@ -44,9 +44,9 @@ impl Worker {
         }
     }
 
-    /// A request got through; `proof` says how that shows.
+    /// A request got through; `proof`: how that is known.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
-        // Nearly always all is well, and to see that takes no lock.
+        // Hardly ever is there an outage, and to see that takes no lock.
         if self.admission.load(backend).has_outage
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {

@@ -11,7 +11,7 @@ use crate::openai::{ApiError, Code};
 use crate::routing::Route;
 use crate::time::{MILLISECOND, Nanos, Now, SECOND};
 
-/// After so long without relief, clients are told not to try again by themselves.
+/// When a tier has turned requests away for so long, clients are told not to retry by themselves.
 const LONG_SATURATION: Nanos = 30 * SECOND;
 
 impl Worker {

@@ -10,8 +10,8 @@ use crate::exchange::{AttemptResult, UpstreamEnd};
 use crate::time::Now;
 
 impl Worker {
-    /// The attempt is done with: its connection is put away and its permit goes back, now or when the
-    /// backend has really ended.
+    /// The attempt is over: its connection is pooled, closed or half-closed, and its permit released, at once
+    /// or when the backend has stopped.
     pub(super) fn attempt_over(
         &mut self,
         io: &mut impl Effects,
@@ -103,7 +103,7 @@ impl Worker {
         self.release(io, ticket, PermitOutcome::Ignored, now);
     }
 
-    /// Permits whose grace is over come back.
+    /// Releases the permits whose grace is over.
     pub(super) fn end_overdue_aborts(&mut self, io: &mut impl Effects, now: Now) {
         let overdue = |aborting: &Aborting| aborting.until <= now.mono;
         while let Some(at) = self.aborting.iter().position(overdue) {
@@ -113,7 +113,7 @@ impl Worker {
         }
     }
 
-    /// Back to the pool, or closed.
+    /// Puts a connection back into the pool, or closes it.
     pub(super) fn put_away(
         &mut self,
         io: &mut impl Effects,
@@ -123,16 +123,17 @@ impl Worker {
     ) {
         let may_carry_another = upstream == UpstreamEnd::Reuse
             && !self.is_draining
-            // Who answers before it has the whole request may never read the rest.
+            // A backend that answers before it has read the whole request may never read the rest.
             && io.is_flushed(id)
-            // The client may have paused it; an idle connection must notice its backend's close. One that reads
-            // again only after this event would be in the pool before that, and might be paused anew by then.
+            // It may be paused for its client, and an idle connection must notice that its backend closes. If
+            // it can be resumed only after this event, it may have another request by then, and be paused for
+            // that one.
             && self.resume(io, id);
         match self.connections.get_mut(id) {
             Some(connection) if may_carry_another => {
-                connection.state = ConnectionState::Idle;
                 connection.last_use = Some(now.mono);
                 self.pool.put(connection.backend, id, now.mono);
+                self.connections.set_state(id, ConnectionState::Idle);
             }
             _ => self.close(io, id),
         }

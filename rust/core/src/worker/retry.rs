@@ -8,15 +8,17 @@ use super::state::RequestId;
 use crate::exchange::{AttemptResult, Failure, Output, Retry, Term, UpstreamEnd, Where, Who};
 use crate::routing::TierProfile;
 use crate::time::Now;
+use crate::trace::step;
 
 /// Most attempts of one request: the first, and one retry.
 const MAX_ATTEMPTS: u32 = 2;
-/// So often a request tries a backend that breaks requests off, or turns them away, and waits again: with
-/// the growing pauses some three seconds, in which nobody else is tried.
+/// How often a request goes back to its queue after it has tried a backend that resets its connections, or
+/// whose proxy says that it is unavailable. With the growing pauses between trials this is about three seconds.
 const MAX_TRIALS: u8 = 6;
 
 impl Worker {
-    /// An attempt has failed before the client had anything: again, elsewhere, or not.
+    /// An attempt has failed before the client got anything of an answer: decides whether another follows,
+    /// and where.
     pub(super) fn failed(
         &mut self,
         io: &mut impl Effects,
@@ -40,8 +42,8 @@ impl Worker {
             let body = request.exchange.plan.fingerprint();
             self.admission.note_reset(backend, body, now.mono);
         }
-        // Others fared like that there before, so this request is hardly the cause, unless it fails
-        // again and again; and there is no other backend.
+        // The backend has failed others before, so this request is hardly the cause, unless it fails again
+        // and again; and there is no other backend.
         let tier = &table.tiers[usize::from(request.exchange.plan.tier)];
         let has_died_trying = request.is_trial
             && request.trials < MAX_TRIALS
@@ -87,7 +89,8 @@ impl Worker {
         let longest = Failure::Full { retry_after: Some(request.retry_after) };
         let told = if matches!(failure, Failure::Full { .. }) { &longest } else { failure };
         let mut out = Output::new(&mut self.output);
-        request.exchange.give_up(&request.generation.table, told, now, &mut out);
+        let table = &request.generation.table;
+        step!(id, request, request.exchange.give_up(table, told, now, &mut out));
         self.finish_client(io, id, out, now);
         self.attempt_over(io, id, upstream, failure.attempt_result(), now);
         self.forget_if_over(id);
@@ -125,7 +128,7 @@ impl Worker {
         })
     }
 
-    /// The attempt is none and its request waits again, if `goes_back` lets it.
+    /// Queues the request again, if `goes_back` does so; the attempt does not count.
     fn wait_again(
         &mut self,
         io: &mut impl Effects,
@@ -144,7 +147,7 @@ impl Worker {
         }
         self.shard.attempt(backend, result);
         if let Some(request) = self.requests.get_mut(id) {
-            request.exchange.not_started();
+            step!(id, request, request.exchange.not_started());
             if let Some(connection) = request.connection.take() {
                 self.put_away(io, connection, upstream, now);
             }
@@ -177,10 +180,10 @@ impl Worker {
         if kind != Retry::OtherBackend && !self.budgets[tier].take(now.mono) {
             return false;
         }
-        // The first attempt is over before the second begins, and its permit is back.
+        // The first attempt's permit is released before the second attempt asks for one.
         self.attempt_over(io, id, upstream, result, now);
         if let Some(request) = self.requests.get_mut(id) {
-            request.exchange.requeued();
+            step!(id, request, request.exchange.requeued());
         }
         self.make_offer(io, id, &offer, now);
         true

@@ -6,6 +6,7 @@ use super::effects::Effects;
 use super::machine::Worker;
 use super::state::{ConnectionId, ConnectionState, RequestId};
 use crate::time::Now;
+use crate::trace::{step, transition};
 
 impl Worker {
     /// Begins an attempt on the backend that was granted.
@@ -18,10 +19,10 @@ impl Worker {
     ) {
         let nonce = self.ids.number() as u32;
         let Some(request) = self.requests.get_mut(id) else { return };
-        request.exchange.granted(backend, nonce, now);
+        step!(id, request, request.exchange.granted(backend, nonce, now));
         request.reserved = u64::from(covered);
         request.is_trial = is_trial;
-        // Only a new connection shows that the backend takes them again.
+        // A trial is to show whether the backend accepts connections again.
         let may_reuse = !request.wants_fresh && !is_trial;
         let table = &request.generation.table;
         let life = self.admission.load(backend).generation;
@@ -41,7 +42,7 @@ impl Worker {
                 self.send(io, id, now);
                 return self.arm(id);
             }
-            // Its end is on its way, and nothing is to be done about it then.
+            // It has begun to close. Its end will be told of an id that is unknown by then.
             self.connections.remove(connection);
             io.close(connection);
         }
@@ -70,6 +71,7 @@ impl Worker {
         self.scratch.clear();
         let tail = request.exchange.send(table, served_name, last_use, now, &mut self.scratch);
         io.write_upstream(connection, &[&self.scratch, tail]);
+        transition!("connecting" => request.exchange.phase(), request = id);
         // The client may have stopped reading before there was a connection to pause.
         if request.exchange.is_paused() {
             self.pause(io, connection);

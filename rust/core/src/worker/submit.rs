@@ -11,7 +11,7 @@ use crate::openai::{ApiError, Code};
 use crate::routing::Plan;
 use crate::time::{Nanos, Now};
 
-/// What clients are told to wait when a worker is draining.
+/// The `retry-after` of refusals while a worker drains.
 const RETRY_AFTER_MS: u64 = 1000;
 
 /// A request that was read whole.

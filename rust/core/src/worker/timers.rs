@@ -9,6 +9,7 @@ use super::state::RequestId;
 use crate::exchange::Output;
 use crate::metrics::{Gauge, Histogram, Total};
 use crate::time::{MILLISECOND, Nanos, Now, SECOND};
+use crate::trace::step;
 
 /// Ticks are so far apart only if the worker has not run.
 const STANDSTILL: Nanos = 500 * MILLISECOND;
@@ -18,7 +19,8 @@ const SWEEP: Nanos = 10 * SECOND;
 impl Worker {
     /// Every timer that is due. To be called once a [`super::TICK`] while anything is in hand.
     pub fn tick(&mut self, io: &mut impl Effects, now: Now) {
-        // Before the requests' own timers, so that a queue's verdict comes before a total time as long.
+        // Before the requests' own timers: where the queue's limit equals the total time, the request has
+        // timed out in the queue.
         self.admission.tick(now.mono);
         self.collect(io, now);
         // A worker that stood still (stopped, throttled) has not read yet what came meanwhile: one tick later it has, and
@@ -52,8 +54,9 @@ impl Worker {
         self.check_invariants();
     }
 
-    /// Sets the timer of a request's place for its next deadline, if none is set for as early. What was set for a
-    /// request before it in that place counts: when it fires, [`Self::tick`] looks who is there.
+    /// Sets the timer of a request's place to its next deadline, unless it is set to an earlier time. An
+    /// earlier request in that place may have set it: when it fires, [`Self::tick`] asks the request that is
+    /// there by then.
     pub(super) fn arm(&mut self, id: RequestId) {
         let Some(request) = self.requests.get(id) else { return };
         if let Some(deadline) = request.deadline() {
@@ -71,7 +74,8 @@ impl Worker {
             faults::check("timer");
             let Some(request) = self.requests.get_mut(id) else { continue };
             let mut out = Output::new(&mut self.output);
-            let next = request.exchange.time(&request.generation.table, now, &mut out);
+            let table = &request.generation.table;
+            let next = step!(id, request, request.exchange.time(table, now, &mut out));
             self.follow(io, id, next, out, now);
         }
         self.current = None;

@@ -10,27 +10,27 @@ use crate::exchange::{Ended, Exchange, Failure, Next, Output, Pace, UpstreamEnd}
 use crate::metrics::Histogram;
 use crate::routing::{BackendIndex, Table};
 use crate::time::Now;
+use crate::trace::step;
 
-/// KV tokens by which a reservation grows: a few blocks of an engine's cache, so that telling it is
-/// rare.
+/// KV tokens by which a reservation grows: a few blocks of an engine's cache, so that it grows rarely.
 const GROWTH: u64 = 64;
 
 /// What an exchange is fed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Bytes,
-    /// The end of the connection, which is no sign of life.
+    /// The end of the connection, which does not show that the backend works.
     End,
 }
 
 impl Worker {
     /// A connection is open: its request is written.
     pub fn connected(&mut self, io: &mut impl Effects, connection: ConnectionId, now: Now) {
-        let Some(one) = self.connections.get_mut(connection) else { return };
+        let Some(one) = self.connections.get(connection) else { return };
         let backend = one.backend;
         let ConnectionState::Connecting(id) = one.state else { return };
         self.current = Some(id);
-        one.state = ConnectionState::Serving(id);
+        self.connections.set_state(connection, ConnectionState::Serving(id));
         self.note_reached(backend, Proof::Connected, now);
         self.send(io, id, now);
         self.arm(id);
@@ -69,7 +69,7 @@ impl Worker {
                     exchange.upstream_bytes(table, data, now, out)
                 });
             }
-            // Nobody asked: whatever it is, it must not become the next request's answer.
+            // No request is in hand: these bytes must not become the answer to the next one.
             Some(ConnectionState::Idle) => self.close(io, connection),
             _ => {}
         }
@@ -144,14 +144,15 @@ impl Worker {
         id: RequestId,
         source: Source,
         now: Now,
-        step: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
+        feed: impl FnOnce(&mut Exchange, &Table, &mut Output) -> Next,
     ) {
         self.current = Some(id);
         let Some(request) = self.requests.get_mut(id) else { return };
         let (had_begun, pace) = (request.exchange.has_begun(), request.exchange.pace());
         let mut out = Output::new(&mut self.output);
-        let next = step(&mut request.exchange, &request.generation.table, &mut out);
-        // Nearly always all is well, and to see that takes no lock and no look at what has come.
+        let table = &request.generation.table;
+        let next = step!(id, request, feed(&mut request.exchange, table, &mut out));
+        // A backend is hardly ever suspected; if it is not, no lock is taken and the answer is not looked at.
         let is_suspected = |at: BackendIndex| self.admission.load(at).is_suspected;
         let is_news =
             source == Source::Bytes && request.exchange.backend().is_some_and(is_suspected);
@@ -160,7 +161,7 @@ impl Worker {
             if request.exchange.has_begun() || !out.is_empty() {
                 self.answered = Some((request.exchange.plan.tier, request.overhead));
             }
-            // Where a whole answer comes as a stream, long before the client has anything.
+            // Of a whole answer that is made of a stream, this is long before the client gets anything.
             first_of = request.ticket.filter(|_| pace.pieces == 0 && request.exchange.has_first());
         }
         note_pieces(request, pace, &mut self.gaps, &mut self.growths);
@@ -171,7 +172,7 @@ impl Worker {
             self.admission.first_token(ticket, now.mono);
         }
         self.follow(io, id, next, out, now);
-        // A first token may have let others in.
+        // The first token of one request may have let others in.
         self.collect(io, now);
     }
 
@@ -206,8 +207,8 @@ impl Worker {
     }
 }
 
-/// Pieces of an answer have come: how fast, and whether it is longer than expected and needs
-/// more KV memory. Both are told to admission once a tick.
+/// Notes how fast pieces of an answer have come, and whether it needs more KV memory than was reserved.
+/// Admission is told of both once a tick.
 fn note_pieces(
     request: &mut Request,
     before: Pace,
@@ -222,7 +223,7 @@ fn note_pieces(
     if let Some(backend) = request.exchange.backend()
         && before.pieces > 0
     {
-        // What one read brings was made one after the other.
+        // Pieces that come in one read were generated one after the other: each counts a part of the time.
         let gap = (after.last - before.last) / came;
         gaps[usize::from(backend)].observe_times(gap, came);
     }

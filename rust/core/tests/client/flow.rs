@@ -2,7 +2,7 @@
 
 use penstock_core::client::{Answered, ClientConnection, Received, Step};
 
-use crate::owner::{Answers, Owner, id, request, terms};
+use crate::owner::{Answers, Owner, config, id, request};
 
 /// Bytes ahead of the request in hand, beyond which a client is read no more.
 const AHEAD: usize = 64 << 10;
@@ -32,7 +32,7 @@ fn a_client_that_is_far_ahead_is_not_read() {
     assert_eq!((owner.served.len(), owner.is_reading), (3, false), "a request is in hand");
     owner.answer();
     assert_eq!((owner.served.len(), owner.is_reading), (3, true));
-    assert!(matches!(owner.connection.step(&owner.terms, b"", true), Step::Wait), "told once");
+    assert!(matches!(owner.connection.step(&owner.config, b"", true), Step::Wait), "told once");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_client_that_does_not_read_is_not_served_more() {
     let mut owner = Owner::new(Answers::AtOnce);
     owner.connection.write_flow(true, 0);
     owner.receive(&request("", "1"));
-    assert!(matches!(owner.connection.step(&owner.terms, &request("", "2"), true), Step::Wait));
+    assert!(matches!(owner.connection.step(&owner.config, &request("", "2"), true), Step::Wait));
     assert_eq!(owner.served, [""; 0]);
     owner.connection.write_flow(false, 0);
     owner.advance(b"");
@@ -87,15 +87,15 @@ fn the_request_in_hand_hears_of_a_client_that_does_not_read() {
 
 #[test]
 fn one_that_stops_reading_while_its_request_is_submitted_is_told_of_after() {
-    let (terms, mut connection) = (terms(), ClientConnection::new(0));
+    let (config, mut connection) = (config(), ClientConnection::new(0));
     let bytes = request("", "1");
     assert_eq!(connection.received(&bytes, 0), Received::Step);
-    assert!(matches!(connection.step(&terms, &bytes, true), Step::Serve(..)));
+    assert!(matches!(connection.step(&config, &bytes, true), Step::Serve(..)));
     assert_eq!(connection.write_flow(true, 0), None, "the request has no id yet");
     assert_eq!(connection.submitted(Some(id(7))), Some(id(7)));
     // As when it was answered at once: nobody is left to be told.
     let mut connection = ClientConnection::new(0);
-    assert!(matches!(connection.step(&terms, &bytes, true), Step::Serve(..)));
+    assert!(matches!(connection.step(&config, &bytes, true), Step::Serve(..)));
     connection.write_flow(true, 0);
     assert_eq!(connection.answered(true, 0), Answered::Submitter);
     assert_eq!(connection.submitted(Some(id(7))), None);

@@ -5,7 +5,7 @@ use penstock_core::identity::IdentityHeaders;
 use penstock_core::time::Nanos;
 use penstock_core::worker::{Key, RequestId};
 
-pub fn terms() -> ClientConfig {
+pub fn config() -> ClientConfig {
     let identity = IdentityHeaders {
         tenant: Some("x-tenant".to_owned()),
         priority: Some("x-priority".to_owned()),
@@ -38,7 +38,7 @@ pub enum Answers {
 /// A connection and its owner, who does what the connection says.
 #[derive(Debug)]
 pub struct Owner {
-    pub terms: ClientConfig,
+    pub config: ClientConfig,
     pub connection: ClientConnection,
     pub answers: Answers,
     pub now: Nanos,
@@ -53,7 +53,7 @@ pub struct Owner {
 impl Owner {
     pub fn new(answers: Answers) -> Self {
         Owner {
-            terms: terms(),
+            config: config(),
             connection: ClientConnection::new(0),
             answers,
             now: 0,
@@ -77,7 +77,7 @@ impl Owner {
 
     pub fn advance(&mut self, mut data: &[u8]) {
         loop {
-            match self.connection.step(&self.terms, data, true) {
+            match self.connection.step(&self.config, data, true) {
                 Step::Wait => return,
                 Step::ReadOn => {
                     self.is_reading = true;

@@ -3,7 +3,7 @@
 use penstock_core::client::{Answered, ClientConnection, Left, Overdue, Step};
 use penstock_core::time::SECOND;
 
-use crate::owner::{Answers, Owner, request, terms};
+use crate::owner::{Answers, Owner, config, request};
 
 #[test]
 fn pipelined_requests_are_the_same_at_every_split() {
@@ -69,8 +69,8 @@ fn a_request_that_is_not_for_the_lane_is_handed_over_with_every_byte() {
 
 #[test]
 fn an_answer_within_the_call_that_submits_leaves_nothing_in_hand() {
-    let (terms, mut connection) = (terms(), ClientConnection::new(0));
-    assert!(matches!(connection.step(&terms, &request("", "1"), true), Step::Serve(..)));
+    let (config, mut connection) = (config(), ClientConnection::new(0));
+    assert!(matches!(connection.step(&config, &request("", "1"), true), Step::Serve(..)));
     assert_eq!(connection.answered(true, 0), Answered::Submitter);
     assert_eq!(connection.submitted(None), None);
     assert!(connection.is_idle());

@@ -7,7 +7,7 @@ use penstock_core::worker::TICK;
 use serde_json::json;
 
 use crate::config::{A, B, body, on, on_with};
-use crate::fake::Effect::{Connect, Send};
+use crate::fake::Effect::{Connect, Done, Send, Write};
 use crate::harness::Harness;
 use crate::replies::{STREAM, stream, text};
 use crate::support::INSTANT;
@@ -20,12 +20,23 @@ fn of_session(name: &str) -> RequestAttributes {
 #[test]
 fn a_session_stays_at_its_backend() {
     let mut h = Harness::new(on_with(&["a", "b"], 4, &[("affinity/header", json!("x-session"))]));
-    // The emptier backend would be the other one each time.
-    for (client, session, backend) in [(1, "one", A), (2, "two", B), (3, "one", A), (4, "two", B)] {
-        let text = format!("text of {client}");
-        h.submit_as(client, &body(INSTANT, &text, true), of_session(session));
-        assert_eq!(h.take(), [Connect(client as usize - 1, backend)]);
+    let submit = |h: &mut Harness, client: u64, session: &str| {
+        h.submit_as(client, &body(INSTANT, &format!("{client}"), true), of_session(session));
+    };
+    submit(&mut h, 1, "one");
+    submit(&mut h, 2, "two");
+    assert_eq!(h.take(), [Connect(0, A), Connect(1, B)]);
+    for connection in [0, 1] {
+        h.connected(connection);
+        h.bytes(connection, &stream());
     }
+    h.take();
+    // Both are idle. By turns the next would go to the first, and the one behind it to the second.
+    submit(&mut h, 3, "two");
+    h.bytes(1, &stream());
+    assert_eq!(h.take(), [Send(1), Write(3), Done(3, true)]);
+    submit(&mut h, 4, "two");
+    assert_eq!(h.take(), [Send(1)]);
 }
 
 #[test]

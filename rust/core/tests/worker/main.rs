@@ -24,6 +24,9 @@ mod pool;
 mod pushback;
 mod quarantine;
 mod records;
+mod reload;
 mod retry;
 mod submit;
 mod timers;
+#[cfg(feature = "trace")]
+mod trace;

@@ -53,3 +53,15 @@ fn over_a_request_whose_client_is_served() {
     assert_eq!((h.take(), h.counts()), (vec![HalfClose(0)], [0, 0, 1]));
     assert_eq!((h.ended().0.as_str(), h.worker.active()), ("-D", 0));
 }
+
+#[test]
+fn over_no_request_with_a_permit_that_nobody_owns_any_more() {
+    let mut h = Harness::new(on(&["a"], 1));
+    h.of_same_owner().submit(7);
+    h.submit(1);
+    assert_eq!((h.take(), h.counts()), (vec![], [1, 1, 0]));
+    let Harness { worker, sockets, now, .. } = &mut h;
+    worker.current = None;
+    worker.panicked(sockets, *now);
+    assert_eq!((h.take(), h.counts()), (vec![Connect(0, A)], [0, 1, 0]));
+}

@@ -6,6 +6,7 @@ use super::ids::{ConnectionId, RequestId};
 use super::slab::Slab;
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
+use crate::trace::transition;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,9 @@ impl Connections {
     pub(crate) fn open(&mut self, backend: BackendIndex, request: RequestId) -> ConnectionId {
         let state = ConnectionState::Connecting(request);
         let connection = Connection { backend, state, last_use: None, paused: false };
-        ConnectionId(self.0.insert(|_| connection))
+        let id = ConnectionId(self.0.insert(|_| connection));
+        transition!("new" => state.name(), connection = id, request = request);
+        id
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
@@ -66,12 +69,15 @@ impl Connections {
 
     pub(crate) fn set_state(&mut self, id: ConnectionId, state: ConnectionState) {
         if let Some(connection) = self.get_mut(id) {
+            transition!(connection.state.name() => state.name(), connection = id);
             connection.state = state;
         }
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        self.0.remove(id.0)
+        let removed = self.0.remove(id.0)?;
+        transition!(removed.state.name() => "closed", connection = id);
+        Some(removed)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {

@@ -11,6 +11,7 @@ use crate::generation::Generation;
 use crate::identity::RequestAttributes;
 use crate::routing::BackendIndex;
 use crate::time::Nanos;
+use crate::trace::transition;
 
 /// One request, from its plan to the end of its last attempt.
 #[derive(Debug)]
@@ -86,7 +87,10 @@ impl Requests {
 
     pub(crate) fn insert(&mut self, request: Request) -> RequestId {
         let request = Box::new(request);
-        RequestId(self.0.insert(|_| request))
+        let id = RequestId(self.0.insert(|_| request));
+        transition!("new" => "queued", request = id,
+            request_id = self.get(id).map_or("", |request| &request.exchange.client.request_id));
+        id
     }
 
     pub(crate) fn get(&self, id: RequestId) -> Option<&Request> {
@@ -99,6 +103,7 @@ impl Requests {
 
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.0.remove(id.0);
+        transition!("over" => "forgotten", request = id);
     }
 
     /// The request in a place of the slab, if one is there now.

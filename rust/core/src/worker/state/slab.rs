@@ -1,5 +1,7 @@
 //! Values in numbered places, with keys that go stale when their value is removed.
 
+use std::fmt;
+
 /// Names a value of a [`Slab`]. A key whose value was removed finds nothing, also when its place is used
 /// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,13 @@ impl Key {
     /// The place, which a later key may share.
     pub fn place(self) -> u32 {
         self.place
+    }
+}
+
+/// The place and, behind a dot, how often it was used before.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.place, self.generation)
     }
 }
 

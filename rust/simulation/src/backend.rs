@@ -9,7 +9,7 @@ use crate::random::Random;
 
 /// How the backend treats one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Behavior {
     Good,
     /// Sends nothing more after some events, but keeps the connection open.
     Stalls,
@@ -33,17 +33,17 @@ pub enum Fate {
     Lingers,
 }
 
-const FATES: [Fate; 10] = [
-    Fate::Stalls,
-    Fate::Cuts,
-    Fate::Resets,
-    Fate::Dies,
-    Fate::Full,
-    Fate::Fails,
-    Fate::Garbage,
-    Fate::NoStream,
-    Fate::NoDone,
-    Fate::Lingers,
+const BEHAVIORS: [Behavior; 10] = [
+    Behavior::Stalls,
+    Behavior::Cuts,
+    Behavior::Resets,
+    Behavior::Dies,
+    Behavior::Full,
+    Behavior::Fails,
+    Behavior::Garbage,
+    Behavior::NoStream,
+    Behavior::NoDone,
+    Behavior::Lingers,
 ];
 
 #[derive(Debug, Default)]
@@ -107,48 +107,51 @@ pub fn read(wire: &[u8]) -> Result<Option<Received>, String> {
 }
 
 impl Backend {
-    pub fn fate(&self, random: &mut Random) -> Fate {
+    pub fn behavior(&self, random: &mut Random) -> Behavior {
         if !random.percent(self.badness) {
-            Fate::Good
+            Behavior::Good
         } else if self.is_the_bad_one {
-            Fate::Dies
+            Behavior::Dies
         } else {
-            FATES[random.index(FATES.len())]
+            BEHAVIORS[random.index(BEHAVIORS.len())]
         }
     }
 }
 
 /// The whole answer to a request, in pieces.
-pub fn answer(request: &Received, fate: Fate, random: &mut Random) -> Vec<Piece> {
+pub fn answer(request: &Received, behavior: Behavior, random: &mut Random) -> Vec<Piece> {
     let mut pieces = Pieces { all: Vec::new(), speed: random.between(1, 30) * MILLISECOND };
     let thinks = random.between(0, 40) * MILLISECOND;
-    match fate {
-        Fate::Dies => {
+    match behavior {
+        Behavior::Dies => {
             pieces.add(thinks, What::Stops);
             pieces.add(0, What::Breaks);
         }
-        Fate::Full => pieces.whole(thinks, full(random)),
-        Fate::Fails => {
+        Behavior::Full => pieces.whole(thinks, full(random)),
+        Behavior::Fails => {
             let body = json!({"error": {"message": "boom", "type": "server_error", "code": 500}});
             pieces.whole(thinks, message("500 Internal Server Error", "", &body.to_string()));
         }
-        Fate::Garbage => {
+        Behavior::Garbage => {
             pieces.add(thinks, What::Bytes(head(true)));
             pieces.add(0, What::Stops);
             pieces.add(0, What::Bytes(b"zz\r\nnonsense".to_vec()));
         }
-        _ if request.stream && fate != Fate::NoStream => {
-            stream(request, fate, thinks, random, &mut pieces);
+        _ if request.stream && behavior != Behavior::NoStream => {
+            stream(request, behavior, thinks, random, &mut pieces);
         }
         _ => {
             let all = message("200 OK", "", &completion(request, random).to_string());
             let cut = random.index(all.len());
-            match fate {
-                Fate::Stalls => pieces.add(thinks, What::Bytes(all[..cut].to_vec())),
-                Fate::Cuts | Fate::Resets => {
+            match behavior {
+                Behavior::Stalls => pieces.add(thinks, What::Bytes(all[..cut].to_vec())),
+                Behavior::Cuts | Behavior::Resets => {
                     pieces.add(thinks, What::Bytes(all[..cut].to_vec()));
                     pieces.add(0, What::Stops);
-                    pieces.add(0, if fate == Fate::Cuts { What::Closes } else { What::Breaks });
+                    pieces.add(
+                        0,
+                        if behavior == Behavior::Cuts { What::Closes } else { What::Breaks },
+                    );
                 }
                 _ => pieces.whole(thinks, all),
             }
@@ -174,7 +177,13 @@ impl Pieces {
     }
 }
 
-fn stream(request: &Received, fate: Fate, thinks: Nanos, random: &mut Random, pieces: &mut Pieces) {
+fn stream(
+    request: &Received,
+    behavior: Behavior,
+    thinks: Nanos,
+    random: &mut Random,
+    pieces: &mut Pieces,
+) {
     let length = random.between(0, 12);
     let mut events = Vec::new();
     for choice in 0..u64::from(request.n) {
@@ -200,11 +209,11 @@ fn stream(request: &Received, fate: Fate, thinks: Nanos, random: &mut Random, pi
     usage["usage"] =
         json!({"prompt_tokens": 20, "completion_tokens": length, "total_tokens": 20 + length});
     events.push(format!("data: {usage}\n\n"));
-    if fate != Fate::NoDone {
+    if behavior != Behavior::NoDone {
         events.push("data: [DONE]\n\n".to_owned());
     }
-    let cut = match fate {
-        Fate::Stalls | Fate::Cuts | Fate::Resets => random.index(events.len()),
+    let cut = match behavior {
+        Behavior::Stalls | Behavior::Cuts | Behavior::Resets => random.index(events.len()),
         _ => events.len(),
     };
     pieces.add(thinks, What::Bytes(head(true)));
@@ -212,13 +221,13 @@ fn stream(request: &Received, fate: Fate, thinks: Nanos, random: &mut Random, pi
     for event in &events[..cut] {
         pieces.add(random.below(speed), What::Bytes(chunked(event.as_bytes())));
     }
-    match fate {
-        Fate::Stalls => {}
-        Fate::Cuts | Fate::Resets => {
+    match behavior {
+        Behavior::Stalls => {}
+        Behavior::Cuts | Behavior::Resets => {
             pieces.add(random.below(speed), What::Stops);
-            pieces.add(0, if fate == Fate::Cuts { What::Closes } else { What::Breaks });
+            pieces.add(0, if behavior == Behavior::Cuts { What::Closes } else { What::Breaks });
         }
-        Fate::Lingers => {
+        Behavior::Lingers => {
             pieces.add(0, What::Stops);
             pieces.add(random.between(1, 3) * SECOND, What::Bytes(b"0\r\n\r\n".to_vec()));
         }

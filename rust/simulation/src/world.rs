@@ -1,4 +1,4 @@
-//! The whole gateway, its clients and its backends, one event at a time.
+//! The simulated world: workers, clients and backends, driven by one event at a time.
 
 mod backends;
 mod checks;
@@ -27,14 +27,14 @@ use crate::scenario::Scenario;
 use crate::socket::{Sent, Socket};
 use crate::table;
 
-/// When the simulation begins.
+/// Virtual time at the start.
 const START: Nanos = 1_000 * SECOND;
 const UNIX: Nanos = 1_700_000_000 * SECOND;
-/// A worker's transport to a client takes so much before it says that it is full.
+/// Bytes that a worker's transport to a client buffers before it reports that it is full.
 const HIGH_WATER: usize = 1024;
-/// A backend stops at most so long after it has heard that its client has left: less than the abort grace.
+/// Longest time until a backend stops after its connection was closed; shorter than the abort grace.
 const REACTION: Nanos = 150 * MILLISECOND;
-/// After the last new request everything is over within this: total time, retries, grace.
+/// All requests must have ended this long after the last new one: total time-out, retries, abort grace.
 const END: Nanos = 20 * SECOND;
 
 #[derive(Debug)]
@@ -57,13 +57,13 @@ enum Event {
     CutsDrain(usize, u16),
 }
 
-/// Everything, at one moment.
+/// The complete state of a simulation.
 pub struct World {
     scenario: Scenario,
     random: Random,
     agenda: Agenda<Event>,
     now: Nanos,
-    /// No new requests and no new dangers from then on.
+    /// From this time on there are no new requests and no new dangers.
     ends_at: Option<Nanos>,
     client_config: ClientConfig,
     segment: Segment,
@@ -73,13 +73,12 @@ pub struct World {
     clients: Vec<Client>,
     sockets: Vec<Socket>,
     links: Vec<Link>,
-    /// An armed panic has struck, or a worker was killed: so some requests may fail for no other reason.
     pub answered: u64,
     pub failed: u64,
     pub deaths: u64,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Summary {
     pub steps: u64,
@@ -148,7 +147,7 @@ impl World {
         world
     }
 
-    /// Runs to the end. An error says what did not hold.
+    /// Runs to the end. Fails with the invariant that was violated.
     pub fn run(mut self) -> Result<Summary, String> {
         let mut steps = 0;
         while let Some((at, event)) = self.agenda.take_next() {
@@ -209,7 +208,7 @@ impl World {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()

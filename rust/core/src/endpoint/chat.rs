@@ -88,7 +88,7 @@ impl ChoiceForm for Chat {
     }
 
     fn edit(choice: &Choice, is_first: bool, data: &[u8], edits: &mut ChunkEdits) -> FastPath {
-        role::once(choice, is_first, data, edits).max(finish::apart(choice, edits))
+        role::once(choice, is_first, data, edits).max(finish::split_off(choice, edits))
     }
 
     fn write_as_chunk(choice: &WholeChoice, position: usize, text: &[u8], out: &mut Vec<u8>) {

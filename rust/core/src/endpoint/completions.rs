@@ -85,11 +85,11 @@ impl ChoiceForm for Completions {
                     let is_text = value.kind == Kind::String;
                     choice.delta =
                         if is_text { Delta::Object(value.span) } else { Delta::Odd(value.span) };
-                    choice.says_something = is_text && !value.is_empty(text);
-                    choice.carries_something = choice.says_something;
-                    choice.said = choice.says_something.then_some(value.span);
+                    choice.has_output = is_text && !value.is_empty(text);
+                    choice.has_content = choice.has_output;
+                    choice.last_text = choice.has_output.then_some(value.span);
                 }
-                name => choice.note(name, value, text),
+                name => choice.read_common(name, value, text),
             }
             Ok::<(), JsonError>(())
         })?;
@@ -103,7 +103,7 @@ impl ChoiceForm for Completions {
             let value = reader.value()?;
             match &*key.name() {
                 b"text" => choice.content = (value.kind == Kind::String).then_some(value.span),
-                name => choice.note(name, value, text),
+                name => choice.read_common(name, value, text),
             }
             Ok::<(), JsonError>(())
         })?;
@@ -166,16 +166,16 @@ impl Gathered for TextChoice {
         }
         let own = choice.span.of(text);
         each_member(own, |key, value| match &*key.name() {
-            b"text" if value.kind == Kind::String => self.text.say(TEXT, value, own, size),
+            b"text" if value.kind == Kind::String => self.text.append(TEXT, value, own, size),
             b"logprobs" if value.kind == Kind::Object => {
                 let inner = value.span.of(own);
                 each_member(inner, |key, value| {
-                    self.logprobs.list(quoted(&key, inner), value, inner, size);
+                    self.logprobs.append_array(quoted(&key, inner), value, inner, size);
                 });
             }
             b"index" | b"finish_reason" | b"text" | b"logprobs" => {}
             // An extension of vLLM: the tokens of this chunk, so the arrays are joined.
-            b"token_ids" => self.rest.list(quoted(&key, own), value, own, size),
+            b"token_ids" => self.rest.append_array(quoted(&key, own), value, own, size),
             _ => self.rest.set(quoted(&key, own), value, own, size),
         });
         Ok(())

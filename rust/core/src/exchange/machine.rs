@@ -4,6 +4,7 @@ mod answer;
 mod assembled;
 mod ending;
 mod next;
+mod state;
 mod timers;
 mod truncation;
 mod upstream;
@@ -14,49 +15,18 @@ use penstock_admission::Histogram;
 use penstock_wire::decimal::write_hex;
 use penstock_wire::http::{Framing, write_request_head};
 
+use self::state::{AnswerMode, ExchangeState};
 use super::attempt::Attempt;
+use super::client::Client;
 use super::failure::{Failure, Progress};
 use super::record::{Record, Served};
 use crate::openai::Usage;
 use crate::routing::{Backend, BackendIndex, Plan, Table, Tier};
-use crate::rules::{Assembly, IdAndModel, RuleCounts, StreamRules};
+use crate::rules::{IdAndModel, RuleCounts};
 use crate::time::{Nanos, Now, SECOND};
 
 /// How long to wait for the end of the HTTP message after `[DONE]` before the connection is closed.
 const END_OF_MESSAGE_TIMEOUT: Nanos = SECOND;
-
-/// The client's side of a request.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// The client's `x-request-id` if valid, else a generated one.
-    pub request_id: String,
-    pub keep_alive: bool,
-    pub http10: bool,
-    /// Further header lines for each answer, each ended by CRLF; usually empty.
-    pub headers: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum ExchangeState {
-    /// In the queue, or connecting.
-    Waiting,
-    /// Boxed: it is moved out of the state and back with each piece of the response.
-    Attempting(Box<Attempt>),
-    /// The client has its whole answer; only the end of the backend's message is awaited.
-    AwaitingEnd(Box<Attempt>),
-    Over,
-}
-
-/// How the answer of an attempt is decoded.
-#[derive(Debug)]
-enum AnswerMode {
-    /// A JSON answer to a request without a stream.
-    Whole,
-    /// A stream for a client that asked for one.
-    Stream(Box<dyn StreamRules>),
-    /// A stream that is assembled into a whole answer: the client gets nothing before its end.
-    Assembled(Box<dyn Assembly>),
-}
 
 #[derive(Debug)]
 pub struct Exchange {

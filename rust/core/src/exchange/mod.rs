@@ -2,6 +2,7 @@
 //! next step for the backend's connection come out.
 
 mod attempt;
+mod client;
 mod failure;
 mod machine;
 mod outcome;
@@ -10,8 +11,9 @@ mod record;
 mod retry;
 mod termination;
 
+pub use client::Client;
 pub use failure::{Failure, Retry};
-pub use machine::{Client, Ended, Exchange, Next, Pace, UpstreamEnd};
+pub use machine::{Ended, Exchange, Next, Pace, UpstreamEnd};
 pub use outcome::{AttemptResult, Outcome};
 pub use output::{Output, OutputMemory, write_error};
 pub use record::{Record, Served};

@@ -6,7 +6,7 @@ use penstock_wire::http::{
     AnswerHead, CHUNK_SIZE_LINE, DateText, Framing, LAST_CHUNK, chunk_size, write_answer_head,
 };
 
-use super::machine::Client;
+use super::client::Client;
 use crate::endpoint::Endpoint;
 use crate::openai::ApiError;
 use crate::time::Now;

@@ -35,14 +35,14 @@ pub struct Choice {
     pub index: u32,
     pub delta: Delta,
     /// The delta has a member besides the role.
-    pub more_than_role: bool,
+    pub has_more_than_role: bool,
     pub role: Role,
     /// It contains part of the answer: text, reasoning, a refusal or a tool call.
-    pub says_something: bool,
+    pub has_output: bool,
     /// The last non-empty string of the answer in it, quotes included.
-    pub said: Option<Span>,
+    pub last_text: Option<Span>,
     /// Some member besides the role is neither null nor empty.
-    pub carries_something: bool,
+    pub has_content: bool,
     pub finish: Finish,
     /// `logprobs` is present and not null.
     pub has_logprobs: bool,
@@ -55,11 +55,11 @@ impl Choice {
             span: Span { start: 0, end: 0 },
             index: position as u32,
             delta: Delta::Missing,
-            more_than_role: false,
+            has_more_than_role: false,
             role: Role::Absent,
-            says_something: false,
-            said: None,
-            carries_something: false,
+            has_output: false,
+            last_text: None,
+            has_content: false,
             finish: Finish::Open,
             has_logprobs: false,
         }
@@ -67,7 +67,7 @@ impl Choice {
 
     /// Takes over a member that choices of all endpoints have.
     #[inline]
-    pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
+    pub fn read_common(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {
             b"index" => {
                 if let Some(index) = value.as_u64(text) {

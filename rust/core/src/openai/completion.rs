@@ -64,7 +64,7 @@ impl WholeChoice {
 
     /// Takes over a member that choices of all endpoints have.
     #[inline]
-    pub fn note(&mut self, name: &[u8], value: Value, text: &[u8]) {
+    pub fn read_common(&mut self, name: &[u8], value: Value, text: &[u8]) {
         match name {
             b"index" => {
                 if let Some(index) = value.as_u64(text) {

@@ -65,7 +65,7 @@ impl<F: ChoiceForm> Assembler<F> {
                 self.progress.finish(choice.index);
                 meaningful = true;
             }
-            meaningful |= choice.says_something;
+            meaningful |= choice.has_output;
             let at = match self.choices.binary_search_by_key(&choice.index, |known| known.0) {
                 Ok(at) => at,
                 Err(at) => {

@@ -11,10 +11,7 @@ pub(super) fn is_droppable(choice: &Choice, progress: &ChoiceProgress) -> bool {
         return true;
     }
     let introduces = !progress.has_begun(choice.index) && matches!(choice.role, Role::Given(..));
-    !introduces
-        && choice.finish == Finish::Open
-        && !choice.carries_something
-        && !choice.has_logprobs
+    !introduces && choice.finish == Finish::Open && !choice.has_content && !choice.has_logprobs
 }
 
 /// The fast path of a chunk from which a choice was dropped.

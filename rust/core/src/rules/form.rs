@@ -38,7 +38,7 @@ pub trait ChoiceForm: Debug + Send + Sync + 'static {
 pub struct ChunkEdits {
     pub edits: Edits,
     /// Choices whose finish reason follows in an extra chunk: index and reason.
-    pub apart: Vec<(u32, Span)>,
+    pub split: Vec<(u32, Span)>,
     /// How often each rule changed something in this stream.
     pub counts: RuleCounts,
 }
@@ -46,7 +46,7 @@ pub struct ChunkEdits {
 impl ChunkEdits {
     pub(super) fn clear(&mut self) {
         self.edits.clear();
-        self.apart.clear();
+        self.split.clear();
     }
 }
 

@@ -38,7 +38,7 @@ impl Member {
         false
     }
 
-    fn says_nothing(&self) -> bool {
+    fn is_blank(&self) -> bool {
         matches!(&*self.value, b"" | b"null" | b"\"\"" | b"\"" | b"[")
     }
 
@@ -85,9 +85,9 @@ impl Members {
     }
 
     /// Keeps the first value that is neither null nor empty.
-    pub(crate) fn keep(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn set_once(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if let Some(member) = self.entry(key, size)
-            && member.says_nothing()
+            && member.is_blank()
         {
             member.replace(value.span.of(text), size);
         }
@@ -95,8 +95,10 @@ impl Members {
 
     /// Joins strings, and arrays. Escapes are not decoded, so a surrogate pair that was split between two chunks is
     /// complete again.
-    pub(crate) fn say(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
-        let Some(raw) = value.raw_str(text) else { return self.list(key, value, text, size) };
+    pub(crate) fn append(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+        let Some(raw) = value.raw_str(text) else {
+            return self.append_array(key, value, text, size);
+        };
         if let Some(member) = self.entry(key, size) {
             member.open(b'"', b'"', size);
             member.extend(raw, size);
@@ -104,7 +106,7 @@ impl Members {
     }
 
     /// Joins arrays; of other values the last counts.
-    pub(crate) fn list(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
+    pub(crate) fn append_array(&mut self, key: &[u8], value: Value, text: &[u8], size: &mut usize) {
         if value.kind != Kind::Array {
             return self.set(key, value, text, size);
         }
@@ -130,13 +132,13 @@ impl Members {
     }
 
     /// Whether a member is neither null nor empty.
-    pub(crate) fn says(&self, key: &[u8]) -> bool {
-        self.find(key).is_some_and(|member| !member.says_nothing())
+    pub(crate) fn has_value(&self, key: &[u8]) -> bool {
+        self.find(key).is_some_and(|member| !member.is_blank())
     }
 
     /// Whether a member is present and differs from this string (quotes included).
     pub(crate) fn differs(&self, key: &[u8], string: &[u8]) -> bool {
-        self.find(key).is_some_and(|member| !member.says_nothing() && member.value != string)
+        self.find(key).is_some_and(|member| !member.is_blank() && member.value != string)
     }
 
     /// Appends all members except `skip` to an object that was begun in `out`.

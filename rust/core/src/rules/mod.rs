@@ -5,7 +5,7 @@
 //!
 //! 1. P7 [`usage::Counts::take`]: token counts are kept until the end
 //! 2. P6 [`empty::is_droppable`]: empty deltas are dropped
-//! 3. the endpoint's rules for one choice ([`ChoiceForm::edit`]): P6 [`role::once`], [`finish::apart`]
+//! 3. the endpoint's rules for one choice ([`ChoiceForm::edit`]): P6 [`role::once`], [`finish::split_off`]
 //! 4. P7 [`usage::Counts::place`]: token counts only on the last chunk
 //! 5. P1 [`IdAndModel::edit`]: one id, one creation time, and the model name that the client asked for
 //!

@@ -9,18 +9,18 @@ use crate::openai::{Choice, Delta, Role};
 
 /// The role appears once per choice, in its first chunk. Fast path: kept by a later chunk without a role.
 pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkEdits) -> FastPath {
-    let said: &[u8] = if is_first { b"{\"role\":\"assistant\"}" } else { b"{}" };
+    let replacement: &[u8] = if is_first { b"{\"role\":\"assistant\"}" } else { b"{}" };
     let delta = match choice.delta {
         Delta::Object(span) => span,
         Delta::Odd(span) => {
-            to.edits.replace(span, |out| out.extend_from_slice(said));
+            to.edits.replace(span, |out| out.extend_from_slice(replacement));
             return FastPath::Passed;
         }
         Delta::Missing => {
             // A choice that was not dropped has at least one other member, so a comma follows.
             to.edits.insert(choice.span.start + 1, |out| {
                 out.extend_from_slice(b"\"delta\":");
-                out.extend_from_slice(said);
+                out.extend_from_slice(replacement);
                 out.push(b',');
             });
             return FastPath::Passed;
@@ -34,7 +34,7 @@ pub(crate) fn once(choice: &Choice, is_first: bool, data: &[u8], to: &mut ChunkE
         }
         (true, Role::Absent) => to.edits.insert(delta.start + 1, |out| {
             out.extend_from_slice(b"\"role\":\"assistant\"");
-            if choice.more_than_role {
+            if choice.has_more_than_role {
                 out.push(b',');
             }
         }),

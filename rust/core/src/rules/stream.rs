@@ -98,7 +98,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
                 continue;
             }
             choices.keep(choice.span.start, choice.span.end, &mut self.edits.edits);
-            meaningful |= choice.says_something || matches!(choice.finish, Finish::Reason(_));
+            meaningful |= choice.has_output || matches!(choice.finish, Finish::Reason(_));
             let is_first = self.progress.begin(choice.index);
             fast = fast.max(F::edit(choice, is_first, data, &mut self.edits));
             if matches!(choice.finish, Finish::Reason(_)) {
@@ -109,7 +109,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
             return Ok(StreamEvent::Swallowed);
         }
         let Chunk { object, parts, .. } = &self.chunk;
-        let ChunkEdits { edits, counts, apart } = &mut self.edits;
+        let ChunkEdits { edits, counts, split } = &mut self.edits;
         let (usage, at_usage) = Counts::place(parts, self.asked.include_usage, counts);
         self.id_and_model.edit(*object, parts, Self::ENVELOPE, usage, data, edits);
         let whole = out.len();
@@ -119,7 +119,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
         edits.apply(data, out);
         blank_line_breaks(&mut out[start..]);
         out.extend_from_slice(b"\n\n");
-        if !apart.is_empty() {
+        if !split.is_empty() {
             self.write_finish_chunk(data, out);
         }
         match fast.max(at_usage) {
@@ -133,8 +133,8 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
     /// Makes a chunk the template if it adds one text to one choice. `output`: the normalised event; its JSON begins
     /// at `start`.
     fn learn(&mut self, data: &[u8], output: &[u8], start: usize) {
-        if let [Choice { said: Some(said), .. }] = self.chunk.choices[..] {
-            let text = Span { start: said.start + 1, end: said.end - 1 };
+        if let [Choice { last_text: Some(last), .. }] = self.chunk.choices[..] {
+            let text = Span { start: last.start + 1, end: last.end - 1 };
             self.template.learn(data, text, &self.edits.edits, output, start);
         }
     }
@@ -143,7 +143,7 @@ impl<F: ChoiceForm> StreamNormaliser<F> {
     fn write_finish_chunk(&self, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
         self.id_and_model.write_chunk_start(F::CHUNK, &self.server, out);
-        finish::write_choices(&self.edits.apart, data, out);
+        finish::write_choices(&self.edits.split, data, out);
         out.extend_from_slice(if self.asked.include_usage {
             b"],\"usage\":null}\n\n"
         } else {

@@ -5,7 +5,7 @@ use penstock_core::time::MILLISECOND;
 
 use super::{Event, REACTION, World};
 use crate::backend;
-use crate::backend::{Fate, Piece, What};
+use crate::backend::{Behavior, Piece, What};
 use crate::link::Arrival;
 
 impl World {
@@ -37,7 +37,7 @@ impl World {
         if self.backends[link.backend].closed_until > self.now {
             let failure = Failure::ConnectRefused { detail: "refused".to_owned() };
             self.tell(process, |worker, io, now| worker.connect_failed(io, id, &failure, now))?;
-            // Its protocol ends with the failure.
+            // A failed connect ends the connection.
             if self.processes[process].link(id) == Some(at) {
                 return Err("a connection that failed is kept".to_owned());
             }
@@ -59,12 +59,12 @@ impl World {
                     return Err("a request before the answer to the one ahead".to_owned());
                 }
                 let backend = &mut self.backends[link.backend];
-                let fate = backend.fate(&mut self.random);
-                if !matches!(fate, Fate::Full | Fate::Fails) {
+                let behavior = backend.behavior(&mut self.random);
+                if !matches!(behavior, Behavior::Full | Behavior::Fails) {
                     link.running = request.n;
                     backend.running += request.n;
                 }
-                link.script = backend::answer(&request, fate, &mut self.random).into();
+                link.script = backend::answer(&request, behavior, &mut self.random).into();
                 self.emit_next(at);
             }
             Arrival::End | Arrival::Broken => {
@@ -107,14 +107,14 @@ impl World {
         self.backends[link.backend].running -= std::mem::take(&mut link.running);
     }
 
-    /// The backend has noticed that its client has left.
+    /// The backend notices that its client has closed the connection, and stops.
     pub(super) fn backend_stops(&mut self, at: usize) {
         self.links[at].script.clear();
         self.stop_running(at);
         self.send_down(at, Arrival::End);
     }
 
-    /// Hands a worker what has come for it, in order, as far as it reads.
+    /// Delivers what has arrived for a worker, in order, until it pauses reading.
     pub(super) fn read_link(&mut self, at: usize) -> Result<(), String> {
         loop {
             let link = &mut self.links[at];
@@ -143,7 +143,7 @@ impl World {
                 Some(Arrival::End) => {
                     self.tell(process, |worker, io, now| worker.upstream_eof(io, id, now))?;
                     self.links[at].is_open = false;
-                    // The transport closes behind it, and its end is told too.
+                    // The transport closes after the end of file and reports that too.
                     self.tell(process, |worker, io, now| worker.upstream_lost(io, id, false, now))?;
                     self.forget_link(process, at);
                 }

@@ -15,7 +15,7 @@ impl World {
         for (at, backend) in self.backends.iter_mut().enumerate() {
             let limit = self.generation.table.backends[at].concurrency;
             let used = self.segment.admission.backend(at as u16).cap.used.slots;
-            // What had a permit when the limit was lowered keeps it.
+            // Requests that had a permit when the limit was lowered keep it.
             backend.allowed = limit.max(used.min(backend.allowed));
             let running = backend.running;
             if running > used || used > backend.allowed {

@@ -23,7 +23,7 @@ impl World {
         let socket = match self.clients[at].socket {
             Some(socket) if self.random.percent(70) => socket,
             Some(socket) => {
-                // It has what it wanted, and closes.
+                // The client has its answers and closes.
                 self.clients[at].socket = None;
                 let time = self.sockets[socket].up_at.max(self.now) + 1;
                 self.agenda.add(time, Event::FromClient(socket, Sent::Left));
@@ -53,7 +53,7 @@ impl World {
         if self.scenario.dangers.clients {
             match self.random.below(10) {
                 0 | 1 => {
-                    // It leaves, perhaps before it has sent everything.
+                    // The client leaves, perhaps in the middle of a request.
                     let leaves = self.soon(120 * MILLISECOND);
                     self.agenda.add(leaves, Event::FromClient(socket, Sent::Left));
                 }
@@ -68,7 +68,7 @@ impl World {
         self.agenda.add(again, Event::ClientActs(at));
     }
 
-    /// A connection to any worker that takes them.
+    /// Opens a connection to a random worker that accepts connections.
     pub(super) fn open_socket(&mut self, client: usize) -> Option<usize> {
         let at = self.random.index(self.processes.len());
         let process = &self.processes[at];
@@ -106,7 +106,7 @@ impl World {
             return Ok(());
         }
         match sent {
-            // A client that leaves is noticed also while it is not read.
+            // The event poller reports a closed connection even while reading is paused.
             Sent::Left => {
                 let (process, left) = (socket.process, socket.connection.leave(self.now));
                 if let Some(id) = left.request {
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// Reads what a client has sent, in order, as far as its worker reads.
+    /// Delivers what a client has sent, in order, until its worker pauses reading.
     pub(super) fn read_socket(&mut self, at: usize) -> Result<(), String> {
         loop {
             let socket = &mut self.sockets[at];
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// Goes on with what a client has sent, as the lane does.
+    /// Passes received bytes to the connection and acts on the result, as the real event loop does.
     pub(super) fn advance(&mut self, at: usize, mut data: &[u8]) -> Result<(), String> {
         loop {
             let socket = &mut self.sockets[at];
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// The worker closes; the client reads what is there, and then the end.
+    /// The worker closes a client's connection; the client reads the remaining bytes, then end of file.
     pub(super) fn close_socket(&mut self, at: usize) {
         let socket = &mut self.sockets[at];
         if socket.is_gone || std::mem::replace(&mut socket.is_closed, true) {
@@ -281,7 +281,7 @@ impl World {
         Ok(())
     }
 
-    /// Compares what a client has read with what it asked.
+    /// Checks what a client has read against what it asked for.
     pub(super) fn understand(&mut self, number: usize) -> Result<(), String> {
         while let Some((given, length)) = answer::first(&self.clients[number].wire)? {
             let client = &mut self.clients[number];
@@ -302,7 +302,7 @@ impl World {
             }
             let client = &mut self.clients[number];
             if given.closes() {
-                // What was pipelined behind it is not answered, and this answer says so.
+                // `connection: close`: requests pipelined after this one are not answered.
                 client.asked.clear();
             }
             if client.asked.is_empty() {

@@ -18,7 +18,7 @@ impl World {
             if !is_there {
                 self.segment.admission.note_refused(at as u16, self.now);
             }
-            // A probe comes by only now and then, so that requests find out first.
+            // Probes are rare, so that requests discover failures first.
             if is_there || self.random.percent(10) {
                 self.segment.admission.set_health(at as u16, health, self.now);
             }
@@ -63,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    /// A new configuration, for all workers at once.
+    /// Switches all workers to a new configuration.
     pub(super) fn swap(&mut self) -> Result<(), String> {
         let number = self.generation.number + 1;
         let one_bad = self.scenario.dangers.one_bad;

@@ -25,7 +25,7 @@ impl World {
         self.agenda.add(self.now + TICK, Event::Ticks(at, life));
     }
 
-    /// Tells a worker of an event and has its effects done. `None`: it is dead, or it panicked over the event.
+    /// Passes an event to a worker and executes the resulting effects. `None`: the worker is dead or panicked.
     pub(super) fn tell<R>(
         &mut self,
         at: usize,
@@ -44,7 +44,7 @@ impl World {
         }));
         let result = match result {
             Ok(None) => {
-                // What it had written to backends before is on its way.
+                // Writes before the panic have already reached the kernel.
                 let effects = io.effects;
                 for effect in effects {
                     if matches!(effect, Effect::WriteUpstream(..)) {
@@ -103,7 +103,7 @@ impl World {
                 let links = &mut self.processes[at].links;
                 links.resize(links.len().max(id.place() + 1), None);
                 links[id.place()] = Some(link);
-                // Some connects take for ever, which is the worker's to end.
+                // Some connects never complete; the worker's time-out has to end them.
                 let hangs = self.scenario.dangers.faults && self.random.percent(1);
                 let at = if hangs { self.now + 3 * SECOND } else { self.soon(4 * MILLISECOND) };
                 self.agenda.add(at, Event::Opens(link));
@@ -157,7 +157,7 @@ impl World {
         Ok(())
     }
 
-    /// The process is gone, with all of its connections.
+    /// The process dies, and the kernel closes all of its connections.
     pub(super) fn kill(&mut self, at: usize) {
         let process = &mut self.processes[at];
         if process.worker.take().is_none() {
@@ -182,7 +182,7 @@ impl World {
         self.agenda.add(at_time, Event::Reaped(at));
     }
 
-    /// A client's connection ends without a word.
+    /// A client's connection is reset.
     pub(super) fn lose(&mut self, at: usize) {
         let socket = &mut self.sockets[at];
         if std::mem::replace(&mut socket.is_gone, true) {
@@ -209,7 +209,7 @@ impl World {
         if left > 0 {
             return Err(format!("{left} requests outlive a shutdown"));
         }
-        // Answers that are written still reach their clients, as the kernel sees to that.
+        // Answers that were already written still reach their clients through the kernel.
         for socket in 0..self.sockets.len() {
             if self.sockets[socket].process == at && self.sockets[socket].life == life {
                 self.close_socket(socket);

@@ -71,8 +71,8 @@ impl Calls {
         });
         let call = call.ok_or(TooMuch)?;
         each_member(text, |key, value| match &*key.name() {
-            b"id" => call.members.keep(ID, value, text, size),
-            b"type" => call.members.keep(TYPE, value, text, size),
+            b"id" => call.members.set_once(ID, value, text, size),
+            b"type" => call.members.set_once(TYPE, value, text, size),
             b"function" if value.kind == Kind::Object => {
                 add_function(&mut call.function, value.span.of(text), size);
             }
@@ -104,7 +104,7 @@ impl Calls {
         out.push(b'[');
         for (at, call) in self.0.iter().enumerate() {
             out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
-            if call.function.is_empty() || call.members.says(TYPE) {
+            if call.function.is_empty() || call.members.has_value(TYPE) {
                 call.members.write(&[], out);
             } else {
                 call.members.write(&[TYPE], out);
@@ -125,8 +125,8 @@ impl Calls {
 /// Adds a piece of a called function: its `arguments` are joined.
 pub(super) fn add_function(function: &mut Members, text: &[u8], size: &mut usize) {
     each_member(text, |key, value| match &*key.name() {
-        b"name" => function.keep(b"\"name\"", value, text, size),
-        b"arguments" => function.say(ARGUMENTS, value, text, size),
+        b"name" => function.set_once(b"\"name\"", value, text, size),
+        b"arguments" => function.append(ARGUMENTS, value, text, size),
         _ => function.set(quoted(&key, text), value, text, size),
     });
 }

@@ -21,7 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>, position: usize) -> Result<Choice, J
         let value = reader.value()?;
         match &*key.name() {
             b"delta" => choice.delta = Delta::Odd(value.span),
-            name => choice.note(name, value, text),
+            name => choice.read_common(name, value, text),
         }
         Ok::<(), JsonError>(())
     })?;
@@ -32,10 +32,10 @@ fn read_delta(choice: &mut Choice, reader: &mut Reader<'_>) -> Result<(), JsonEr
     let text = reader.text();
     // A duplicate key: the last delta counts.
     choice.role = Role::Absent;
-    choice.more_than_role = false;
-    choice.says_something = false;
-    choice.said = None;
-    choice.carries_something = false;
+    choice.has_more_than_role = false;
+    choice.has_output = false;
+    choice.last_text = None;
+    choice.has_content = false;
     let span = reader.object(|reader, key| {
         let value = reader.value()?;
         if key.is("role") {
@@ -46,13 +46,13 @@ fn read_delta(choice: &mut Choice, reader: &mut Reader<'_>) -> Result<(), JsonEr
             };
             return Ok(());
         }
-        choice.more_than_role = true;
+        choice.has_more_than_role = true;
         if !value.is_empty(text) {
-            choice.carries_something = true;
+            choice.has_content = true;
             if ANSWER.iter().any(|name| key.is(name)) {
-                choice.says_something = true;
+                choice.has_output = true;
                 if value.kind == Kind::String {
-                    choice.said = Some(value.span);
+                    choice.last_text = Some(value.span);
                 }
             }
         }
@@ -84,7 +84,7 @@ pub(super) fn read_whole(
             return Ok(());
         }
         let value = reader.value()?;
-        choice.note(&key.name(), value, text);
+        choice.read_common(&key.name(), value, text);
         Ok::<(), JsonError>(())
     })?;
     Ok(choice)

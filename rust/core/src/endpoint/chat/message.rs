@@ -53,12 +53,12 @@ impl Gathered for Message {
                 if value.kind == Kind::Object {
                     let inner = value.span.of(own);
                     each_member(inner, |key, value| {
-                        logprobs.list(quoted(&key, inner), value, inner, size);
+                        logprobs.append_array(quoted(&key, inner), value, inner, size);
                     });
                 }
             }
             // An extension of vLLM: the tokens of this chunk, so the arrays are joined.
-            b"token_ids" => self.rest.list(b"\"token_ids\"", value, own, size),
+            b"token_ids" => self.rest.append_array(b"\"token_ids\"", value, own, size),
             _ => self.rest.set(quoted(&key, own), value, own, size),
         });
         match choice.delta {
@@ -113,9 +113,9 @@ impl Message {
         let mut result = Ok(());
         each_member(text, |key, value| match &*key.name() {
             b"role" => {}
-            b"content" => self.members.say(CONTENT, value, text, size),
+            b"content" => self.members.append(CONTENT, value, text, size),
             b"reasoning_content" | b"reasoning" | b"refusal" => {
-                self.members.say(quoted(&key, text), value, text, size);
+                self.members.append(quoted(&key, text), value, text, size);
             }
             b"tool_calls" => {
                 if result.is_ok() {
@@ -128,7 +128,7 @@ impl Message {
             b"audio" if value.kind == Kind::Object => {
                 add_audio(&mut self.audio, value.span.of(text), size);
             }
-            _ => self.members.list(quoted(&key, text), value, text, size),
+            _ => self.members.append_array(quoted(&key, text), value, text, size),
         });
         result
     }
@@ -137,9 +137,9 @@ impl Message {
     /// which clients rely on.
     fn write_content(&self, out: &mut Vec<u8>) {
         let calls = !self.calls.is_empty() || !self.function.is_empty();
-        if self.members.says(CONTENT) {
+        if self.members.has_value(CONTENT) {
             self.members.write_value(CONTENT, out);
-        } else if calls || self.members.says(REFUSAL) {
+        } else if calls || self.members.has_value(REFUSAL) {
             out.extend_from_slice(b"null");
         } else {
             out.extend_from_slice(b"\"\"");
@@ -150,7 +150,7 @@ impl Message {
 /// Adds a piece of an audio answer: its data and transcript are joined (`OpenAI`'s API reference).
 fn add_audio(audio: &mut Members, text: &[u8], size: &mut usize) {
     each_member(text, |key, value| match &*key.name() {
-        b"data" | b"transcript" => audio.say(quoted(&key, text), value, text, size),
+        b"data" | b"transcript" => audio.append(quoted(&key, text), value, text, size),
         _ => audio.set(quoted(&key, text), value, text, size),
     });
 }

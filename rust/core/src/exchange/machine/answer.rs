@@ -4,8 +4,10 @@ use penstock_wire::decimal::write_ms;
 use penstock_wire::http::{AnswerHead, Framing, ResponseHead};
 
 use super::next::ended_ok;
-use super::{Client, Exchange, ExchangeState, Next, UpstreamEnd};
+use super::state::ExchangeState;
+use super::{Exchange, Next, UpstreamEnd};
 use crate::exchange::attempt::{Attempt, Decoded};
+use crate::exchange::client::Client;
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::outcome::Outcome;
 use crate::exchange::output::Output;

@@ -1,6 +1,7 @@
 //! Assembles a backend's stream into a whole answer, which is sent when the stream is complete.
 
-use super::{AnswerMode, Exchange};
+use super::Exchange;
+use super::state::AnswerMode;
 use crate::exchange::failure::Failure;
 use crate::exchange::output::Output;
 use crate::routing::Table;

@@ -1,6 +1,7 @@
 //! How a request ends without its whole answer, and the record of every end.
 
-use super::{AnswerMode, Ended, Exchange, ExchangeState, Next, UpstreamEnd};
+use super::state::{AnswerMode, ExchangeState};
+use super::{Ended, Exchange, Next, UpstreamEnd};
 use crate::exchange::failure::Failure;
 use crate::exchange::outcome::Outcome;
 use crate::exchange::output::{Output, write_error};

@@ -1,7 +1,8 @@
 //! The deadlines of an exchange. It sets no timers: the worker asks for the next deadline.
 
 use super::next::ended_ok;
-use super::{AnswerMode, END_OF_MESSAGE_TIMEOUT, Exchange, ExchangeState, Next, UpstreamEnd};
+use super::state::{AnswerMode, ExchangeState};
+use super::{END_OF_MESSAGE_TIMEOUT, Exchange, Next, UpstreamEnd};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;

@@ -3,7 +3,8 @@
 //! A cut inside the HTTP message is found by its framing (`BodyDecoder::at_eof`). A message that ends cleanly can still
 //! be truncated: the answer is complete only when every choice has its finish reason, with or without `[DONE]` (P12).
 
-use super::{AnswerMode, Exchange};
+use super::Exchange;
+use super::state::AnswerMode;
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;
 use crate::routing::Table;

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use super::answer::framing;
 use super::next::ended_ok;
-use super::{AnswerMode, Exchange, ExchangeState, Next, UpstreamEnd};
+use super::state::{AnswerMode, ExchangeState};
+use super::{Exchange, Next, UpstreamEnd};
 use crate::exchange::attempt::{Attempt, Decoded};
 use crate::exchange::failure::{Failure, Progress};
 use crate::exchange::output::Output;

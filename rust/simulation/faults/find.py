@@ -19,6 +19,7 @@ SEEDS = "2000"
 
 
 def main() -> int:
+    """Look for all of them."""
     missed = []
     for patch in sorted(HERE.glob("*.patch")):
         with tempfile.TemporaryDirectory() as folder:

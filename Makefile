@@ -24,7 +24,7 @@ test: lint test-rust simulate test-python test-instructions ## everything that C
 
 test-rust: ## the Rust side's tests: parsers, admission, exchange, every recording at every split
 	cargo test --workspace --exclude penstock-binding
-	cargo test -p penstock-core --features trace --test worker trace::
+	cargo test -p penstock-core --features trace --test worker trace:: -- --test-threads=1
 
 SEEDS ?= 256
 STEPS ?= 3000

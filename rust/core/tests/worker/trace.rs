@@ -84,7 +84,7 @@ fn a_request_s_life() {
     assert_eq!(
         traced(|| h.bytes(0, LAST_CHUNK)),
         [
-            "request=0.0 old=lingering new=over",
+            "request=0.0 old=awaiting_end new=over",
             "connection=0.0 old=serving new=idle",
             "request=0.0 old=over new=forgotten",
         ]

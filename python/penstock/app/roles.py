@@ -40,7 +40,7 @@ class WorkerRole:
         self._generation = self._shared.segment.begin(self._index)
 
     def ended(self) -> None:
-        """Give back what the dead process held; by way of `closing`, as its backends may still be at work."""
+        """Reclaim the permits of the dead process; they stay `closing` for the abort grace."""
         self._shared.segment.reclaim(self._index, self._generation)
 
     def run(self) -> int:

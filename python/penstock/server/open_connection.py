@@ -1,4 +1,4 @@
-"""A client connection as those see it that look after all of them; aiohttp's and the lane's are both of this kind."""
+"""The interface that aiohttp's and the lane's client connections give to the code that manages all of them."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _total(samples: dict[str, list[Sample]], names: Iterable[str]) -> int | None
 
 
 def _fullest(samples: dict[str, list[Sample]], names: Iterable[str]) -> float | None:
-    # Above 1 it would be a percentage, which no known name is.
+    # Values above 1 are ignored: all known metrics here are fractions, not percentages.
     return max((sample.value for sample in _first(samples, names) if sample.value <= 1.0), default=None)
 
 

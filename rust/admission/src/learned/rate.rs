@@ -5,7 +5,7 @@ use crate::time::{Nanos, SECOND};
 
 /// A window ends after this time, if it has enough events.
 const WINDOW: Nanos = SECOND;
-/// Events of a window: fewer would measure chance.
+/// Least number of events in a window; fewer would be noise.
 const ENOUGH: u32 = 32;
 /// A window ends after this time with any number of events: a thinking tier ends few requests.
 const LONGEST: Nanos = 60 * SECOND;

@@ -165,7 +165,7 @@ impl BackendState {
         }
     }
 
-    /// Its prompt tokens in flight have changed.
+    /// Notes how many prompt tokens are in flight on this backend now.
     pub(crate) fn note_prefill(&mut self, tokens: u64, now: Nanos) {
         self.prefill_rate.note(tokens, self.prefill.tokens, now);
     }

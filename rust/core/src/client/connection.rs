@@ -70,7 +70,7 @@ pub enum Answered {
 /// What a client has left behind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// The worker is to be told.
+    /// The request in hand: the worker must be told that its client has left.
     pub request: Option<RequestId>,
     /// A request whose body had not come whole: its id if it had one, and for how long it was waited for.
     pub unread: Option<(Option<String>, Nanos)>,
@@ -104,7 +104,7 @@ impl ClientConnection {
         Received::Step
     }
 
-    /// Goes on with what has come, if anything has. `trusted`: the peer's word on tenant and priority counts.
+    /// Processes buffered and new bytes. `trusted`: the peer's headers for tenant and priority count.
     pub fn step<'a>(&mut self, config: &ClientConfig, data: &'a [u8], trusted: bool) -> Step<'a> {
         if self.writing_paused {
             self.decoder.buffer(data);
@@ -130,8 +130,8 @@ impl ClientConnection {
         }
     }
 
-    /// The worker has taken the request, or has answered it at once. The request whose backend is to be paused is
-    /// returned, if the client does not read.
+    /// The worker has taken the request, or has answered it at once. Returns the request whose backend must be
+    /// paused, if the client is not reading.
     pub fn submitted(&mut self, request: Option<RequestId>) -> Option<RequestId> {
         self.is_submitting = false;
         if !self.decoder.is_serving() {
@@ -155,8 +155,8 @@ impl ClientConnection {
         if self.is_submitting { Answered::Submitter } else { Answered::Step }
     }
 
-    /// The client takes no more for now (`full`), or takes again. The worker is to be told for the request that is
-    /// returned; if there is none and the client takes again, the next [`Self::step`] follows.
+    /// The client's write buffer is full (`full`), or has drained. Returns the request that the worker must pause or
+    /// resume; if there is none and the buffer has drained, call [`Self::step`] next.
     pub fn write_flow(&mut self, full: bool, now: Nanos) -> Option<RequestId> {
         self.writing_paused = full;
         if !full && self.request.is_none() {
@@ -177,8 +177,8 @@ impl ClientConnection {
         Left { request: self.request.take(), unread }
     }
 
-    /// Whether the connection may be handed over now: not while more waits for the client than its
-    /// transport's high-water mark.
+    /// Whether the connection may be handed over now: only while its unsent bytes are below the transport's
+    /// high-water mark.
     pub fn may_hand_over(&self) -> bool {
         !self.writing_paused
     }

@@ -46,7 +46,7 @@ impl Worker {
 
     /// A request got through; `proof`: how that is known.
     pub(super) fn note_reached(&mut self, backend: BackendIndex, proof: Proof, now: Now) {
-        // Hardly ever is there an outage, and to see that takes no lock.
+        // Outages are rare, and checking for one takes no lock.
         if self.admission.load(backend).has_outage
             && let Some(lasted) = self.admission.reached(backend, proof, now.mono)
         {

@@ -23,8 +23,8 @@ impl Worker {
         // timed out in the queue.
         self.admission.tick(now.mono);
         self.collect(io, now);
-        // A worker that stood still (stopped, throttled) has not read yet what came meanwhile: one tick later it has, and
-        // its own absence is not taken for the backends' silence.
+        // After a standstill (stopped, throttled) the worker has unread input. Skip the time-outs for one tick, or its own
+        // pause would look like silent backends.
         let stood_still = now.mono - self.ticked > STANDSTILL;
         self.ticked = now.mono;
         if !stood_still {

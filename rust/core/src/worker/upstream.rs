@@ -34,7 +34,7 @@ impl Worker {
         self.note_reached(backend, Proof::Connected, now);
         self.send(io, id, now);
         self.arm(id);
-        // The end of an outage lets others in.
+        // If this ended an outage, waiting requests may be granted now.
         self.collect(io, now);
         self.check_invariants();
     }
@@ -128,7 +128,7 @@ impl Worker {
         }
     }
 
-    /// Reads a backend again. False: not from now on, but only after this event.
+    /// Resumes reading from a backend. False: reading restarts only after the current event.
     pub(super) fn resume(&mut self, io: &mut impl Effects, id: ConnectionId) -> bool {
         let was_paused = self
             .connections
@@ -137,7 +137,7 @@ impl Worker {
         !was_paused || io.resume(id)
     }
 
-    /// Feeds a request's exchange and does what it says.
+    /// Passes one input to a request's exchange and carries out the step that it returns.
     fn feed(
         &mut self,
         io: &mut impl Effects,
@@ -152,7 +152,7 @@ impl Worker {
         let mut out = Output::new(&mut self.output);
         let table = &request.generation.table;
         let next = step!(id, request, feed(&mut request.exchange, table, &mut out));
-        // A backend is hardly ever suspected; if it is not, no lock is taken and the answer is not looked at.
+        // Fast path: unless the backend is suspected, which is rare, take no lock and do not inspect the answer.
         let is_suspected = |at: BackendIndex| self.admission.load(at).is_suspected;
         let is_news =
             source == Source::Bytes && request.exchange.backend().is_some_and(is_suspected);
@@ -161,7 +161,7 @@ impl Worker {
             if request.exchange.has_begun() || !out.is_empty() {
                 self.answered = Some((request.exchange.plan.tier, request.overhead));
             }
-            // Of a whole answer that is made of a stream, this is long before the client gets anything.
+            // Where a whole answer is assembled from a stream, the first token comes long before the client gets a byte.
             first_of = request.ticket.filter(|_| pace.pieces == 0 && request.exchange.has_first());
         }
         note_pieces(request, pace, &mut self.gaps, &mut self.growths);
@@ -176,7 +176,7 @@ impl Worker {
         self.collect(io, now);
     }
 
-    /// Does what an exchange says.
+    /// Carries out the step that an exchange has returned.
     pub(super) fn follow(
         &mut self,
         io: &mut impl Effects,

@@ -1,4 +1,4 @@
-//! Worker processes: what they are told, and what they have done for them.
+//! Worker processes: passes events to them, and carries out their effects.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

@@ -43,7 +43,7 @@ pub enum Next {
     },
     /// The client has its whole answer, but the backend's message has not ended: keep feeding what arrives.
     Answered,
-    /// The request is finished, and so is the backend's part of it, up to `upstream`.
+    /// The request is finished on both sides; `upstream` says what becomes of the backend's connection.
     Ended(Ended),
 }
 

@@ -1,4 +1,4 @@
-//! A backend that requests do not get through to: what the log is told, and who tries whether it is back.
+//! Outages of a backend: their log events, and the request that tests whether it is back.
 
 use super::ids::RequestId;
 use crate::routing::BackendIndex;

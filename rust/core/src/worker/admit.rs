@@ -74,12 +74,12 @@ impl Worker {
             .map(|&backend| {
                 let hit = hits.iter().find(|hit| hit.backend == backend);
                 let tokens = hit.map_or(0, |hit| (hit.bytes as f64 / ratio) as u32);
-                let fullness = self.admission.load(backend).utilization.unwrap_or(u32::MAX);
-                (fullness, Candidate { backend, hit: tokens })
+                let utilization = self.admission.load(backend).utilization.unwrap_or(u32::MAX);
+                (utilization, Candidate { backend, hit: tokens })
             })
             .collect();
-        candidates.sort_by_key(|(fullness, candidate)| {
-            (*fullness == u32::MAX, std::cmp::Reverse(candidate.hit), *fullness)
+        candidates.sort_by_key(|(utilization, candidate)| {
+            (*utilization == u32::MAX, std::cmp::Reverse(candidate.hit), *utilization)
         });
         Candidates::of(candidates.into_iter().map(|(_, candidate)| candidate))
     }

@@ -4,7 +4,7 @@ use penstock_admission::Usage;
 
 use super::effects::Effects;
 use super::machine::Worker;
-use super::state::RequestId;
+use super::state::{Request, RequestId};
 use crate::access_log;
 use crate::exchange::{Output, Record, Term};
 use crate::metrics::Total;
@@ -20,11 +20,7 @@ impl Worker {
     /// The request goes on: what there is of its answer leaves, and its timer is set.
     pub(super) fn go_on(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
         if let Some(request) = self.requests.get(id) {
-            if !out.is_empty()
-                && let Some(client) = request.client
-            {
-                out.assemble(|pieces| io.write_client(client, pieces));
-            }
+            write_client(io, request, &out);
             if let Some(deadline) = request.deadline() {
                 self.wheel.set(deadline, id.place());
             }
@@ -34,10 +30,8 @@ impl Worker {
 
     /// Sends a request's output to its client in one piece.
     pub(super) fn flush(&mut self, io: &mut impl Effects, id: RequestId, out: Output) {
-        if !out.is_empty()
-            && let Some(client) = self.requests.get(id).and_then(|request| request.client)
-        {
-            out.assemble(|pieces| io.write_client(client, pieces));
+        if let Some(request) = self.requests.get(id) {
+            write_client(io, request, &out);
         }
         out.give_back(&mut self.output);
     }
@@ -103,5 +97,14 @@ impl Worker {
             return;
         }
         access_log::write_line(record, now.unix, &self.generation.table, &mut self.log);
+    }
+}
+
+/// Writes to the client what an output holds, in one piece.
+fn write_client(io: &mut impl Effects, request: &Request, out: &Output) {
+    if !out.is_empty()
+        && let Some(client) = request.client
+    {
+        out.assemble(|pieces| io.write_client(client, pieces));
     }
 }

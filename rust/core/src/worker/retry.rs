@@ -51,7 +51,6 @@ impl Worker {
             && failure.fault().is_some_and(|fault| !fault.is_before_connected())
             && tier.backends.len() == 1;
         request.trials += u8::from(has_died_trying);
-        let is_first_stale = !request.wants_fresh;
         request.wants_fresh |= failure.retry() == Retry::Stale;
         self.note_fault(backend, failure, now);
         if is_silence {
@@ -65,7 +64,7 @@ impl Worker {
                 }
                 self.put_back(io, id, upstream, result, now)
             }
-            Retry::Stale if is_first_stale => self.put_back(io, id, upstream, result, now),
+            Retry::Stale => self.put_back(io, id, upstream, result, now),
             Retry::Pushback => self.bounce(io, id, failure, upstream, now),
             Retry::Never => false,
             _ if has_died_trying => self.put_back(io, id, upstream, result, now),
